@@ -1,0 +1,1 @@
+//! Fixed benchmarks and their results.

@@ -1,0 +1,3 @@
+//! Discrete Bayesian networks with exact junction-tree inference; useful alone.
+#![no_std]
+extern crate alloc;

@@ -1,0 +1,3 @@
+//! Alerts and anomalies into incidents.
+#![no_std]
+extern crate alloc;

@@ -1,0 +1,3 @@
+//! Baselines of series on closed windows.
+#![no_std]
+extern crate alloc;

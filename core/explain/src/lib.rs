@@ -1,0 +1,3 @@
+//! An incident's frozen evidence into a verdict.
+#![no_std]
+extern crate alloc;

@@ -1,0 +1,3 @@
+//! Series state, windows, watermarks, the service graph.
+#![no_std]
+extern crate alloc;

@@ -1,0 +1,3 @@
+//! Rule groups, alert states and templates.
+#![no_std]
+extern crate alloc;

@@ -1,0 +1,1 @@
+//! The HTTP API: Prometheus-compatible and our own.

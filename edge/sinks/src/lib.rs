@@ -1,0 +1,1 @@
+//! Decisions out: standard output and Alertmanager v2, from the ledger.

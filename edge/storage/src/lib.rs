@@ -1,0 +1,1 @@
+//! Journal segments, ledger tiles, checkpoints and cursors on disk.

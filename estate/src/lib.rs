@@ -1,0 +1,1 @@
+//! The one simulated estate: demo, simulation, benchmarks and tests use it.

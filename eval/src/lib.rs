@@ -1,0 +1,1 @@
+//! Accuracy on recorded and simulated data.
