@@ -1,3 +1,28 @@
 //! Labels, series, times, ids, facts, ordered maps, float maths and canonical bytes: no algorithms.
+//!
+//! Everything here is a plain value. Crates of `core` and `edge` meet in these types and nowhere else, which is what
+//! lets the edge read a decision without knowing the engine that took it.
 #![no_std]
 extern crate alloc;
+
+pub mod codec;
+pub mod control;
+pub mod exact;
+pub mod facts;
+pub mod float;
+pub mod ids;
+pub mod labels;
+pub mod payload;
+pub mod sample;
+pub mod table;
+pub mod time;
+
+pub use codec::{Canonical, CodecError, Reader, Writer};
+pub use control::{ChangeEvent, Evaluation, Genesis, RuleFile, RuleFiles, Setting, SourceName};
+pub use exact::ExactSum;
+pub use ids::{AlertId, Digest, EffectId, HashSeed, IncidentId, Position, SeriesKey, SourceId, TenantId};
+pub use labels::{Labels, LabelsBuilder};
+pub use payload::{Clock, Control, Encoding, Format, Kind, Payload};
+pub use sample::Sample;
+pub use table::Table;
+pub use time::{EventTime, Hlc, Millis};

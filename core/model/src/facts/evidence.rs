@@ -1,0 +1,146 @@
+//! What `step` freezes for an explanation: all that a verdict may rest on, so that anyone can recompute it.
+use crate::ids::IncidentId;
+use crate::time::Millis;
+use crate::{canonical_enum, canonical_struct};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Frozen evidence of one incident. Nodes are in name order; edges in `(client, server)` order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// The incident.
+    pub incident: IncidentId,
+    /// Counts the explanations asked for this incident, from 1.
+    pub revision: u64,
+    /// Rule time at which it was frozen.
+    pub at: Millis,
+    /// Earliest onset among the incident's alerts and the anomalies beside them.
+    pub onset: Millis,
+    /// Length of the windows that `now` figures cover, in ms.
+    pub window: i64,
+    /// Services of the incident's part of the graph.
+    pub nodes: Vec<NodeEvidence>,
+    /// Calls between them, client to server.
+    pub edges: Vec<EdgeEvidence>,
+    /// Indices of the nodes whose objective is violated: those with a firing alert on errors, latency or traffic.
+    pub targets: Vec<u32>,
+    /// Changes on these services in the last hours.
+    pub changes: Vec<ChangeEvidence>,
+    /// What could not be seen.
+    pub coverage: Coverage,
+}
+canonical_struct!(Evidence {
+    incident, revision, at, onset, window, nodes, edges, targets, changes, coverage,
+});
+
+/// A quantity before and now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shift {
+    /// What the baseline expects, in the quantity's unit.
+    pub expected: f64,
+    /// Mean over the incident's window, in the quantity's unit.
+    pub seen: f64,
+    /// Robust z-score of `seen`, signed; 0 where there is no baseline yet.
+    pub z: f64,
+    /// Requests behind `seen`.
+    pub count: f64,
+}
+canonical_struct!(Shift { expected, seen, z, count });
+
+impl Shift {
+    /// `seen - expected`.
+    pub fn rise(&self) -> f64 {
+        self.seen - self.expected
+    }
+}
+
+/// How a service is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Telemetry {
+    /// It sends its own telemetry.
+    #[default]
+    Reporting,
+    /// It did, and has stopped.
+    Silent,
+    /// It never has: only its callers tell of it.
+    Peer,
+}
+canonical_enum!(Telemetry { Reporting = 1, Silent = 2, Peer = 3 });
+
+/// One service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeEvidence {
+    /// Its name.
+    pub entity: String,
+    /// How it is seen.
+    pub telemetry: Telemetry,
+    /// Requests served, per second.
+    pub traffic: Shift,
+    /// Mean latency as it saw it, in ms.
+    pub latency: Shift,
+    /// Mean latency less what its callees took, in ms per request.
+    pub self_time: Shift,
+    /// Failed requests as a share of all, as it saw them.
+    pub errors: Shift,
+    /// Failed requests that no failed call of its own explains, as a share of all.
+    pub own_errors: Shift,
+    /// Error log records per second.
+    pub error_logs: Shift,
+    /// When it is thought to have left its baseline; none where it has not.
+    pub onset: Option<Millis>,
+    /// Names of its firing alerts, in name order.
+    pub alerts: Vec<String>,
+}
+canonical_struct!(NodeEvidence {
+    entity, telemetry, traffic, latency, self_time, errors, own_errors, error_logs, onset, alerts,
+});
+
+/// Calls from one service to another, as the client saw them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EdgeEvidence {
+    /// Index of the caller in `nodes`.
+    pub client: u32,
+    /// Index of the callee in `nodes`.
+    pub server: u32,
+    /// Calls per second.
+    pub traffic: Shift,
+    /// Mean latency as the client saw it, in ms.
+    pub latency: Shift,
+    /// Failed calls as a share of all, as the client saw them.
+    pub errors: Shift,
+    /// Client's latency less the server's, in ms: the way between them. `count` 0 where only one side reports.
+    pub gap: Shift,
+    /// Whether the callee works on a message after the caller has gone on (a queue): latency does not flow back.
+    pub asynchronous: bool,
+}
+canonical_struct!(EdgeEvidence { client, server, traffic, latency, errors, gap, asynchronous });
+
+/// A change on a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangeEvidence {
+    /// Index in `nodes`.
+    pub node: u32,
+    /// `deploy`, `config`, ...
+    pub kind: String,
+    /// What was changed.
+    pub title: String,
+    /// When.
+    pub at: Millis,
+}
+canonical_struct!(ChangeEvidence { node, kind, title, at });
+
+/// What could not be seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Coverage {
+    /// Services that only their callers tell of, in name order.
+    pub unseen: Vec<String>,
+    /// Services that have stopped sending, in name order.
+    pub silent: Vec<String>,
+    /// Share of server spans whose client span was never seen, 0 to 1.
+    pub unpaired: f64,
+    /// Whether any span carried a sampling threshold or flag that makes rates unknown.
+    pub sampled: bool,
+    /// Nodes left out because the part of the graph was larger than the bound.
+    pub left_out: u64,
+}
+canonical_struct!(Coverage { unseen, silent, unpaired, sampled, left_out });

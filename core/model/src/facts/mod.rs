@@ -1,0 +1,120 @@
+//! What Faultline decides: plain values that ledger, sinks, API and verifier read alike.
+pub mod alert;
+pub mod anomaly;
+pub mod evidence;
+pub mod incident;
+pub mod verdict;
+
+pub use alert::{AlertState, Transition};
+pub use anomaly::{Anomaly, Signal};
+pub use evidence::{ChangeEvidence, Coverage, EdgeEvidence, Evidence, NodeEvidence, Shift, Telemetry};
+pub use incident::{IncidentPhase, IncidentUpdate};
+pub use verdict::{Cause, Contribution, PathStep, Verdict};
+
+use crate::control::{ChangeEvent, Setting};
+use crate::ids::{AlertId, Digest, EffectId, Position, TenantId};
+use crate::time::Millis;
+use crate::{canonical_enum, canonical_newtype, canonical_struct};
+use alloc::string::String;
+
+canonical_newtype!(AlertId, Digest, TenantId, Millis);
+canonical_struct!(Position { partition, offset });
+canonical_struct!(EffectId { cause, ordinal });
+
+/// One decision of the engine: a leaf of the ledger each.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// An alert changed its state.
+    Alert(Transition),
+    /// A signal left its baseline, and it counts (it is evidence of an open incident or opened none).
+    Anomaly(Anomaly),
+    /// An incident opened, grew or ended.
+    Incident(IncidentUpdate),
+    /// A root cause was named, or none deserved belief.
+    Verdict(Verdict),
+    /// Rule files came into force.
+    Rules(RulesInForce),
+    /// Rule files were refused; those before stay.
+    RulesRefused(RulesRefused),
+    /// A setting came into force.
+    Setting(Setting),
+    /// A change in the estate was noted.
+    Change(ChangeEvent),
+    /// An ask was posted: the digest of its frozen evidence.
+    Asked(Asked),
+    /// A record was skipped because `step` broke on it.
+    Quarantined(Quarantined),
+    /// An anchor: the state's digest after a position.
+    Anchor(Anchor),
+}
+canonical_enum!(Decision {
+    Alert = 1 (it),
+    Anomaly = 2 (it),
+    Incident = 3 (it),
+    Verdict = 4 (it),
+    Rules = 5 (it),
+    RulesRefused = 6 (it),
+    Setting = 7 (it),
+    Change = 8 (it),
+    Asked = 9 (it),
+    Quarantined = 10 (it),
+    Anchor = 11 (it),
+});
+
+/// Rule files in force from a record on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesInForce {
+    /// Digest of the record's body.
+    pub digest: Digest,
+    /// Number of groups.
+    pub groups: u64,
+    /// Number of alerting rules.
+    pub alerts: u64,
+    /// Number of recording rules.
+    pub records: u64,
+}
+canonical_struct!(RulesInForce { digest, groups, alerts, records });
+
+/// Why rule files were refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesRefused {
+    /// Digest of the record's body.
+    pub digest: Digest,
+    /// The file.
+    pub file: String,
+    /// Line in the file, from 1; 0 where none can be named.
+    pub line: u64,
+    /// What is wrong and what to do.
+    pub reason: String,
+}
+canonical_struct!(RulesRefused { digest, file, line, reason });
+
+/// An ask that was posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// What was asked, `explain`.
+    pub kind: String,
+    /// Digest of the frozen input's canonical bytes.
+    pub input: Digest,
+}
+canonical_struct!(Asked { kind, input });
+
+/// A record that `step` broke on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The record.
+    pub position: Position,
+    /// What the assertion said.
+    pub reason: String,
+}
+canonical_struct!(Quarantined { position, reason });
+
+/// The state's digest after a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// The last record in that state.
+    pub position: Position,
+    /// Root over the digests of the state's pages.
+    pub state: Digest,
+}
+canonical_struct!(Anchor { position, state });

@@ -1,0 +1,80 @@
+//! The explanation of an incident: causes with posteriors, and what each rests on.
+use crate::canonical_struct;
+use crate::ids::IncidentId;
+use crate::time::Millis;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The answer to an explanation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The incident.
+    pub incident: IncidentId,
+    /// The `revision` of the evidence it answers.
+    pub revision: u64,
+    /// Rule time at which the evidence was frozen.
+    pub at: Millis,
+    /// No cause deserves belief: `causes` are the best of a flat field.
+    pub unknown: bool,
+    /// Whether the posteriors have been checked against closed incidents.
+    pub calibrated: bool,
+    /// Causes, most responsible first; at most 5.
+    pub causes: Vec<Cause>,
+    /// One sentence for the person who was paged.
+    pub summary: String,
+    /// Why the first cause and not the second; `""` with fewer than two.
+    pub why_not_second: String,
+    /// How it was computed, such as `junction tree, 42 variables, 810 entries`.
+    pub method: String,
+    /// What could not be seen, in words.
+    pub unseen: Vec<String>,
+}
+canonical_struct!(Verdict {
+    incident, revision, at, unknown, calibrated, causes, summary, why_not_second, method, unseen,
+});
+
+/// One candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cause {
+    /// The service.
+    pub entity: String,
+    /// `slow`, `errors`, `stopped` or `unspecified`.
+    pub kind: String,
+    /// P(own fault | evidence), 0 to 1.
+    pub posterior: f64,
+    /// Posterior times the strength of the path to the violated service: the ranking key.
+    pub responsibility: f64,
+    /// Share of the violated service's excess that begins here, 0 to 1.
+    pub share: f64,
+    /// When it is thought to have begun.
+    pub onset: Option<Millis>,
+    /// From the violated service to this one.
+    pub path: Vec<PathStep>,
+    /// What each piece of evidence added, largest first.
+    pub evidence: Vec<Contribution>,
+}
+canonical_struct!(Cause { entity, kind, posterior, responsibility, share, onset, path, evidence });
+
+/// One step of a propagation path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PathStep {
+    /// The caller, nearer to the violated service.
+    pub client: String,
+    /// The callee, nearer to the cause.
+    pub server: String,
+    /// Share of the caller's excess that the callee explains, 0 to 1.
+    pub explained: f64,
+    /// Onset of the caller less that of the callee, in ms; none where either is not known.
+    pub lag: Option<i64>,
+}
+canonical_struct!(PathStep { client, server, explained, lag });
+
+/// What one piece of evidence added to a candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contribution {
+    /// In words, with figures: `self time 12 ms -> 410 ms (z 38)`.
+    pub what: String,
+    /// Log-likelihood ratio in favour, in nats.
+    pub nats: f64,
+}
+canonical_struct!(Contribution { what, nats });
