@@ -1,0 +1,71 @@
+//! What goes into an evaluation and what comes out.
+use crate::Selector;
+use alloc::string::String;
+use alloc::vec::Vec;
+use faultline_model::{Labels, Millis, Sample};
+
+/// A series as the holder of series shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct SeriesView<'a> {
+    /// The holder's number of the series, the same for as long as the series lives.
+    pub id: u32,
+    /// The series' labels, its name among them.
+    pub labels: &'a Labels,
+    /// Rising time, stale markers in it; may reach further on either side than the evaluation looks.
+    pub samples: &'a [Sample],
+}
+
+/// Whatever can supply series: the engine, the recent store, history, a test.
+pub trait Source {
+    /// Every series of selector `index` (its place in [`crate::Expr::selectors`]), in label order.
+    fn select(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>));
+}
+
+/// Bounds and the look-back of an evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How far back an instant selector looks for a sample, in ms, `> 0`; the instant itself counts, the far end does not.
+    pub lookback_ms: i64,
+    /// Most samples that one evaluation may touch.
+    pub samples_max: u64,
+    /// Most elements that one stream may hold.
+    pub elements_max: usize,
+}
+
+impl Default for Options {
+    /// Prometheus' look-back of 5 minutes and its 50 million samples; a million elements.
+    fn default() -> Self {
+        Options { lookback_ms: 300_000, samples_max: 50_000_000, elements_max: 1_000_000 }
+    }
+}
+
+/// The value of an expression at an instant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number.
+    Scalar(f64),
+    /// One number per label set; in label order, except where the expression sorts.
+    Vector(Vec<Element>),
+    /// A text.
+    Text(String),
+    /// A stretch of each series, of a bare range selector.
+    Matrix(Vec<Series>),
+}
+
+/// One number of a vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Element {
+    /// What it belongs to.
+    pub labels: Labels,
+    /// The number; every NaN has one bit pattern.
+    pub value: f64,
+}
+
+/// A stretch of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The series' labels.
+    pub labels: Labels,
+    /// Rising time, no stale markers.
+    pub samples: Vec<(Millis, f64)>,
+}
