@@ -1,0 +1,141 @@
+//! The services there are: where each comes from, and how its server is started.
+
+/// Something that tests need and that is not ours.
+pub struct Service {
+    pub name: &'static str,
+    pub version: &'static str,
+    /// A few words for `list`.
+    pub about: &'static str,
+    pub install: Install,
+    /// None for a library.
+    pub server: Option<Server>,
+}
+
+/// How programs come onto the machine.
+pub enum Install {
+    /// Built from a module of the Go module proxy.
+    Go {
+        module: &'static str,
+        tags: &'static str,
+        /// Package within the module, and the program that it builds.
+        programs: &'static [(&'static str, &'static str)],
+        /// A file that the module embeds but does not contain: an empty one stands in.
+        missing: Option<&'static str>,
+    },
+    /// A virtual environment with these packages of PyPI at the service's version.
+    Python { packages: &'static [&'static str] },
+}
+
+impl Install {
+    /// Names of the programs, in the order in which `install` prints them.
+    pub fn programs(&self) -> Vec<&'static str> {
+        match self {
+            Install::Go { programs, .. } => programs.iter().map(|(_, program)| *program).collect(),
+            Install::Python { .. } => vec!["python"],
+        }
+    }
+}
+
+/// How a server is started on `127.0.0.1:PORT` with its files in `DIR`; both words are replaced in what follows.
+pub struct Server {
+    pub program: &'static str,
+    pub arguments: &'static [&'static str],
+    /// A configuration's file name in `DIR`, and what stands in it if the caller wrote none.
+    pub configuration: Option<(&'static str, &'static str)>,
+    /// Answers 200 to a GET as soon as the server can be used.
+    pub ready: &'static str,
+}
+
+/// Every service, in the order of `list`.
+pub const SERVICES: &[Service] = &[
+    Service {
+        name: "prometheus",
+        version: "v0.315.0", // Prometheus 3.15 as a Go module.
+        about: "Prometheus 3.15 and promtool, without web pages and cloud discoveries",
+        install: Install::Go {
+            module: "github.com/prometheus/prometheus",
+            tags: "remove_all_sd",
+            programs: &[("./cmd/prometheus", "prometheus"), ("./cmd/promtool", "promtool")],
+            missing: None,
+        },
+        server: Some(Server {
+            program: "prometheus",
+            arguments: &[
+                "--config.file=DIR/prometheus.yml",
+                "--storage.tsdb.path=DIR/prometheus-data",
+                "--web.listen-address=127.0.0.1:PORT",
+                "--web.enable-remote-write-receiver",
+                "--web.enable-otlp-receiver",
+                "--web.enable-lifecycle",
+            ],
+            configuration: Some((
+                "prometheus.yml",
+                "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: prometheus\n    static_configs:\n      - targets: ['127.0.0.1:PORT']\n",
+            )),
+            ready: "/-/ready",
+        }),
+    },
+    Service {
+        name: "alertmanager",
+        version: "v0.34.2",
+        about: "Alertmanager and amtool, alone (no cluster), without web pages",
+        install: Install::Go {
+            module: "github.com/prometheus/alertmanager",
+            tags: "",
+            programs: &[("./cmd/alertmanager", "alertmanager"), ("./cmd/amtool", "amtool")],
+            missing: Some("ui/app/dist/index.html"),
+        },
+        server: Some(Server {
+            program: "alertmanager",
+            arguments: &[
+                "--config.file=DIR/alertmanager.yml",
+                "--storage.path=DIR/alertmanager-data",
+                "--web.listen-address=127.0.0.1:PORT",
+                "--cluster.listen-address=",
+            ],
+            configuration: Some(("alertmanager.yml", "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n")),
+            ready: "/-/ready",
+        }),
+    },
+    Service {
+        name: "node-exporter",
+        version: "v1.12.1",
+        about: "this machine's metrics for Prometheus",
+        install: Install::Go {
+            module: "github.com/prometheus/node_exporter",
+            tags: "",
+            programs: &[(".", "node_exporter")],
+            missing: None,
+        },
+        server: Some(Server {
+            program: "node_exporter",
+            arguments: &["--web.listen-address=127.0.0.1:PORT"],
+            configuration: None,
+            ready: "/metrics",
+        }),
+    },
+    Service {
+        name: "otel-python",
+        version: "1.45.2",
+        about: "OpenTelemetry SDK for Python with its OTLP exporters (gRPC and HTTP)",
+        install: Install::Python { packages: &["opentelemetry-sdk", "opentelemetry-exporter-otlp"] },
+        server: None,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_server_listens_on_loopback_and_is_among_its_programs() {
+        for service in SERVICES {
+            let Some(server) = &service.server else { continue };
+            assert!(server.arguments.contains(&"--web.listen-address=127.0.0.1:PORT"), "{}", service.name);
+            assert!(service.install.programs().contains(&server.program), "{}", service.name);
+            if let Some((file, _)) = server.configuration {
+                assert!(server.arguments.contains(&format!("--config.file=DIR/{file}").as_str()), "{}", service.name);
+            }
+        }
+    }
+}
