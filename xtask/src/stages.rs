@@ -61,7 +61,8 @@ pub fn cargo(root: &Path) -> Command {
     command
 }
 
-fn ended(status: std::io::Result<std::process::ExitStatus>) -> Outcome {
+/// A child's end as an outcome.
+pub fn ended(status: std::io::Result<std::process::ExitStatus>) -> Outcome {
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(status.to_string()),

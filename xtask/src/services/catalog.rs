@@ -36,11 +36,12 @@ impl Install {
     }
 }
 
-/// How a server is started on `127.0.0.1:PORT` with its files in `DIR`; both words are replaced in what follows.
+/// How a server is started.
 pub struct Server {
     pub program: &'static str,
+    /// `PORT` and `DIR` in them are replaced by the port on 127.0.0.1 and the folder of its files.
     pub arguments: &'static [&'static str],
-    /// A configuration's file name in `DIR`, and what stands in it if the caller wrote none.
+    /// A configuration's file name in the folder, and what stands in it if the caller wrote none.
     pub configuration: Option<(&'static str, &'static str)>,
     /// Answers 200 to a GET as soon as the server can be used.
     pub ready: &'static str,
@@ -64,14 +65,12 @@ pub const SERVICES: &[Service] = &[
                 "--config.file=DIR/prometheus.yml",
                 "--storage.tsdb.path=DIR/prometheus-data",
                 "--web.listen-address=127.0.0.1:PORT",
+                "--web.external-url=http://127.0.0.1:PORT",
                 "--web.enable-remote-write-receiver",
                 "--web.enable-otlp-receiver",
                 "--web.enable-lifecycle",
             ],
-            configuration: Some((
-                "prometheus.yml",
-                "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: prometheus\n    static_configs:\n      - targets: ['127.0.0.1:PORT']\n",
-            )),
+            configuration: Some(("prometheus.yml", "global:\n  scrape_interval: 1s\n")),
             ready: "/-/ready",
         }),
     },
@@ -91,6 +90,7 @@ pub const SERVICES: &[Service] = &[
                 "--config.file=DIR/alertmanager.yml",
                 "--storage.path=DIR/alertmanager-data",
                 "--web.listen-address=127.0.0.1:PORT",
+                "--web.external-url=http://127.0.0.1:PORT",
                 "--cluster.listen-address=",
             ],
             configuration: Some(("alertmanager.yml", "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n")),

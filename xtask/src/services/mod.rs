@@ -9,7 +9,8 @@
 //!   answers. **stdout: the one line `NAME URL PID`.** DIR keeps `NAME.pid`, `NAME.url`, `NAME.log` and the server's data
 //!   in `NAME-data/`. A configuration in DIR (`prometheus.yml`, `alertmanager.yml`) is used as it is; without one a small
 //!   one is written. What follows `--` is passed on to the server. The server outlives the call: whoever starts it
-//!   stops it. If it runs already from this DIR, the same line is printed again.
+//!   stops it. If it runs already from this DIR, the same line is printed again; if it ran before, it gets its old port
+//!   back where that is free, so that whoever was told of it finds it again.
 //! - `stop NAME --dir DIR` ends it (SIGTERM, after 10 s SIGKILL) and returns when it is gone; stopping what does not
 //!   run is no error.
 //! - `list` prints one line for each service: name, version, and whether it is installed.

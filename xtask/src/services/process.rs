@@ -16,7 +16,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// From SIGTERM until SIGKILL.
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
-/// Another process may take the free port between our look and the server's: then another port is tried.
+/// Another process may take the port between our look and the server's: then another port is tried.
 const TRIES: usize = 3;
 
 /// A server that answers.
@@ -25,6 +25,10 @@ pub struct Running {
     pub url: String,
     pub pid: u32,
 }
+
+/// Runs `$0` in the shell's place, without the descriptors that our caller left open: a lock held through one of them, as
+/// by `flock`, would last as long as the server.
+const WITHOUT_INHERITANCE: &str = "exec \"$0\" \"$@\" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-";
 
 /// A file of service `name` in `dir`.
 fn file(dir: &Path, name: &str, extension: &str) -> PathBuf {
@@ -37,17 +41,31 @@ pub fn start(name: &str, server: &Server, program: &Path, dir: &Path, arguments:
         return Ok(running);
     }
     fs::create_dir_all(dir).map_err(|error| format!("cannot create {}: {error}", dir.display()))?;
-    let mut last = String::new();
+    let mut ended = String::new();
     for _ in 0..TRIES {
-        match try_start(name, server, program, dir, arguments)? {
+        match try_start(name, server, program, dir, arguments, free_port(old_port(name, dir))?)? {
             Ok(running) => return Ok(running),
-            Err(ended) => last = ended,
+            Err(how) => ended = how,
         }
-        if !last.contains("address already in use") {
+        if !ended.contains("address already in use") {
             break;
         }
     }
-    Err(last)
+    Err(ended)
+}
+
+/// Where the server answered that ran from `dir` before: whoever was told of it looks for it there.
+fn old_port(name: &str, dir: &Path) -> u16 {
+    let url = fs::read_to_string(file(dir, name, "url")).unwrap_or_default();
+    url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0)
+}
+
+/// `wanted` if it is free, else any; 0 wants any.
+fn free_port(wanted: u16) -> Result<u16, String> {
+    let bound =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let address = bound.and_then(|listener| listener.local_addr());
+    address.map(|address| address.port()).map_err(|error| format!("no free port on 127.0.0.1: {error}"))
 }
 
 /// One try. Outer error: it is of no use to try again. Inner error: the server ended, with the end of its log.
@@ -57,19 +75,20 @@ fn try_start(
     program: &Path,
     dir: &Path,
     arguments: &[String],
+    port: u16,
 ) -> Result<Result<Running, String>, String> {
     let write = |path: &Path, text: &str| {
         fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
     };
-    let port = free_port()?;
     let fill = |text: &str| text.replace("PORT", &port.to_string()).replace("DIR", &dir.to_string_lossy());
     if let Some((file, text)) = server.configuration.filter(|(file, _)| !dir.join(file).exists()) {
-        write(&dir.join(file), &fill(text))?;
+        write(&dir.join(file), text)?;
     }
     let log_path = file(dir, name, "log");
     let log = fs::File::create(&log_path).map_err(|error| format!("cannot write {}: {error}", log_path.display()))?;
     let errors = log.try_clone().map_err(|error| format!("cannot write {} twice: {error}", log_path.display()))?;
-    let mut command = Command::new(program);
+    let mut command = Command::new("sh");
+    command.args(["-c", WITHOUT_INHERITANCE]).arg(program);
     command.args(server.arguments.iter().map(|argument| fill(argument))).args(arguments).current_dir(dir);
     // A group of its own: Ctrl-C in the caller's terminal is for the caller.
     command.stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
@@ -85,11 +104,6 @@ fn try_start(
             Ok(Err(format!("{name} {what}; the end of {}:\n  {}", log_path.display(), tail(&log_path))))
         }
     }
-}
-
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    listener.map(|address| address.port()).map_err(|error| format!("no free port on 127.0.0.1: {error}"))
 }
 
 fn await_ready(child: &mut Child, port: u16, path: &str) -> Result<(), String> {
@@ -150,10 +164,13 @@ pub fn stop(name: &str, dir: &Path) -> Outcome {
             std::thread::sleep(POLL);
         }
     }
-    for extension in ["pid", "url"] {
-        let _ = fs::remove_file(file(dir, name, extension));
+    // The URL stays: a next start takes the same port.
+    match fs::remove_file(file(dir, name, "pid")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("cannot remove the pid file: {error}"))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Through the shell, whose `kill` is there everywhere; a process that has just ended is no error.
@@ -170,7 +187,7 @@ mod tests {
     fn start_script(test: &str, script: &'static [&'static str]) -> (PathBuf, Result<Running, String>) {
         let dir = std::env::temp_dir().join(format!("xtask-{}-{test}", std::process::id()));
         let server =
-            Server { program: "sh", arguments: script, configuration: Some(("c.yml", "port: PORT\n")), ready: "/" };
+            Server { program: "sh", arguments: script, configuration: Some(("c.yml", "quiet: true\n")), ready: "/" };
         let this_program = std::env::current_exe().unwrap().to_string_lossy().into_owned();
         let outcome = start("it", &server, Path::new("sh"), &dir, &[this_program]);
         (dir, outcome)
@@ -183,6 +200,10 @@ mod tests {
     #[test]
     fn stand_in() {
         let Some(port) = std::env::var("STAND_IN_AT").ok().and_then(|port| port.parse::<u16>().ok()) else { return };
+        std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_secs(20));
+            std::process::exit(1) // The test that started us has failed before it could stop us.
+        });
         for stream in TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap().incoming() {
             let _ = stream.and_then(|mut stream| stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
         }
@@ -192,14 +213,17 @@ mod tests {
     fn a_server_is_started_once_found_again_and_stopped() {
         let (dir, running) = start_script("life", SERVES);
         let running = running.unwrap();
-        assert_eq!(
-            fs::read_to_string(dir.join("c.yml")).unwrap(),
-            format!("port: {}\n", running.url.rsplit(':').next().unwrap())
-        );
+        assert_eq!(fs::read_to_string(dir.join("c.yml")).unwrap(), "quiet: true\n");
+        fs::write(dir.join("c.yml"), "the caller's own").unwrap();
         assert_eq!(start_script("life", SERVES).1.unwrap(), running, "a second start finds the first");
         stop("it", &dir).unwrap();
         assert!(!is_ours(running.pid, &dir));
         stop("it", &dir).expect("stopping what does not run is no error");
+
+        let again = start_script("life", SERVES).1.unwrap();
+        assert_eq!(again.url, running.url, "whoever was told of the server finds it again");
+        assert_eq!(fs::read_to_string(dir.join("c.yml")).unwrap(), "the caller's own");
+        stop("it", &dir).unwrap();
         fs::remove_dir_all(dir).unwrap();
     }
 

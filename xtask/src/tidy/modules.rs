@@ -68,10 +68,10 @@ fn declared(view: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// No file lies in a crate's folder that no crate compiles.
+/// No file lies among a crate's sources or tests that no crate compiles: a test in it would never run.
 pub fn dead(tree: &Tree, findings: &mut Vec<Finding>) {
     let reached = reached(tree);
-    for path in tree.sources.keys().filter(|path| path.split('/').any(|part| part == "src")) {
+    for path in tree.sources.keys().filter(|path| path.split('/').any(|part| part == "src" || part == "tests")) {
         if !reached.contains_key(path) {
             report(findings, path, 1, "no crate compiles this file", "name it with `mod`, or remove it");
         }
@@ -138,7 +138,13 @@ mod tests {
 
     #[test]
     fn a_file_that_no_crate_compiles_is_named() {
-        let files = [("c/src/lib.rs", "//! C.\nmod a { }"), ("c/src/a.rs", "")];
-        assert_eq!(said(dead, &files, ""), ["c/src/a.rs:1 no crate compiles this file"]);
+        let files = [
+            ("c/src/lib.rs", "//! C.\nmod a { }"),
+            ("c/src/a.rs", ""),
+            ("c/tests/it/main.rs", ""),
+            ("c/tests/it/b.rs", ""),
+        ];
+        let dead_files = ["c/src/a.rs:1 no crate compiles this file", "c/tests/it/b.rs:1 no crate compiles this file"];
+        assert_eq!(said(dead, &files, ""), dead_files);
     }
 }
