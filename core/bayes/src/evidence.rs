@@ -1,0 +1,86 @@
+//! What is known about variables: a state seen (hard) or a likelihood per state (soft).
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::error::InferenceError;
+use crate::network::VarId;
+
+/// What is known about one variable.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Finding {
+    State(u32),
+    Likelihood(Vec<f64>),
+}
+
+/// At most one finding per variable, kept in id order: the order of entry cannot matter.
+///
+/// Checked against a network when it is used, so that one set can be put to several networks.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    findings: BTreeMap<VarId, Finding>,
+}
+
+impl Evidence {
+    /// Nothing known.
+    pub fn new() -> Evidence {
+        Evidence::default()
+    }
+
+    /// Hard evidence: `variable` is in the state of index `state`. Replaces what was known about it.
+    pub fn observe(&mut self, variable: VarId, state: usize) -> &mut Evidence {
+        // An index past u32 is past every variable's states too, and is refused as such.
+        self.findings.insert(variable, Finding::State(u32::try_from(state).unwrap_or(u32::MAX)));
+        self
+    }
+
+    /// Soft evidence: an observation of probability `likelihood[s]` when `variable` is in state `s`; only ratios matter to
+    /// posteriors, and the size counts in ln P(e). Replaces what was known about it.
+    pub fn likelihood(&mut self, variable: VarId, likelihood: &[f64]) -> &mut Evidence {
+        self.findings.insert(variable, Finding::Likelihood(likelihood.to_vec()));
+        self
+    }
+
+    /// The same evidence without what is known about `variable`, for leave-one-out questions.
+    pub fn without(&self, variable: VarId) -> Evidence {
+        let mut rest = self.clone();
+        rest.findings.remove(&variable);
+        rest
+    }
+
+    /// The variables that something is known about, in id order.
+    pub fn variables(&self) -> impl Iterator<Item = VarId> {
+        self.findings.keys().copied()
+    }
+
+    pub(crate) fn findings(&self) -> impl Iterator<Item = (VarId, &Finding)> {
+        self.findings.iter().map(|(&variable, finding)| (variable, finding))
+    }
+
+    pub(crate) fn get(&self, variable: VarId) -> Option<&Finding> {
+        self.findings.get(&variable)
+    }
+
+    /// Checks every finding against the variables' state counts. A likelihood of zeros only is impossible evidence.
+    pub(crate) fn check(&self, cards: &[u32]) -> Result<(), InferenceError> {
+        for (&variable, finding) in &self.findings {
+            let count = cards.len();
+            let &states = cards.get(variable.index()).ok_or(InferenceError::UnknownVariable { variable, count })?;
+            match finding {
+                Finding::State(state) if *state >= states => {
+                    return Err(InferenceError::UnknownState { variable, state: *state, states });
+                }
+                Finding::State(_) => {}
+                Finding::Likelihood(values) => {
+                    let usable = values.iter().all(|value| value.is_finite() && *value >= 0.0);
+                    if values.len() != states as usize || !usable {
+                        return Err(InferenceError::BadLikelihood { variable, found: values.len(), states });
+                    }
+                    if values.iter().all(|value| *value == 0.0) {
+                        return Err(InferenceError::Impossible);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! One question to a network without a tree to keep: only what the question needs is compiled.
+//!
+//! Variables that neither the targets nor the evidence descend to are *barren* and drop out; variables that the evidence
+//! separates from the targets (d-separation) drop out too; observed variables are cut out of the tables before the tree is
+//! built. All three leave the answer as it is and can make an intractable network easy. For many questions with changing
+//! evidence, a [`Tree`] compiled once is faster.
+//! Source: Shachter, "Bayes-Ball: the rational pastime", UAI 1998.
+use alloc::borrow::Cow;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::axes::{self, Axes};
+use crate::error::InferenceError;
+use crate::evidence::{Evidence, Finding};
+use crate::network::{Network, VarId};
+use crate::tree::{Factor, Tree};
+
+impl Network {
+    /// The posteriors of `targets`, in their order, from what is relevant to them.
+    ///
+    /// - `bound`: as for [`Tree::compile`], but counted over the relevant part only.
+    ///
+    /// Fails as [`Tree::compile`] and [`Tree::propagate`] do. Evidence that is impossible but irrelevant to the targets goes
+    /// unnoticed; [`Network::log_probability`] sees all of it.
+    pub fn marginals(
+        &self,
+        evidence: &Evidence,
+        targets: &[VarId],
+        bound: u64,
+    ) -> Result<Vec<Vec<f64>>, InferenceError> {
+        let cards = self.cards();
+        evidence.check(&cards)?;
+        let count = cards.len();
+        if let Some(&variable) = targets.iter().find(|target| target.index() >= count) {
+            return Err(InferenceError::UnknownVariable { variable, count });
+        }
+        let tree = Tree::from_factors(cards, &self.factors(evidence, &self.requisite(evidence, targets)), bound)?;
+        let free: Vec<VarId> = targets.iter().copied().filter(|&v| observed(evidence, v).is_none()).collect();
+        let posteriors = tree.propagate_for(&Evidence::new(), &free)?;
+        let marginal = |&v: &VarId| match observed(evidence, v) {
+            Some(state) => (0..self.states(v).len()).map(|s| f64::from(u8::from(s == state))).collect(),
+            None => posteriors.marginal(v).expect("asked for").to_vec(),
+        };
+        Ok(targets.iter().map(marginal).collect())
+    }
+
+    /// `ln P(e)`, from the evidence and its ancestors alone.
+    ///
+    /// - `bound`: as for [`Tree::compile`], but counted over the relevant part only.
+    ///
+    /// Fails as [`Tree::compile`] does, on evidence that does not fit, and with [`InferenceError::Impossible`] when `P(e)` is 0.
+    pub fn log_probability(&self, evidence: &Evidence, bound: u64) -> Result<f64, InferenceError> {
+        let cards = self.cards();
+        evidence.check(&cards)?;
+        let mut keep = vec![false; cards.len()];
+        let mut stack: Vec<VarId> = evidence.variables().collect();
+        while let Some(v) = stack.pop() {
+            if !core::mem::replace(&mut keep[v.index()], true) {
+                stack.extend(self.parents(v));
+            }
+        }
+        Ok(Tree::from_factors(cards, &self.factors(evidence, &keep), bound)?.log_total)
+    }
+
+    /// Whose tables can change the targets' posteriors, by bouncing a ball from the targets along the arcs.
+    fn requisite(&self, evidence: &Evidence, targets: &[VarId]) -> Vec<bool> {
+        let mut children: Vec<Vec<VarId>> = vec![Vec::new(); self.len()];
+        for v in self.variables() {
+            for &parent in self.parents(v) {
+                children[parent.index()].push(v);
+            }
+        }
+        let (mut up, mut down) = (vec![false; self.len()], vec![false; self.len()]);
+        let mut visits: Vec<(VarId, bool)> = targets.iter().map(|&v| (v, true)).collect();
+        while let Some((v, from_child)) = visits.pop() {
+            let (hard, soft) = match evidence.get(v) {
+                Some(Finding::State(_)) => (true, false),
+                Some(Finding::Likelihood(_)) => (false, true),
+                None => (false, false),
+            };
+            // An observation stops the ball from its children and throws back the ball from its parents. A likelihood is
+            // an observed child that is not drawn: it lets both through and also throws back.
+            let to_parents = if from_child { !hard } else { hard || soft };
+            if to_parents && !core::mem::replace(&mut up[v.index()], true) {
+                visits.extend(self.parents(v).iter().map(|&parent| (parent, true)));
+            }
+            if !hard && !core::mem::replace(&mut down[v.index()], true) {
+                visits.extend(children[v.index()].iter().map(|&child| (child, false)));
+            }
+        }
+        up
+    }
+
+    /// The tables of the variables kept, cut down to the evidence, and the likelihoods of those that have one.
+    fn factors(&self, evidence: &Evidence, keep: &[bool]) -> Vec<Factor<'_>> {
+        let mut factors = Vec::new();
+        for v in self.variables().filter(|v| keep[v.index()]) {
+            let full: Vec<VarId> = self.parents(v).iter().copied().chain([v]).collect();
+            let stored = self.table(v);
+            if full.iter().all(|&v| observed(evidence, v).is_none()) {
+                let scope = full.iter().map(|v| v.0).collect();
+                factors.push(Factor { scope, table: Cow::Borrowed(stored) });
+            } else {
+                factors.push(self.cut(&full, stored, evidence));
+            }
+            if let Some(Finding::Likelihood(values)) = evidence.get(v) {
+                factors.push(Factor { scope: vec![v.0], table: Cow::Owned(values.clone()) });
+            }
+        }
+        factors
+    }
+
+    fn cut(&self, full: &[VarId], stored: &[f64], evidence: &Evidence) -> Factor<'static> {
+        let (mut axes, mut scope) = (Axes::new(), Vec::new());
+        let (mut base, mut stride, mut size) = (0, 1, 1);
+        for &v in full.iter().rev() {
+            let states = self.states(v).len();
+            match observed(evidence, v) {
+                Some(state) => base += stride * state,
+                None => {
+                    axes.push(states as u32, stride as u32);
+                    scope.push(v.0);
+                    size *= states;
+                }
+            }
+            stride *= states;
+        }
+        scope.reverse();
+        let mut table = vec![0.0; size];
+        axes::gather(stored, base, &axes, &mut table);
+        Factor { scope, table: Cow::Owned(table) }
+    }
+}
+
+fn observed(evidence: &Evidence, variable: VarId) -> Option<usize> {
+    match evidence.get(variable) {
+        Some(Finding::State(state)) => Some(*state as usize),
+        _ => None,
+    }
+}
