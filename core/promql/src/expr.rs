@@ -1,6 +1,10 @@
-//! A parsed expression.
+//! A parsed expression: its tree and its selectors.
 use crate::Matcher;
+use crate::function::{AggOp, Func};
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 use faultline_model::Millis;
 
 /// What an expression's value is.
@@ -16,10 +20,25 @@ pub enum Type {
     Text,
 }
 
+impl Type {
+    /// Prometheus' word for it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Type::Scalar => "scalar",
+            Type::Vector => "instant vector",
+            Type::Matrix => "range vector",
+            Type::Text => "string",
+        }
+    }
+}
+
 /// A parsed, type-checked expression. `Display` prints it in canonical form, which parses to an equal expression.
+///
+/// Equality takes no account of where in its text a part stood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expr {
-    selectors: Vec<Selector>,
+    pub(crate) root: Node,
+    pub(crate) selectors: Vec<Selector>,
 }
 
 impl Expr {
@@ -30,13 +49,7 @@ impl Expr {
 
     /// What its value is.
     pub fn result_type(&self) -> Type {
-        Type::Vector
-    }
-}
-
-impl core::fmt::Display for Expr {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("")
+        self.root.result_type()
     }
 }
 
@@ -51,10 +64,20 @@ pub enum At {
     End,
 }
 
+impl At {
+    /// The instant at which something with this modifier, evaluated at `at`, is read.
+    pub(crate) fn resolve(modifier: Option<At>, at: Millis) -> Millis {
+        match modifier {
+            Some(At::Time(time)) => time,
+            Some(At::Start | At::End) | None => at,
+        }
+    }
+}
+
 /// Which series an expression reads, and which stretch of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
-    /// All must hold; `__name__` is one of them where the selector names a metric.
+    /// All must hold. A matcher that gives the metric's name comes first.
     pub matchers: Vec<Matcher>,
     /// Length of the stretch in ms; 0 of an instant selector.
     pub range: i64,
@@ -62,20 +85,244 @@ pub struct Selector {
     pub offset: i64,
     /// The instant to read at instead of that of the evaluation.
     pub at: Option<At>,
-    /// How much further back enclosing subqueries read, in ms.
+    /// How much further back enclosing subqueries read, in ms; `i64::MAX` where one of them reads at a fixed instant.
     pub reach: i64,
 }
 
 impl Selector {
-    /// How long samples must be kept for this selector, in ms back from the evaluation's instant; `None` for an `@` in
-    /// the past, which no length covers.
+    /// How long samples must be kept for this selector, in ms back from the evaluation's instant; `None` for one that
+    /// reads at a fixed instant, which no length covers.
     pub fn history_ms(&self, lookback_ms: i64) -> Option<i64> {
-        match self.at {
-            Some(At::Time(_)) => None,
-            _ => {
-                let own = if self.range > 0 { self.range } else { lookback_ms };
-                Some(own.saturating_add(self.offset).saturating_add(self.reach).max(0))
+        if self.reach == i64::MAX || matches!(self.at, Some(At::Time(_))) {
+            return None;
+        }
+        let own = if self.range > 0 { self.range } else { lookback_ms };
+        Some(own.saturating_add(self.offset).saturating_add(self.reach).max(0))
+    }
+
+    /// The metric that every selected series belongs to, where the selector fixes it.
+    pub fn metric(&self) -> Option<&str> {
+        let name = self.matchers.first()?;
+        (name.is_metric() && !name.value.is_empty()).then_some(&*name.value)
+    }
+}
+
+/// Bytes of the text that a part of an expression stood in. Any two are equal: positions are no part of a value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+impl PartialEq for Span {
+    fn eq(&self, _: &Span) -> bool {
+        true
+    }
+}
+
+impl From<Range<usize>> for Span {
+    fn from(range: Range<usize>) -> Span {
+        // Texts are bounded far below 4 GiB by the parser.
+        Span { start: range.start as u32, end: range.end as u32 }
+    }
+}
+
+impl From<Span> for Range<usize> {
+    fn from(span: Span) -> Range<usize> {
+        span.start as usize..span.end as usize
+    }
+}
+
+/// One node of the tree.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) kind: Kind,
+    pub(crate) span: Span,
+}
+
+/// A number that equals itself even if it is NaN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number(pub(crate) f64);
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+/// What a node is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Number(Number),
+    Text(String),
+    /// An instant selector, by its number.
+    Instant(usize),
+    /// A range selector, by its number.
+    Range(usize),
+    Subquery(Box<Subquery>),
+    Paren(Box<Node>),
+    /// `-x`, or `+x`, which changes nothing.
+    Unary {
+        minus: bool,
+        of: Box<Node>,
+    },
+    Binary(Box<Binary>),
+    Call {
+        func: Func,
+        args: Vec<Node>,
+    },
+    Aggregate(Box<Aggregate>),
+}
+
+/// `of[range:step]`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Subquery {
+    pub(crate) of: Node,
+    /// In ms, `> 0`.
+    pub(crate) range: i64,
+    /// In ms, `> 0`; `None` for the default.
+    pub(crate) step: Option<i64>,
+    /// In ms; negative for the future.
+    pub(crate) offset: i64,
+    pub(crate) at: Option<At>,
+}
+
+/// An operator between two operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BinOp {
+    Or,
+    And,
+    Unless,
+    Equal,
+    NotEqual,
+    LessEqual,
+    Less,
+    GreaterEqual,
+    Greater,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Mod,
+    Atan2,
+    Pow,
+}
+
+impl BinOp {
+    /// How tightly it binds, from 1.
+    pub(crate) fn precedence(self) -> u8 {
+        match self {
+            BinOp::Or => 1,
+            BinOp::And | BinOp::Unless => 2,
+            op if op.compares() => 3,
+            BinOp::Add | BinOp::Sub => 4,
+            BinOp::Pow => 6,
+            _ => 5,
+        }
+    }
+
+    pub(crate) fn compares(self) -> bool {
+        use BinOp::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual};
+        matches!(self, Equal | NotEqual | LessEqual | Less | GreaterEqual | Greater)
+    }
+
+    pub(crate) fn is_set(self) -> bool {
+        matches!(self, BinOp::Or | BinOp::And | BinOp::Unless)
+    }
+
+    /// As it is written.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            BinOp::Or => "or",
+            BinOp::And => "and",
+            BinOp::Unless => "unless",
+            BinOp::Equal => "==",
+            BinOp::NotEqual => "!=",
+            BinOp::LessEqual => "<=",
+            BinOp::Less => "<",
+            BinOp::GreaterEqual => ">=",
+            BinOp::Greater => ">",
+            BinOp::Add => "+",
+            BinOp::Sub => "-",
+            BinOp::Mul => "*",
+            BinOp::Div => "/",
+            BinOp::Mod => "%",
+            BinOp::Atan2 => "atan2",
+            BinOp::Pow => "^",
+        }
+    }
+}
+
+/// Two operands and an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Binary {
+    pub(crate) op: BinOp,
+    pub(crate) op_span: Span,
+    /// Whether a comparison gives 0 or 1 instead of filtering.
+    pub(crate) bool: bool,
+    pub(crate) matching: Matching,
+    pub(crate) left: Node,
+    pub(crate) right: Node,
+}
+
+/// Which elements of two vectors belong together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Matching {
+    /// Whether `labels` are those that must be equal (`on`) or those that need not be (`ignoring`).
+    pub(crate) on: bool,
+    pub(crate) labels: Vec<String>,
+    pub(crate) group: Group,
+}
+
+/// Whether one element may match several.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Group {
+    #[default]
+    None,
+    /// `group_left`: many on the left; these labels are taken from the right.
+    Left(Vec<String>),
+    /// `group_right`: many on the right; these labels are taken from the left.
+    Right(Vec<String>),
+}
+
+/// An aggregation over groups of elements.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Aggregate {
+    pub(crate) op: AggOp,
+    pub(crate) grouping: Grouping,
+    pub(crate) parameter: Option<Node>,
+    pub(crate) of: Node,
+}
+
+/// `by (labels)` or `without (labels)`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Grouping {
+    pub(crate) without: bool,
+    pub(crate) labels: Vec<String>,
+}
+
+impl Node {
+    /// What its value is.
+    pub(crate) fn result_type(&self) -> Type {
+        match &self.kind {
+            Kind::Number(_) => Type::Scalar,
+            Kind::Text(_) => Type::Text,
+            Kind::Instant(_) | Kind::Aggregate(_) => Type::Vector,
+            Kind::Range(_) | Kind::Subquery(_) => Type::Matrix,
+            Kind::Paren(of) | Kind::Unary { of, .. } => of.result_type(),
+            Kind::Binary(b) if b.left.result_type() == Type::Scalar && b.right.result_type() == Type::Scalar => {
+                Type::Scalar
             }
+            Kind::Binary(_) => Type::Vector,
+            Kind::Call { func, .. } => func.signature().result,
+        }
+    }
+
+    /// The node inside any parentheses and unary pluses, neither of which changes a value.
+    pub(crate) fn bare(&self) -> &Node {
+        match &self.kind {
+            Kind::Paren(of) | Kind::Unary { minus: false, of } => of.bare(),
+            _ => self,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One condition of a selector on one label.
+use crate::pattern;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt;
+use faultline_model::labels::NAME;
 use regex::Regex;
 
 /// How a matcher compares.
@@ -34,7 +35,7 @@ impl Matcher {
     pub fn new(name: &str, op: MatchOp, value: &str) -> Option<Matcher> {
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(Regex::new(&alloc::format!("^(?s:{value})$")).ok()?)),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(pattern::anchored(value)?)),
         };
         Some(Matcher { name: name.into(), op, value: value.into(), regex })
     }
@@ -46,7 +47,22 @@ impl Matcher {
             (MatchOp::NotEqual, _) => self.value != value,
             (MatchOp::Regex, Some(regex)) => regex.is_match(value),
             (MatchOp::NotRegex, Some(regex)) => !regex.is_match(value),
-            (MatchOp::Regex | MatchOp::NotRegex, None) => unreachable!("built with the expression"),
+            (MatchOp::Regex | MatchOp::NotRegex, None) => unreachable!("`new` builds the expression with the operator"),
+        }
+    }
+
+    /// Whether this gives the metric's name.
+    pub(crate) fn is_metric(&self) -> bool {
+        self.op == MatchOp::Equal && self.name == NAME
+    }
+
+    /// The operator as it is written.
+    pub(crate) fn op_text(&self) -> &'static str {
+        match self.op {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regex => "=~",
+            MatchOp::NotRegex => "!~",
         }
     }
 }
@@ -59,14 +75,28 @@ impl PartialEq for Matcher {
 
 impl Eq for Matcher {}
 
-impl fmt::Display for Matcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let op = match self.op {
-            MatchOp::Equal => "=",
-            MatchOp::NotEqual => "!=",
-            MatchOp::Regex => "=~",
-            MatchOp::NotRegex => "!~",
-        };
-        write!(f, "{}{op}{:?}", self.name, self.value)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_labels_are_empty_and_patterns_are_anchored() {
+        use MatchOp::{Equal, NotEqual, NotRegex, Regex};
+        for (op, value, text, expected) in [
+            (Equal, "a", "a", true),
+            (Equal, "", "", true),
+            (NotEqual, "", "a", true),
+            (NotEqual, "a", "", true),
+            (Regex, "a.+", "ab", true),
+            (Regex, "a.+", "xab", false),
+            (Regex, ".*", "", true),
+            (Regex, ".+", "", false),
+            (NotRegex, "a|b", "b", false),
+            (NotRegex, "a|b", "bb", true),
+        ] {
+            let matcher = Matcher::new("l", op, value).expect("a valid pattern");
+            assert_eq!(matcher.matches(text), expected, "{op:?} {value} on {text:?}");
+        }
+        assert!(Matcher::new("l", Regex, "(").is_none());
     }
 }

@@ -1,0 +1,16 @@
+//! Text to expression and back.
+mod check;
+mod lex;
+mod literal;
+mod parse;
+mod print;
+mod time;
+
+pub(crate) use literal::format_number;
+pub use parse::parse;
+
+/// Longest text that is parsed, in bytes.
+pub(crate) const TEXT_MAX: usize = 256 * 1024;
+
+/// Deepest nesting of a tree: bounds the stack of everything that walks it.
+pub(crate) const DEPTH_MAX: usize = 250;
