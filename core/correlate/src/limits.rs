@@ -1,0 +1,41 @@
+//! Every number of the grouping, with its reason.
+
+/// Calls between the entities of two alerts of one incident, at most.
+pub const HOPS_MAX: u32 = 2;
+
+/// How much later an effect may show per call, in ms: two steps of the usual 60 s scrape, since a step may be missed.
+pub const WINDOW_PER_HOP: i64 = 120_000;
+
+/// Onsets further apart than this are never one incident by themselves, in ms. Alerts on the same entity may differ by all
+/// of it: no call delays one of them, only the length of its rule's range.
+pub const WINDOW_MAX: i64 = 900_000;
+
+/// An incident is resolved once nothing in it has fired for this long, in ms of rule time, so that flapping stays in one.
+pub const QUIET: i64 = 60_000;
+
+/// Shortest time between two tellings of a growing incident, in ms: each lists every alert, so a storm that is told alert by alert
+/// would write its square.
+pub const UPDATE_GAP: i64 = 1_000;
+
+/// When an incident is explained, in ms after it opened: evidence is thin at first and settles within two minutes.
+pub const EXPLAIN_AFTER: [i64; 6] = [0, 1_000, 3_000, 10_000, 30_000, 120_000];
+
+/// Shortest time between two explanations for new alerts, in ms.
+pub const EXPLAIN_GAP: i64 = 1_000;
+
+/// Incidents open at once; an alert that would open one more is refused and counted.
+pub const OPEN_MAX: usize = 10_000;
+
+/// Alerts of one incident; one more is refused and counted, and so is a merge that would hold more.
+pub const ALERTS_MAX: usize = 1_000;
+
+/// Entities looked at around one alert; a neighbourhood that is larger is cut there and counted.
+pub const NEIGHBOURS_MAX: usize = 1_024;
+
+/// How far apart the onsets of two alerts of one incident may be, in ms, when their entities are `hops` calls apart.
+pub fn window(hops: u32) -> i64 {
+    match hops {
+        0 => WINDOW_MAX,
+        hops => WINDOW_PER_HOP.saturating_mul(i64::from(hops)).min(WINDOW_MAX),
+    }
+}
