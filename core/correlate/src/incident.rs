@@ -100,6 +100,11 @@ impl Incident {
         &self.members
     }
 
+    /// Whether the alert is one of its alerts.
+    pub fn holds(&self, alert: AlertId) -> bool {
+        self.place(alert).is_ok()
+    }
+
     /// Incidents that joined it, in id order.
     pub fn merged(&self) -> &[IncidentId] {
         &self.merged

@@ -1,8 +1,8 @@
 //! The open incidents: what an alert's transition does to them, and what time does.
 use crate::entity::entity_of;
 use crate::incident::{Incident, Member};
-use crate::limits::{ALERTS_MAX, OPEN_MAX, window};
-use crate::near::{Topology, near};
+use crate::limits::{ALERTS_MAX, COMPARED_MAX, HOPS_MAX, OPEN_MAX, WINDOW_MAX, window};
+use crate::topology::Topology;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -21,10 +21,10 @@ pub struct Refused {
     pub alerts: u64,
     /// Merges that would have held more than [`ALERTS_MAX`].
     pub merges: u64,
-    /// Alerts whose neighbourhood was cut at [`crate::limits::NEIGHBOURS_MAX`] entities.
-    pub neighbourhoods: u64,
+    /// Alerts that were not compared with all entities because more than [`COMPARED_MAX`] had alerts near in time.
+    pub comparisons: u64,
 }
-canonical_struct!(Refused { incidents, alerts, merges, neighbourhoods });
+canonical_struct!(Refused { incidents, alerts, merges, comparisons });
 
 /// Above every id: ends a range of timers.
 const LAST: IncidentId = EffectId { cause: Position { partition: u32::MAX, offset: u64::MAX }, ordinal: u32::MAX };
@@ -219,19 +219,30 @@ impl Incidents {
 
     /// Open incidents with an alert near this one in calls and time, oldest first.
     fn matching(&mut self, member: &Member, topology: &dyn Topology) -> Vec<IncidentId> {
-        let mut matching = BTreeSet::new();
-        let mut visit = |subject: &Subject, hops: u32| {
-            let Some(onsets) = self.by_subject.get(subject) else { return };
-            let (from, to) = (member.onset.plus(-window(hops)), member.onset.plus(window(hops)));
-            let close = onsets.range((from, AlertId([0; 16]))..=(to, AlertId([0xff; 16])));
-            matching.extend(close.map(|(_, alert)| self.by_alert[alert]));
+        let by_alert = &self.by_alert;
+        // Incidents with an alert of these whose onset is at most `window` ms away.
+        let close = |onsets: &BTreeSet<(Millis, AlertId)>, window: i64| -> BTreeSet<IncidentId> {
+            let (from, to) = (member.onset.plus(-window), member.onset.plus(window));
+            let range = onsets.range((from, AlertId([0; 16]))..=(to, AlertId([0xff; 16])));
+            range.map(|(_, alert)| by_alert[alert]).collect()
         };
-        if member.entity.is_empty() {
-            visit(&Subject::of(member), 0);
-        } else {
-            let near = near(&member.entity, topology);
-            near.hops.into_iter().for_each(|(entity, hops)| visit(&Subject::Entity(entity), hops));
-            self.refused.neighbourhoods += u64::from(near.cut);
+        let own = Subject::of(member);
+        let mut matching = self.by_subject.get(&own).map(|onsets| close(onsets, WINDOW_MAX)).unwrap_or_default();
+        let mut compared = 0;
+        for (subject, onsets) in self.by_subject.iter().filter(|(subject, _)| **subject != own) {
+            let (Subject::Entity(ours), Subject::Entity(theirs)) = (&own, subject) else { break };
+            // Distances are dear: asked for only where they can add an incident.
+            if close(onsets, window(HOPS_MAX)).is_subset(&matching) {
+                continue;
+            }
+            if compared == COMPARED_MAX {
+                self.refused.comparisons += 1;
+                break;
+            }
+            compared += 1;
+            if let Some(hops) = topology.distance(ours, theirs, HOPS_MAX) {
+                matching.extend(close(onsets, window(hops)));
+            }
         }
         matching.into_iter().collect()
     }

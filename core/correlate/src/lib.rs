@@ -15,9 +15,9 @@ mod entity;
 mod incident;
 mod incidents;
 pub mod limits;
-mod near;
+mod topology;
 
 pub use entity::entity_of;
 pub use incident::{Incident, Member};
 pub use incidents::{Incidents, Refused};
-pub use near::Topology;
+pub use topology::Topology;

@@ -29,8 +29,8 @@ pub const OPEN_MAX: usize = 10_000;
 /// Alerts of one incident; one more is refused and counted, and so is a merge that would hold more.
 pub const ALERTS_MAX: usize = 1_000;
 
-/// Entities looked at around one alert; a neighbourhood that is larger is cut there and counted.
-pub const NEIGHBOURS_MAX: usize = 1_024;
+/// Entities whose distance to a new alert's is asked for; beyond them, in name order, only the same entity is near, and that is counted.
+pub const COMPARED_MAX: usize = 1_024;
 
 /// How far apart the onsets of two alerts of one incident may be, in ms, when their entities are `hops` calls apart.
 pub fn window(hops: u32) -> i64 {

@@ -48,14 +48,21 @@ fn so_many_incidents_are_open() {
 }
 
 #[test]
-fn a_neighbourhood_that_is_too_large_is_cut() {
+fn so_many_entities_are_compared() {
     let mut incidents = Incidents::default();
     let mut calls = Calls::default();
-    (0..2000).for_each(|i| calls.add(&format!("c{i:04}"), "hub"));
-    for i in 0..50 {
-        fire(&mut incidents, &calls, i, "A", &format!("c{i:04}"));
+    for i in 0..limits::COMPARED_MAX as u64 + 10 {
+        fire(&mut incidents, &calls, i, "A", &format!("s{i:04}"));
     }
-    assert_eq!((incidents.open().len(), incidents.refused().neighbourhoods), (1, 50));
+    assert_eq!(incidents.refused().comparisons, 9);
+    calls.add("web", "s0000");
+    calls.add("web", "s1030");
+    fire(&mut incidents, &calls, 5000, "A", "web");
+    let found = incidents.open().find(|incident| incident.entities().contains(&"web".to_string()));
+    assert_eq!(found.map(|incident| incident.entities()), Some(vec!["s0000".into(), "web".into()]));
+    // Alerts of one entity find one another all the same.
+    fire(&mut incidents, &calls, 5001, "B", "s1030");
+    assert_eq!(incidents.open().len(), limits::COMPARED_MAX + 10);
 }
 
 #[test]

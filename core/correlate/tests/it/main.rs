@@ -12,23 +12,33 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub(crate) struct Calls {
     callees: BTreeMap<String, BTreeSet<String>>,
-    callers: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Calls {
     pub(crate) fn add(&mut self, client: &str, server: &str) {
         self.callees.entry(client.into()).or_default().insert(server.into());
-        self.callers.entry(server.into()).or_default().insert(client.into());
+    }
+}
+
+impl Calls {
+    /// What `entity` reaches within `limit` calls, with the fewest calls to each.
+    fn reached(&self, entity: &str, limit: u32) -> BTreeMap<String, u32> {
+        let mut reached = BTreeMap::from([(entity.to_string(), 0)]);
+        for hops in 1..=limit {
+            let last: Vec<String> =
+                reached.iter().filter(|(_, h)| **h == hops - 1).map(|(name, _)| name.clone()).collect();
+            for name in last.iter().filter_map(|name| self.callees.get(name)).flatten() {
+                reached.entry(name.clone()).or_insert(hops);
+            }
+        }
+        reached
     }
 }
 
 impl Topology for Calls {
-    fn callees(&self, entity: &str, visit: &mut dyn FnMut(&str)) {
-        self.callees.get(entity).into_iter().flatten().for_each(|name| visit(name));
-    }
-
-    fn callers(&self, entity: &str, visit: &mut dyn FnMut(&str)) {
-        self.callers.get(entity).into_iter().flatten().for_each(|name| visit(name));
+    fn distance(&self, a: &str, b: &str, limit: u32) -> Option<u32> {
+        let (a, b) = (self.reached(a, limit), self.reached(b, limit));
+        a.iter().filter_map(|(name, hops)| Some(hops + b.get(name)?)).min().filter(|&hops| hops <= limit)
     }
 }
 
