@@ -58,8 +58,26 @@ pub struct Plan {
 }
 
 const CITIES: [&str; 20] = [
-    "frankfurt", "london", "zurich", "newyork", "singapore", "tokyo", "sydney", "paris", "madrid", "toronto", "mumbai",
-    "dubai", "seoul", "milan", "vienna", "oslo", "lisbon", "warsaw", "dublin", "santiago",
+    "frankfurt",
+    "london",
+    "zurich",
+    "newyork",
+    "singapore",
+    "tokyo",
+    "sydney",
+    "paris",
+    "madrid",
+    "toronto",
+    "mumbai",
+    "dubai",
+    "seoul",
+    "milan",
+    "vienna",
+    "oslo",
+    "lisbon",
+    "warsaw",
+    "dublin",
+    "santiago",
 ];
 
 /// Shared services: name, role, median work in ms, calls by name with their share.
@@ -114,7 +132,14 @@ impl Plan {
                     Call { to, share, asynchronous: false }
                 })
                 .collect();
-            services.push(Service { name: format!("web-{city}"), site, role: Role::Front, work_ms: 6.0, failing: 0.001, calls });
+            services.push(Service {
+                name: format!("web-{city}"),
+                site,
+                role: Role::Front,
+                work_ms: 6.0,
+                failing: 0.001,
+                calls,
+            });
         }
         for (site, city) in sites.iter().enumerate() {
             let calls = PAYMENT_CALLS

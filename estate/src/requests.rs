@@ -103,7 +103,8 @@ impl Requests {
         if !failed {
             for call in &service.calls {
                 if unit(&mut self.random) < call.share {
-                    let (end, answered) = self.call(story, index, *call, Parent { trace: parent.trace, span: id }, now, out);
+                    let (end, answered) =
+                        self.call(story, index, *call, Parent { trace: parent.trace, span: id }, now, out);
                     now = end;
                     if !answered {
                         failed = true;

@@ -44,7 +44,16 @@ impl Estate {
         let fronts = story.plan.services.iter().filter(|s| s.role == Role::Front).count();
         let next_request = (0..fronts).map(|_| start.0 as f64 + requests.gap_ms(story.plan.front_rate)).collect();
         let served = vec![0; story.plan.services.len()];
-        Estate { story, requests, now: start, next_request, pending: Vec::new(), metrics_due: start, served, announced: 0 }
+        Estate {
+            story,
+            requests,
+            now: start,
+            next_request,
+            pending: Vec::new(),
+            metrics_due: start,
+            served,
+            announced: 0,
+        }
     }
 
     /// The story.

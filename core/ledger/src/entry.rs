@@ -78,7 +78,8 @@ mod tests {
     use faultline_model::facts::{Quarantined, RulesRefused};
 
     fn refused(size: usize) -> LedgerEntry {
-        let refused = RulesRefused { digest: Digest::default(), file: "a.yml".into(), line: 3, reason: "x".repeat(size) };
+        let refused =
+            RulesRefused { digest: Digest::default(), file: "a.yml".into(), line: 3, reason: "x".repeat(size) };
         LedgerEntry::decided(1, EffectId::default(), Decision::RulesRefused(refused))
     }
 

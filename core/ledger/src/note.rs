@@ -116,12 +116,7 @@ impl Verifier {
     pub fn text(&self) -> String {
         let mut key = Vec::from([ED25519]);
         key.extend(self.key.as_bytes());
-        format!(
-            "{}+{}+{}",
-            self.name,
-            faultline_model::ids::hex(&key_id(&self.name, &self.key)),
-            STANDARD.encode(key)
-        )
+        format!("{}+{}+{}", self.name, faultline_model::ids::hex(&key_id(&self.name, &self.key)), STANDARD.encode(key))
     }
 
     /// Reads a signed head and checks our signature; others, of witnesses, are passed over.
@@ -136,8 +131,7 @@ impl Verifier {
         if origin != self.name {
             return Err(NoteError::Origin { found: origin.to_string(), expected: self.name.clone() });
         }
-        let root: [u8; 32] =
-            STANDARD.decode(root).map_err(|_| malformed())?.try_into().map_err(|_| malformed())?;
+        let root: [u8; 32] = STANDARD.decode(root).map_err(|_| malformed())?.try_into().map_err(|_| malformed())?;
         let head = Head { size: size.parse().map_err(|_| malformed())?, root: Digest(root) };
         // A leading zero or a plus sign would be another spelling of the same size.
         if size != head.size.to_string() {

@@ -22,6 +22,15 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// The tree whose right edge is `levels` (hashes of each level that fill no tile); nothing where these are not the
+    /// counts of a tree of `size` leaves.
+    pub fn at_edge(size: u64, levels: Vec<Vec<Hash>>) -> Option<Tree> {
+        let counted = levels.iter().rev().try_fold(0_u64, |size, level| {
+            (level.len() < TILE_WIDTH).then(|| size.checked_mul(256)?.checked_add(level.len() as u64))?
+        });
+        (counted == Some(size)).then_some(Tree { size, levels })
+    }
+
     /// Number of leaves.
     pub fn size(&self) -> u64 {
         self.size
@@ -42,7 +51,8 @@ impl Tree {
             let hashes = core::mem::take(&mut self.levels[level]);
             hash = root_of(&hashes);
             let index = (self.size >> (8 * (level + 1))) - 1;
-            completed.push(Completed { name: TileName { level: level as u8, index, width: TILE_WIDTH as u16 }, hashes });
+            completed
+                .push(Completed { name: TileName { level: level as u8, index, width: TILE_WIDTH as u16 }, hashes });
         }
     }
 
@@ -66,7 +76,8 @@ impl Tree {
     pub fn partial(&self) -> Vec<Completed> {
         let mut tiles = Vec::new();
         for (level, hashes) in self.levels.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty()) {
-            let name = TileName { level: level as u8, index: self.size >> (8 * (level + 1)), width: hashes.len() as u16 };
+            let name =
+                TileName { level: level as u8, index: self.size >> (8 * (level + 1)), width: hashes.len() as u16 };
             tiles.push(Completed { name, hashes: hashes.clone() });
         }
         tiles
@@ -82,11 +93,8 @@ impl Canonical for Tree {
 
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         r.array_of(2)?;
-        let tree = Tree { size: Canonical::read(r)?, levels: Canonical::read(r)? };
-        let counts = tree.levels.iter().rev().try_fold(0_u64, |size, level| {
-            (level.len() < TILE_WIDTH).then(|| size.checked_mul(256)?.checked_add(level.len() as u64))?
-        });
-        if counts == Some(tree.size) { Ok(tree) } else { Err(r.invalid("tree edge")) }
+        let (size, levels) = (Canonical::read(r)?, Canonical::read(r)?);
+        Tree::at_edge(size, levels).ok_or(r.invalid("tree edge"))
     }
 }
 

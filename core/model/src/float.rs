@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn nan_never_wins() {
-        for (a, b, low, high) in [(1.0, 2.0, 1.0, 2.0), (NAN, 2.0, 2.0, 2.0), (2.0, NAN, 2.0, 2.0), (-0.0, 0.0, -0.0, 0.0)] {
+        for (a, b, low, high) in
+            [(1.0, 2.0, 1.0, 2.0), (NAN, 2.0, 2.0, 2.0), (2.0, NAN, 2.0, 2.0), (-0.0, 0.0, -0.0, 0.0)]
+        {
             assert_eq!(min(a, b).to_bits(), f64::to_bits(low));
             assert_eq!(max(a, b).to_bits(), f64::to_bits(high));
         }

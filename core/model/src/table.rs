@@ -150,7 +150,8 @@ impl<Row: Canonical> Table<Row> {
         let mut sorted = table.free.clone();
         sorted.sort();
         sorted.dedup();
-        if sorted.len() != vacant || table.free.len() != vacant || table.free.iter().any(|&id| table.get(id).is_some()) {
+        if sorted.len() != vacant || table.free.len() != vacant || table.free.iter().any(|&id| table.get(id).is_some())
+        {
             return Err(r.invalid("free list"));
         }
         Ok(table)

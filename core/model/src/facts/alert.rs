@@ -62,5 +62,16 @@ pub struct Transition {
     pub imported: bool,
 }
 canonical_struct!(Transition {
-    alert, occurrence, from, to, at, active_at, group, name, labels, annotations, value, imported,
+    alert,
+    occurrence,
+    from,
+    to,
+    at,
+    active_at,
+    group,
+    name,
+    labels,
+    annotations,
+    value,
+    imported,
 });

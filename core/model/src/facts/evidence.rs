@@ -29,9 +29,7 @@ pub struct Evidence {
     /// What could not be seen.
     pub coverage: Coverage,
 }
-canonical_struct!(Evidence {
-    incident, revision, at, onset, window, nodes, edges, targets, changes, coverage,
-});
+canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage });
 
 /// A quantity before and now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -92,7 +90,16 @@ pub struct NodeEvidence {
     pub alerts: Vec<String>,
 }
 canonical_struct!(NodeEvidence {
-    entity, telemetry, traffic, latency, self_time, errors, own_errors, error_logs, onset, alerts,
+    entity,
+    telemetry,
+    traffic,
+    latency,
+    self_time,
+    errors,
+    own_errors,
+    error_logs,
+    onset,
+    alerts,
 });
 
 /// Calls from one service to another, as the client saw them.

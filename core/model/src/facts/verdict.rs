@@ -30,7 +30,16 @@ pub struct Verdict {
     pub unseen: Vec<String>,
 }
 canonical_struct!(Verdict {
-    incident, revision, at, unknown, calibrated, causes, summary, why_not_second, method, unseen,
+    incident,
+    revision,
+    at,
+    unknown,
+    calibrated,
+    causes,
+    summary,
+    why_not_second,
+    method,
+    unseen,
 });
 
 /// One candidate.
