@@ -194,3 +194,42 @@ fn contradicting_evidence_does_not_underflow() {
         assert!((found.log_evidence() - expected).abs() < 1e-12 * expected.abs(), "{}", found.log_evidence());
     }
 }
+
+/// A cause with prior 1e-200 that one finding speaks against by 1e-200 and another proves: f64 would call this impossible.
+#[test]
+fn tiny_priors_do_not_underflow() {
+    let mut builder = Network::builder();
+    let cause = builder.variable("cause", 2).unwrap();
+    builder.cpt(cause, &[], &[1.0, 1e-200]).unwrap();
+    let mut evidence = Evidence::new();
+    for (name, likelihood) in [("against", [1.0, 1e-200]), ("proof", [0.0, 1.0])] {
+        let effect = builder.variable(name, 2).unwrap();
+        builder.cpt(effect, &[cause], &[1.0, 0.0, 0.0, 1.0]).unwrap();
+        evidence.likelihood(effect, &likelihood);
+    }
+    let network = builder.build().unwrap();
+    let tree = Tree::compile(&network, BOUND).unwrap();
+    let expected = 2.0 * libm::log(1e-200);
+    let found = tree.propagate(&evidence).unwrap();
+    assert_eq!(found.marginal(cause), Some(&[0.0, 1.0][..]));
+    assert!((found.log_evidence() - expected).abs() < 1e-9);
+    assert!((tree.most_probable(&evidence).unwrap().log_probability() - expected).abs() < 1e-9);
+    assert!((network.log_probability(&evidence, BOUND).unwrap() - expected).abs() < 1e-9);
+}
+
+/// Leave-one-out on one tree: evidence taken back is as if never given.
+#[test]
+fn evidence_taken_back_leaves_nothing() {
+    each(9000, |_, plan, findings, _, _| {
+        let network = plan.build();
+        let tree = Tree::compile(&network, BOUND).unwrap();
+        let all = evidence(&network, findings);
+        tree.propagate(&all).unwrap();
+        for (left_out, v) in all.variables().enumerate() {
+            let rest: Vec<_> =
+                findings.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, f)| f.clone()).collect();
+            let found = tree.propagate(&all.without(v)).expect("less evidence is no less possible");
+            assert_eq!(solve(plan, &rest), Ok((marginals(&network, &found), found.log_evidence())));
+        }
+    });
+}
