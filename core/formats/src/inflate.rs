@@ -1,0 +1,94 @@
+//! Content encodings, undone under a limit: a bomb is refused while it inflates, not after.
+//!
+//! Memory held at once is at most the inflated body so far (never above the cap), the decoder's window (32 KiB for gzip,
+//! 8 MiB for Zstandard) and, while the buffer grows, the old buffer beside the new one.
+extern crate std;
+
+use crate::limits;
+use crate::reject::Reason;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use bytes::Bytes;
+use faultline_model::Encoding;
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use std::io::Read;
+
+/// The inflated body, or why there is none.
+///
+/// - gzip: any number of members, as RFC 1952 2.2 allows; every CRC and length is checked.
+/// - Zstandard: any number of frames, skippable ones skipped (RFC 8878 3.1). Content checksums are not checked.
+/// - Snappy: the block format, its declared size checked before anything is allocated.
+pub fn inflate(body: &Bytes, encoding: Encoding) -> Result<Bytes, (Reason, String)> {
+    if body.len() > limits::BODY_SIZE {
+        return Err((Reason::TooLarge, format!("{} bytes; at most {} are taken", body.len(), limits::BODY_SIZE)));
+    }
+    match encoding {
+        Encoding::Identity => Ok(body.clone()),
+        Encoding::Gzip => read_all(MultiGzDecoder::new(&body[..]), body.len(), Vec::new()).map(Bytes::from),
+        Encoding::Zstd => zstd(body).map(Bytes::from),
+        Encoding::Snappy => snappy(body).map(Bytes::from),
+    }
+}
+
+/// Size to which a body of `size` bytes may inflate.
+fn cap(size: usize) -> usize {
+    size.saturating_mul(limits::INFLATE_RATIO).clamp(limits::PLAIN_SIZE_FREE, limits::PLAIN_SIZE)
+}
+
+fn too_much(size: usize) -> (Reason, String) {
+    match cap(size) {
+        limits::PLAIN_SIZE => (Reason::TooLarge, format!("inflates to more than {} bytes", limits::PLAIN_SIZE)),
+        cap => (Reason::Bomb, format!("{size} bytes inflate to more than {cap}")),
+    }
+}
+
+/// Appends all that `reader` gives to `out`, up to the cap of a body of `size` bytes.
+fn read_all(mut reader: impl Read, size: usize, mut out: Vec<u8>) -> Result<Vec<u8>, (Reason, String)> {
+    let cap = cap(size);
+    loop {
+        if out.len() == out.capacity() {
+            // Doubling, but never past one byte more than is allowed: that byte tells a bomb from a full buffer.
+            let more = out.len().max(16 << 10).min(cap + 1 - out.len());
+            out.reserve_exact(more);
+        }
+        let spare = (out.capacity() - out.len()) as u64;
+        match reader.by_ref().take(spare).read_to_end(&mut out) {
+            Ok(_) if out.len() > cap => return Err(too_much(size)),
+            Ok(0) => return Ok(out),
+            Ok(_) => {}
+            Err(error) => return Err((Reason::BadEncoding, error.to_string())),
+        }
+    }
+}
+
+fn zstd(body: &[u8]) -> Result<Vec<u8>, (Reason, String)> {
+    let (mut left, mut out) = (body, Vec::new());
+    while !left.is_empty() {
+        match StreamingDecoder::new_with_max_window_size(&mut left, limits::ZSTD_WINDOW) {
+            Ok(frame) => out = read_all(frame, body.len(), out)?,
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                left = left
+                    .get(length as usize..)
+                    .ok_or((Reason::BadEncoding, "a skippable frame is cut short".to_string()))?;
+            }
+            Err(error) => return Err((Reason::BadEncoding, error.to_string())),
+        }
+    }
+    Ok(out)
+}
+
+fn snappy(body: &[u8]) -> Result<Vec<u8>, (Reason, String)> {
+    let bad = |error: snap::Error| (Reason::BadEncoding, error.to_string());
+    let size = snap::raw::decompress_len(body).map_err(bad)?;
+    // The densest element is a copy of 64 bytes in three: a larger claim is a lie, told to make us allocate.
+    if size > cap(body.len()) || size > body.len().saturating_mul(22) {
+        return Err(too_much(body.len()));
+    }
+    let mut out = vec![0; size];
+    let written = snap::raw::Decoder::new().decompress(body, &mut out).map_err(bad)?;
+    out.truncate(written);
+    Ok(out)
+}

@@ -1,0 +1,40 @@
+//! Limits of what is accepted. They belong to the format version: changing one changes what a journal decodes to.
+
+/// Size of a body as received.
+pub const BODY_SIZE: usize = 16 << 20;
+/// Size of an inflated body.
+pub const PLAIN_SIZE: usize = 64 << 20;
+/// A body may always inflate to this size, whatever its ratio.
+pub const PLAIN_SIZE_FREE: usize = 8 << 20;
+/// Beyond [`PLAIN_SIZE_FREE`], how many times its own size a body may inflate to. Telemetry reaches 10 to 100; deflate
+/// ends at 1032.
+pub const INFLATE_RATIO: usize = 250;
+/// Window that a Zstandard frame may ask for (RFC 8878 3.1.1.1.2 recommends 8 MiB).
+pub const ZSTD_WINDOW: u64 = 8 << 20;
+/// Points that a body may turn into. The usual collector sends 8,192 data points; as histograms of 15 buckets they are
+/// 147,000.
+pub const POINTS: usize = 1 << 18;
+/// Log records in a body.
+pub const LOGS: usize = 1 << 18;
+/// Spans in a body.
+pub const SPANS: usize = 1 << 18;
+/// Resources in a body.
+pub const RESOURCES: usize = 1 << 14;
+/// Size of a label's or attribute's name, and of a metric's name, unit included.
+pub const NAME_SIZE: usize = 1 << 10;
+/// Size of a label's or attribute's value, of a span's name and of a peer's name.
+pub const VALUE_SIZE: usize = 16 << 10;
+/// Labels of a series.
+pub const LABELS: usize = 128;
+/// Attributes of an OTLP point: four labels are kept for `__name__`, `job`, `instance` and `le`.
+pub const ATTRIBUTES: usize = LABELS - 4;
+/// Size of all attributes of a point together.
+pub const ATTRIBUTES_SIZE: usize = 64 << 10;
+/// Depth to which lists and maps in an attribute's value may nest.
+pub const DEPTH: usize = 16;
+/// Earliest time taken, 1971-01-01: senders that count in the wrong unit, or not at all, land before it.
+pub const TIME_MIN: i64 = 31_536_000_000;
+/// First time refused, 2200-01-01, in milliseconds.
+pub const TIME_END: i64 = 7_258_118_400_000;
+/// Size of a reject's detail.
+pub const DETAIL_SIZE: usize = 256;

@@ -1,0 +1,187 @@
+//! What a walk over metrics hands on: to collect points with their keys, or to name the points at some places.
+//!
+//! Both are the same walk, so a point has the same place in both.
+use crate::attributes::Attributes;
+use crate::events::{Events, Point, PointFlags, Text};
+use crate::gofloat;
+use crate::keys::{Keys, Part};
+use crate::naming::{self, MetricKind};
+use crate::otlp::resource::Origin;
+use alloc::string::String;
+use alloc::vec::Vec;
+use faultline_model::labels::NAME;
+use faultline_model::{HashSeed, Labels, LabelsBuilder, Millis, float};
+
+/// What names a metric, still in the sender's words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Metric<'a> {
+    pub name: &'a str,
+    pub unit: &'a str,
+    pub kind: MetricKind,
+    pub delta: bool,
+}
+
+/// What a sample is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    pub time: Millis,
+    pub value: f64,
+    pub flags: PointFlags,
+}
+
+/// Receives accepted points in the order of the body.
+pub(crate) trait Sink<'a> {
+    /// The resource of the metrics that follow.
+    fn resource(&mut self, origin: &Origin<'a>);
+    /// The metric of the points that follow.
+    fn metric(&mut self, metric: &Metric<'a>);
+    /// The attributes (OTLP) or labels (remote write) of the samples that follow.
+    fn attributes(&mut self, attributes: &Attributes<'a>);
+    /// A sample.
+    fn sample(&mut self, part: Part, value: Value);
+    /// The `target_info` sample of the resource at hand.
+    fn target_info(&mut self, origin: &Origin<'a>, time: Millis);
+}
+
+/// Collects points.
+pub(crate) struct Collect<'a> {
+    pub events: Events,
+    pub keys: Keys,
+    plain: &'a [u8],
+    identity: u128,
+    metric: u128,
+    attributes: u128,
+}
+
+impl<'a> Collect<'a> {
+    pub fn new(plain: &'a [u8], seed: HashSeed) -> Collect<'a> {
+        let (events, keys) = (Events::default(), Keys::new(seed));
+        Collect { events, keys, plain, identity: 0, metric: 0, attributes: 0 }
+    }
+}
+
+/// Where `part` lies in `whole`; the empty text where it does not.
+pub(crate) fn text_in(whole: &[u8], part: &[u8]) -> Text {
+    let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    if part.is_empty() || start >= whole.len() {
+        return Text::default();
+    }
+    // An inflated body is at most 64 MiB.
+    Text { start: start as u32, size: part.len() as u32 }
+}
+
+impl<'a> Sink<'a> for Collect<'a> {
+    fn resource(&mut self, origin: &Origin<'a>) {
+        self.events.resources.push(origin.resource(self.plain, &self.keys));
+        self.identity = origin.identity(&mut self.keys);
+    }
+
+    fn metric(&mut self, metric: &Metric<'a>) {
+        let kind = [metric.kind as u8, u8::from(metric.delta)];
+        self.metric = self.keys.parts(&[metric.name.as_bytes(), metric.unit.as_bytes(), &kind]);
+    }
+
+    #[inline(always)]
+    fn attributes(&mut self, attributes: &Attributes<'a>) {
+        self.attributes = attributes.hash(&self.keys);
+    }
+
+    fn target_info(&mut self, origin: &Origin<'a>, time: Millis) {
+        (self.metric, self.attributes) = (0, origin.attributes.hash(&self.keys));
+        self.sample(Part::TargetInfo, Value { time, value: 1.0, flags: PointFlags::NONE });
+    }
+
+    #[inline(always)]
+    fn sample(&mut self, part: Part, value: Value) {
+        let key = self.keys.series(self.identity, self.metric, self.attributes, part);
+        // At most limits::POINTS, so the cast holds.
+        let place = self.events.points.len() as u32;
+        let (stale, time) = (value.flags.has(PointFlags::STALE), value.time);
+        let number = if stale { 0.0 } else { float::canonical(value.value) };
+        self.events.points.push(Point { key, time, value: number, place, flags: value.flags });
+    }
+}
+
+/// Names the points at some places.
+pub(crate) struct Name<'a, 'p> {
+    /// Labels of the places so far.
+    pub out: Vec<Labels>,
+    places: &'p [u32],
+    place: u32,
+    origin: Origin<'a>,
+    metric: Option<Metric<'a>>,
+    name: String,
+    attributes: Attributes<'a>,
+}
+
+impl<'a, 'p> Name<'a, 'p> {
+    pub fn new(places: &'p [u32]) -> Name<'a, 'p> {
+        Name {
+            out: Vec::with_capacity(places.len()),
+            places,
+            place: 0,
+            origin: Origin::default(),
+            metric: None,
+            name: String::new(),
+            attributes: Attributes::new(&[], 0),
+        }
+    }
+
+    fn labels(&mut self, part: Part) -> Labels {
+        let mut labels = LabelsBuilder::default();
+        let Some(metric) = &self.metric else {
+            crate::remote_write::set_labels(&self.attributes, &mut labels);
+            return labels.build();
+        };
+        if part == Part::TargetInfo {
+            self.origin.set_target_info(&mut labels);
+            return labels.build();
+        }
+        if self.name.is_empty() {
+            self.name = naming::metric(metric.name, metric.unit, metric.kind).unwrap_or_default();
+        }
+        self.attributes.set_labels(&[], &mut labels);
+        self.origin.set_identity(&mut labels);
+        let mut name = self.name.clone();
+        match part {
+            Part::Value | Part::TargetInfo => {}
+            Part::Sum => name.push_str("_sum"),
+            Part::Count => name.push_str("_count"),
+            Part::Bucket(bound) => {
+                name.push_str("_bucket");
+                let mut le = String::new();
+                gofloat::append_plain(bound, &mut le);
+                labels.set("le", &le);
+            }
+        }
+        labels.set(NAME, &name);
+        labels.build()
+    }
+}
+
+impl<'a> Sink<'a> for Name<'a, '_> {
+    fn resource(&mut self, origin: &Origin<'a>) {
+        self.origin = *origin;
+    }
+
+    fn metric(&mut self, metric: &Metric<'a>) {
+        self.metric = Some(*metric);
+        self.name.clear();
+    }
+
+    fn attributes(&mut self, attributes: &Attributes<'a>) {
+        self.attributes = *attributes;
+    }
+
+    fn target_info(&mut self, _: &Origin<'a>, time: Millis) {
+        self.sample(Part::TargetInfo, Value { time, value: 1.0, flags: PointFlags::NONE });
+    }
+
+    fn sample(&mut self, part: Part, _: Value) {
+        if self.places.get(self.out.len()) == Some(&self.place) {
+            let labels = self.labels(part);
+            self.out.push(labels);
+        }
+        self.place += 1;
+    }
+}

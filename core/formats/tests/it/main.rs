@@ -1,0 +1,7 @@
+//! Tests of the decoder against other people's encoders and Prometheus' own translator, and against hostile bytes.
+mod fixtures;
+mod hostile;
+mod limits;
+mod naming;
+mod roundtrip;
+mod support;
