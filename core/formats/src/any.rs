@@ -134,7 +134,8 @@ impl<'a> Any<'a> {
 
     fn append_json(self, out: &mut String) -> Result<(), NoJson> {
         match self {
-            Any::Empty => out.push_str("null"),
+            // Go keeps empty bytes as no slice at all, and prints that as null.
+            Any::Empty | Any::Bytes([]) => out.push_str("null"),
             Any::Text(text) => append_json_text(str(text), out),
             Any::Bool(value) => out.push_str(if value { "true" } else { "false" }),
             Any::Int(value) => {

@@ -75,8 +75,7 @@ impl<'a> Origin<'a> {
             }
             key => {
                 self.others += 1;
-                let empty = matches!(pair.value, Any::Empty | Any::Text(b""));
-                self.named |= matches!(key, b"job" | b"instance") && !empty;
+                self.named |= matches!(key, b"job" | b"instance") && !text(pair.value).is_empty();
                 return;
             }
         };
@@ -147,10 +146,15 @@ impl<'a> Origin<'a> {
     }
 
     fn instance(&self) -> String {
-        let mut instance = String::new();
-        if let Some(any) = self.instance {
-            any.append(&mut instance);
-        }
-        instance
+        self.instance.map_or(String::new(), text)
     }
+}
+
+/// The text of a value; none where it cannot be taken, which is found out elsewhere.
+fn text(any: Any<'_>) -> String {
+    let mut text = String::new();
+    if any.check(0).is_ok() {
+        any.append(&mut text);
+    }
+    text
 }

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 const METRICS: &[u8] = include_bytes!("../fixtures/metrics.bin");
 const SDK: &[u8] = include_bytes!("../fixtures/sdk.bin");
+const DRAWN: &[u8] = include_bytes!("../fixtures/drawn.bin");
 const REFUSED: &[u8] = include_bytes!("../fixtures/refused.bin");
 const LOGS: &[u8] = include_bytes!("../fixtures/logs.bin");
 const TRACES: &[u8] = include_bytes!("../fixtures/traces.bin");
@@ -36,7 +37,9 @@ fn json(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            '<' | '>' | '&' | '\u{2028}' => write!(out, "\\u{:04x}", c as u32).unwrap(),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '<' | '>' | '&' | '\u{2028}' | '\0'..='\u{1f}' => write!(out, "\\u{:04x}", c as u32).unwrap(),
             c => out.push(c),
         }
     }
@@ -45,9 +48,11 @@ fn json(text: &str) -> String {
 
 #[test]
 fn metrics_become_the_series_of_prometheus() {
-    for (body, expected) in
-        [(METRICS, include_str!("../fixtures/metrics.expected")), (SDK, include_str!("../fixtures/sdk.expected"))]
-    {
+    for (body, expected) in [
+        (METRICS, include_str!("../fixtures/metrics.expected")),
+        (SDK, include_str!("../fixtures/sdk.expected")),
+        (DRAWN, include_str!("../fixtures/drawn.expected")),
+    ] {
         let decoded = metrics(body);
         assert_eq!(rejects(&decoded), "");
         let found = as_oracle(&decoded);
