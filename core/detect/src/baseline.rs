@@ -53,6 +53,8 @@ pub struct Score {
     pub expected: f64,
     /// Robust z-score, signed; 0 until the baseline has seen [`WARM_UP`] windows. Within +-1000.
     pub z: f64,
+    /// Windows judged together: 1, or those of a silence that still lasts.
+    pub windows: u32,
 }
 
 /// State of one baseline. The default has seen nothing.
@@ -122,16 +124,16 @@ impl Baseline {
     /// - `weight`: events behind it, or the share of a window watched for [`Noise::Count`]; `> 0`.
     pub fn score(&self, noise: Noise, x: f64, weight: f64) -> Score {
         if !self.is_warm() || !x.is_finite() || weight.is_nan() || weight <= 0.0 {
-            return Score { expected: self.level, z: 0.0 };
+            return Score { expected: self.level, z: 0.0, windows: 1 };
         }
         let z = (x - self.level) / self.scale(noise, weight);
-        Score { expected: self.level, z: float::max(float::min(z, LIMIT), -LIMIT) }
+        Score { expected: self.level, z: float::max(float::min(z, LIMIT), -LIMIT), windows: 1 }
     }
 
     /// Judges a closed window, then learns from it. Arguments as for [`Baseline::score`].
     pub fn observe(&mut self, noise: Noise, x: f64, weight: f64) -> Score {
         if !x.is_finite() || weight.is_nan() || weight <= 0.0 {
-            return Score { expected: self.level, z: 0.0 };
+            return Score { expected: self.level, z: 0.0, windows: 1 };
         }
         if noise == Noise::Count && self.is_warm() && self.frozen == 0 {
             if x <= 0.0 && self.level > 0.0 {
@@ -152,7 +154,7 @@ impl Baseline {
     /// One more window without any event: judged together with those before it.
     fn observe_silence(&mut self) -> Score {
         self.quiet += 1;
-        let score = self.score(Noise::Count, 0.0, f64::from(self.quiet));
+        let score = Score { windows: self.quiet, ..self.score(Noise::Count, 0.0, f64::from(self.quiet)) };
         if self.quiet >= HOLD {
             // Half an hour without a single event is the new normal.
             self.quiet = 0;

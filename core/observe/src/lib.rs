@@ -2,6 +2,11 @@
 #![no_std]
 extern crate alloc;
 
+pub mod graph;
 mod postings;
 pub mod ring;
 pub mod series;
+pub mod sources;
+
+pub use graph::{Closed, Graph, Question};
+pub use sources::Sources;

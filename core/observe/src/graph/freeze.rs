@@ -1,0 +1,288 @@
+//! Evidence of an incident: the part of the graph that can explain it, before and now, as plain values.
+use super::Graph;
+use super::edges::Edge;
+use super::limits::{EVIDENCE_NODES, SECONDS, WINDOW};
+use super::services::Service;
+use super::windows::{LATENCY, Means, mean_ms, share, signal_onset};
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use faultline_detect::{Baseline, Noise};
+use faultline_model::facts::{
+    ChangeEvidence, Coverage, EdgeEvidence, Evidence, NodeEvidence, Shift, Signal, Telemetry,
+};
+use faultline_model::{ChangeEvent, IncidentId, Millis, float};
+
+/// Least length of the window that `seen` covers, in seconds.
+const SEEN_LEAST: i64 = 3;
+/// A service that reported is silent after so many ms without a word,
+const SILENT_LEAST: i64 = 15_000;
+/// or so many of its usual gaps.
+const SILENT_GAPS: f64 = 5.0;
+/// From this |z| on a signal counts for the onset of a node.
+const ONSET_Z: f64 = 3.0;
+/// How long sampled spans make all rates doubtful, in ms.
+const SAMPLED_MS: i64 = 3_600_000;
+
+/// What is to be explained.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The incident.
+    pub incident: IncidentId,
+    /// Counts the explanations asked for it, from 1.
+    pub revision: u64,
+    /// Rule time now.
+    pub at: Millis,
+    /// When it is thought to have begun.
+    pub onset: Millis,
+    /// Longest look back of what counts as now, in ms; at most two minutes are kept.
+    pub window_ms: i64,
+    /// Services whose objective is violated, in name order.
+    pub targets: &'a [String],
+    /// Firing alerts: the service and the alert's name.
+    pub alerts: &'a [(String, String)],
+    /// Recent changes, of any service.
+    pub changes: &'a [ChangeEvent],
+}
+
+impl Graph {
+    /// Freezes what is known of an incident's part of the graph.
+    ///
+    /// That part is the targets, all that they call directly or not, their callers, and the neighbours of what is
+    /// anomalous among these; at most [`EVIDENCE_NODES`] services, nearest first, then the most anomalous.
+    pub fn freeze(&self, question: &Question<'_>) -> Evidence {
+        let to = self.next_second.unwrap_or(question.at.0.div_euclid(1000));
+        let cap = (question.window_ms / 1000).clamp(SEEN_LEAST, SECONDS);
+        let from = question.onset.0.div_euclid(1000).clamp(to - cap, to - SEEN_LEAST);
+        let (near, left_out) = self.near(question.targets, from, to);
+        let mut nodes: Vec<NodeEvidence> = near.iter().map(|&id| self.node_evidence(id, from, to, question)).collect();
+        // What an alert names and no telemetry does is a node, too: nothing is known of it.
+        for name in question.targets.iter().filter(|name| self.services.find(name).is_none()) {
+            let alerts = alerts_of(name, question.alerts);
+            nodes.push(NodeEvidence { entity: name.clone(), telemetry: Telemetry::Peer, alerts, ..Default::default() });
+        }
+        nodes.sort_by(|a, b| a.entity.cmp(&b.entity));
+        nodes.dedup_by(|a, b| a.entity == b.entity);
+        let index_of =
+            |name: &str| nodes.binary_search_by(|node| node.entity.as_str().cmp(name)).ok().map(|i| i as u32);
+        let names = |telemetry: Telemetry| {
+            nodes.iter().filter(|node| node.telemetry == telemetry).map(|node| node.entity.clone()).collect()
+        };
+        let mut targets: Vec<u32> = question.targets.iter().filter_map(|name| index_of(name)).collect();
+        targets.sort();
+        targets.dedup();
+        let mut changes: Vec<ChangeEvidence> = question
+            .changes
+            .iter()
+            .filter_map(|change| {
+                let node = index_of(&change.entity)?;
+                Some(ChangeEvidence { node, kind: change.kind.clone(), title: change.title.clone(), at: change.at })
+            })
+            .collect();
+        changes.sort_by(|a, b| (a.at, a.node, &a.kind, &a.title).cmp(&(b.at, b.node, &b.kind, &b.title)));
+        Evidence {
+            incident: question.incident,
+            revision: question.revision,
+            at: question.at,
+            onset: question.onset,
+            window: (to - from) * 1000,
+            edges: self.edge_evidence(&near, from, to, index_of),
+            coverage: Coverage {
+                unseen: names(Telemetry::Peer),
+                silent: names(Telemetry::Silent),
+                unpaired: self.called.unpaired as f64 / self.called.all.max(1) as f64,
+                sampled: self.sampled_at.is_some_and(|at| question.at.since(at) <= SAMPLED_MS),
+                left_out,
+            },
+            nodes,
+            targets,
+            changes,
+        }
+    }
+
+    /// How a service is seen at `now`.
+    pub(super) fn telemetry(&self, id: u32, now: Millis) -> Telemetry {
+        let service = self.services.get(id);
+        let Some(reported) = service.reported else { return Telemetry::Peer };
+        let patience = float::max(SILENT_LEAST as f64, SILENT_GAPS * service.pace);
+        if now.since(reported) as f64 > patience { Telemetry::Silent } else { Telemetry::Reporting }
+    }
+
+    /// Services of the incident's part of the graph, and how many more there are.
+    fn near(&self, targets: &[String], from: i64, to: i64) -> (Vec<u32>, u64) {
+        let mut distance: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut queue: Vec<u32> = targets.iter().filter_map(|name| self.services.find(name)).collect();
+        queue.iter().for_each(|&id| {
+            distance.insert(id, 0);
+        });
+        let callers: Vec<u32> = queue.iter().flat_map(|&id| self.edges.callers(id)).collect();
+        let mut next = 0;
+        while let Some(&id) = queue.get(next) {
+            next += 1;
+            let hops = distance[&id] + 1;
+            for (callee, _) in self.edges.callees(id) {
+                distance.entry(callee).or_insert_with(|| {
+                    queue.push(callee);
+                    hops
+                });
+            }
+        }
+        for caller in callers {
+            distance.entry(caller).or_insert(1);
+        }
+        let strength: BTreeMap<u32, f64> =
+            distance.keys().map(|&id| (id, self.strength(self.services.get(id), from, to))).collect();
+        let anomalous =
+            |id: u32| self.services.get(id).is_anomalous() || strength[&id] >= faultline_detect::watch::RAISE;
+        let around: Vec<(u32, u32)> = distance
+            .iter()
+            .filter(|&(&id, _)| anomalous(id))
+            .flat_map(|(&id, &hops)| {
+                let callees = self.edges.callees(id).map(|(callee, _)| callee);
+                callees.chain(self.edges.callers(id)).map(move |neighbour| (neighbour, hops + 1))
+            })
+            .collect();
+        for (id, hops) in around {
+            distance.entry(id).or_insert(hops);
+        }
+        let strength =
+            |id: u32| strength.get(&id).copied().unwrap_or_else(|| self.strength(self.services.get(id), from, to));
+        let mut ranked: Vec<(u32, f64, u32)> = distance.iter().map(|(&id, &hops)| (hops, strength(id), id)).collect();
+        let name = |id: u32| &self.services.get(id).entity;
+        ranked.sort_by(|a, b| a.0.cmp(&b.0).then(float::order(b.1, a.1)).then_with(|| name(a.2).cmp(name(b.2))));
+        let left_out = ranked.len().saturating_sub(EVIDENCE_NODES) as u64;
+        ranked.truncate(EVIDENCE_NODES);
+        let mut ids: Vec<u32> = ranked.into_iter().map(|(_, _, id)| id).collect();
+        ids.sort();
+        (ids, left_out)
+    }
+
+    /// Largest |z| of a service's signals now.
+    fn strength(&self, service: &Service, from: i64, to: i64) -> f64 {
+        let [traffic, latency, errors, logs] = signals(service, from, to);
+        [traffic, latency, errors, logs].iter().fold(0.0, |most, shift| float::max(most, float::abs(shift.z)))
+    }
+
+    fn node_evidence(&self, id: u32, from: i64, to: i64, question: &Question<'_>) -> NodeEvidence {
+        let service = self.services.get(id);
+        let from = paced(service, from, to);
+        let [traffic, latency, errors, error_logs] = signals(service, from, to);
+        let means = Means::of(&service.seconds.sum(from, to));
+        let expected = &service.expected;
+        let of = |baseline: &Baseline, noise, value: fn(&Means) -> f64| {
+            shift(baseline, noise, means.as_ref().map(|means| (value(means), means.count)))
+        };
+        NodeEvidence {
+            entity: service.entity.clone(),
+            telemetry: self.telemetry(id, question.at),
+            traffic,
+            latency,
+            self_time: of(&expected.self_time, LATENCY, |means| means.self_time),
+            errors,
+            own_errors: of(&expected.own_errors, Noise::Share, |means| means.own_errors),
+            error_logs,
+            onset: node_onset(service, &[traffic, latency, errors, error_logs], to),
+            alerts: alerts_of(&service.entity, question.alerts),
+        }
+    }
+
+    fn edge_evidence(
+        &self,
+        near: &[u32],
+        from: i64,
+        to: i64,
+        index_of: impl Fn(&str) -> Option<u32>,
+    ) -> Vec<EdgeEvidence> {
+        let mut edges = Vec::new();
+        for &client in near {
+            let service = self.services.get(client);
+            let from = paced(service, from, to);
+            for (server, edge) in self.edges.callees(client) {
+                // A service that calls itself explains nothing by that.
+                if server == client {
+                    continue;
+                }
+                let ends = (index_of(&service.entity), index_of(&self.services.get(server).entity));
+                let (Some(client), Some(server)) = ends else { continue };
+                let edge = self.edges.try_get(edge).expect("edges in the index exist");
+                edges.push(edge_shifts(edge, client, server, from, to));
+            }
+        }
+        edges.sort_by_key(|edge| (edge.client, edge.server, edge.asynchronous));
+        edges
+    }
+}
+
+/// A sender that delivers every few seconds is judged over two deliveries at least.
+fn paced(service: &Service, from: i64, to: i64) -> i64 {
+    let least = (float::ceil(service.pace * 2.0 / 1000.0) as i64).clamp(SEEN_LEAST, SECONDS);
+    from.min(to - least)
+}
+
+/// Traffic, latency, errors and error logs of a service in the seconds `from..to`.
+fn signals(service: &Service, from: i64, to: i64) -> [Shift; 4] {
+    let (served, expected) = (service.seconds.sum(from, to), &service.expected);
+    let seconds = (to - from) as f64;
+    let means = Means::of(&served);
+    [
+        rate(&expected.traffic, served.requests, seconds),
+        shift(&expected.latency, LATENCY, means.as_ref().map(|means| (means.latency, means.count))),
+        shift(&expected.errors, Noise::Share, means.as_ref().map(|means| (means.errors, means.count))),
+        rate(&expected.error_logs, served.error_logs, seconds),
+    ]
+}
+
+fn edge_shifts(edge: &Edge, client: u32, server: u32, from: i64, to: i64) -> EdgeEvidence {
+    let (called, expected) = (edge.seconds.sum(from, to), &edge.expected);
+    let calls = called.calls.max(0);
+    let some = |count: i64, value: f64| (count > 0).then_some((value, count as f64));
+    EdgeEvidence {
+        client,
+        server,
+        traffic: rate(&expected.traffic, calls, (to - from) as f64),
+        latency: shift(&expected.latency, LATENCY, some(calls, mean_ms(called.client_ns, calls.max(1)))),
+        errors: shift(&expected.errors, Noise::Share, some(calls, share(called.failed, calls))),
+        gap: shift(&expected.gap, LATENCY, some(called.pairs, mean_ms(called.gap_ns, called.pairs.max(1)))),
+        asynchronous: edge.asynchronous,
+    }
+}
+
+/// A mean or share and its count against its baseline; what was not seen has not moved.
+fn shift(baseline: &Baseline, noise: Noise, seen: Option<(f64, f64)>) -> Shift {
+    let Some((seen, count)) = seen else {
+        return Shift { expected: baseline.level(), seen: baseline.level(), z: 0.0, count: 0.0 };
+    };
+    // Where nothing is expected yet, nothing has risen.
+    let expected = if baseline.is_warm() { baseline.level() } else { seen };
+    Shift { expected, seen, z: baseline.score(noise, seen, count).z, count }
+}
+
+/// Events per second against a baseline of events per window.
+fn rate(baseline: &Baseline, count: i64, seconds: f64) -> Shift {
+    let (count, part) = (float::max(count as f64, 0.0), seconds / WINDOW as f64);
+    let seen = count / seconds;
+    let expected = if baseline.is_warm() { baseline.level() / WINDOW as f64 } else { seen };
+    Shift { expected, seen, z: baseline.score(Noise::Count, count / part, part).z, count }
+}
+
+/// When the first of a service's signals left its baseline: as told by its watch, or as its last seconds show.
+fn node_onset(service: &Service, shifts: &[Shift; 4], to: i64) -> Option<Millis> {
+    let watches = &service.watches;
+    let watches = [&watches.traffic, &watches.latency, &watches.errors, &watches.error_logs];
+    let signals = [Signal::Traffic, Signal::Latency, Signal::Errors, Signal::ErrorLogs];
+    (0..4)
+        .filter_map(|i| match watches[i].is_active() {
+            true => Some(watches[i].since),
+            false if float::abs(shifts[i].z) >= ONSET_Z => signal_onset(service, signals[i], shifts[i].z, to),
+            false => None,
+        })
+        .min()
+}
+
+fn alerts_of(entity: &str, alerts: &[(String, String)]) -> Vec<String> {
+    let mut names: Vec<String> =
+        alerts.iter().filter(|(of, _)| of == entity).map(|(_, name)| name.to_string()).collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -1,0 +1,299 @@
+//! The service graph: services, the calls between them, and what both do, from spans and log records.
+//!
+//! Spans count at rule time, when they arrive: senders' clocks may be wrong, so only durations of theirs are used, each
+//! of one clock. Everything is summed in whole numbers per second; seconds close into series, ten of them into the
+//! windows that baselines judge. What arrives late corrects the second in which it arrives, never a closed one.
+//!
+//! - `pairing`: one span at a time: requests, calls, self time, peers.
+//! - `windows`: closed windows against baselines: anomalies.
+//! - `freeze`: evidence of an incident.
+mod edges;
+mod freeze;
+mod index;
+pub mod limits;
+mod operations;
+mod pairing;
+mod pending;
+mod predictions;
+mod seconds;
+mod services;
+mod state;
+mod tally;
+mod windows;
+
+pub use freeze::Question;
+pub(crate) use state::{read_table, write_table};
+pub use tally::Derived;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use edges::Edges;
+use faultline_formats::Decoded;
+use faultline_model::facts::Anomaly;
+use faultline_model::{ChangeEvent, HashSeed, Millis, SeriesKey, canonical_struct};
+use limits::{RESUME, SWEEP};
+use operations::Operations;
+use pairing::Span;
+use pending::{NONE, Pending};
+use predictions::Predictions;
+use services::Services;
+use tally::Blocks;
+
+/// What could not be taken in, since the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Spans and log records without a `service.name` that can be kept.
+    pub nameless: u64,
+    /// Spans and log records of services for which there was no room.
+    pub services_refused: u64,
+    /// Calls between services for which there was no room.
+    pub edges_refused: u64,
+    /// Spans without series of their own.
+    pub operations_refused: u64,
+    /// Spans seen twice within their wait: counted once.
+    pub repeated: u64,
+    /// Spans given up before their wait was over, for want of room.
+    pub early: u64,
+    /// Calls that nobody answered and that name no peer.
+    pub unanswered: u64,
+}
+canonical_struct!(Counts {
+    nameless,
+    services_refused,
+    edges_refused,
+    operations_refused,
+    repeated,
+    early,
+    unanswered,
+});
+
+/// What the closing of seconds and windows gives.
+#[derive(Debug, Default)]
+pub struct Closed {
+    /// Samples of span metrics, service-graph series and log counts.
+    pub samples: Vec<Derived>,
+    /// Signals that have left their baselines.
+    pub anomalies: Vec<Anomaly>,
+    /// Versions of services not seen before.
+    pub changes: Vec<ChangeEvent>,
+}
+
+/// Server spans that name a parent: all of them, and those whose client was never seen. Halved now and then, so that
+/// the share follows.
+#[derive(Clone, Copy, Debug, Default)]
+struct CalledSpans {
+    all: u64,
+    unpaired: u64,
+}
+canonical_struct!(CalledSpans { all, unpaired });
+
+/// Server spans after which old ones count half.
+const HALVE: u64 = 100_000;
+
+/// Services and calls, as known at this moment.
+#[derive(Debug)]
+pub struct Graph {
+    seed: u64,
+    /// The first second that is not closed; none before the first event.
+    next_second: Option<i64>,
+    /// Windows that begin before this second say nothing about missing traffic.
+    judged_from: i64,
+    services: Services,
+    edges: Edges,
+    operations: Operations,
+    predictions: Predictions,
+    pending: Pending,
+    blocks: Blocks,
+    changes: Vec<ChangeEvent>,
+    called: CalledSpans,
+    sampled_at: Option<Millis>,
+    counts: Counts,
+    /// Service of each resource of the body at hand.
+    body: Vec<u32>,
+}
+
+impl Graph {
+    /// Empty; `seed` is the journal's.
+    pub fn new(seed: HashSeed) -> Graph {
+        let seed = seed.0;
+        Graph {
+            seed,
+            next_second: None,
+            judged_from: i64::MIN,
+            services: Services::default(),
+            edges: Edges::default(),
+            operations: Operations::new(seed),
+            predictions: Predictions::new(seed),
+            pending: Pending::new(seed),
+            blocks: Blocks::default(),
+            changes: Vec::new(),
+            called: CalledSpans::default(),
+            sampled_at: None,
+            counts: Counts::default(),
+            body: Vec::new(),
+        }
+    }
+
+    /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.
+    ///
+    /// `at` does not fall, and [`Graph::advance`] has been called for all that was due by then. Durations are the
+    /// sender's own; a body cut in two at the same instant leaves the same state.
+    pub fn observe(&mut self, decoded: &Decoded, at: Millis) {
+        let events = &decoded.events;
+        if events.resources.is_empty() {
+            return;
+        }
+        let second = at.0.div_euclid(1000);
+        assert!(second >= *self.next_second.get_or_insert(second), "seconds before {at} are closed");
+        let mut body = core::mem::take(&mut self.body);
+        for resource in &events.resources {
+            body.push(self.resource(decoded.text(resource.service), decoded.text(resource.version), at));
+        }
+        for log in &events.logs {
+            match body[log.resource as usize] {
+                NONE => self.refuse(decoded.text(events.resources[log.resource as usize].service)),
+                service => self.services.log(service, log.severity, second, &mut self.blocks),
+            }
+        }
+        for span in &events.spans {
+            let service = body[span.resource as usize];
+            if service == NONE {
+                self.refuse(decoded.text(events.resources[span.resource as usize].service));
+                continue;
+            }
+            if span.sampled.said && span.sampled.threshold > 0 {
+                self.sampled_at = Some(at);
+            }
+            let (name, peer) = (decoded.text(span.name), decoded.text(span.peer));
+            self.span(&Span { service, name, peer, event: span }, at);
+        }
+        body.clear();
+        self.body = body;
+    }
+
+    /// The service of a resource, noted as alive; [`NONE`] where it has no name or no room.
+    fn resource(&mut self, name: &str, version: &str, at: Millis) -> u32 {
+        let Some(id) = self.services.find_or_insert(name, at) else { return NONE };
+        self.services.reported(id, at);
+        if let Some(change) = self.services.version(id, version, at) {
+            self.changes.push(change);
+        }
+        id
+    }
+
+    fn refuse(&mut self, name: &str) {
+        let nameless = name.is_empty() || name.len() > limits::NAME_SIZE;
+        let count = if nameless { &mut self.counts.nameless } else { &mut self.counts.services_refused };
+        *count += 1;
+    }
+
+    /// When the next second closes; none while nothing is known.
+    pub fn due(&self) -> Option<Millis> {
+        self.next_second.map(|second| Millis((second + 1).saturating_mul(1000)))
+    }
+
+    /// Closes every second that ends by `at`, and the windows that end with them.
+    pub fn advance(&mut self, at: Millis, out: &mut Closed) {
+        while let Some(end) = self.due().filter(|&due| due <= at) {
+            let second = end.0 / 1000 - 1;
+            self.close_second(second, end, out);
+            self.next_second = Some(second + 1);
+        }
+    }
+
+    fn close_second(&mut self, second: i64, end: Millis, out: &mut Closed) {
+        while let Some(row) = self.pending.expired(end) {
+            self.expire(row, end);
+        }
+        self.operations.send(second, end, &self.services, &mut out.samples);
+        self.edges.send(second, end, &self.services, &mut out.samples);
+        self.services.send(second, end, &mut out.samples);
+        out.changes.append(&mut self.changes);
+        self.close_windows(second, end, &mut out.anomalies);
+        self.sweep(second, end, out);
+    }
+
+    /// Evicts what has not been used for long. Each row is looked at once in [`SWEEP`] seconds.
+    fn sweep(&mut self, second: i64, now: Millis, out: &mut Closed) {
+        let (phase, step) = (second.rem_euclid(SWEEP) as u32, SWEEP as usize);
+        self.predictions.sweep(phase, step, now);
+        self.operations.sweep(phase, now, &mut self.services, &mut self.blocks, &mut out.samples);
+        self.edges.sweep(phase, now, &mut self.blocks, &mut out.samples);
+        let gone = self.services.outlived(phase, step, now, |id| self.edges.touches(id));
+        if gone.is_empty() {
+            return;
+        }
+        self.predictions.forget(&gone);
+        self.operations.forget(&gone, now, &mut self.blocks, &mut out.samples);
+        for &id in &gone {
+            self.services.remove(id, now, &mut self.blocks, &mut out.samples);
+        }
+    }
+
+    /// Passes over the time before `at`: nothing was received then, so nothing in it is closed or judged, and for
+    /// [`limits::RESUME`] seconds after it missing traffic proves nothing.
+    pub fn skip(&mut self, at: Millis) {
+        let second = at.0.div_euclid(1000);
+        if self.next_second.is_some_and(|next| next < second) {
+            self.next_second = Some(second);
+            self.judged_from = second + RESUME;
+        }
+    }
+
+    /// Calls `visit` with each service that `entity` calls, in name order.
+    pub fn callees(&self, entity: &str, visit: &mut dyn FnMut(&str)) {
+        let Some(id) = self.services.find(entity) else { return };
+        self.visit(self.edges.callees(id).map(|(server, _)| server).filter(|&server| server != id), visit);
+    }
+
+    /// Calls `visit` with each service that calls `entity`, in name order.
+    pub fn callers(&self, entity: &str, visit: &mut dyn FnMut(&str)) {
+        let Some(id) = self.services.find(entity) else { return };
+        self.visit(self.edges.callers(id).filter(|&client| client != id), visit);
+    }
+
+    fn visit(&self, ids: impl Iterator<Item = u32>, visit: &mut dyn FnMut(&str)) {
+        let mut names: Vec<&str> = ids.map(|id| self.services.get(id).entity.as_str()).collect();
+        names.sort();
+        names.dedup();
+        names.into_iter().for_each(visit);
+    }
+
+    /// What could not be taken in.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Sizes: services and peers, edges, span names with series, spans that wait.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            services: self.services.len(),
+            edges: self.edges.len(),
+            operations: self.operations.len(),
+            pending: self.pending.len(),
+        }
+    }
+
+    /// Names of all services and peers, in order, and how each is seen at `now`.
+    pub fn entities(&self, now: Millis) -> Vec<(String, faultline_model::facts::Telemetry)> {
+        self.services.by_name().map(|(name, id)| (name.to_string(), self.telemetry(id, now))).collect()
+    }
+
+    /// Keyed hash of a text, for look-ups.
+    fn key(&self, text: &str) -> u64 {
+        SeriesKey::of(text.as_bytes(), HashSeed(self.seed)).0 as u64
+    }
+}
+
+/// How much a graph holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Services and peers.
+    pub services: usize,
+    /// Edges.
+    pub edges: usize,
+    /// Sets of span metrics.
+    pub operations: usize,
+    /// Spans that wait.
+    pub pending: usize,
+}

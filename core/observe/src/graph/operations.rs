@@ -1,0 +1,234 @@
+//! Span metrics: calls and durations per service, span name, kind and status, as the spanmetrics connector counts them.
+use super::index::{Index, mix};
+use super::limits::{NAME_SIZE, OPERATION_ROWS, OPERATIONS, OPERATIONS_OF_SERVICE, SWEEP, outlived};
+use super::services::Services;
+use super::tally::{Blocks, Derived, Naming, Tally, is_turn};
+use alloc::string::String;
+use alloc::vec::Vec;
+use faultline_formats::{SpanKind, SpanStatus};
+use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct};
+
+/// The span name of what has no room of its own.
+pub const OTHER: &str = "(other)";
+/// Stands for [`OTHER`] in the index. A real name that hashes to it, under a secret seed, is counted there.
+const OTHER_KEY: u64 = 0;
+
+/// One set of span metrics.
+#[derive(Debug)]
+struct Operation {
+    service: u32,
+    name_key: u64,
+    // Kind and status: 16 times the one and the other.
+    kind_status: u8,
+    name: String,
+    used: Millis,
+    tally: Tally,
+}
+canonical_struct!(Operation { service, name_key, kind_status, name, used, tally });
+
+/// A span's kind and status in one number.
+pub fn kind_status(kind: SpanKind, status: SpanStatus) -> u8 {
+    let kind = match kind {
+        SpanKind::Unspecified => 0,
+        SpanKind::Internal => 1,
+        SpanKind::Server => 2,
+        SpanKind::Client => 3,
+        SpanKind::Producer => 4,
+        SpanKind::Consumer => 5,
+    };
+    let status = match status {
+        SpanStatus::Unset => 0,
+        SpanStatus::Ok => 1,
+        SpanStatus::Error => 2,
+    };
+    kind * 16 + status
+}
+
+const KINDS: [&str; 6] = [
+    "SPAN_KIND_UNSPECIFIED",
+    "SPAN_KIND_INTERNAL",
+    "SPAN_KIND_SERVER",
+    "SPAN_KIND_CLIENT",
+    "SPAN_KIND_PRODUCER",
+    "SPAN_KIND_CONSUMER",
+];
+const STATUSES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
+
+/// All span metrics.
+#[derive(Debug, Default)]
+pub struct Operations {
+    rows: Table<Operation>,
+    index: Index,
+    seed: u64,
+    // Rows with something to send, each once; told by the rows themselves, so not part of the state.
+    changed: Vec<u32>,
+}
+
+impl Operations {
+    /// None yet.
+    pub fn new(seed: u64) -> Operations {
+        Operations { seed, ..Operations::default() }
+    }
+
+    fn hash(&self, row: u32) -> u64 {
+        let row = self.rows.get(row).expect("indexed rows exist");
+        hash(self.seed, row.service, row.name_key, row.kind_status)
+    }
+
+    fn find(&self, service: u32, name_key: u64, kind_status: u8) -> Option<u32> {
+        self.index.find(hash(self.seed, service, name_key, kind_status), |row| {
+            let key = |r: &Operation| (r.service, r.name_key, r.kind_status);
+            self.rows.get(row).is_some_and(|r| key(r) == (service, name_key, kind_status))
+        })
+    }
+
+    /// Counts a span. Says whether it has series of its own: not where the service, or the estate, has too many.
+    pub fn count(
+        &mut self,
+        service: u32,
+        name: (&str, u64),
+        kind_status: u8,
+        duration: i64,
+        at: Millis,
+        services: &mut Services,
+        blocks: &mut Blocks,
+    ) -> bool {
+        let found = self.find(service, name.1, kind_status);
+        let (row, own) = match found {
+            Some(row) => (Some(row), true),
+            None => self.add(service, name, kind_status, services, blocks),
+        };
+        let Some(row) = row else { return false };
+        let operation = self.rows.row_mut(row);
+        if !operation.tally.is_changed() {
+            self.changed.push(row);
+        }
+        operation.used = at;
+        operation.tally.count(1);
+        operation.tally.observe(duration);
+        own
+    }
+
+    /// A row for a new operation: its own, the service's `(other)`, or none.
+    fn add(
+        &mut self,
+        service: u32,
+        (name, name_key): (&str, u64),
+        kind_status: u8,
+        services: &mut Services,
+        blocks: &mut Blocks,
+    ) -> (Option<u32>, bool) {
+        let fits = services.get(service).operations < OPERATIONS_OF_SERVICE && self.rows.len() < OPERATIONS;
+        if fits && name.len() <= NAME_SIZE && name != OTHER && name_key != OTHER_KEY {
+            services.get_mut(service).operations += 1;
+            return (Some(self.insert(service, (name, name_key), kind_status, blocks)), true);
+        }
+        let other = self.find(service, OTHER_KEY, kind_status);
+        let room = self.rows.len() < OPERATION_ROWS;
+        let row = other.or_else(|| room.then(|| self.insert(service, (OTHER, OTHER_KEY), kind_status, blocks)));
+        (row, false)
+    }
+
+    fn insert(&mut self, service: u32, name: (&str, u64), kind_status: u8, blocks: &mut Blocks) -> u32 {
+        let (name, name_key) = (String::from(name.0), name.1);
+        let tally = Tally::new(blocks.take());
+        let row = self.rows.insert(Operation { service, name_key, kind_status, name, used: Millis(0), tally });
+        self.changed.push(row);
+        let hash = self.hash(row);
+        let mut index = core::mem::take(&mut self.index);
+        index.insert(hash, row, |row| self.hash(row));
+        self.index = index;
+        row
+    }
+
+    /// Sends what has changed, and what has not been sent for long.
+    pub fn send(&mut self, second: i64, at: Millis, services: &Services, out: &mut Vec<Derived>) {
+        let mut changed = core::mem::take(&mut self.changed);
+        let turn = second.rem_euclid(super::limits::RESEND) as u32;
+        let due = (turn..self.rows.end()).step_by(super::limits::RESEND as usize);
+        changed.extend(due.filter(|&row| self.rows.get(row).is_some_and(|r| !r.tally.is_changed())));
+        changed.sort();
+        for &row in &changed {
+            let operation = self.rows.row_mut(row);
+            let (kind, status) = (usize::from(operation.kind_status / 16), usize::from(operation.kind_status % 16));
+            let naming = Naming {
+                labels: &[
+                    ("service_name", &services.get(operation.service).entity),
+                    ("span_name", &operation.name),
+                    ("span_kind", KINDS[kind]),
+                    ("status_code", STATUSES[status]),
+                ],
+                counter: "traces_span_metrics_calls_total",
+                histogram: "traces_span_metrics_duration_milliseconds",
+                in_seconds: false,
+            };
+            operation.tally.send(&naming, at, is_turn(row, second), out);
+        }
+        changed.clear();
+        self.changed = changed;
+    }
+
+    /// Evicts what has not been used for long among the rows of this second.
+    pub fn sweep(
+        &mut self,
+        phase: u32,
+        now: Millis,
+        services: &mut Services,
+        blocks: &mut Blocks,
+        out: &mut Vec<Derived>,
+    ) {
+        for row in (phase..self.rows.end()).step_by(SWEEP as usize) {
+            let Some(operation) = self.rows.get(row) else { continue };
+            if outlived(operation.used, now, self.rows.len(), OPERATIONS) && !operation.tally.is_changed() {
+                if operation.name_key != OTHER_KEY {
+                    services.get_mut(operation.service).operations -= 1;
+                }
+                self.remove(row, now, blocks, out);
+            }
+        }
+    }
+
+    /// Ends the series of services that are gone. `gone` rises.
+    pub fn forget(&mut self, gone: &[u32], now: Millis, blocks: &mut Blocks, out: &mut Vec<Derived>) {
+        for row in 0..self.rows.end() {
+            if self.rows.get(row).is_some_and(|operation| gone.binary_search(&operation.service).is_ok()) {
+                self.remove(row, now, blocks, out);
+            }
+        }
+        self.changed.retain(|&row| self.rows.get(row).is_some());
+    }
+
+    fn remove(&mut self, row: u32, now: Millis, blocks: &mut Blocks, out: &mut Vec<Derived>) {
+        self.index.remove(self.hash(row), row);
+        let operation = self.rows.remove(row);
+        operation.tally.end(now, out);
+        blocks.give(operation.tally.block());
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Appends the rows.
+    pub fn write(&self, w: &mut Writer) {
+        super::state::write_table(&self.rows, w);
+    }
+
+    /// Reads them back.
+    pub fn read(r: &mut Reader<'_>, seed: u64) -> Result<Operations, CodecError> {
+        let rows: Table<Operation> = super::state::read_table(r)?;
+        let changed = rows.iter().filter(|(_, operation)| operation.tally.is_changed()).map(|(row, _)| row).collect();
+        let mut operations = Operations { rows, index: Index::default(), seed, changed };
+        let mut index = Index::default();
+        for (row, _) in operations.rows.iter() {
+            index.insert(operations.hash(row), row, |row| operations.hash(row));
+        }
+        operations.index = index;
+        Ok(operations)
+    }
+}
+
+fn hash(seed: u64, service: u32, name_key: u64, kind_status: u8) -> u64 {
+    mix(seed, name_key, u64::from(service) << 8 | u64::from(kind_status))
+}

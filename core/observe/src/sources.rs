@@ -1,0 +1,212 @@
+//! Who sends, how much, and how far their time has come: per-source watermarks.
+//!
+//! A watermark is the newest event time that a source has sent. A time that lies more than ten minutes in the future is
+//! counted and does not move it, so that one wrong clock does not poison what is judged by the whole; a source that has
+//! been quiet for five minutes does not hold the whole back.
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use faultline_formats::Decoded;
+use faultline_model::{
+    Canonical, CodecError, Kind, Millis, Reader, SourceId, SourceName, Table, Writer, canonical_struct,
+};
+
+/// How far ahead of rule time an event may lie and still be believed, in ms.
+pub const AHEAD_MAX_MS: i64 = 600_000;
+/// A source without a body for this long is idle, in ms.
+pub const IDLE_MS: i64 = 300_000;
+/// How long a start waits for the sources it knew, in ms.
+pub const CATCH_UP_MS: i64 = 120_000;
+/// Sources that are kept apart; what others send is counted under [`OVERFLOW`].
+pub const SOURCES: usize = 10_000;
+/// Stands for every source for which there is no room.
+pub const OVERFLOW: SourceId = SourceId([0xff; 16]);
+
+/// One source.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Source {
+    /// Who it is.
+    pub id: SourceId,
+    /// Listener and peer in words; `""` until its name has come.
+    pub listener: String,
+    /// The peer's principal or address.
+    pub peer: String,
+    /// Rule time of its first and its latest body.
+    pub first: Millis,
+    /// Rule time of its latest body.
+    pub latest: Millis,
+    /// Newest event time that is believed; none before the first.
+    pub watermark: Option<Millis>,
+    /// Bodies applied.
+    pub bodies: u64,
+    /// Bodies sent again, not applied.
+    pub retries: u64,
+    /// Points in them.
+    pub points: u64,
+    /// Log records in them.
+    pub logs: u64,
+    /// Spans in them.
+    pub spans: u64,
+    /// Items in them that the decoder refused.
+    pub rejects: u64,
+    /// Events whose time lay too far ahead to be believed.
+    pub future: u64,
+    // Whether absence waits for it after a start.
+    awaited: bool,
+}
+canonical_struct!(Source {
+    id,
+    listener,
+    peer,
+    first,
+    latest,
+    watermark,
+    bodies,
+    retries,
+    points,
+    logs,
+    spans,
+    rejects,
+    future,
+    awaited,
+});
+
+impl Source {
+    /// How far its time is behind `now`, in ms; none before its first event. Negative where its clock is ahead.
+    pub fn lag_ms(&self, now: Millis) -> Option<i64> {
+        self.watermark.map(|watermark| now.since(watermark))
+    }
+
+    /// Whether it has been quiet for long.
+    pub fn is_idle(&self, now: Millis) -> bool {
+        now.since(self.latest) > IDLE_MS
+    }
+}
+
+/// All sources.
+#[derive(Debug, Default)]
+pub struct Sources {
+    rows: Table<Source>,
+    by_id: BTreeMap<SourceId, u32>,
+    awaited: usize,
+}
+
+impl Sources {
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Sources in id order.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.by_id.values().filter_map(|&row| self.rows.get(row))
+    }
+
+    /// Takes a source's name in.
+    pub fn name(&mut self, name: SourceName) {
+        let row = self.row(name.id, Millis(0));
+        let source = self.rows.row_mut(row);
+        if source.id != OVERFLOW {
+            (source.listener, source.peer) = (name.listener, name.peer);
+        }
+    }
+
+    /// Counts a telemetry body at rule time `now` and moves its source's watermark. Other records are passed over.
+    pub fn observe(&mut self, decoded: &Decoded, now: Millis) {
+        let Kind::Telemetry { source, .. } = decoded.payload.kind else { return };
+        let row = self.arrived(source, now);
+        let source = self.rows.row_mut(row);
+        let events = &decoded.events;
+        source.bodies += 1;
+        source.points += events.points.len() as u64;
+        source.logs += events.logs.len() as u64;
+        source.spans += events.spans.len() as u64;
+        source.rejects += decoded.rejects.iter().map(|reject| reject.count).sum::<u64>();
+        let points = events.points.iter().map(|point| point.time);
+        let logs = events.logs.iter().map(|log| log.time.millis());
+        let spans = events.spans.iter().map(|span| span.end.millis());
+        let limit = now.plus(AHEAD_MAX_MS);
+        let (mut newest, mut future) = (source.watermark, 0);
+        for time in points.chain(logs).chain(spans) {
+            if time > limit {
+                future += 1;
+            } else if newest.is_none_or(|newest| time > newest) {
+                newest = Some(time);
+            }
+        }
+        source.watermark = newest;
+        source.future += future;
+    }
+
+    /// Counts a body that was sent again.
+    pub fn retried(&mut self, source: SourceId, now: Millis) {
+        let row = self.arrived(source, now);
+        self.rows.row_mut(row).retries += 1;
+    }
+
+    /// The event time that every source which is not idle has reached; none where there is no such source.
+    pub fn watermark(&self, now: Millis) -> Option<Millis> {
+        self.rows.iter().filter(|(_, source)| !source.is_idle(now)).filter_map(|(_, source)| source.watermark).min()
+    }
+
+    /// A process started: absence waits for the sources that were sending when the one before it ended.
+    pub fn started(&mut self) {
+        let last = self.rows.iter().map(|(_, source)| source.latest).max().unwrap_or_default();
+        self.awaited = 0;
+        for row in 0..self.rows.end() {
+            let Some(source) = self.rows.get(row) else { continue };
+            let awaited = source.bodies + source.retries > 0 && !source.is_idle(last);
+            self.awaited += usize::from(awaited);
+            if source.awaited != awaited {
+                self.rows.row_mut(row).awaited = awaited;
+            }
+        }
+    }
+
+    /// Whether absence means something at `now`: every source awaited since the start at `since` has sent again, or
+    /// [`CATCH_UP_MS`] have passed.
+    pub fn caught_up(&self, since: Millis, now: Millis) -> bool {
+        self.awaited == 0 || now.since(since) >= CATCH_UP_MS
+    }
+
+    fn arrived(&mut self, id: SourceId, now: Millis) -> u32 {
+        let row = self.row(id, now);
+        let source = self.rows.row_mut(row);
+        if source.bodies + source.retries == 0 {
+            source.first = now;
+        }
+        source.latest = now;
+        self.awaited -= usize::from(core::mem::take(&mut source.awaited));
+        row
+    }
+
+    /// The row of a source; that of [`OVERFLOW`] where there is no room for another.
+    fn row(&mut self, id: SourceId, now: Millis) -> u32 {
+        if let Some(&row) = self.by_id.get(&id) {
+            return row;
+        }
+        if self.rows.len() < SOURCES || id == OVERFLOW {
+            let row = self.rows.insert(Source { id, latest: now, ..Source::default() });
+            self.by_id.insert(id, row);
+            return row;
+        }
+        self.row(OVERFLOW, now)
+    }
+}
+
+impl Canonical for Sources {
+    fn write(&self, w: &mut Writer) {
+        crate::graph::write_table(&self.rows, w);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let rows: Table<Source> = crate::graph::read_table(r)?;
+        let by_id = rows.iter().map(|(row, source)| (source.id, row)).collect::<BTreeMap<_, _>>();
+        let awaited = rows.iter().filter(|(_, source)| source.awaited).count();
+        Ok(Sources { rows, by_id, awaited })
+    }
+}

@@ -1,0 +1,272 @@
+//! Frozen evidence of small traces: edges, self time, gaps, peers, silence, anomalies.
+use crate::traces::{World, body};
+use faultline_model::facts::{Evidence, Signal, Telemetry};
+use faultline_model::{ChangeEvent, EffectId, Millis};
+use faultline_observe::Question;
+use std::fmt::Write;
+
+fn freeze(world: &World, at: i64, onset: i64, targets: &[&str]) -> Evidence {
+    let targets: Vec<String> = targets.iter().map(|t| t.to_string()).collect();
+    let alerts: Vec<(String, String)> = targets.iter().map(|t| (t.clone(), "Slow".to_string())).collect();
+    let change = |entity: &str| ChangeEvent {
+        entity: entity.into(),
+        kind: "deploy".into(),
+        title: "2.0".into(),
+        version: "2.0".into(),
+        at: Millis(5),
+        by: String::new(),
+    };
+    world.graph.freeze(&Question {
+        incident: EffectId::default(),
+        revision: 1,
+        at: Millis(at),
+        onset: Millis(onset),
+        window_ms: 120_000,
+        targets: &targets,
+        alerts: &alerts,
+        changes: &[change("shop"), change("elsewhere")],
+    })
+}
+
+/// What was seen, as text: one line per node and edge.
+fn seen(evidence: &Evidence) -> String {
+    let mut text = String::new();
+    for n in &evidence.nodes {
+        let (rps, ms, own, err) = (n.traffic.count, n.latency.seen, n.self_time.seen, n.errors.seen);
+        write!(text, "{} {rps} {ms} self {own} errors {err} own {}", n.entity, n.own_errors.seen).expect("text");
+        writeln!(text, "{}", if n.telemetry == Telemetry::Peer { " peer" } else { "" }).expect("text");
+    }
+    for e in &evidence.edges {
+        let name = |i: u32| &evidence.nodes[i as usize].entity;
+        let arrow = if e.asynchronous { "~>" } else { "->" };
+        write!(text, "{}{arrow}{} {} {}", name(e.client), name(e.server), e.traffic.count, e.latency.seen)
+            .expect("text");
+        writeln!(text, " errors {} gap {} of {}", e.errors.seen, e.gap.seen, e.gap.count).expect("text");
+    }
+    text
+}
+
+fn check(what: &str, lines: &str, end: i64, expected: &str) {
+    let world = World::run(lines, end);
+    let found = seen(&freeze(&world, end, 0, &["web"]));
+    let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).collect();
+    assert_eq!(found, expected, "{what}");
+}
+
+#[test]
+fn small_traces_give_the_figures_computed_by_hand() {
+    check(
+        "a call: edge, gap and self time",
+        "@0.1 web client 1:2<1 10+60
+         @0.1 web server 1:1<0 0+100
+         @0.2 shop server 1:3<2 900+45",
+        3000,
+        "shop 1 45 self 45 errors 0 own 0
+         web 1 100 self 40 errors 0 own 0
+         web->shop 1 60 errors 0 gap 15 of 1",
+    );
+    check(
+        "every order of arrival gives the same, some seconds apart",
+        "@0.1 shop server 1:3<2 900+45
+         @1.1 web server 1:1<0 0+100
+         @2.1 web client 1:2<1 10+60",
+        3000,
+        "shop 1 45 self 45 errors 0 own 0
+         web 1 100 self 40 errors 0 own 0
+         web->shop 1 60 errors 0 gap 15 of 1",
+    );
+    check(
+        "calls side by side count once, calls in a row add up, within internal spans too",
+        "@0.1 web client 1:3<2 10+50
+         @0.1 web client 1:4<2 15+45
+         @0.1 web internal 1:2<1 5+60
+         @0.1 web client 1:5<1 70+20
+         @0.1 web server 1:1<0 0+100
+         @0.1 shop server 1:6<3 0+40
+         @0.1 shop server 1:7<4 0+40
+         @0.1 shop server 1:8<5 0+20",
+        3000,
+        // 10..60 and 70..90 are covered: 70 of 100 ms.
+        "shop 3 33.333333333333336 self 33.333333333333336 errors 0 own 0
+         web 1 100 self 30 errors 0 own 0
+         web->shop 3 38.333333333333336 errors 0 gap 5 of 3",
+    );
+    check(
+        "a failure is its own unless a call of its own failed; late children too",
+        "@0.1 web server 1:1<0 0+10 !
+         @0.2 web server 2:1<0 0+10 !
+         @0.3 web client 2:2<1 1+8 !
+         @0.3 shop server 2:3<2 1+8 !",
+        3000,
+        "shop 1 8 self 8 errors 1 own 1
+         web 2 10 self 6 errors 1 own 0.5
+         web->shop 1 8 errors 1 gap 0 of 1",
+    );
+    check(
+        "a queue: no gap, no latency back",
+        "@0.1 web producer 1:2<1 1+2
+         @0.1 web server 1:1<0 0+10
+         @0.5 mail consumer 1:3<2 500+30
+         @0.6 audit consumer 1:4<2 500+10",
+        3000,
+        // One message is one call of the producer's, to the first that works on it.
+        "audit 1 10 self 10 errors 0 own 0
+         mail 1 30 self 30 errors 0 own 0
+         web 1 10 self 8 errors 0 own 0
+         web~>audit 0 0 errors 0 gap 0 of 0
+         web~>mail 1 2 errors 0 gap 0 of 0",
+    );
+    check(
+        "a call within a call is answered once",
+        "@0.1 web client 1:3<2 2+6 peer=shop:80
+         @0.1 web client 1:2<1 1+8 peer=rpc
+         @0.1 web server 1:1<0 0+10
+         @0.1 shop server 1:4<3 2+5",
+        40_000,
+        "shop 1 5 self 5 errors 0 own 0
+         web 1 10 self 2 errors 0 own 0
+         web->shop 1 6 errors 0 gap 1 of 1",
+    );
+    check(
+        "a service that nobody calls serves its roots",
+        "@0.1 web internal 1:1<0 0+10
+         @0.1 web internal 1:2<1 0+5",
+        3000,
+        "web 1 10 self 10 errors 0 own 0",
+    );
+    check(
+        "an unanswered peer is a node of its callers' words; one without a name is nobody",
+        "@0.1 web client 1:2<1 1+8 peer=db !
+         @0.2 web client 2:2<1 1+8",
+        40_000,
+        "db 1 8 self 8 errors 1 own 1 peer
+         web 0 0 self 0 errors 0 own 0
+         web->db 1 8 errors 1 gap 0 of 0",
+    );
+}
+
+/// A killed callee sends nothing: its callers' failures still count on its edge, at once, by memory.
+#[test]
+fn a_killed_callee_keeps_its_edge() {
+    let mut lines = String::new();
+    for i in 0..20 {
+        writeln!(lines, "@{i}.1 web client {i}:2<1 0+10 peer=shop.local\n@{i}.2 shop server {i}:3<2 0+8")
+            .expect("text");
+    }
+    for i in 20..30 {
+        writeln!(lines, "@{i}.1 web client {i}:2<1 0+1 peer=shop.local !").expect("text");
+    }
+    let world = World::run(&lines, 30_000);
+    let evidence = freeze(&world, 30_000, 20_000, &["web"]);
+    assert_eq!(
+        seen(&evidence).lines().last(),
+        // No server has told of these calls: the gap is the one that is expected.
+        Some("web->shop 10 1 errors 1 gap 2 of 0"),
+        "{}",
+        seen(&evidence)
+    );
+    for i in 30..50 {
+        writeln!(lines, "@{i}.1 web internal {i}:2<1 0+1").expect("text");
+    }
+    let evidence = freeze(&World::run(&lines, 50_000), 50_000, 20_000, &["web"]);
+    let telemetry: Vec<_> = evidence.nodes.iter().map(|n| (n.entity.as_str(), n.telemetry)).collect();
+    assert_eq!(telemetry, [("shop", Telemetry::Silent), ("web", Telemetry::Reporting)]);
+    assert_eq!(evidence.coverage.silent, ["shop"]);
+}
+
+/// A wrong guess is taken back: the same peer name leads to two services.
+#[test]
+fn a_guess_that_turns_out_wrong_is_taken_back() {
+    let lines = "@0.1 web client 1:2<1 0+10 peer=localhost
+         @0.2 shop server 1:3<2 0+8
+         @1.1 web client 2:2<1 0+30 peer=localhost
+         @2.1 mail server 2:3<2 0+20";
+    check(
+        "the second call counts for mail alone",
+        lines,
+        3000,
+        "mail 1 20 self 20 errors 0 own 0
+         shop 1 8 self 8 errors 0 own 0
+         web 0 0 self 0 errors 0 own 0
+         web->mail 1 30 errors 0 gap 10 of 1
+         web->shop 1 10 errors 0 gap 2 of 1",
+    );
+}
+
+#[test]
+fn evidence_covers_the_targets_part_of_the_graph() {
+    let mut lines = String::new();
+    // load -> web -> shop -> db; other -> shop; far -> other. Edges are all there are.
+    for (i, (client, server)) in
+        [("load", "web"), ("web", "shop"), ("shop", "db"), ("other", "shop"), ("far", "other")].iter().enumerate()
+    {
+        writeln!(lines, "@0.1 {client} client {i}:2<1 0+10\n@0.1 {server} server {i}:3<2 0+8").expect("text");
+    }
+    lines.push_str("@0.2 web server 99:5<4 0+1 sampled");
+    let world = World::run(&lines, 3000);
+    let evidence = freeze(&world, 3000, 0, &["nowhere", "web"]);
+    let names: Vec<&str> = evidence.nodes.iter().map(|n| n.entity.as_str()).collect();
+    assert_eq!(names, ["db", "load", "nowhere", "shop", "web"]);
+    assert_eq!((evidence.targets, evidence.window), (vec![2, 4], 3000));
+    assert_eq!(evidence.changes.iter().map(|c| (c.node, c.title.as_str())).collect::<Vec<_>>(), [(3, "2.0")]);
+    assert_eq!(evidence.nodes[4].alerts, ["Slow"]);
+    assert!(evidence.coverage.sampled && evidence.coverage.unseen == ["nowhere"]);
+    let mut callers = Vec::new();
+    world.graph.callers("shop", &mut |name| callers.push(name.to_string()));
+    assert_eq!(callers, ["other", "web"]);
+    let mut callees = Vec::new();
+    world.graph.callees("shop", &mut |name| callees.push(name.to_string()));
+    assert_eq!(callees, ["db"]);
+    // The server span of trace 99 names a client that is never seen.
+    let later = World::run(&lines, 40_000);
+    let share = freeze(&later, 40_000, 0, &["web"]).coverage.unpaired;
+    assert_eq!(share, 1.0 / 6.0);
+}
+
+/// Ten minutes of calm, then one callee turns slow: told within two windows, with an onset near the truth.
+#[test]
+fn a_slow_callee_is_an_anomaly_with_its_onset() {
+    let mut world = World::new();
+    let onset = 600_000;
+    for tick in 0..3300_i64 {
+        let at = tick * 200;
+        let slow = if at >= onset { 300.0 } else { 0.0 };
+        // A little noise, the same in every run.
+        let shop = 20.0 + (tick * 7919 % 13) as f64 + slow;
+        let spans = [
+            format!("shop server {tick}:3<2 0+{shop}"),
+            format!("web client {tick}:2<1 2+{}", shop + 3.0),
+            format!("web server {tick}:1<0 0+{}", shop + 10.0),
+        ];
+        world.observe(&body(&spans.each_ref().map(|s| s.as_str())), Millis(at));
+    }
+    world.advance(Millis(660_000));
+    let first = |entity: &str| world.closed.anomalies.iter().find(|a| a.entity == entity).expect("an anomaly");
+    for entity in ["shop", "web"] {
+        let anomaly = first(entity);
+        assert_eq!(anomaly.signal, Signal::Latency, "{anomaly:?}");
+        assert!(anomaly.at.0 > onset && anomaly.at.0 <= onset + 20_000, "{anomaly:?}");
+        assert!((anomaly.onset.0 - onset).abs() <= 1000 && anomaly.z > 8.0, "{anomaly:?}");
+    }
+    assert_eq!(world.closed.anomalies.len(), 2, "{:?}", world.closed.anomalies);
+    let evidence = freeze(&world, 610_000, onset, &["web"]);
+    let [shop, web] = &evidence.nodes[..] else { panic!("{evidence:?}") };
+    assert!((shop.self_time.rise() - 300.0).abs() < 5.0 && shop.self_time.z > 8.0, "{shop:?}");
+    assert!((web.latency.rise() - 300.0).abs() < 5.0 && web.self_time.rise().abs() < 1.0, "{web:?}");
+    assert!((evidence.edges[0].latency.rise() - 300.0).abs() < 5.0 && evidence.edges[0].gap.rise().abs() < 1.0);
+    assert_eq!(shop.onset.map(|at| (at.0 - onset).abs() <= 1000), Some(true), "{shop:?}");
+}
+
+/// A new version is a change; the first one and one known are not.
+#[test]
+fn a_new_version_is_a_change() {
+    let world = World::run(
+        "@0.1 web server 1:1<0 0+1 version=1.0
+         @70.1 web server 2:1<0 0+1 version=1.1
+         @71.1 web server 3:1<0 0+1 version=1.0
+         @200.1 web server 4:1<0 0+1 version=1.1",
+        201_000,
+    );
+    let changes: Vec<_> = world.closed.changes.iter().map(|c| (c.entity.as_str(), c.title.as_str(), c.at.0)).collect();
+    assert_eq!(changes, [("web", "service.version 1.0 to 1.1", 70_100)]);
+}
