@@ -1,0 +1,195 @@
+//! Alertmanager v2: firing alerts at once and each minute, resolved ones for 15 minutes, as Prometheus sends them.
+mod kept;
+
+use crate::http::{Client, Limits, Url, UrlError};
+use crate::run::{Counters, Ended, Pause, Sink};
+use bytes::Bytes;
+use faultline_formats::encode;
+use faultline_host::retry::Backoff;
+use faultline_host::{Clock, Random};
+use faultline_model::EffectId;
+use faultline_model::facts::Decision;
+use http::{Method, StatusCode};
+use kept::{Batch, Kept};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Most alerts in a request; Prometheus' `notifier.DefaultMaxBatchSize`.
+const BATCH_MAX: usize = 256;
+/// Upper end of the first wait after a failure, and of every wait.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(10);
+/// An answer says `{}` or why not; more is not read.
+const ANSWER_SIZE_MAX: usize = 64 << 10;
+/// Reasons of refusals that are remembered, so that each is logged once.
+const REASONS_MAX: usize = 64;
+/// Characters of a refusal that are logged.
+const REASON_SHOWN: usize = 200;
+
+/// How alerts are sent.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A firing alert is sent again after this; Prometheus' `--rules.alert.resend-delay`, 1 minute.
+    pub resend: Duration,
+    /// Interval of rule groups: a firing alert stands for four times the longer of this and `resend`.
+    pub interval: Duration,
+    /// Our own address for `generatorURL`, such as `http://faultline.example:7400`; no slash at its end.
+    pub external_url: String,
+    /// What a request may take.
+    pub timeout: Duration,
+    /// Most alerts kept.
+    pub kept_max: usize,
+}
+
+impl Default for Options {
+    /// Prometheus' defaults; 100,000 alerts.
+    fn default() -> Options {
+        Options {
+            resend: Duration::from_secs(60),
+            interval: Duration::from_secs(60),
+            external_url: "http://127.0.0.1:7400".to_owned(),
+            timeout: Duration::from_secs(10),
+            kept_max: 100_000,
+        }
+    }
+}
+
+/// Why an Alertmanager cannot be sent to.
+#[derive(Debug, thiserror::Error)]
+pub enum NewError {
+    /// The address in the configuration is none. Correct it.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The system gave no socket poller or randomness.
+    #[error("cannot set up the HTTP client")]
+    System(#[from] io::Error),
+}
+
+/// One Alertmanager. Several are several sinks, each with a thread and cursor of its own: what one has missed does not
+/// concern the others.
+pub struct Alertmanager {
+    name: String,
+    endpoint: Url,
+    client: Client,
+    options: Options,
+    kept: Kept,
+    backoff: Backoff,
+    /// No request before this, on the stopwatch; none while the Alertmanager answers.
+    retry_at: Option<Duration>,
+    logged: BTreeSet<String>,
+    counters: Arc<Counters>,
+}
+
+impl Alertmanager {
+    /// - `url`: the Alertmanager's address as `alerting.alertmanagers` of Prometheus would name it, with its path prefix:
+    ///   `/api/v2/alerts` is added.
+    pub fn new(url: &str, options: Options) -> Result<Alertmanager, NewError> {
+        let endpoint = Url::parse(url)?.join("/api/v2/alerts")?;
+        let limits = Limits { overall: options.timeout, response_size_max: ANSWER_SIZE_MAX, ..Limits::default() };
+        Ok(Alertmanager {
+            name: format!("alertmanager {url}"),
+            endpoint,
+            client: Client::new(limits)?,
+            kept: Kept::new(options.kept_max),
+            options,
+            backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST, Random::from_system()?),
+            retry_at: None,
+            logged: BTreeSet::new(),
+            counters: Arc::default(),
+        })
+    }
+
+    /// What was done so far; stays readable from other threads while the sink runs.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Sends a batch. False where it is to be tried again.
+    fn send(&mut self, batch: &Batch, body: String) -> bool {
+        let count = batch.len() as u64;
+        let headers = [("content-type", "application/json"), ("user-agent", "Faultline")];
+        let problem = match self.client.request(Method::POST, &self.endpoint, &headers, Bytes::from(body)) {
+            Ok(answer) if answer.status.is_success() => {
+                if self.backoff.failures() > 0 {
+                    tracing::info!("{} answers again", self.name);
+                }
+                Counters::add(&self.counters.delivered, count);
+                return true;
+            }
+            Ok(answer) if is_final(answer.status) => {
+                Counters::add(&self.counters.refused, count);
+                self.log_refusal(answer.status, &String::from_utf8_lossy(&answer.body), count);
+                return true;
+            }
+            Ok(answer) => format!("it answers {}", answer.status),
+            Err(error) => error.to_string(),
+        };
+        if self.backoff.failures() == 0 {
+            tracing::warn!("{} cannot be reached, trying again until it can: {problem}", self.name);
+        }
+        Counters::add(&self.counters.retried, 1);
+        false
+    }
+
+    /// Logs a refusal, once for each reason.
+    fn log_refusal(&mut self, status: StatusCode, reason: &str, count: u64) {
+        let reason: String = reason.chars().filter(|c| !c.is_control()).take(REASON_SHOWN).collect();
+        let reason = format!("{status}: {reason}");
+        if self.logged.len() < REASONS_MAX && !self.logged.contains(&reason) {
+            tracing::warn!("{} refused {count} alerts, which are not retried: {reason}", self.name);
+            self.logged.insert(reason);
+        }
+    }
+}
+
+/// Whether an answer would be the same next time. A server that is busy (408, 429) or broken (5xx) may change its mind.
+fn is_final(status: StatusCode) -> bool {
+    !(status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT || status == StatusCode::TOO_MANY_REQUESTS)
+}
+
+impl Sink for Alertmanager {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn begin(&mut self, _next_leaf: Option<u64>) {}
+
+    fn take(&mut self, leaf: u64, _id: EffectId, decision: Decision, clock: &dyn Clock) {
+        let Decision::Alert(transition) = decision else { return };
+        if !self.kept.take(leaf, transition, clock.now()) {
+            Counters::add(&self.counters.shed, 1);
+        }
+    }
+
+    fn work(&mut self, clock: &dyn Clock) -> Result<Pause, Ended> {
+        loop {
+            let monotonic = clock.monotonic();
+            if let Some(wait) = self.retry_at.and_then(|at| at.checked_sub(monotonic)).filter(|wait| !wait.is_zero()) {
+                return Ok(Some(wait));
+            }
+            let now = clock.now();
+            let batch = self.kept.due(monotonic, now, BATCH_MAX);
+            self.counters.kept.store(self.kept.len() as u64, Ordering::Relaxed);
+            if batch.is_empty() {
+                return Ok(self.kept.next_due().map(|at| at.saturating_sub(monotonic)));
+            }
+            let stands = self.options.resend.max(self.options.interval) * 4;
+            let body = self.kept.body(&batch, now, stands, &self.options.external_url, encode::alerts);
+            if self.send(&batch, body) {
+                self.backoff.succeeded();
+                self.retry_at = None;
+                self.kept.sent(&batch, monotonic, self.options.resend);
+            } else {
+                self.retry_at = Some(clock.monotonic() + self.backoff.failed());
+            }
+            self.counters.down.store(u64::from(self.retry_at.is_some()), Ordering::Relaxed);
+        }
+    }
+
+    fn resume_at(&self, next_leaf: u64) -> u64 {
+        self.kept.oldest_leaf().map_or(next_leaf, |leaf| leaf.min(next_leaf))
+    }
+}
