@@ -26,6 +26,8 @@ pub trait Source {
 pub struct Options {
     /// How far back an instant selector looks for a sample, in ms, `> 0`; the instant itself counts, the far end does not.
     pub lookback_ms: i64,
+    /// Step of a subquery that names none, in ms, `> 0`.
+    pub subquery_step_ms: i64,
     /// Most samples that one evaluation may touch.
     pub samples_max: u64,
     /// Most elements that one stream may hold.
@@ -33,9 +35,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Prometheus' look-back of 5 minutes and its 50 million samples; a million elements.
+    /// Prometheus' look-back of 5 minutes, step of 1 minute and 50 million samples; a million elements.
     fn default() -> Self {
-        Options { lookback_ms: 300_000, samples_max: 50_000_000, elements_max: 1_000_000 }
+        Options { lookback_ms: 300_000, subquery_step_ms: 60_000, samples_max: 50_000_000, elements_max: 1_000_000 }
     }
 }
 

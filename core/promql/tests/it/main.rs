@@ -1,3 +1,6 @@
 //! Integration tests: the language against its oracles, and the laws of streams.
+mod conformance;
 mod corpus;
+mod script;
+mod store;
 mod syntax;

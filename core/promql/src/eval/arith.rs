@@ -1,0 +1,89 @@
+//! Operators and functions of single numbers.
+use crate::expr::BinOp;
+use crate::function::Func;
+use faultline_model::float;
+use faultline_model::time::{civil_from_days, days_from_civil};
+
+/// `left op right` of an arithmetic operator; of a comparison 1 or 0.
+pub(crate) fn scalar(op: BinOp, left: f64, right: f64) -> f64 {
+    match op {
+        BinOp::Add => left + right,
+        BinOp::Sub => left - right,
+        BinOp::Mul => left * right,
+        BinOp::Div => left / right,
+        BinOp::Mod => float::fmod(left, right),
+        BinOp::Pow => float::pow(left, right),
+        BinOp::Atan2 => libm::atan2(left, right),
+        op => f64::from(u8::from(holds(op, left, right))),
+    }
+}
+
+/// Whether `left op right` of a comparison; no NaN equals anything.
+pub(crate) fn holds(op: BinOp, left: f64, right: f64) -> bool {
+    match op {
+        BinOp::Equal => left == right,
+        BinOp::NotEqual => left != right,
+        BinOp::Less => left < right,
+        BinOp::LessEqual => left <= right,
+        BinOp::Greater => left > right,
+        BinOp::GreaterEqual => left >= right,
+        _ => false,
+    }
+}
+
+/// The functions of one number that need nothing else.
+pub(crate) fn map(func: Func) -> Option<fn(f64) -> f64> {
+    const PI: f64 = core::f64::consts::PI;
+    Some(match func {
+        Func::Abs => float::abs,
+        Func::Ceil => float::ceil,
+        Func::Floor => float::floor,
+        Func::Exp => float::exp,
+        Func::Ln => float::ln,
+        Func::Log2 => float::log2,
+        Func::Log10 => float::log10,
+        Func::Sqrt => float::sqrt,
+        Func::Sgn => |x| {
+            if x < 0.0 {
+                -1.0
+            } else if x > 0.0 {
+                1.0
+            } else {
+                x
+            }
+        },
+        Func::Sin => libm::sin,
+        Func::Cos => libm::cos,
+        Func::Tan => float::tan,
+        Func::Asin => libm::asin,
+        Func::Acos => libm::acos,
+        Func::Atan => libm::atan,
+        Func::Sinh => libm::sinh,
+        Func::Cosh => libm::cosh,
+        Func::Tanh => libm::tanh,
+        Func::Asinh => libm::asinh,
+        Func::Acosh => libm::acosh,
+        Func::Atanh => libm::atanh,
+        Func::Rad => |x| x * PI / 180.0,
+        Func::Deg => |x| x * 180.0 / PI,
+        Func::Year => |x| civil_from_days(days(x)).0 as f64,
+        Func::Month => |x| f64::from(civil_from_days(days(x)).1),
+        Func::DayOfMonth => |x| f64::from(civil_from_days(days(x)).2),
+        Func::DayOfYear => |x| (days(x) - days_from_civil(civil_from_days(days(x)).0, 1, 1) + 1) as f64,
+        // 1970-01-01 was a Thursday; Sunday is 0.
+        Func::DayOfWeek => |x| (days(x) + 4).rem_euclid(7) as f64,
+        Func::DaysInMonth => |x| {
+            let (year, month, _) = civil_from_days(days(x));
+            let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+            (days_from_civil(next_year, next, 1) - days_from_civil(year, month, 1)) as f64
+        },
+        Func::Hour => |x| (x as i64).div_euclid(3600).rem_euclid(24) as f64,
+        Func::Minute => |x| (x as i64).div_euclid(60).rem_euclid(60) as f64,
+        _ => return None,
+    })
+}
+
+/// Days since 1970 of a number of seconds.
+fn days(seconds: f64) -> i64 {
+    (seconds as i64).div_euclid(86_400)
+}

@@ -1,0 +1,137 @@
+//! Functions of whole vectors.
+use super::names::check_unique;
+use super::{Evaluator, arith, histogram};
+use crate::expr::{Kind, Node};
+use crate::function::Func;
+use crate::range::seconds;
+use crate::{Element, EvalError, MatchOp, Selector, pattern};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use faultline_model::labels::NAME;
+use faultline_model::{Labels, LabelsBuilder, Millis, float};
+
+/// The text of a node of type text, which only a literal can be.
+pub(crate) fn text(node: &Node) -> &str {
+    match &node.bare().kind {
+        Kind::Text(text) => text,
+        _ => "",
+    }
+}
+
+impl Evaluator<'_> {
+    pub(super) fn call(&mut self, func: Func, args: &[Node], at: Millis) -> Result<Vec<Element>, EvalError> {
+        let alone = |value| vec![Element { labels: Labels::default(), value }];
+        Ok(match func {
+            Func::VectorOf => alone(self.scalar(&args[0], at)?),
+            Func::Absent => {
+                let absent = self.vector(&args[0], at)?.is_empty();
+                if absent { vec![absence(&args[0], self.selectors)] } else { Vec::new() }
+            }
+            Func::AbsentOverTime => {
+                let mut absent = true;
+                self.stretches(&args[0], at, |_, _, _| absent = false)?;
+                if absent { vec![absence(&args[0], self.selectors)] } else { Vec::new() }
+            }
+            Func::Sort | Func::SortDesc => sorted(self.vector(&args[0], at)?, func == Func::SortDesc),
+            Func::LabelReplace => label_replace(self.vector(&args[0], at)?, &args[1..])?,
+            Func::LabelJoin => label_join(self.vector(&args[0], at)?, &args[1..])?,
+            Func::HistogramQuantile => {
+                let q = self.scalar(&args[0], at)?;
+                histogram::each(self.vector(&args[1], at)?, |buckets| histogram::quantile(q, buckets))?
+            }
+            Func::HistogramFraction => {
+                let (lower, upper) = (self.scalar(&args[0], at)?, self.scalar(&args[1], at)?);
+                histogram::each(self.vector(&args[2], at)?, |buckets| histogram::fraction(lower, upper, buckets))?
+            }
+            // A date function without an argument: of the evaluation's instant.
+            func => match arith::map(func) {
+                Some(map) if args.is_empty() => alone(map(libm::floor(seconds(at)))),
+                _ => unreachable!("every other function is a step or reads a stretch"),
+            },
+        })
+    }
+}
+
+/// The element that stands for absence: with the labels that the selector fixes.
+fn absence(of: &Node, selectors: &[Selector]) -> Element {
+    Element { labels: absent_labels(of, selectors), value: 1.0 }
+}
+
+/// The labels that a selector fixes, without the name; none of any other expression.
+pub(crate) fn absent_labels(of: &Node, selectors: &[Selector]) -> Labels {
+    let (Kind::Instant(index) | Kind::Range(index)) = of.bare().kind else { return Labels::default() };
+    let mut builder = LabelsBuilder::default();
+    let mut fixed: Vec<&str> = Vec::new();
+    for matcher in selectors[index].matchers.iter().filter(|m| m.name != NAME) {
+        // A label that occurs again, whatever the matcher, is not fixed after all.
+        let first = matcher.op == MatchOp::Equal && !fixed.contains(&&*matcher.name);
+        if first {
+            fixed.push(&matcher.name);
+        }
+        builder.set(&matcher.name, if first { &matcher.value } else { "" });
+    }
+    builder.build()
+}
+
+/// By value, NaN last; equal values in label order.
+fn sorted(mut elements: Vec<Element>, descending: bool) -> Vec<Element> {
+    elements.sort_by(|a, b| by_value(a, b, descending));
+    elements
+}
+
+/// The order of `sort`, `topk` and `bottomk`.
+pub(super) fn by_value(a: &Element, b: &Element, descending: bool) -> Ordering {
+    let values = match (a.value.is_nan(), b.value.is_nan()) {
+        (false, false) if descending => float::order(b.value, a.value),
+        (false, false) => float::order(a.value, b.value),
+        (a, b) => a.cmp(&b),
+    };
+    values.then_with(|| a.labels.cmp(&b.labels))
+}
+
+/// `args`: destination, replacement, source, expression.
+fn label_replace(mut elements: Vec<Element>, args: &[Node]) -> Result<Vec<Element>, EvalError> {
+    let [to, replacement, from, expression] = args else { unreachable!("checked to be five arguments") };
+    let refused = |message: String| EvalError::Parameter { message };
+    let Some(regex) = pattern::anchored(text(expression)) else {
+        return Err(refused(format!("invalid regular expression in label_replace(): {}", text(expression))));
+    };
+    if text(to).is_empty() {
+        return Err(refused(format!("invalid destination label name in label_replace(): {}", text(to))));
+    }
+    for element in &mut elements {
+        if let Some(found) = regex.captures(element.labels.get(text(from))) {
+            let mut value = String::new();
+            found.expand(text(replacement), &mut value);
+            let mut builder = element.labels.to_builder();
+            builder.set(text(to), &value);
+            element.labels = builder.build();
+        }
+    }
+    check_unique(elements.iter().map(|e| &e.labels))?;
+    Ok(elements)
+}
+
+/// `args`: destination, separator, sources.
+fn label_join(mut elements: Vec<Element>, args: &[Node]) -> Result<Vec<Element>, EvalError> {
+    let [to, separator, from @ ..] = args else { unreachable!("checked to be at least three arguments") };
+    let refused = |message: &str| Err(EvalError::Parameter { message: message.into() });
+    if from.iter().any(|name| text(name).is_empty()) {
+        return refused("invalid source label name in label_join(): ");
+    }
+    if text(to).is_empty() {
+        return refused("invalid destination label name in label_join(): ");
+    }
+    for element in &mut elements {
+        let values: Vec<&str> = from.iter().map(|name| element.labels.get(text(name))).collect();
+        let value = values.join(text(separator));
+        let mut builder = element.labels.to_builder();
+        builder.set(text(to), &value);
+        element.labels = builder.build();
+    }
+    check_unique(elements.iter().map(|e| &e.labels))?;
+    Ok(elements)
+}

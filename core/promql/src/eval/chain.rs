@@ -1,0 +1,216 @@
+//! Operations that take one element to one element, fused: what a filter throws away never gets labels of its own.
+use super::arith;
+use crate::expr::{BinOp, Kind, Node, Number, Type};
+use crate::function::Func;
+use crate::range::is_range_func;
+use alloc::vec::Vec;
+use faultline_model::float;
+
+/// What a chain of steps starts from.
+#[derive(Clone, Copy)]
+pub(crate) enum Base<'e> {
+    /// The samples of an instant selector.
+    Instant(usize),
+    /// Their times: `timestamp(selector)`.
+    Stamp(usize),
+    /// A function of a stretch; `args` holds the range selector or subquery and the parameters.
+    Range { func: Func, args: &'e [Node] },
+    /// Any other vector.
+    Node(&'e Node),
+}
+
+/// A vector as a base and what is done to each of its elements.
+pub(crate) struct Chain<'e> {
+    pub(crate) base: Base<'e>,
+    pub(crate) steps: Vec<Template>,
+}
+
+/// A number that a step needs.
+#[derive(Clone, Debug)]
+pub(crate) enum Operand {
+    Fixed(f64),
+    /// Depends on the instant or on series.
+    Node(Node),
+}
+
+/// A step whose operands may still have to be evaluated.
+#[derive(Clone, Debug)]
+pub(crate) enum Template {
+    Fixed(Step),
+    Scalar {
+        op: BinOp,
+        bool: bool,
+        scalar_left: bool,
+        scalar: Operand,
+    },
+    Clamp {
+        least: Operand,
+        most: Operand,
+    },
+    Round {
+        to: Operand,
+    },
+    /// `timestamp()` of what is no selector: the evaluation's instant.
+    Stamp,
+}
+
+/// What is done to one value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Negate,
+    Map(fn(f64) -> f64),
+    Arithmetic {
+        op: BinOp,
+        scalar: f64,
+        scalar_left: bool,
+    },
+    /// Keeps a value that compares so.
+    Filter {
+        op: BinOp,
+        scalar: f64,
+        scalar_left: bool,
+    },
+    Clamp {
+        least: f64,
+        most: f64,
+    },
+    /// To the nearest multiple of the inverse of this.
+    Round {
+        inverse: f64,
+    },
+    Set(f64),
+}
+
+impl Step {
+    /// The value after the step; `None` where a filter drops it.
+    #[inline]
+    pub(crate) fn apply(self, x: f64) -> Option<f64> {
+        let sides = |scalar, scalar_left| if scalar_left { (scalar, x) } else { (x, scalar) };
+        match self {
+            Step::Negate => Some(-x),
+            Step::Map(f) => Some(f(x)),
+            Step::Arithmetic { op, scalar, scalar_left } => {
+                let (left, right) = sides(scalar, scalar_left);
+                Some(arith::scalar(op, left, right))
+            }
+            Step::Filter { op, scalar, scalar_left } => {
+                let (left, right) = sides(scalar, scalar_left);
+                arith::holds(op, left, right).then_some(x)
+            }
+            Step::Clamp { least, most } if most < least => None,
+            // As in Go, a NaN on either side stays one.
+            Step::Clamp { least, most } if x.is_nan() || least.is_nan() || most.is_nan() => Some(float::NAN),
+            Step::Clamp { least, most } => Some(float::max(least, float::min(most, x))),
+            Step::Round { inverse } => Some(float::floor(x * inverse + 0.5) / inverse),
+            Step::Set(value) => Some(value),
+        }
+    }
+
+    /// Whether the result is no longer the metric that went in.
+    pub(crate) fn drops_name(self) -> bool {
+        !matches!(self, Step::Filter { .. })
+    }
+}
+
+impl Template {
+    /// The step, with its operands evaluated by `scalar`.
+    pub(crate) fn resolve<E>(
+        &self,
+        at_seconds: f64,
+        mut scalar: impl FnMut(&Node) -> Result<f64, E>,
+    ) -> Result<Step, E> {
+        let mut value = |operand: &Operand| match operand {
+            Operand::Fixed(x) => Ok(*x),
+            Operand::Node(node) => scalar(node),
+        };
+        Ok(match self {
+            Template::Fixed(step) => *step,
+            Template::Scalar { op, bool, scalar_left, scalar } => {
+                let (op, scalar, scalar_left) = (*op, value(scalar)?, *scalar_left);
+                if op.compares() && !bool {
+                    Step::Filter { op, scalar, scalar_left }
+                } else {
+                    Step::Arithmetic { op, scalar, scalar_left }
+                }
+            }
+            Template::Clamp { least, most } => Step::Clamp { least: value(least)?, most: value(most)? },
+            Template::Round { to } => Step::Round { inverse: 1.0 / value(to)? },
+            Template::Stamp => Step::Set(at_seconds),
+        })
+    }
+
+    /// The nodes that have to be evaluated for it.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        let operands = match self {
+            Template::Fixed(_) | Template::Stamp => [None, None],
+            Template::Scalar { scalar, .. } => [Some(scalar), None],
+            Template::Clamp { least, most } => [Some(least), Some(most)],
+            Template::Round { to } => [Some(to), None],
+        };
+        operands.into_iter().flatten().filter_map(|operand| match operand {
+            Operand::Fixed(_) => None,
+            Operand::Node(node) => Some(node),
+        })
+    }
+}
+
+/// A number that is the same at every instant.
+fn fixed(node: &Node) -> Option<f64> {
+    match &node.kind {
+        Kind::Number(Number(x)) => Some(*x),
+        Kind::Paren(of) => fixed(of),
+        Kind::Unary { minus, of } => fixed(of).map(|x| if *minus { -x } else { x }),
+        Kind::Binary(b) => Some(arith::scalar(b.op, fixed(&b.left)?, fixed(&b.right)?)),
+        Kind::Call { func: Func::Pi, .. } => Some(core::f64::consts::PI),
+        _ => None,
+    }
+}
+
+fn operand(node: &Node) -> Operand {
+    fixed(node).map_or_else(|| Operand::Node(node.clone()), Operand::Fixed)
+}
+
+/// Takes the operations on single elements off a vector.
+pub(crate) fn lower(node: &Node) -> Chain<'_> {
+    let node = node.bare();
+    let base = |base| Chain { base, steps: Vec::new() };
+    let (mut chain, step) = match &node.kind {
+        Kind::Instant(index) => return base(Base::Instant(*index)),
+        Kind::Unary { minus: true, of } => (lower(of), Template::Fixed(Step::Negate)),
+        Kind::Binary(b) if !b.op.is_set() => {
+            let (left, right) = (b.left.result_type(), b.right.result_type());
+            let (vector, scalar, scalar_left) = match (left, right) {
+                (Type::Vector, Type::Scalar) => (&b.left, &b.right, false),
+                (Type::Scalar, Type::Vector) => (&b.right, &b.left, true),
+                _ => return base(Base::Node(node)),
+            };
+            (lower(vector), Template::Scalar { op: b.op, bool: b.bool, scalar_left, scalar: operand(scalar) })
+        }
+        Kind::Call { func, args } => match (func, &args[..]) {
+            (func, args) if is_range_func(*func) => return base(Base::Range { func: *func, args }),
+            (Func::Timestamp, [of]) => match of.bare().kind {
+                Kind::Instant(index) => return base(Base::Stamp(index)),
+                _ => (lower(of), Template::Stamp),
+            },
+            (Func::Clamp, [of, least, most]) => {
+                (lower(of), Template::Clamp { least: operand(least), most: operand(most) })
+            }
+            (Func::ClampMin, [of, least]) => {
+                (lower(of), Template::Clamp { least: operand(least), most: Operand::Fixed(f64::INFINITY) })
+            }
+            (Func::ClampMax, [of, most]) => {
+                (lower(of), Template::Clamp { least: Operand::Fixed(f64::NEG_INFINITY), most: operand(most) })
+            }
+            (Func::Round, [of]) => (lower(of), Template::Round { to: Operand::Fixed(1.0) }),
+            (Func::Round, [of, to]) => (lower(of), Template::Round { to: operand(to) }),
+            (func, [of]) => match arith::map(*func) {
+                Some(map) => (lower(of), Template::Fixed(Step::Map(map))),
+                None => return base(Base::Node(node)),
+            },
+            _ => return base(Base::Node(node)),
+        },
+        _ => return base(Base::Node(node)),
+    };
+    chain.steps.push(step);
+    chain
+}

@@ -1,0 +1,155 @@
+//! Operators between two vectors: which elements belong together, and what comes of them.
+use super::arith;
+use super::names::is_metadata;
+use crate::expr::{BinOp, Binary, Group, Matching};
+use crate::{Element, EvalError};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use faultline_model::Labels;
+use faultline_model::labels::NAME;
+
+/// The labels by which elements of the two sides match.
+pub(crate) fn signature(matching: &Matching, labels: &Labels) -> Labels {
+    let named = |name: &str| matching.labels.iter().any(|l| l == name);
+    match matching.on {
+        true if matching.labels.is_empty() => Labels::default(),
+        true => labels.filter(named),
+        false => labels.filter(|name| name != NAME && !named(name)),
+    }
+}
+
+/// `and`, `or` and `unless`.
+pub(super) fn combine(b: &Binary, mut left: Vec<Element>, right: Vec<Element>) -> Vec<Element> {
+    let signatures = |elements: &[Element]| -> BTreeSet<Labels> {
+        elements.iter().map(|e| signature(&b.matching, &e.labels)).collect()
+    };
+    match b.op {
+        BinOp::Or => {
+            let there = signatures(&left);
+            left.extend(right.into_iter().filter(|e| !there.contains(&signature(&b.matching, &e.labels))));
+        }
+        op => {
+            let there = signatures(&right);
+            left.retain(|e| there.contains(&signature(&b.matching, &e.labels)) == (op == BinOp::And));
+        }
+    }
+    left
+}
+
+/// Arithmetic and comparison between two vectors.
+pub(super) fn join(b: &Binary, left: Vec<Element>, right: Vec<Element>) -> Result<Vec<Element>, EvalError> {
+    if left.is_empty() || right.is_empty() {
+        return Ok(Vec::new());
+    }
+    let join = Join { op: b.op, bool: b.bool, matching: &b.matching };
+    let mut pairs: BTreeMap<Labels, Pair> = BTreeMap::new();
+    for element in left {
+        let labels = signature(&b.matching, &element.labels);
+        pairs.entry(labels).or_default().left.push((element.labels, element.value));
+    }
+    for element in right {
+        let labels = signature(&b.matching, &element.labels);
+        pairs.entry(labels).or_default().right.push((element.labels, element.value));
+    }
+    let mut found = Vec::new();
+    for (labels, pair) in &pairs {
+        join.unique(labels, pair)?;
+    }
+    for pair in pairs.values() {
+        join.apply(pair, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// What a join does with the elements of one signature.
+pub(crate) struct Join<'a> {
+    pub(crate) op: BinOp,
+    pub(crate) bool: bool,
+    pub(crate) matching: &'a Matching,
+}
+
+/// The elements of both sides that share a signature, each side in label order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pair {
+    pub(crate) left: Vec<(Labels, f64)>,
+    pub(crate) right: Vec<(Labels, f64)>,
+}
+
+impl Join<'_> {
+    /// Fails if the side that must have one element has several.
+    pub(crate) fn unique(&self, signature: &Labels, pair: &Pair) -> Result<(), EvalError> {
+        let (one, side) = match self.matching.group {
+            Group::Right(_) => (&pair.left, "left"),
+            Group::None | Group::Left(_) => (&pair.right, "right"),
+        };
+        let [(first, _), (second, _), ..] = &one[..] else { return Ok(()) };
+        let (first, second) = if first < second { (first, second) } else { (second, first) };
+        let message = format!(
+            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
+             many-to-many matching not allowed: matching labels must be unique on one side",
+            braced(signature),
+            braced(first),
+            braced(second),
+        );
+        Err(EvalError::Matching { message })
+    }
+
+    /// Appends what comes of one signature; call [`Join::unique`] first.
+    pub(crate) fn apply(&self, pair: &Pair, out: &mut Vec<Element>) -> Result<(), EvalError> {
+        let swapped = matches!(self.matching.group, Group::Right(_));
+        let (many, one) = if swapped { (&pair.right, &pair.left) } else { (&pair.left, &pair.right) };
+        let Some((one_labels, one_value)) = one.first() else { return Ok(()) };
+        let refused = |message: &str| Err(EvalError::Matching { message: message.into() });
+        if self.matching.group == Group::None && many.len() > 1 {
+            return refused(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+            );
+        }
+        let mut results: BTreeSet<Labels> = BTreeSet::new();
+        for (labels, value) in many {
+            let (left, right) = if swapped { (*one_value, *value) } else { (*value, *one_value) };
+            let kept = !self.op.compares() || arith::holds(self.op, left, right);
+            // A comparison lets the left value through.
+            let value = if self.op.compares() && !self.bool { left } else { arith::scalar(self.op, left, right) };
+            let emitted = kept || self.bool;
+            if many.len() == 1 && !emitted {
+                return Ok(());
+            }
+            let labels = self.labels(labels, one_labels);
+            if many.len() > 1 && !results.insert(labels.clone()) {
+                return refused("multiple matches for labels: grouping labels must ensure unique matches");
+            }
+            if emitted {
+                out.push(Element { labels, value });
+            }
+        }
+        Ok(())
+    }
+
+    /// The labels of a result.
+    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let drops_name = self.bool || !self.op.compares();
+        let named = |name: &str| self.matching.labels.iter().any(|l| l == name);
+        let kept = |name: &str| !(drops_name && is_metadata(name));
+        match &self.matching.group {
+            Group::None if self.matching.on => many.filter(|name| kept(name) && named(name)),
+            Group::None => many.filter(|name| kept(name) && !named(name)),
+            Group::Left(include) | Group::Right(include) if include.is_empty() => many.filter(kept),
+            Group::Left(include) | Group::Right(include) => {
+                let mut builder = many.filter(kept).to_builder();
+                for name in include {
+                    builder.set(name, one.get(name));
+                }
+                builder.build()
+            }
+        }
+    }
+}
+
+/// Labels as Prometheus prints them in errors: the name as one of them.
+fn braced(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(", "))
+}

@@ -1,0 +1,237 @@
+//! What is read of one series: the same code for the grid and for a stream.
+use super::Evaluator;
+use super::chain::{Base, Step};
+use super::names::{check_unique, without_metadata};
+use crate::expr::{At, Kind, Node};
+use crate::range::{RangeFunc, Window, keeps_name, seconds, within};
+use crate::{Element, EvalError, Selector};
+use alloc::vec::Vec;
+use faultline_model::{Labels, Millis, Sample};
+
+/// What is read of the samples of one series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Read {
+    /// The newest value within the look-back.
+    Value,
+    /// Its time, in s.
+    Time,
+    /// A function of the stretch.
+    Stretch(RangeFunc),
+}
+
+impl Read {
+    /// Whether the result is no longer the metric that was read.
+    pub(crate) fn drops_name(self) -> bool {
+        match self {
+            Read::Value => false,
+            Read::Time => true,
+            Read::Stretch(range) => !keeps_name(range.func),
+        }
+    }
+}
+
+/// What is read, when, and what is done to it.
+pub(crate) struct Leaf<'a> {
+    pub(crate) read: Read,
+    pub(crate) steps: &'a [Step],
+    pub(crate) window: Window,
+}
+
+impl<'a> Leaf<'a> {
+    /// The leaf of a selector at an instant.
+    pub(crate) fn new(read: Read, steps: &'a [Step], selector: &Selector, at: Millis, lookback_ms: i64) -> Leaf<'a> {
+        Leaf { read, steps, window: window(selector, at, lookback_ms) }
+    }
+
+    /// What is read of a series before any step, and how many samples that touched.
+    #[inline]
+    fn read(&self, samples: &[Sample], scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
+        let Window { start, end, .. } = self.window;
+        if let Read::Stretch(range) = self.read {
+            let points = live(within(samples, start, end), scratch);
+            return (range.value(points, self.window), points.len() as u64);
+        }
+        let newest = match samples.last() {
+            Some(last) if last.time() <= end => Some(last),
+            _ => samples[..samples.partition_point(|s| s.time() <= end)].last(),
+        };
+        match newest.filter(|s| s.time() > start && !s.is_stale()) {
+            Some(sample) if self.read == Read::Time => (Some(seconds(sample.time())), 1),
+            Some(sample) => (Some(sample.value()), 1),
+            None => (None, 0),
+        }
+    }
+
+    /// The value of a series after all steps, and how many samples that touched.
+    #[inline]
+    pub(crate) fn value(&self, samples: &[Sample], scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
+        let (value, touched) = self.read(samples, scratch);
+        (value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply(x))), touched)
+    }
+}
+
+/// The stretch that a selector reads at an instant.
+pub(crate) fn window(selector: &Selector, at: Millis, lookback_ms: i64) -> Window {
+    let end = At::resolve(selector.at, at).plus(selector.offset.saturating_neg());
+    let size = if selector.range > 0 { selector.range } else { lookback_ms };
+    Window { start: end.plus(size.saturating_neg()), end, at }
+}
+
+/// The samples without stale markers; copied only if there are any.
+fn live<'s>(samples: &'s [Sample], scratch: &'s mut Vec<Sample>) -> &'s [Sample] {
+    if !samples.iter().any(Sample::is_stale) {
+        return samples;
+    }
+    scratch.clear();
+    scratch.extend(samples.iter().filter(|s| !s.is_stale()));
+    scratch
+}
+
+impl Evaluator<'_> {
+    /// The vector of a base that reads series, and of the steps on it.
+    pub(super) fn leaf(&mut self, base: Base<'_>, steps: &[Step], at: Millis) -> Result<Vec<Element>, EvalError> {
+        match base {
+            Base::Instant(index) => self.selected(index, Read::Value, steps, at),
+            Base::Stamp(index) => self.selected(index, Read::Time, steps, at),
+            Base::Range { func, args } => {
+                let (range, of) = self.range_func(func, args, at)?;
+                match of.bare().kind {
+                    Kind::Range(index) => self.selected(index, Read::Stretch(range), steps, at),
+                    _ => self.subqueried(range, of, steps, at),
+                }
+            }
+            Base::Node(_) => unreachable!("a base that reads no series"),
+        }
+    }
+
+    /// Reads a selector's series.
+    fn selected(&mut self, index: usize, read: Read, steps: &[Step], at: Millis) -> Result<Vec<Element>, EvalError> {
+        let selector = &self.selectors[index];
+        let drops = read.drops_name() || steps.iter().any(|step| step.drops_name());
+        if drops && selector.metric().is_none() {
+            return self.selected_of_any_metric(index, read, steps, at);
+        }
+        let leaf = Leaf::new(read, steps, selector, at, self.options.lookback_ms);
+        let allowed = self.options.samples_max.saturating_sub(self.touched);
+        let (mut touched, mut found) = (0_u64, Vec::new());
+        let scratch = &mut self.scratch;
+        self.source.select(index, selector, &mut |series| {
+            if touched > allowed {
+                return;
+            }
+            let (value, count) = leaf.value(series.samples, scratch);
+            touched += count;
+            if let Some(value) = value {
+                let nameless = if drops { without_metadata(series.labels) } else { None };
+                found.push(Element { labels: nameless.unwrap_or_else(|| series.labels.clone()), value });
+            }
+        });
+        self.spend(touched)?;
+        Ok(found)
+    }
+
+    /// Reads a selector's series where dropping the name may make two of them one: those are told apart before any
+    /// filter sees them.
+    fn selected_of_any_metric(
+        &mut self,
+        index: usize,
+        read: Read,
+        steps: &[Step],
+        at: Millis,
+    ) -> Result<Vec<Element>, EvalError> {
+        let selector = &self.selectors[index];
+        let leaf = Leaf::new(read, &[], selector, at, self.options.lookback_ms);
+        let allowed = self.options.samples_max.saturating_sub(self.touched);
+        let (mut touched, mut found) = (0_u64, Vec::new());
+        let scratch = &mut self.scratch;
+        self.source.select(index, selector, &mut |series| {
+            if touched > allowed {
+                return;
+            }
+            let (value, count) = leaf.value(series.samples, scratch);
+            touched += count;
+            found.extend(value.map(|value| Element { labels: series.labels.clone(), value }));
+        });
+        self.spend(touched)?;
+        if read.drops_name() {
+            super::names::drop_names(&mut found)?;
+        }
+        super::apply(found, steps)
+    }
+
+    /// A function of a stretch with its parameters, and the node that it reads.
+    fn range_func<'n>(
+        &mut self,
+        func: crate::function::Func,
+        args: &'n [Node],
+        at: Millis,
+    ) -> Result<(RangeFunc, &'n Node), EvalError> {
+        let mut parameters = [0.0; 2];
+        let mut of = &args[0];
+        let mut given = 0;
+        for arg in args {
+            if arg.result_type() == crate::Type::Matrix {
+                of = arg;
+            } else {
+                parameters[given] = self.scalar(arg, at)?;
+                given += 1;
+            }
+        }
+        let range = RangeFunc { func, parameters };
+        range.check().map(|()| (range, of))
+    }
+
+    /// A function of the stretches of a subquery.
+    fn subqueried(
+        &mut self,
+        range: RangeFunc,
+        of: &Node,
+        steps: &[Step],
+        at: Millis,
+    ) -> Result<Vec<Element>, EvalError> {
+        let mut found = Vec::new();
+        self.stretches(of, at, |labels, points, window| {
+            found.extend(range.value(points, window).map(|value| Element { labels: labels.clone(), value }));
+        })?;
+        if !keeps_name(range.func) {
+            super::names::drop_names(&mut found)?;
+        }
+        check_unique(found.iter().map(|e| &e.labels))?;
+        super::apply(found, steps)
+    }
+
+    /// Shows every stretch that a range selector or a subquery reads: labels, samples (at least one), window.
+    pub(super) fn stretches(
+        &mut self,
+        node: &Node,
+        at: Millis,
+        mut show: impl FnMut(&Labels, &[Sample], Window),
+    ) -> Result<(), EvalError> {
+        match &node.bare().kind {
+            Kind::Range(index) => {
+                let selector = &self.selectors[*index];
+                let window = window(selector, at, self.options.lookback_ms);
+                let allowed = self.options.samples_max.saturating_sub(self.touched);
+                let mut touched = 0_u64;
+                let scratch = &mut self.scratch;
+                self.source.select(*index, selector, &mut |series| {
+                    if touched > allowed {
+                        return;
+                    }
+                    let points = live(within(series.samples, window.start, window.end), scratch);
+                    touched += points.len() as u64;
+                    if !points.is_empty() {
+                        show(series.labels, points, window);
+                    }
+                });
+                self.spend(touched)
+            }
+            Kind::Subquery(subquery) => {
+                let (window, stretches) = self.subquery(subquery, at)?;
+                stretches.iter().for_each(|(labels, points)| show(labels, points, window));
+                Ok(())
+            }
+            _ => unreachable!("checked to be a range vector"),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The value of an expression at an instant.
+mod aggregate;
+mod arith;
+mod call;
+mod chain;
+mod histogram;
+mod join;
+mod leaf;
+mod names;
+mod subquery;
+
+pub(crate) use aggregate::{Accumulator, group_key};
+pub(crate) use chain::{Base, Step, Template, lower};
+pub(crate) use join::{Join, Pair, signature};
+pub(crate) use leaf::{Leaf, Read};
+pub(crate) use names::without_metadata;
+
+use crate::expr::{Kind, Node, Number, Type};
+use crate::function::{AggOp, Func};
+use crate::range::seconds;
+use crate::{Element, EvalError, Expr, Options, Selector, Series, Source, Value};
+use alloc::vec::Vec;
+use faultline_model::{Millis, Sample, float};
+
+/// The value of `expr` at `at`.
+///
+/// Vectors come in label order, except where the expression's outermost part sorts. Fails where Prometheus would, and
+/// when the evaluation touches more samples than `options` allow.
+pub fn evaluate(expr: &Expr, at: Millis, source: &dyn Source, options: &Options) -> Result<Value, EvalError> {
+    let mut evaluator = Evaluator::new(&expr.selectors, source, options);
+    let root = &expr.root;
+    Ok(match root.result_type() {
+        Type::Scalar => Value::Scalar(float::canonical(evaluator.scalar(root, at)?)),
+        Type::Text => Value::Text(call::text(root).into()),
+        Type::Matrix => Value::Matrix(evaluator.matrix(root, at)?),
+        Type::Vector => {
+            let mut elements = evaluator.vector(root, at)?;
+            for element in &mut elements {
+                element.value = float::canonical(element.value);
+            }
+            if !sorts(root) && !elements.is_sorted_by(|a, b| a.labels <= b.labels) {
+                elements.sort_by(|a, b| a.labels.cmp(&b.labels));
+            }
+            Value::Vector(elements)
+        }
+    })
+}
+
+/// Whether the order of a vector's elements means something.
+fn sorts(node: &Node) -> bool {
+    match &node.bare().kind {
+        Kind::Call { func, .. } => matches!(func, Func::Sort | Func::SortDesc),
+        Kind::Aggregate(aggregate) => matches!(aggregate.op, AggOp::Topk | AggOp::Bottomk),
+        _ => false,
+    }
+}
+
+/// One evaluation: where samples come from and how many it may still touch.
+pub(crate) struct Evaluator<'a> {
+    selectors: &'a [Selector],
+    source: &'a dyn Source,
+    options: &'a Options,
+    touched: u64,
+    scratch: Vec<Sample>,
+}
+
+impl<'a> Evaluator<'a> {
+    pub(crate) fn new(selectors: &'a [Selector], source: &'a dyn Source, options: &'a Options) -> Evaluator<'a> {
+        Evaluator { selectors, source, options, touched: 0, scratch: Vec::new() }
+    }
+
+    /// Counts samples; fails above the limit.
+    fn spend(&mut self, count: u64) -> Result<(), EvalError> {
+        self.touched = self.touched.saturating_add(count);
+        let limit = self.options.samples_max;
+        if self.touched > limit { Err(EvalError::TooManySamples { limit }) } else { Ok(()) }
+    }
+
+    /// The value of a node of type scalar.
+    pub(crate) fn scalar(&mut self, node: &Node, at: Millis) -> Result<f64, EvalError> {
+        Ok(match &node.kind {
+            Kind::Number(Number(x)) => *x,
+            Kind::Paren(of) => self.scalar(of, at)?,
+            Kind::Unary { minus, of } => self.scalar(of, at)? * if *minus { -1.0 } else { 1.0 },
+            Kind::Binary(b) => arith::scalar(b.op, self.scalar(&b.left, at)?, self.scalar(&b.right, at)?),
+            Kind::Call { func: Func::Time, .. } => seconds(at),
+            Kind::Call { func: Func::Pi, .. } => core::f64::consts::PI,
+            Kind::Call { func: Func::ScalarOf, args } => match &self.vector(&args[0], at)?[..] {
+                [only] => only.value,
+                _ => float::NAN,
+            },
+            _ => unreachable!("checked to be a scalar"),
+        })
+    }
+
+    /// The value of a node of type instant vector, in no order.
+    pub(crate) fn vector(&mut self, node: &Node, at: Millis) -> Result<Vec<Element>, EvalError> {
+        let chain = lower(node);
+        let mut steps = Vec::with_capacity(chain.steps.len());
+        for template in &chain.steps {
+            steps.push(template.resolve(seconds(at), |node| self.scalar(node, at))?);
+        }
+        match chain.base {
+            Base::Node(node) => {
+                let elements = self.whole_vector(node, at)?;
+                apply(elements, &steps)
+            }
+            base => self.leaf(base, &steps, at),
+        }
+    }
+
+    /// The value of a vector that is no chain of steps.
+    fn whole_vector(&mut self, node: &Node, at: Millis) -> Result<Vec<Element>, EvalError> {
+        match &node.kind {
+            Kind::Binary(b) => {
+                let left = self.vector(&b.left, at)?;
+                let right = self.vector(&b.right, at)?;
+                if b.op.is_set() { Ok(join::combine(b, left, right)) } else { join::join(b, left, right) }
+            }
+            Kind::Aggregate(aggregate) => {
+                let parameter = match &aggregate.parameter {
+                    Some(parameter) if parameter.result_type() == Type::Scalar => self.scalar(parameter, at)?,
+                    _ => 0.0,
+                };
+                let elements = self.vector(&aggregate.of, at)?;
+                aggregate::aggregate(aggregate, parameter, elements)
+            }
+            Kind::Call { func, args } => self.call(*func, args, at),
+            _ => unreachable!("checked to be an instant vector"),
+        }
+    }
+
+    /// The value of a node of type range vector.
+    fn matrix(&mut self, node: &Node, at: Millis) -> Result<Vec<Series>, EvalError> {
+        let mut found = Vec::new();
+        self.stretches(node, at, |labels, points, _| {
+            let samples = points.iter().map(|s| (s.time(), s.value())).collect();
+            found.push(Series { labels: labels.clone(), samples });
+        })?;
+        Ok(found)
+    }
+}
+
+/// Applies steps to elements.
+fn apply(elements: Vec<Element>, steps: &[Step]) -> Result<Vec<Element>, EvalError> {
+    if steps.is_empty() {
+        return Ok(elements);
+    }
+    let named = steps.iter().position(|step| step.drops_name()).unwrap_or(steps.len());
+    let run = |elements: &mut Vec<Element>, steps: &[Step]| {
+        elements.retain_mut(|element| match steps.iter().try_fold(element.value, |x, step| step.apply(x)) {
+            Some(x) => {
+                element.value = x;
+                true
+            }
+            None => false,
+        });
+    };
+    let mut elements = elements;
+    // Names go with the first step that changes what the value means, and must not be missed from there on, even by
+    // elements that a later step throws away.
+    let (before, after) = steps.split_at((named + 1).min(steps.len()));
+    run(&mut elements, before);
+    if named < steps.len() {
+        names::drop_names(&mut elements)?;
+    }
+    run(&mut elements, after);
+    Ok(elements)
+}

@@ -1,0 +1,100 @@
+//! Functions of a stretch of one series: a value of the samples in the window, recomputed from all of them every time.
+mod over_time;
+mod rate;
+mod trend;
+
+use crate::EvalError;
+use crate::function::Func;
+use alloc::format;
+use faultline_model::{Millis, Sample};
+
+pub(crate) use over_time::quantile;
+
+/// A function of a stretch, with its parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RangeFunc {
+    pub(crate) func: Func,
+    /// Of `quantile_over_time`: the quantile. Of `predict_linear`: how far ahead, in s. Of
+    /// `double_exponential_smoothing`: the two factors.
+    pub(crate) parameters: [f64; 2],
+}
+
+/// When a stretch was taken: `(start, end]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) start: Millis,
+    pub(crate) end: Millis,
+    /// The instant of the evaluation, which `offset` and `@` do not move.
+    pub(crate) at: Millis,
+}
+
+/// Whether a function is one of a stretch.
+pub(crate) fn is_range_func(func: Func) -> bool {
+    func.signature().arguments.contains(&crate::Type::Matrix) && func != Func::AbsentOverTime
+}
+
+/// Whether the result of a function of a stretch is still the metric that went in.
+pub(crate) fn keeps_name(func: Func) -> bool {
+    matches!(func, Func::LastOverTime | Func::FirstOverTime)
+}
+
+impl RangeFunc {
+    /// Fails on a parameter that the function cannot work with.
+    pub(crate) fn check(&self) -> Result<(), EvalError> {
+        if self.func == Func::DoubleExponentialSmoothing {
+            for (factor, what) in self.parameters.iter().zip(["smoothing", "trend"]) {
+                if !(*factor > 0.0 && *factor < 1.0) {
+                    let message = format!("invalid {what} factor. Expected: 0 < {}f < 1, got: {factor:.6}", &what[..1]);
+                    return Err(EvalError::Parameter { message });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The function's value; `None` where it has none, for instance a rate of one sample.
+    ///
+    /// - `points`: those within the window, rising in time, no stale markers.
+    pub(crate) fn value(&self, points: &[Sample], window: Window) -> Option<f64> {
+        let (first, last) = (points.first()?, points.last()?);
+        let [a, b] = self.parameters;
+        match self.func {
+            Func::Rate => rate::extrapolated(points, window, true, true),
+            Func::Increase => rate::extrapolated(points, window, true, false),
+            Func::Delta => rate::extrapolated(points, window, false, false),
+            Func::Irate => rate::instant(points, true),
+            Func::Idelta => rate::instant(points, false),
+            Func::Changes => Some(rate::changes(points)),
+            Func::Resets => Some(rate::resets(points)),
+            Func::Deriv => trend::slope(points),
+            Func::PredictLinear => trend::predict(points, window.at, a),
+            Func::DoubleExponentialSmoothing => trend::smooth(points, a, b),
+            Func::LastOverTime => Some(last.value()),
+            Func::FirstOverTime => Some(first.value()),
+            Func::TsOfLastOverTime => Some(seconds(last.time())),
+            Func::TsOfFirstOverTime => Some(seconds(first.time())),
+            Func::CountOverTime => Some(points.len() as f64),
+            Func::PresentOverTime => Some(1.0),
+            func => over_time::value(func, points, a),
+        }
+    }
+}
+
+/// Seconds since 1970, as the language counts them.
+pub(crate) fn seconds(time: Millis) -> f64 {
+    time.0 as f64 / 1000.0
+}
+
+/// The samples of a series within `(start, end]`.
+pub(crate) fn within(samples: &[Sample], start: Millis, end: Millis) -> &[Sample] {
+    // The newest samples are asked for far more often than any others.
+    let until = match samples.last() {
+        Some(last) if last.time() <= end => samples.len(),
+        _ => samples.partition_point(|s| s.time() <= end),
+    };
+    let from = match samples.first() {
+        Some(first) if first.time() > start => 0,
+        _ => samples[..until].partition_point(|s| s.time() <= start),
+    };
+    &samples[from..until]
+}

@@ -1,0 +1,145 @@
+//! Aggregations over time. Sums are compensated in the order of time, as Prometheus' are, so that results agree.
+use super::seconds;
+use crate::function::Func;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use faultline_model::{Sample, float};
+
+/// Neumaier's compensated sum.
+///
+/// Source: Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", ZAMM 54, 1974.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Compensated {
+    pub(super) sum: f64,
+    pub(super) rest: f64,
+}
+
+impl Compensated {
+    pub(super) fn add(&mut self, x: f64) {
+        let total = self.sum + x;
+        if total.is_infinite() {
+            self.rest = 0.0;
+        } else if float::abs(self.sum) >= float::abs(x) {
+            self.rest += (self.sum - total) + x;
+        } else {
+            self.rest += (x - total) + self.sum;
+        }
+        self.sum = total;
+    }
+
+    pub(super) fn value(self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.sum + self.rest }
+    }
+}
+
+/// The aggregations that look at every value of at least one.
+pub(super) fn value(func: Func, points: &[Sample], parameter: f64) -> Option<f64> {
+    let values = points.iter().map(Sample::value);
+    Some(match func {
+        Func::SumOverTime => {
+            let mut sum = Compensated::default();
+            values.for_each(|x| sum.add(x));
+            sum.value()
+        }
+        Func::AvgOverTime => mean(points),
+        Func::MinOverTime => extreme(points, Ordering::Less).0,
+        Func::MaxOverTime => extreme(points, Ordering::Greater).0,
+        Func::TsOfMinOverTime => extreme(points, Ordering::Less).1,
+        Func::TsOfMaxOverTime => extreme(points, Ordering::Greater).1,
+        Func::StdvarOverTime => variance(points),
+        Func::StddevOverTime => float::sqrt(variance(points)),
+        Func::QuantileOverTime => quantile(parameter, &mut values.collect::<Vec<f64>>()),
+        Func::MadOverTime => median_deviation(values.collect()),
+        _ => return None,
+    })
+}
+
+/// The mean: of the sum, or step by step once the sum would overflow.
+fn mean(points: &[Sample]) -> f64 {
+    let mut sum = Compensated { sum: points[0].value(), rest: 0.0 };
+    let mut steps: Option<Compensated> = None;
+    for (i, point) in points.iter().enumerate().skip(1) {
+        let (count, x) = ((i + 1) as f64, point.value());
+        let before = (count - 1.0) / count;
+        if steps.is_none() {
+            let mut next = sum;
+            next.add(x);
+            if !next.sum.is_infinite() {
+                sum = next;
+                continue;
+            }
+            steps = Some(Compensated { sum: sum.sum / (count - 1.0), rest: sum.rest / (count - 1.0) });
+        }
+        if let Some(mean) = &mut steps {
+            *mean = Compensated { sum: before * mean.sum, rest: before * mean.rest };
+            mean.add(x / count);
+        }
+    }
+    let count = points.len() as f64;
+    match steps {
+        Some(mean) => mean.sum + mean.rest,
+        None => sum.sum / count + sum.rest / count,
+    }
+}
+
+/// The least or greatest value, and the last time at which it stood; a NaN only where there is nothing else.
+fn extreme(points: &[Sample], wanted: Ordering) -> (f64, f64) {
+    let mut best = points[0];
+    let mut when = points[0].time();
+    for point in points {
+        let (x, b) = (point.value(), best.value());
+        let better = if wanted == Ordering::Less { x < b } else { x > b };
+        if better || b.is_nan() {
+            best = *point;
+        }
+        if better || b.is_nan() || x == b {
+            when = point.time();
+        }
+    }
+    (best.value(), seconds(when))
+}
+
+/// Population variance, by Welford's recurrence with compensated sums.
+fn variance(points: &[Sample]) -> f64 {
+    let (mut mean, mut squares) = (Compensated::default(), Compensated::default());
+    for (i, point) in points.iter().enumerate() {
+        let delta = point.value() - (mean.sum + mean.rest);
+        mean.add(delta / (i + 1) as f64);
+        squares.add(delta * (point.value() - (mean.sum + mean.rest)));
+    }
+    (squares.sum + squares.rest) / points.len() as f64
+}
+
+/// The quantile of values, which it sorts: linear between neighbours, NaN lowest; NaN of none, infinite outside `0..=1`.
+pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || q.is_nan() {
+        return float::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+        (false, false) => a.total_cmp(b),
+    });
+    let rank = q * (values.len() - 1) as f64;
+    let lower = float::floor(rank) as usize;
+    let upper = (lower + 1).min(values.len() - 1);
+    let weight = rank - float::floor(rank);
+    values[lower] * (1.0 - weight) + values[upper] * weight
+}
+
+/// Median distance from the median; NaN if any value is.
+fn median_deviation(mut values: Vec<f64>) -> f64 {
+    if values.iter().any(|x| x.is_nan()) {
+        return float::NAN;
+    }
+    let median = quantile(0.5, &mut values);
+    values.iter_mut().for_each(|x| *x = float::abs(*x - median));
+    quantile(0.5, &mut values)
+}

@@ -1,0 +1,71 @@
+//! Rates and differences: how fast a series rises.
+use super::Window;
+use faultline_model::Sample;
+
+/// `rate`, `increase` and `delta`: the difference between first and last, extrapolated to the whole window.
+///
+/// - `counter`: falls are resets to 0, and the series is not extrapolated to below 0.
+/// - `per_second`: divided by the window's length.
+///
+/// Source: `extrapolatedRate` of Prometheus 3.15; its reasons: if the samples come close to an end of the window (1.1
+/// times their mean distance), the series is taken to go on to that end; if not, to go on for half a distance.
+pub(super) fn extrapolated(points: &[Sample], window: Window, counter: bool, per_second: bool) -> Option<f64> {
+    let [first, .., last] = points else { return None };
+    let mut difference = last.value() - first.value();
+    if counter {
+        let mut before = first.value();
+        for point in &points[1..] {
+            let value = point.value();
+            if value < before {
+                difference += before;
+            }
+            before = value;
+        }
+    }
+    let sampled = last.time().since(first.time()) as f64 / 1000.0;
+    let distance = sampled / (points.len() - 1) as f64;
+    let threshold = distance * 1.1;
+    let mut to_start = first.time().since(window.start) as f64 / 1000.0;
+    let mut to_end = window.end.since(last.time()) as f64 / 1000.0;
+    if to_start >= threshold {
+        to_start = distance / 2.0;
+    }
+    if counter && difference > 0.0 && first.value() >= 0.0 {
+        // Counters cannot be negative: with this slope, the series began at 0 no earlier than here.
+        let to_zero = sampled * (first.value() / difference);
+        if to_zero < to_start {
+            to_start = to_zero;
+        }
+    }
+    if to_end >= threshold {
+        to_end = distance / 2.0;
+    }
+    let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    if per_second {
+        factor /= window.end.since(window.start) as f64 / 1000.0;
+    }
+    Some(difference * factor)
+}
+
+/// `irate` and `idelta`: the difference between the last two samples; per second, and with falls as resets, for `counter`.
+pub(super) fn instant(points: &[Sample], counter: bool) -> Option<f64> {
+    let [.., before, last] = points else { return None };
+    let elapsed = last.time().since(before.time());
+    if elapsed == 0 {
+        return None;
+    }
+    let reset = counter && last.value() < before.value();
+    let difference = if reset { last.value() } else { last.value() - before.value() };
+    Some(if counter { difference / (elapsed as f64 / 1000.0) } else { difference })
+}
+
+/// `changes`: how often the value differs from the one before it; NaN does not differ from NaN.
+pub(super) fn changes(points: &[Sample]) -> f64 {
+    let differ = |a: f64, b: f64| a != b && !(a.is_nan() && b.is_nan());
+    points.windows(2).filter(|pair| differ(pair[0].value(), pair[1].value())).count() as f64
+}
+
+/// `resets`: how often the value falls.
+pub(super) fn resets(points: &[Sample]) -> f64 {
+    points.windows(2).filter(|pair| pair[1].value() < pair[0].value()).count() as f64
+}
