@@ -1,1 +1,21 @@
 //! The world as traits: disk, clock, inlet, retry and bounded queues; the only std::fs and std::time.
+//!
+//! Each trait has two real implementations: the machine's, and a double that tests and the simulation drive. The disk's
+//! double forgets what was not synced, so that a flush left out shows as a lost record and not as luck.
+pub mod clock;
+pub mod disk;
+pub mod inlet;
+pub mod journal;
+pub mod memory;
+pub mod random;
+pub mod real;
+pub mod retry;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use disk::{Disk, File, Lock, Space};
+pub use inlet::{Answer, Inlet, Intake, Limits, Pending, Refused, Reply, Submitted, inlet};
+pub use journal::{AppendError, Flush, FlushError, Item, Journal, ReadError, Reader, Stored, TrimError};
+pub use memory::{CrashPolicy, MemoryDisk};
+pub use random::Random;
+pub use real::RealDisk;
+pub use retry::Backoff;
