@@ -95,6 +95,18 @@ impl<'a> Any<'a> {
         }
     }
 
+    /// Size that the text of the value cannot pass: JSON escapes make six characters of one, base64 four of three.
+    #[inline(always)]
+    pub fn text_size_max(self) -> usize {
+        match self {
+            Any::Text(text) => text.len(),
+            Any::Bytes(bytes) => bytes.len() * 2 + 4,
+            Any::List(bytes) | Any::Map(bytes) => bytes.len() * 6,
+            // The longest double in this form has 25 characters.
+            _ => 32,
+        }
+    }
+
     /// Whether [`Any::append`] will work: all text is UTF-8, all of it well formed, nothing too deep.
     pub fn check(self, depth: usize) -> Result<(), Fault> {
         if depth > limits::DEPTH {

@@ -20,8 +20,8 @@ pub(crate) struct Attributes<'a> {
     scattered: bool,
 }
 
-/// `Err`: the body is not protobuf. `Ok(Err)`: this item cannot be taken.
-pub(crate) type Checked = Result<Result<(), Reason>, Malformed>;
+/// `Err`: the body is not protobuf. `Ok(Err)`: this item cannot be taken. Else the size that its labels cannot pass.
+pub(crate) type Checked = Result<Result<usize, Reason>, Malformed>;
 
 impl<'a> Attributes<'a> {
     #[inline(always)]
@@ -75,10 +75,12 @@ impl<'a> Attributes<'a> {
         let stretch = self.stretch();
         // All names and values lie in this stretch: where it is ASCII, none needs a look of its own.
         let ascii = stretch.is_ascii();
-        let (mut items, mut count) = (self.items(), 0);
+        let (mut items, mut count, mut size) = (self.items(), 0, 0);
         while let Some(item) = items.next()? {
             let pair = Pair::read(item)?;
             count += 1;
+            // A name grows by `key_` at most.
+            size += pair.key.len() + 4 + pair.value.text_size_max();
             if pair.key.len() > limits::NAME_SIZE || pair.value.size() > limits::VALUE_SIZE {
                 return self.rest(items, Reason::LabelTooLong);
             }
@@ -101,9 +103,7 @@ impl<'a> Attributes<'a> {
         if count > limits::ATTRIBUTES {
             return Ok(Err(Reason::TooManyLabels));
         }
-        // Where attributes are scattered, the stretch holds other fields too.
-        let large = stretch.len() > limits::ATTRIBUTES_SIZE && self.size()? > limits::ATTRIBUTES_SIZE;
-        Ok(if large { Err(Reason::LabelsTooLarge) } else { Ok(()) })
+        Ok(if size > limits::ATTRIBUTES_SIZE { Err(Reason::LabelsTooLarge) } else { Ok(size) })
     }
 
     /// A refused item must still be well formed to its end: else it depends on the order of attributes whether one
@@ -116,14 +116,6 @@ impl<'a> Attributes<'a> {
             }
         }
         Ok(Err(reason))
-    }
-
-    fn size(&self) -> Result<usize, Malformed> {
-        let (mut items, mut size) = (self.items(), 0);
-        while let Some(item) = items.next()? {
-            size += item.len();
-        }
-        Ok(size)
     }
 
     /// Sets the labels that Prometheus makes of these checked `KeyValue`s, less those whose name is in `except`.

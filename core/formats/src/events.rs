@@ -51,6 +51,13 @@ pub struct Events {
     pub spans: Vec<SpanEvent>,
 }
 
+impl Events {
+    /// How many points, log records and spans there are.
+    pub fn count(&self) -> u64 {
+        (self.points.len() + self.logs.len() + self.spans.len()) as u64
+    }
+}
+
 /// One sample of one series. `key` is a keyed hash of what names the series in these bytes; labels are built only for
 /// keys that the engine has not seen ([`crate::label_sets`]), which is what makes the hot path cheap.
 #[derive(Clone, Copy, Debug)]

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod any;
 mod attributes;
+mod budget;
 pub mod encode;
 mod events;
 mod gofloat;

@@ -14,6 +14,8 @@ pub const ZSTD_WINDOW: u64 = 8 << 20;
 /// Points that a body may turn into. The usual collector sends 8,192 data points; as histograms of 15 buckets they are
 /// 147,000.
 pub const POINTS: usize = 1 << 18;
+/// Bytes of labels that a body's points may have together, names and `job` counted again for each point.
+pub const LABEL_BYTES: usize = 256 << 20;
 /// Log records in a body.
 pub const LOGS: usize = 1 << 18;
 /// Spans in a body.
@@ -28,7 +30,7 @@ pub const VALUE_SIZE: usize = 16 << 10;
 pub const LABELS: usize = 128;
 /// Attributes of an OTLP point: four labels are kept for `__name__`, `job`, `instance` and `le`.
 pub const ATTRIBUTES: usize = LABELS - 4;
-/// Size of all attributes of a point together.
+/// Size of all attributes of a point together, lists and maps as the JSON that they become.
 pub const ATTRIBUTES_SIZE: usize = 64 << 10;
 /// Depth to which lists and maps in an attribute's value may nest.
 pub const DEPTH: usize = 16;

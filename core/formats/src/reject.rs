@@ -98,12 +98,26 @@ reasons! {
     BadId = "bad-id", Item;
     /// The body holds more points than the limit.
     TooManyPoints = "too-many-points", Item;
+    /// The labels of the body's points are together larger than the limit.
+    TooManyLabelBytes = "too-many-label-bytes", Item;
     /// The body holds more log records than the limit.
     TooManyLogs = "too-many-logs", Item;
     /// The body holds more spans than the limit.
     TooManySpans = "too-many-spans", Item;
     /// The body holds more resources than the limit.
     TooManyResources = "too-many-resources", Item;
+    /// There is no room for another series.
+    Cardinality = "cardinality", Item;
+    /// The sample is older than everything kept of its series.
+    TooOld = "too-old", Item;
+    /// Another value was taken for the same time of the same series.
+    Conflict = "conflict", Item;
+    /// The time lies too far ahead.
+    Future = "future", Item;
+    /// Imported data after the first live record.
+    ImportAfterLive = "import-after-live", Item;
+    /// A record of our own does not read, or answers nothing that was asked.
+    BadRecord = "bad-record", Body;
     /// A resource's attributes cannot become the labels of `target_info`; its points were taken.
     TargetInfo = "target-info", Extra;
 }

@@ -3,6 +3,7 @@
 //! Source: prometheus/prompb `remote.proto` and `types.proto`; "Prometheus Remote-Write 1.0 specification".
 use crate::any;
 use crate::attributes::Attributes;
+use crate::budget::Budget;
 use crate::events::PointFlags;
 use crate::keys::Part;
 use crate::limits;
@@ -18,10 +19,10 @@ use faultline_model::{LabelsBuilder, Millis};
 
 /// Walks a `WriteRequest`.
 pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut Rejects) -> Result<(), Malformed> {
-    let (mut fields, mut points, mut scratch) = (Fields::new(plain), 0, Vec::new());
+    let (mut fields, mut budget, mut scratch) = (Fields::new(plain), Budget::new(), Vec::new());
     while let Some((number, value)) = fields.next()? {
         if number == 1 {
-            series(value.bytes()?, sink, rejects, &mut points, &mut scratch)?;
+            series(value.bytes()?, sink, rejects, &mut budget, &mut scratch)?;
         }
     }
     Ok(())
@@ -32,7 +33,7 @@ fn series<'a>(
     message: &'a [u8],
     sink: &mut impl Sink<'a>,
     rejects: &mut Rejects,
-    points: &mut usize,
+    budget: &mut Budget,
     scratch: &mut Vec<&'a [u8]>,
 ) -> Result<(), Malformed> {
     let (mut labels, mut samples, mut histograms) = (Attributes::new(message, 1), 0, 0);
@@ -51,12 +52,15 @@ fn series<'a>(
         }
         before = after;
     }
-    let (name, refused) = check(&labels, scratch)?;
+    let (name, checked) = check(&labels, scratch)?;
     let detail = || format!("series of metric \"{}\"", printable(name));
-    if let Err(reason) = refused {
-        rejects.add(reason, samples + histograms, detail);
-        return Ok(());
-    }
+    let size = match checked {
+        Ok(size) => size,
+        Err(reason) => {
+            rejects.add(reason, samples + histograms, detail);
+            return Ok(());
+        }
+    };
     rejects.add(Reason::NativeHistogram, histograms, detail);
     sink.attributes(&labels);
     let mut fields = Fields::new(message);
@@ -67,10 +71,9 @@ fn series<'a>(
         let value = sample(value.bytes()?)?;
         if !time_works(value.time.0) {
             rejects.add(Reason::TimeOutOfRange, 1, detail);
-        } else if *points == limits::POINTS {
-            rejects.add(Reason::TooManyPoints, 1, detail);
+        } else if let Err(reason) = budget.take(1, size) {
+            rejects.add(reason, 1, detail);
         } else {
-            *points += 1;
             sink.sample(Part::Value, value);
         }
     }
@@ -106,8 +109,11 @@ fn label(message: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     Ok((name, text))
 }
 
-/// The metric's name, and whether the labels can be taken. All of them are read, whatever is wrong with one.
-fn check<'a>(labels: &Attributes<'a>, names: &mut Vec<&'a [u8]>) -> Result<(&'a [u8], Result<(), Reason>), Malformed> {
+/// The metric's name, and the size of the labels where they can be taken. All of them are read, whatever is wrong with one.
+fn check<'a>(
+    labels: &Attributes<'a>,
+    names: &mut Vec<&'a [u8]>,
+) -> Result<(&'a [u8], Result<usize, Reason>), Malformed> {
     let (mut items, mut metric, mut size, mut refused) = (labels.items(), &[][..], 0, None);
     let mut rising = true;
     names.clear();
@@ -146,7 +152,7 @@ fn check<'a>(labels: &Attributes<'a>, names: &mut Vec<&'a [u8]>) -> Result<(&'a 
     } else if metric.len() > limits::NAME_SIZE {
         refused = refused.or(Some(Reason::NameTooLong));
     }
-    Ok((metric, refused.map_or(Ok(()), Err)))
+    Ok((metric, refused.map_or(Ok(size), Err)))
 }
 
 /// Sets checked labels.

@@ -6,6 +6,7 @@ use super::resource::Origin;
 use super::{messages, quoted, resource_of, time_works};
 use crate::any;
 use crate::attributes::Attributes;
+use crate::budget::Budget;
 use crate::events::PointFlags;
 use crate::keys::Part;
 use crate::limits;
@@ -28,7 +29,8 @@ const NO_RECORDED_VALUE: u64 = 1;
 /// Walks an `ExportMetricsServiceRequest`.
 pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut Rejects) -> Result<(), Malformed> {
     let (bounds, counts) = (Vec::new(), Vec::new());
-    let mut walk = Walk { sink, rejects, points: 0, newest: None, bounds, counts };
+    let budget = Budget::new();
+    let mut walk = Walk { sink, rejects, budget, identity_size: 0, name_size: 0, newest: None, bounds, counts };
     let (mut resources, mut told) = (0, BTreeSet::new());
     messages(plain, 1, |message| {
         let bytes = resource_of(message)?;
@@ -37,6 +39,7 @@ pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut 
         if fault.is_none() {
             resources += 1;
             walk.sink.resource(&origin);
+            walk.identity_size = origin.identity_size();
         }
         walk.newest = None;
         messages(message, 2, |scope| messages(scope, 2, |metric| walk.metric(metric, fault)))?;
@@ -47,15 +50,12 @@ pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut 
             Err(reason) => walk.rejects.add(Reason::TargetInfo, 1, || {
                 format!("target_info of service {}: {}", origin.printable(), reason.word())
             }),
-            Ok(()) if walk.points == limits::POINTS => {
-                walk.rejects.add(Reason::TargetInfo, 1, || Reason::TooManyPoints.word().into());
-            }
             // A collector sends one resource many times over in a body.
-            Ok(()) if told.insert((bytes, newest)) => {
-                walk.points += 1;
-                walk.sink.target_info(&origin, newest);
-            }
-            Ok(()) => {}
+            Ok(_) if !told.insert((bytes, newest)) => {}
+            Ok(size) => match walk.budget.take(1, size + walk.identity_size) {
+                Ok(()) => walk.sink.target_info(&origin, newest),
+                Err(reason) => walk.rejects.add(Reason::TargetInfo, 1, || reason.word().into()),
+            },
         }
         Ok(())
     })
@@ -64,8 +64,11 @@ pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut 
 struct Walk<'w, S> {
     sink: &'w mut S,
     rejects: &'w mut Rejects,
-    /// Points so far.
-    points: usize,
+    budget: Budget,
+    /// Bytes that the resource at hand adds to each label set.
+    identity_size: usize,
+    /// Bytes that the metric at hand adds to each label set.
+    name_size: usize,
     /// Time of the newest point of the resource at hand.
     newest: Option<Millis>,
     // Buckets of the histogram point at hand, kept to save allocations.
@@ -135,6 +138,8 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             return Ok(());
         }
         self.sink.metric(&metric);
+        // Units grow to words and parts to `_bucket`; the bound of a bucket may print as 326 digits.
+        self.name_size = name.len() + unit.len() + if data == Data::Histogram { 352 } else { 32 };
         let flags = if delta { PointFlags::DELTA } else { PointFlags::NONE };
         messages(points, 1, |point| {
             let refused = match data {
@@ -169,9 +174,10 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             }
             before = after;
         }
-        if let Err(reason) = attributes.check()? {
-            return Ok(Err(reason));
-        }
+        let size = match attributes.check()? {
+            Ok(size) => size + self.identity_size + self.name_size,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let Some(time) = millis(time) else {
             return Ok(Err(Reason::TimeOutOfRange));
         };
@@ -181,10 +187,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
         if number.is_none() && !flags.has(PointFlags::STALE) {
             return Ok(Err(Reason::NoValue));
         }
-        if self.points == limits::POINTS {
-            return Ok(Err(Reason::TooManyPoints));
+        if let Err(reason) = self.budget.take(1, size) {
+            return Ok(Err(reason));
         }
-        self.points += 1;
         self.newest = self.newest.max(Some(time));
         self.sink.attributes(&attributes);
         self.sink.sample(Part::Value, Value { time, value: number.unwrap_or(0.0), flags });
@@ -216,9 +221,10 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             }
             before = after;
         }
-        if let Err(reason) = attributes.check()? {
-            return Ok(Err(reason));
-        }
+        let size = match attributes.check()? {
+            Ok(size) => size + self.identity_size + self.name_size,
+            Err(reason) => return Ok(Err(reason)),
+        };
         let Some(time) = millis(time) else {
             return Ok(Err(Reason::TimeOutOfRange));
         };
@@ -231,10 +237,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
         }
         bounds.truncate(counts.len());
         let samples = bounds.len() + 2 + usize::from(sum.is_some());
-        if samples > limits::POINTS - self.points {
-            return Ok(Err(Reason::TooManyPoints));
+        if let Err(reason) = self.budget.take(samples, size) {
+            return Ok(Err(reason));
         }
-        self.points += samples;
         self.newest = self.newest.max(Some(time));
         let sink = &mut *self.sink;
         sink.attributes(&attributes);

@@ -102,6 +102,11 @@ impl<'a> Origin<'a> {
         keys.parts(&[job.as_bytes(), instance.as_bytes()])
     }
 
+    /// Bytes that the resource adds to the labels of each of its points.
+    pub fn identity_size(&self) -> usize {
+        self.job().len() + self.instance().len()
+    }
+
     /// Sets `job` and `instance`.
     pub fn set_identity(&self, labels: &mut LabelsBuilder) {
         for (name, value) in [("job", self.job()), ("instance", self.instance())] {

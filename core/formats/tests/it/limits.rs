@@ -39,7 +39,9 @@ fn names_and_labels_end_where_they_say() {
         (gauge("m", "", one(1, limits::VALUE_SIZE + 1)), "label-too-long=1"),
         (gauge("m", "", one(1, 1 << 20)), "label-too-long=1"),
         (gauge("m", "", map(limits::VALUE_SIZE)), "label-too-long=1"),
-        (gauge("m", "", map(limits::VALUE_SIZE - 20)), ""),
+        // As JSON it could be six times as large.
+        (gauge("m", "", map(limits::VALUE_SIZE - 20)), "labels-too-large=1"),
+        (gauge("m", "", map(limits::ATTRIBUTES_SIZE / 6 - 20)), ""),
         (gauge("m", "", many(limits::ATTRIBUTES, 1)), ""),
         (gauge("m", "", many(limits::ATTRIBUTES + 1, 1)), "too-many-labels=1"),
         (gauge("m", "", many(4, 16_000)), ""),
@@ -111,6 +113,17 @@ fn points_are_counted_as_the_samples_that_they_become() {
     assert_eq!((&*rejects(&over), over.events.points.len()), ("too-many-points=2", limits::POINTS));
     let one = with(vec![histogram(limits::POINTS + 10), histogram(2)]);
     assert_eq!((&*rejects(&one), one.events.points.len()), ("too-many-points=1", 4));
+}
+
+#[test]
+fn what_a_body_says_once_is_counted_on_every_point() {
+    let service = text([("service.name".into(), "s".repeat(limits::VALUE_SIZE))]);
+    let point = NumberPoint { attributes: vec![], time: T, value: Number::Int(1) };
+    let data = Data::Gauge(vec![point; 20_000]);
+    let decoded = metrics(body(service, vec![Metric { name: "m".into(), unit: String::new(), data }]));
+    let taken = limits::LABEL_BYTES / (limits::VALUE_SIZE + 33);
+    assert_eq!(decoded.events.points.len(), taken);
+    assert_eq!(rejects(&decoded), format!("too-many-label-bytes={}", 20_000 - taken));
 }
 
 #[test]

@@ -1,0 +1,35 @@
+//! What one body may still turn into: points, and bytes of labels if every one of its series were new.
+//!
+//! Labels repeat on every sample what a body says once: a resource's name of 16 KiB over 200,000 points of 20 bytes would be
+//! 3 GiB. The points are counted before they are made, and so are their labels.
+use crate::limits;
+use crate::reject::Reason;
+
+/// What is left.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    points: usize,
+    label_bytes: usize,
+}
+
+impl Budget {
+    pub fn new() -> Budget {
+        Budget { points: limits::POINTS, label_bytes: limits::LABEL_BYTES }
+    }
+
+    /// Takes `samples` points with labels of `label_bytes` each, all of them or none.
+    #[inline(always)]
+    pub fn take(&mut self, samples: usize, label_bytes: usize) -> Result<(), Reason> {
+        if samples > self.points {
+            return Err(Reason::TooManyPoints);
+        }
+        // At most 2^18 points of less than 2^20 bytes each: no overflow, on 64 bits or, saturating, on 32.
+        let bytes = samples.saturating_mul(label_bytes);
+        if bytes > self.label_bytes {
+            return Err(Reason::TooManyLabelBytes);
+        }
+        self.points -= samples;
+        self.label_bytes -= bytes;
+        Ok(())
+    }
+}
