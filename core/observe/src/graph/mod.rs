@@ -115,7 +115,8 @@ pub struct Graph {
 impl Graph {
     /// Empty; `seed` is the journal's.
     pub fn new(seed: HashSeed) -> Graph {
-        let seed = seed.0;
+        // Spread over all bits: a seed near a sender's small ids would cancel them in the folded multiply.
+        let seed = SeriesKey::of(b"graph", seed).0 as u64;
         Graph {
             seed,
             next_second: None,
@@ -146,8 +147,11 @@ impl Graph {
         let second = at.0.div_euclid(1000);
         assert!(second >= *self.next_second.get_or_insert(second), "seconds before {at} are closed");
         let mut body = core::mem::take(&mut self.body);
+        // Metrics alone show that a service lives, but make no node: what neither calls nor serves explains nothing.
+        let makes_nodes = !(events.spans.is_empty() && events.logs.is_empty());
         for resource in &events.resources {
-            body.push(self.resource(decoded.text(resource.service), decoded.text(resource.version), at));
+            let (service, version) = (decoded.text(resource.service), decoded.text(resource.version));
+            body.push(self.resource(service, version, makes_nodes, at));
         }
         for log in &events.logs {
             match body[log.resource as usize] {
@@ -172,8 +176,10 @@ impl Graph {
     }
 
     /// The service of a resource, noted as alive; [`NONE`] where it has no name or no room.
-    fn resource(&mut self, name: &str, version: &str, at: Millis) -> u32 {
-        let Some(id) = self.services.find_or_insert(name, at) else { return NONE };
+    fn resource(&mut self, name: &str, version: &str, makes_nodes: bool, at: Millis) -> u32 {
+        let known = self.services.find(name);
+        let id = known.or_else(|| if makes_nodes { self.services.find_or_insert(name, at) } else { None });
+        let Some(id) = id else { return NONE };
         self.services.reported(id, at);
         if let Some(change) = self.services.version(id, version, at) {
             self.changes.push(change);

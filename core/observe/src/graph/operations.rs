@@ -54,6 +54,20 @@ const KINDS: [&str; 6] = [
 ];
 const STATUSES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
 
+/// What span metrics want to know of a span.
+pub struct Call<'a> {
+    /// Its service.
+    pub service: u32,
+    /// Its name.
+    pub name: &'a str,
+    /// Keyed hash of its name.
+    pub name_key: u64,
+    /// See [`kind_status`].
+    pub kind_status: u8,
+    /// Its duration, in ns.
+    pub duration: i64,
+}
+
 /// All span metrics.
 #[derive(Debug, Default)]
 pub struct Operations {
@@ -83,20 +97,11 @@ impl Operations {
     }
 
     /// Counts a span. Says whether it has series of its own: not where the service, or the estate, has too many.
-    pub fn count(
-        &mut self,
-        service: u32,
-        name: (&str, u64),
-        kind_status: u8,
-        duration: i64,
-        at: Millis,
-        services: &mut Services,
-        blocks: &mut Blocks,
-    ) -> bool {
-        let found = self.find(service, name.1, kind_status);
+    pub fn count(&mut self, call: &Call<'_>, at: Millis, services: &mut Services, blocks: &mut Blocks) -> bool {
+        let found = self.find(call.service, call.name_key, call.kind_status);
         let (row, own) = match found {
             Some(row) => (Some(row), true),
-            None => self.add(service, name, kind_status, services, blocks),
+            None => self.add(call, services, blocks),
         };
         let Some(row) = row else { return false };
         let operation = self.rows.row_mut(row);
@@ -105,34 +110,32 @@ impl Operations {
         }
         operation.used = at;
         operation.tally.count(1);
-        operation.tally.observe(duration);
+        operation.tally.observe(call.duration);
         own
     }
 
     /// A row for a new operation: its own, the service's `(other)`, or none.
-    fn add(
-        &mut self,
-        service: u32,
-        (name, name_key): (&str, u64),
-        kind_status: u8,
-        services: &mut Services,
-        blocks: &mut Blocks,
-    ) -> (Option<u32>, bool) {
-        let fits = services.get(service).operations < OPERATIONS_OF_SERVICE && self.rows.len() < OPERATIONS;
-        if fits && name.len() <= NAME_SIZE && name != OTHER && name_key != OTHER_KEY {
-            services.get_mut(service).operations += 1;
-            return (Some(self.insert(service, (name, name_key), kind_status, blocks)), true);
+    fn add(&mut self, call: &Call<'_>, services: &mut Services, blocks: &mut Blocks) -> (Option<u32>, bool) {
+        let fits = services.get(call.service).operations < OPERATIONS_OF_SERVICE && self.rows.len() < OPERATIONS;
+        if fits && call.name.len() <= NAME_SIZE && call.name != OTHER && call.name_key != OTHER_KEY {
+            services.get_mut(call.service).operations += 1;
+            return (Some(self.insert(call, blocks)), true);
         }
-        let other = self.find(service, OTHER_KEY, kind_status);
+        let other = Call { name: OTHER, name_key: OTHER_KEY, ..*call };
+        let known = self.find(other.service, OTHER_KEY, other.kind_status);
         let room = self.rows.len() < OPERATION_ROWS;
-        let row = other.or_else(|| room.then(|| self.insert(service, (OTHER, OTHER_KEY), kind_status, blocks)));
-        (row, false)
+        (known.or_else(|| room.then(|| self.insert(&other, blocks))), false)
     }
 
-    fn insert(&mut self, service: u32, name: (&str, u64), kind_status: u8, blocks: &mut Blocks) -> u32 {
-        let (name, name_key) = (String::from(name.0), name.1);
-        let tally = Tally::new(blocks.take());
-        let row = self.rows.insert(Operation { service, name_key, kind_status, name, used: Millis(0), tally });
+    fn insert(&mut self, call: &Call<'_>, blocks: &mut Blocks) -> u32 {
+        let row = self.rows.insert(Operation {
+            service: call.service,
+            name_key: call.name_key,
+            kind_status: call.kind_status,
+            name: String::from(call.name),
+            used: Millis(0),
+            tally: Tally::new(blocks.take()),
+        });
         self.changed.push(row);
         let hash = self.hash(row);
         let mut index = core::mem::take(&mut self.index);

@@ -4,7 +4,7 @@
 //! server has come first, when the server comes, or after the wait, by memory or by the peer that the client names. A
 //! guess that turns out wrong is taken back in the second in which that is learned.
 use super::limits::{DEPTH, DURATION_NS, WAITING};
-use super::operations::kind_status;
+use super::operations::{Call, kind_status};
 use super::pending::{NONE, Role, Waiting};
 use super::seconds::{Amounts, Called, Served};
 use super::{Graph, HALVE};
@@ -51,9 +51,9 @@ impl Graph {
         }
         (node.parent, node.role, node.service) = (event.parent, role, span.service);
         (node.duration, node.failed, node.asynchronous) = (duration, failed, asynchronous);
-        let kind = kind_status(event.kind, event.status);
-        let name = (span.name, event.name_key);
-        if !self.operations.count(span.service, name, kind, duration, at, &mut self.services, &mut self.blocks) {
+        let (service, name, name_key) = (span.service, span.name, event.name_key);
+        let call = Call { service, name, name_key, kind_status: kind_status(event.kind, event.status), duration };
+        if !self.operations.count(&call, at, &mut self.services, &mut self.blocks) {
             self.counts.operations_refused += 1;
         }
         match role {

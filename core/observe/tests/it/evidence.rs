@@ -270,3 +270,32 @@ fn a_new_version_is_a_change() {
     let changes: Vec<_> = world.closed.changes.iter().map(|c| (c.entity.as_str(), c.title.as_str(), c.at.0)).collect();
     assert_eq!(changes, [("web", "service.version 1.0 to 1.1", 70_100)]);
 }
+
+/// Two hours of six services with random traffic and log-normal latencies, delivered in batches of five seconds: next to
+/// nothing of it is an anomaly.
+#[test]
+fn calm_noise_is_no_anomaly() {
+    let (mut world, mut state) = (World::new(), 1_u64);
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    };
+    for batch in 0..7200 / 5 {
+        for service in 0..6 {
+            // Binomial, about 5 to 40 requests a batch.
+            let trials = 10 * (service + 1);
+            let lines: Vec<String> = (0..trials)
+                .filter_map(|i| {
+                    let normal: f64 = (0..12).map(|_| uniform()).sum::<f64>() - 6.0;
+                    let (ms, fails) = (20.0 * faultline_model::float::exp(0.6 * normal), uniform() < 0.005);
+                    let span = format!("s{service} server {batch}{i}:1<0 0+{ms}{}", if fails { " !" } else { "" });
+                    (uniform() < 0.7).then_some(span)
+                })
+                .collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            world.observe(&body(&lines), Millis(batch * 5000 + service * 700));
+        }
+    }
+    // 6 services, 4 signals, 720 windows each.
+    assert!(world.closed.anomalies.len() <= 3, "{:#?}", world.closed.anomalies);
+}

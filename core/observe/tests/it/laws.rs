@@ -134,6 +134,21 @@ fn hostile_spans_find_an_end() {
     assert_eq!((sizes.services, sizes.edges, sizes.operations, sizes.pending), (0, 0, 0, 0));
 }
 
+/// Small ids and small seeds, as tests and simple tracers draw them, spread as well as random ones: were they to share a
+/// hash, this would take minutes.
+#[test]
+fn small_ids_are_found_quickly() {
+    for seed in 0..4 {
+        let mut graph = Graph::new(faultline_model::HashSeed(seed));
+        for step in 0..40_u64 {
+            let lines: Vec<String> =
+                (0..500).map(|i| format!("web client {}:1<0 0+1 name=n{}", 1 + step * 500 + i, i % 3)).collect();
+            graph.observe(&body(&refs(&lines)), Millis(0));
+        }
+        assert_eq!(graph.sizes().pending, 20_000);
+    }
+}
+
 /// One service with more span names than fit: the rest share one series per kind and status.
 #[test]
 fn too_many_operations_share_one() {
