@@ -139,6 +139,16 @@ impl Template {
         })
     }
 
+    /// Whether it is the same at every instant.
+    pub(crate) fn is_fixed(&self) -> bool {
+        !matches!(self, Template::Stamp) && self.nodes().next().is_none()
+    }
+
+    /// Whether the result is no longer the metric that went in.
+    pub(crate) fn drops_name(&self) -> bool {
+        !matches!(self, Template::Scalar { op, bool: false, .. } if op.compares())
+    }
+
     /// The nodes that have to be evaluated for it.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
         let operands = match self {
@@ -155,7 +165,7 @@ impl Template {
 }
 
 /// A number that is the same at every instant.
-fn fixed(node: &Node) -> Option<f64> {
+pub(crate) fn fixed(node: &Node) -> Option<f64> {
     match &node.kind {
         Kind::Number(Number(x)) => Some(*x),
         Kind::Paren(of) => fixed(of),

@@ -10,10 +10,11 @@ mod names;
 mod subquery;
 
 pub(crate) use aggregate::{Accumulator, group_key};
-pub(crate) use chain::{Base, Step, Template, lower};
+pub(crate) use call::absent_labels;
+pub(crate) use chain::{Base, Step, Template, fixed, lower};
 pub(crate) use join::{Join, Pair, signature};
 pub(crate) use leaf::{Leaf, Read};
-pub(crate) use names::without_metadata;
+pub(crate) use names::{is_metadata, without_metadata};
 
 use crate::expr::{Kind, Node, Number, Type};
 use crate::function::{AggOp, Func};
@@ -142,7 +143,7 @@ impl<'a> Evaluator<'a> {
 }
 
 /// Applies steps to elements.
-fn apply(elements: Vec<Element>, steps: &[Step]) -> Result<Vec<Element>, EvalError> {
+pub(crate) fn apply(elements: Vec<Element>, steps: &[Step]) -> Result<Vec<Element>, EvalError> {
     if steps.is_empty() {
         return Ok(elements);
     }

@@ -1,6 +1,8 @@
 //! Integration tests: the language against its oracles, and the laws of streams.
 mod conformance;
 mod corpus;
+mod random;
 mod script;
 mod store;
+mod stream;
 mod syntax;

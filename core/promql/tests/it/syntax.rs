@@ -1,5 +1,6 @@
 //! The parser against `promql-parser`, and against its own printer.
 use crate::corpus;
+use crate::random::Random;
 use faultline_promql::{Expr, ParseError, Type, parse};
 use promql_parser::parser as oracle;
 
@@ -169,14 +170,10 @@ fn hostile_texts_are_refused_quickly() {
 #[test]
 fn nothing_makes_the_parser_panic() {
     let words: Vec<&str> = corpus::OWN.split_inclusive(|c: char| !c.is_alphanumeric()).collect();
-    let mut state = 1_u64;
-    let mut next = |bound: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) as usize % bound
-    };
+    let mut random = Random::new(1);
     let mut accepted = 0;
     for _ in 0..50_000 {
-        let text: String = (0..next(12)).map(|_| words[next(words.len())]).collect();
+        let text: String = (0..random.below(12)).map(|_| *random.pick(&words)).collect();
         if let Ok(expr) = parse(&text) {
             accepted += 1;
             assert_eq!(parse(&expr.to_string()).as_ref(), Ok::<&Expr, &ParseError>(&expr), "{text}");

@@ -1,0 +1,39 @@
+//! Whether there is no element.
+use super::Delta;
+use crate::Element;
+use alloc::vec::Vec;
+use faultline_model::Labels;
+
+#[derive(Clone, Debug)]
+pub(super) struct Absent {
+    labels: Labels,
+    /// How many elements there are.
+    count: usize,
+}
+
+impl Absent {
+    pub(super) fn new(labels: Labels) -> Absent {
+        Absent { labels, count: 0 }
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count == 0).then_some(1.0)
+    }
+
+    pub(super) fn feed(&mut self, deltas: &[Delta]) -> Vec<Delta> {
+        let before = self.value();
+        for delta in deltas {
+            self.count += usize::from(delta.new.is_some());
+            self.count -= usize::from(delta.old.is_some());
+        }
+        Vec::from_iter(Delta::between(&self.labels, before, self.value()))
+    }
+
+    pub(super) fn rebuild(&mut self, count: usize) {
+        self.count = count;
+    }
+
+    pub(super) fn output(&self) -> Vec<Element> {
+        self.value().into_iter().map(|value| Element { labels: self.labels.clone(), value }).collect()
+    }
+}

@@ -1,0 +1,70 @@
+//! Aggregations over groups of elements.
+use super::Delta;
+use crate::Element;
+use crate::eval::{Accumulator, group_key};
+use crate::expr::{Aggregate, Grouping};
+use crate::function::AggOp;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use faultline_model::{Labels, float};
+
+#[derive(Clone, Debug)]
+pub(super) struct Aggregated {
+    op: AggOp,
+    grouping: Grouping,
+    groups: BTreeMap<Labels, Held>,
+}
+
+/// A group: what is in it, and its value.
+#[derive(Clone, Debug)]
+struct Held {
+    terms: Accumulator,
+    value: f64,
+}
+
+impl Aggregated {
+    pub(super) fn new(of: &Aggregate) -> Aggregated {
+        Aggregated { op: of.op, grouping: of.grouping.clone(), groups: BTreeMap::new() }
+    }
+
+    fn group(&mut self, labels: &Labels) -> &mut Held {
+        let op = self.op;
+        let empty = || Held { terms: Accumulator::new(op), value: 0.0 };
+        self.groups.entry(labels.clone()).or_insert_with(empty)
+    }
+
+    pub(super) fn feed(&mut self, deltas: &[Delta]) -> Vec<Delta> {
+        let mut found = Vec::new();
+        for delta in deltas {
+            let key = group_key(&self.grouping, &delta.labels);
+            let held = self.group(&key);
+            let old = (!held.terms.is_empty()).then_some(held.value);
+            delta.old.iter().for_each(|x| held.terms.sub(*x));
+            delta.new.iter().for_each(|x| held.terms.add(*x));
+            let new = (!held.terms.is_empty()).then(|| float::canonical(held.terms.value()));
+            match new {
+                Some(x) => held.value = x,
+                None => {
+                    self.groups.remove(&key);
+                }
+            }
+            found.extend(Delta::between(&key, old, new));
+        }
+        found
+    }
+
+    pub(super) fn rebuild(&mut self, inputs: impl Iterator<Item = Element>) {
+        self.groups.clear();
+        for element in inputs {
+            let key = group_key(&self.grouping, &element.labels);
+            self.group(&key).terms.add(element.value);
+        }
+        for held in self.groups.values_mut() {
+            held.value = float::canonical(held.terms.value());
+        }
+    }
+
+    pub(super) fn output(&self) -> Vec<Element> {
+        self.groups.iter().map(|(labels, held)| Element { labels: labels.clone(), value: held.value }).collect()
+    }
+}

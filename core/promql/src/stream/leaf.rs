@@ -1,0 +1,170 @@
+//! A selector, what is read of its series, and the steps on that.
+use super::map::{Steps, nameless};
+use super::{Change, Delta};
+use crate::eval::{Leaf, Read, Step};
+use crate::{Element, EvalError, Expr, Options, SeriesView, Source};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use faultline_model::{Labels, Millis, Sample, float};
+
+/// One element that a series gives. Series that give none take no memory.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    /// Of the series: numbers of series are used again.
+    pub(super) series: Labels,
+    /// Of the element.
+    pub(super) labels: Labels,
+    pub(super) value: f64,
+}
+
+/// Elements by the number of their series.
+pub(super) type Cells = BTreeMap<u32, Cell>;
+
+#[derive(Clone, Debug)]
+pub(super) struct LeafOp {
+    selector: usize,
+    read: Read,
+    steps: Steps,
+    drops_name: bool,
+    cells: Cells,
+    scratch: Vec<Sample>,
+}
+
+impl LeafOp {
+    pub(super) fn new(selector: usize, read: Read, steps: Steps) -> LeafOp {
+        let drops_name = read.drops_name() || steps.drops_name();
+        LeafOp { selector, read, steps, drops_name, cells: Cells::new(), scratch: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    pub(super) fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
+    pub(super) fn replace(&mut self, cells: Cells) {
+        self.cells = cells;
+    }
+
+    fn leaf<'s>(&self, steps: &'s [Step], expr: &Expr, at: Millis, options: &Options) -> Leaf<'s> {
+        Leaf::new(self.read, steps, &expr.selectors[self.selector], at, options.lookback_ms)
+    }
+
+    /// The cell of a series, with the labels that it has already where it is the same series.
+    pub(super) fn cell(&self, id: u32, series: &Labels, value: f64) -> Result<Cell, EvalError> {
+        let value = float::canonical(value);
+        match self.cells.get(&id) {
+            Some(cell) if cell.series == *series => Ok(Cell { value, ..cell.clone() }),
+            _ => {
+                let labels = if self.drops_name { nameless(series)? } else { series.clone() };
+                Ok(Cell { series: series.clone(), labels, value })
+            }
+        }
+    }
+
+    /// Reads all series again: what they give, and how many samples that touched.
+    pub(super) fn read_all(
+        &self,
+        expr: &Expr,
+        at: Millis,
+        source: &dyn Source,
+        options: &Options,
+        allowed: u64,
+    ) -> Result<(Cells, u64), EvalError> {
+        let steps = self.steps.at(at, options)?;
+        let leaf = self.leaf(&steps, expr, at, options);
+        let (mut found, mut touched, mut error) = (Vec::new(), 0_u64, None);
+        let mut scratch = Vec::new();
+        source.select(self.selector, &expr.selectors[self.selector], &mut |series| {
+            if touched > allowed {
+                return;
+            }
+            let (value, count) = leaf.value(series.samples, &mut scratch);
+            touched += count;
+            if let Some(value) = value {
+                match self.cell(series.id, series.labels, value) {
+                    Ok(cell) => found.push((series.id, cell)),
+                    Err(e) => error = Some(e),
+                }
+            }
+        });
+        match error {
+            Some(error) => Err(error),
+            None => Ok((found.into_iter().collect(), touched)),
+        }
+    }
+
+    /// Appends how other cells differ from those held.
+    pub(super) fn changes(&self, now: &Cells, out: &mut Vec<Change>) {
+        let same = |a: &Cell, b: &Cell| a.value.to_bits() == b.value.to_bits() && a.series == b.series;
+        let mut differing: BTreeMap<&Labels, (Option<f64>, Option<f64>)> = BTreeMap::new();
+        for (id, cell) in &self.cells {
+            if !now.get(id).is_some_and(|other| same(cell, other)) {
+                differing.entry(&cell.labels).or_default().0 = Some(cell.value);
+            }
+        }
+        for (id, cell) in now {
+            if !self.cells.get(id).is_some_and(|other| same(cell, other)) {
+                differing.entry(&cell.labels).or_default().1 = Some(cell.value);
+            }
+        }
+        // A series may have come back under another number, with the same value.
+        let deltas = differing.into_iter().filter_map(|(labels, (old, new))| Delta::between(labels, old, new));
+        out.extend(deltas.map(|Delta { labels, new, .. }| Change { labels, value: new }));
+    }
+
+    /// Reads one series again; says what that changes.
+    ///
+    /// - `held`: how many elements the stream holds.
+    pub(super) fn touch(
+        &mut self,
+        expr: &Expr,
+        at: Millis,
+        series: SeriesView<'_>,
+        options: &Options,
+        held: usize,
+    ) -> Result<Vec<Delta>, EvalError> {
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let steps = self.steps.at(at, options)?;
+        let (value, touched) = self.leaf(&steps, expr, at, options).value(series.samples, &mut scratch);
+        drop(steps);
+        self.scratch = scratch;
+        if touched > options.samples_max {
+            return Err(EvalError::TooManySamples { limit: options.samples_max });
+        }
+        let before = self.cells.get(&series.id);
+        if before.is_none() && value.is_none() {
+            return Ok(Vec::new());
+        }
+        if let (Some(cell), Some(value)) = (before, value)
+            && cell.value.to_bits() == float::canonical(value).to_bits()
+            && cell.series == *series.labels
+        {
+            return Ok(Vec::new());
+        }
+        if before.is_none() && held >= options.elements_max {
+            return Err(EvalError::TooManyElements { limit: options.elements_max });
+        }
+        let cell = value.map(|value| self.cell(series.id, series.labels, value)).transpose()?;
+        let before = match &cell {
+            Some(cell) => self.cells.insert(series.id, cell.clone()),
+            None => self.cells.remove(&series.id),
+        };
+        Ok(match (before, cell) {
+            (Some(old), Some(new)) if old.labels == new.labels => {
+                Vec::from_iter(Delta::between(&new.labels, Some(old.value), Some(new.value)))
+            }
+            (old, new) => {
+                let gone = old.and_then(|cell| Delta::between(&cell.labels, Some(cell.value), None));
+                let come = new.and_then(|cell| Delta::between(&cell.labels, None, Some(cell.value)));
+                gone.into_iter().chain(come).collect()
+            }
+        })
+    }
+
+    pub(super) fn output(&self) -> Vec<Element> {
+        self.cells.values().map(|cell| Element { labels: cell.labels.clone(), value: cell.value }).collect()
+    }
+}

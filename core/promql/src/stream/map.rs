@@ -1,0 +1,106 @@
+//! Steps on single elements, above something that is no selector.
+use super::{Delta, timed};
+use crate::eval::{Step, Template, apply, without_metadata};
+use crate::{Element, EvalError, Options};
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use faultline_model::labels::NAME;
+use faultline_model::{Labels, Millis, float};
+
+/// Steps, resolved once where they do not depend on the instant.
+#[derive(Clone, Debug)]
+pub(super) struct Steps {
+    templates: Vec<Template>,
+    fixed: Option<Vec<Step>>,
+}
+
+impl Steps {
+    pub(super) fn new(templates: Vec<Template>) -> Steps {
+        let fixed = templates.iter().all(|t| t.is_fixed()).then(|| {
+            let resolved = templates.iter().map(|t| t.resolve(0.0, |_| Err(())));
+            resolved.collect::<Result<_, ()>>().unwrap_or_default()
+        });
+        Steps { templates, fixed }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.templates.is_empty()
+    }
+
+    pub(super) fn drops_name(&self) -> bool {
+        self.templates.iter().any(Template::drops_name)
+    }
+
+    /// The steps at an instant.
+    pub(super) fn at(&self, at: Millis, options: &Options) -> Result<Cow<'_, [Step]>, EvalError> {
+        if let Some(fixed) = &self.fixed {
+            return Ok(Cow::Borrowed(fixed));
+        }
+        let seconds = crate::range::seconds(at);
+        let resolved = self.templates.iter().map(|t| t.resolve(seconds, |node| timed(node, at, options)));
+        Ok(Cow::Owned(resolved.collect::<Result<_, _>>()?))
+    }
+}
+
+/// The labels of an element without the metric's name.
+///
+/// Fails where that takes `__type__` or `__unit__` away: elements that differ by these alone would become one.
+pub(super) fn nameless(labels: &Labels) -> Result<Labels, EvalError> {
+    match without_metadata(labels) {
+        None => Ok(labels.clone()),
+        Some(found) if found.len() + usize::from(!labels.get(NAME).is_empty()) == labels.len() => Ok(found),
+        Some(_) => {
+            let message = "a stream cannot drop the labels __type__ and __unit__: evaluate on the grid".into();
+            Err(EvalError::Parameter { message })
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Map {
+    steps: Steps,
+    held: BTreeMap<Labels, f64>,
+}
+
+impl Map {
+    pub(super) fn new(steps: Steps) -> Map {
+        Map { steps, held: BTreeMap::new() }
+    }
+
+    pub(super) fn feed(&mut self, deltas: &[Delta], at: Millis, options: &Options) -> Result<Vec<Delta>, EvalError> {
+        let steps = self.steps.at(at, options)?;
+        let drops_name = self.steps.drops_name();
+        let mut found = Vec::new();
+        for delta in deltas {
+            let labels = if drops_name { nameless(&delta.labels)? } else { delta.labels.clone() };
+            let new = delta.new.and_then(|x| steps.iter().try_fold(x, |x, step| step.apply(x)));
+            let Some(delta) = Delta::between(&labels, self.held.get(&labels).copied(), new) else { continue };
+            match delta.new {
+                Some(x) => self.held.insert(labels, x),
+                None => self.held.remove(&labels),
+            };
+            found.push(delta);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn rebuild(&mut self, inputs: Vec<Element>, at: Millis, options: &Options) -> Result<(), EvalError> {
+        let elements = apply(inputs, &self.steps.at(at, options)?)?;
+        self.held = elements.into_iter().map(|e| (e.labels, float::canonical(e.value))).collect();
+        Ok(())
+    }
+
+    pub(super) fn output(&self) -> Vec<Element> {
+        self.held.iter().map(|(labels, value)| Element { labels: labels.clone(), value: *value }).collect()
+    }
+
+    /// What it holds, which depends on when it was fed.
+    pub(super) fn held(&self) -> &BTreeMap<Labels, f64> {
+        &self.held
+    }
+
+    pub(super) fn restore(&mut self, held: BTreeMap<Labels, f64>) {
+        self.held = held;
+    }
+}

@@ -1,0 +1,295 @@
+//! The incremental form of an expression: one sample in, the changes of the result out.
+//!
+//! A small dataflow. Leaves read series with the code of the grid and hold what they read; above them stand steps on
+//! single elements, joins, aggregations and absences, each a function of what its inputs hold now. `refresh` reads
+//! everything again and rebuilds what stands above; `touch` reads one series again and passes on what that changes.
+mod absent;
+mod aggregate;
+mod join;
+mod leaf;
+mod map;
+mod plan;
+mod state;
+
+use crate::eval::Evaluator;
+use crate::expr::Node;
+use crate::{Element, EvalError, Expr, NotIncremental, Options, SeriesView, Source};
+use absent::Absent;
+use aggregate::Aggregated;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use faultline_model::{Labels, Millis, float};
+use join::Joined;
+use leaf::LeafOp;
+use map::Map;
+
+/// One change of a stream's result. A scalar result has empty labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Which element of the result.
+    pub labels: Labels,
+    /// Its new value; `None` when it left the result.
+    pub value: Option<f64>,
+}
+
+/// An expression kept up to date sample by sample.
+///
+/// Stream law: after `refresh` the result is bit-equal to `evaluate` at that instant. Between two of them it changes
+/// only by `touch`; elements that were not touched keep the value of their last touch or of the last `refresh`.
+///
+/// Source: Budiu et al., "DBSP: Automatic Incremental View Maintenance", VLDB 2023, for the idea of operators on changes.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Inputs before what they go into; the last one gives the result.
+    ops: Vec<Op>,
+    /// The leaf of each selector.
+    leaves: Vec<usize>,
+    /// The result as last reported; unused where the result is a leaf, which then knows it itself.
+    reported: BTreeMap<Labels, f64>,
+    /// Whether everything above the leaves is out of date: at first, and after an evaluation that failed.
+    stale: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Op {
+    /// What this goes into, and as which of its inputs.
+    into: Option<(usize, Side)>,
+    kind: OpKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+#[derive(Clone, Debug)]
+enum OpKind {
+    Leaf(LeafOp),
+    Map(Map),
+    Join(Joined),
+    Aggregate(Aggregated),
+    Absent(Absent),
+    /// A number that depends on nothing but the instant.
+    Scalar {
+        of: Node,
+        value: Option<f64>,
+    },
+}
+
+/// What happened to one element of an operator's output.
+#[derive(Clone, Debug)]
+struct Delta {
+    labels: Labels,
+    old: Option<f64>,
+    new: Option<f64>,
+}
+
+impl Delta {
+    /// The change from one value to another; `None` if they are the same to the bit.
+    fn between(labels: &Labels, old: Option<f64>, new: Option<f64>) -> Option<Delta> {
+        let new = new.map(float::canonical);
+        let changed = old.map(f64::to_bits) != new.map(f64::to_bits);
+        changed.then(|| Delta { labels: labels.clone(), old, new })
+    }
+}
+
+/// A source of no series: for numbers that depend on nothing but the instant.
+struct Nothing;
+
+impl Source for Nothing {
+    fn select(&self, _: usize, _: &crate::Selector, _: &mut dyn FnMut(SeriesView<'_>)) {}
+}
+
+/// The value of a node that depends on nothing but the instant.
+fn timed(node: &Node, at: Millis, options: &Options) -> Result<f64, EvalError> {
+    Evaluator::new(&[], &Nothing, options).scalar(node, at)
+}
+
+impl Stream {
+    /// The stream of an expression, with an empty result.
+    pub fn compile(expr: &Expr) -> Result<Stream, NotIncremental> {
+        let (ops, leaves) = plan::plan(expr)?;
+        Ok(Stream { ops, leaves, reported: BTreeMap::new(), stale: true })
+    }
+
+    /// Recomputes everything at a grid instant and appends what changed, in label order.
+    ///
+    /// On an error the reported result is what it was, and the next `refresh` or `touch` tries again.
+    pub fn refresh(
+        &mut self,
+        expr: &Expr,
+        at: Millis,
+        source: &dyn Source,
+        options: &Options,
+        out: &mut Vec<Change>,
+    ) -> Result<(), EvalError> {
+        let mut fresh = Vec::with_capacity(self.leaves.len());
+        let (mut touched, mut elements) = (0, 0);
+        for leaf in self.leaves.iter().map(|op| self.leaf(*op)) {
+            let (cells, count) =
+                leaf.read_all(expr, at, source, options, options.samples_max.saturating_sub(touched))?;
+            touched += count;
+            elements += cells.len();
+            fresh.push(cells);
+        }
+        if touched > options.samples_max {
+            return Err(EvalError::TooManySamples { limit: options.samples_max });
+        }
+        if elements > options.elements_max {
+            return Err(EvalError::TooManyElements { limit: options.elements_max });
+        }
+        let alone = self.ops.len() == 1;
+        for (index, cells) in fresh.into_iter().enumerate() {
+            let op = self.leaves[index];
+            let leaf = self.leaf_mut(op);
+            if alone {
+                leaf.changes(&cells, out);
+            }
+            leaf.replace(cells);
+        }
+        if alone && !self.leaves.is_empty() { Ok(()) } else { self.rebuild(at, options, out) }
+    }
+
+    /// Takes in a new sample of one series of selector `selector` and appends what changed, in label order.
+    ///
+    /// - `at`: not before the last `refresh` or `touch`.
+    /// - `series`: the series with the new sample in it; it must match the selector.
+    ///
+    /// On an error the reported result is what it was, and the next `refresh` or `touch` tries again.
+    pub fn touch(
+        &mut self,
+        expr: &Expr,
+        at: Millis,
+        selector: usize,
+        series: SeriesView<'_>,
+        options: &Options,
+        out: &mut Vec<Change>,
+    ) -> Result<(), EvalError> {
+        let op = self.leaves[selector];
+        let held: usize = self.leaves.iter().map(|op| self.leaf(*op).len()).sum();
+        let leaf = self.leaf_mut(op);
+        let deltas = leaf.touch(expr, at, series, options, held)?;
+        if self.stale {
+            return self.rebuild(at, options, out);
+        }
+        if self.ops.len() == 1 {
+            out.extend(deltas.into_iter().map(|Delta { labels, new, .. }| Change { labels, value: new }));
+            return Ok(());
+        }
+        match self.propagate(op, deltas, at, options) {
+            Ok(deltas) => {
+                self.report(deltas.into_iter().map(|delta| (delta.labels, delta.new)).collect(), out);
+                Ok(())
+            }
+            // A step on the way may fail where the whole does not, so the whole decides.
+            Err(_) => self.rebuild(at, options, out),
+        }
+    }
+
+    fn leaf(&self, op: usize) -> &LeafOp {
+        match &self.ops[op].kind {
+            OpKind::Leaf(leaf) => leaf,
+            _ => unreachable!("selectors belong to leaves"),
+        }
+    }
+
+    fn leaf_mut(&mut self, op: usize) -> &mut LeafOp {
+        match &mut self.ops[op].kind {
+            OpKind::Leaf(leaf) => leaf,
+            _ => unreachable!("selectors belong to leaves"),
+        }
+    }
+
+    /// Passes changes of one operator's output on to the result.
+    fn propagate(
+        &mut self,
+        from: usize,
+        mut deltas: Vec<Delta>,
+        at: Millis,
+        options: &Options,
+    ) -> Result<Vec<Delta>, EvalError> {
+        let mut op = from;
+        while let Some((next, side)) = self.ops[op].into {
+            if deltas.is_empty() {
+                return Ok(deltas);
+            }
+            // What leaves goes first: what takes its place may not stand beside it.
+            deltas.sort_by_key(|delta| delta.new.is_some());
+            deltas = match &mut self.ops[next].kind {
+                OpKind::Map(map) => map.feed(&deltas, at, options)?,
+                OpKind::Join(join) => join.feed(side, &deltas)?,
+                OpKind::Aggregate(aggregate) => aggregate.feed(&deltas),
+                OpKind::Absent(absent) => absent.feed(&deltas),
+                OpKind::Leaf(_) | OpKind::Scalar { .. } => unreachable!("nothing goes into these"),
+            };
+            op = next;
+        }
+        Ok(deltas)
+    }
+
+    /// Computes everything above the leaves from what these hold, and reports what is different now.
+    fn rebuild(&mut self, at: Millis, options: &Options, out: &mut Vec<Change>) -> Result<(), EvalError> {
+        self.stale = true;
+        for op in 0..self.ops.len() {
+            self.rebuild_op(op, at, options)?;
+        }
+        self.stale = false;
+        let mut now: BTreeMap<Labels, Option<f64>> =
+            self.reported.keys().map(|labels| (labels.clone(), None)).collect();
+        let root = self.ops.len() - 1;
+        now.extend(self.output(root).into_iter().map(|e| (e.labels, Some(float::canonical(e.value)))));
+        self.report(now, out);
+        Ok(())
+    }
+
+    fn rebuild_op(&mut self, op: usize, at: Millis, options: &Options) -> Result<(), EvalError> {
+        let inputs = self.inputs(op);
+        match &mut self.ops[op].kind {
+            OpKind::Leaf(_) => {}
+            OpKind::Map(map) => map.rebuild(inputs.into_iter().map(|(_, e)| e).collect(), at, options)?,
+            OpKind::Join(join) => join.rebuild(inputs)?,
+            OpKind::Aggregate(aggregate) => aggregate.rebuild(inputs.into_iter().map(|(_, e)| e)),
+            OpKind::Absent(absent) => absent.rebuild(inputs.len()),
+            OpKind::Scalar { of, value } => *value = Some(float::canonical(timed(of, at, options)?)),
+        }
+        Ok(())
+    }
+
+    /// What the inputs of an operator hold.
+    fn inputs(&self, op: usize) -> Vec<(Side, Element)> {
+        let inputs = self.ops[..op].iter().enumerate().filter_map(|(i, input)| match input.into {
+            Some((into, side)) if into == op => Some((i, side)),
+            _ => None,
+        });
+        inputs.flat_map(|(i, side)| self.output(i).into_iter().map(move |element| (side, element))).collect()
+    }
+
+    /// What an operator holds.
+    fn output(&self, op: usize) -> Vec<Element> {
+        match &self.ops[op].kind {
+            OpKind::Leaf(leaf) => leaf.output(),
+            OpKind::Map(map) => map.output(),
+            OpKind::Join(join) => join.output(),
+            OpKind::Aggregate(aggregate) => aggregate.output(),
+            OpKind::Absent(absent) => absent.output(),
+            OpKind::Scalar { value, .. } => {
+                value.iter().map(|value| Element { labels: Labels::default(), value: *value }).collect()
+            }
+        }
+    }
+
+    /// Appends what is different from what was reported.
+    fn report(&mut self, now: BTreeMap<Labels, Option<f64>>, out: &mut Vec<Change>) {
+        for (labels, value) in now {
+            if self.reported.get(&labels).map(|x| x.to_bits()) == value.map(f64::to_bits) {
+                continue;
+            }
+            match value {
+                Some(value) => self.reported.insert(labels.clone(), value),
+                None => self.reported.remove(&labels),
+            };
+            out.push(Change { labels, value });
+        }
+    }
+}
