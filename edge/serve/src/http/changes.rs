@@ -1,0 +1,177 @@
+//! `/api/faultline/v1/changes`: what changed in the estate, to read and to tell.
+use super::Api;
+use super::answer::{FieldError, Problem, covers, json};
+use super::params::Params;
+use super::shapes::{ChangeShape, Placed, text};
+use super::time;
+use crate::store::book::CHANGES_MAX;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use faultline_formats::decode;
+use faultline_host::Refused;
+use faultline_model::{Canonical, ChangeEvent, Control, Kind, Millis, Payload, Position, TenantId};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// A change may be announced this long before it takes effect, in ms.
+const AHEAD_MS: i64 = 86_400_000;
+/// 1971: an earlier time is a unit mixed up or a clock that was never set.
+const EARLIEST: Millis = Millis(365 * 86_400_000);
+
+/// Changes, newest first; `entity`, `limit` up to 1,000 (100).
+pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Response {
+    list_answer(&api, &uri).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Takes a change; answers with its position once it is durable.
+pub async fn add(State(api): State<Arc<Api>>, request: Request) -> Response {
+    add_answer(&api, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn list_answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
+    let params = Params::of(uri).only(&["entity", "limit"])?;
+    let limit = params.limit(100, CHANGES_MAX)?;
+    let entity = params.get("entity");
+    let view = api.covered(&params).await?;
+    let chosen: Vec<_> = {
+        let book = api.store.book();
+        let of_entity = book.changes().filter(|entry| entity.is_none_or(|entity| entry.what.entity == entity));
+        of_entity.take(limit).cloned().collect()
+    };
+    let changes = chosen.iter().map(|entry| Placed::of(&**entry)).collect();
+    Ok(covers(json(StatusCode::OK, &Changes { changes }), view.covers))
+}
+
+async fn add_answer(api: &Api, request: Request) -> Result<Response, Problem> {
+    // A web page of somebody else's can post anything but this type without asking first.
+    let kind = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if kind.split(|byte| *byte == b';').next() != Some(b"application/json") {
+        let detail = "content-type must be application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-content-type", detail));
+    }
+    let body = Bytes::from_request(request, &()).await;
+    let body = body.map_err(|error| Problem::new(error.status(), "bad-body", error.body_text()))?;
+    let change = read(&body, api.clock.now())?;
+    let kind = Kind::Control(Control::Change);
+    let payload = Payload { tenant: TenantId(0), kind, body: change.to_bytes().into() };
+    let answer = api.inlet.submit(decode(payload, api.seed)).await.map_err(refused)?;
+    let body = Added { position: answer.at, change: (&change).into() };
+    Ok(json(StatusCode::CREATED, &body))
+}
+
+#[derive(Serialize)]
+struct Changes<'a> {
+    changes: Vec<Placed<ChangeShape<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Added<'a> {
+    /// Give it as `min_offset` to read answers that take account of the change.
+    #[serde(serialize_with = "text")]
+    position: Position,
+    change: ChangeShape<'a>,
+}
+
+fn refused(refused: Refused) -> Problem {
+    let detail = refused.to_string();
+    match refused {
+        Refused::Full { retry_after } => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "full", detail).retry_after(retry_after)
+        }
+        Refused::DiskFull { retry_after } => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "disk-full", detail).retry_after(retry_after)
+        }
+        Refused::TooLarge { .. } => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail),
+        _ => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail),
+    }
+}
+
+/// Reads a change, and names everything that is wrong with it at once.
+fn read(body: &[u8], now: Millis) -> Result<ChangeEvent, Problem> {
+    let value = serde_json::from_slice::<Value>(body);
+    let value = value.map_err(|error| Problem::bad("bad-json", format!("the body is not JSON: {error}")))?;
+    let Value::Object(fields) = value else {
+        return Err(Problem::bad("bad-json", "the body must be a JSON object"));
+    };
+    let mut fields = Fields { fields, errors: Vec::new() };
+    let (service, entity) = (fields.text("service", 256), fields.text("entity", 256));
+    let entity = match (service, entity) {
+        (Some(_), Some(_)) => fields.wrong("entity", "is given beside \"service\", which means the same"),
+        (None, None) if fields.errors.is_empty() => fields.wrong("service", "is missing: the service that changed"),
+        (service, entity) => service.or(entity).unwrap_or_default(),
+    };
+    let change = ChangeEvent {
+        entity,
+        kind: fields.required("kind", 64, "`deploy`, `config`, `flag`, `scale` or a word of your own"),
+        title: fields.required("title", 1_024, "what was changed, in your words"),
+        version: fields.text("version", 256).unwrap_or_default(),
+        at: fields.time("at", now),
+        by: fields.text("by", 256).unwrap_or_default(),
+    };
+    for name in std::mem::take(&mut fields.fields).into_iter().map(|(name, _)| name).take(10) {
+        fields.wrong(&name, "is not a field of a change: service, kind, title, version, at, by");
+    }
+    match fields.errors.is_empty() {
+        true => Ok(change),
+        false => Err(Problem::bad("bad-change", "the change was not taken").fields(fields.errors)),
+    }
+}
+
+struct Fields {
+    fields: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    fn wrong(&mut self, field: &str, detail: &str) -> String {
+        let field = field.chars().take(64).collect();
+        self.errors.push(FieldError { field, detail: detail.into() });
+        String::new()
+    }
+
+    /// A text of at most `size` bytes without control characters; `None` where it is absent, null or wrong.
+    fn text(&mut self, field: &str, size: usize) -> Option<String> {
+        let why = match self.fields.remove(field) {
+            None | Some(Value::Null) => return None,
+            Some(Value::String(text)) if text.len() > size => format!("is longer than {size} bytes"),
+            Some(Value::String(text)) if text.chars().any(char::is_control) => "has a control character in it".into(),
+            Some(Value::String(text)) if text.trim().is_empty() => "is empty".into(),
+            Some(Value::String(text)) => return Some(text),
+            Some(_) => "must be a text".into(),
+        };
+        self.wrong(field, &why);
+        None
+    }
+
+    fn required(&mut self, field: &str, size: usize, what: &str) -> String {
+        let errors = self.errors.len();
+        match self.text(field, size) {
+            Some(text) => text,
+            None if self.errors.len() > errors => String::new(),
+            None => self.wrong(field, &format!("is missing: {what}")),
+        }
+    }
+
+    fn time(&mut self, field: &str, now: Millis) -> Millis {
+        let time = match self.fields.remove(field) {
+            None | Some(Value::Null) => return now,
+            Some(Value::String(text)) => time::rfc_3339(&text),
+            Some(Value::Number(number)) => number.as_i64().map(Millis),
+            Some(_) => None,
+        };
+        match time {
+            Some(time) if time < EARLIEST || time > now.plus(AHEAD_MS) => {
+                self.wrong(field, "lies before 1971 or more than a day ahead");
+            }
+            Some(time) => return time,
+            None => {
+                self.wrong(field, "must be a time as RFC 3339 or a whole number of ms since 1970");
+            }
+        }
+        now
+    }
+}

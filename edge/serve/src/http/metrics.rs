@@ -1,0 +1,116 @@
+//! `/metrics` in Prometheus' text format (exposition format 0.0.4). Every label has few values, all of them our own words.
+use super::Api;
+use super::number::plain;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use faultline_model::facts::AlertState;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// Stages shown.
+const STAGES_MAX: usize = 32;
+
+/// Counters and gauges of this process and of the journal that it serves.
+pub async fn show(State(api): State<Arc<Api>>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page(&api)).into_response()
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// One sample; labels are `name="value"` pairs of our own words.
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        for (i, (label, value)) in labels.iter().enumerate() {
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{}{label}=\"{value}\"", if i == 0 { '{' } else { ',' });
+        }
+        let _ = writeln!(self.0, "{} {}", if labels.is_empty() { "" } else { "}" }, plain(value));
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value as f64);
+    }
+}
+
+fn page(api: &Api) -> String {
+    let (view, fill) = (api.store.view(), api.store.recent().fill());
+    let (rejects, open) = (api.store.rejects().counts().clone(), api.store.book().open_count());
+    let (counts, (inlet_bytes, inlet_records)) = (&view.counts, api.inlet.load());
+    let mut page = Page(String::with_capacity(8 << 10));
+
+    page.family("faultline_build_info", "gauge", "The release, as a label.");
+    page.sample("faultline_build_info", &[("version", &view.version)], 1.0);
+    page.one("faultline_ready", "gauge", "1 when telemetry is taken.", u64::from(view.ready));
+    page.family("faultline_start_time_seconds", "gauge", "Wall time at which the process started.");
+    page.sample("faultline_start_time_seconds", &[], view.started.0 as f64 / 1000.0);
+    page.family("faultline_rule_time_seconds", "gauge", "Rule time of the last record covered.");
+    page.sample("faultline_rule_time_seconds", &[], view.at.0 as f64 / 1000.0);
+
+    page.one("faultline_records_total", "counter", "Records of the journal.", counts.records);
+    page.family("faultline_events_total", "counter", "Events taken.");
+    for (kind, value) in [("point", counts.points), ("log", counts.logs), ("span", counts.spans)] {
+        page.sample("faultline_events_total", &[("kind", kind)], value as f64);
+    }
+    page.family("faultline_rejects_total", "counter", "Items refused since the start.");
+    for (reason, value) in &rejects {
+        page.sample("faultline_rejects_total", &[("reason", reason)], *value as f64);
+    }
+    page.one("faultline_series", "gauge", "Live series.", counts.series);
+    page.one("faultline_services", "gauge", "Services in the graph.", counts.services);
+    page.one("faultline_edges", "gauge", "Calls in the graph.", counts.edges);
+    page.one("faultline_sources", "gauge", "Sources known.", view.sources.len() as u64);
+    let idle = view.sources.iter().filter(|source| source.idle).count();
+    page.one("faultline_sources_idle", "gauge", "Sources that have stopped sending.", idle as u64);
+    page.family(
+        "faultline_source_lag_seconds_max",
+        "gauge",
+        "Rule time less watermark of the slowest source not idle.",
+    );
+    let lag = view.sources.iter().filter(|source| !source.idle).filter_map(|source| source.lag_ms).max();
+    page.sample("faultline_source_lag_seconds_max", &[], lag.unwrap_or(0) as f64 / 1000.0);
+
+    page.family("faultline_alerts", "gauge", "Alerts by state.");
+    for state in [AlertState::Pending, AlertState::Firing, AlertState::Unknown] {
+        let count = view.alerts.iter().filter(|alert| alert.state == state).count();
+        page.sample("faultline_alerts", &[("state", state.word())], count as f64);
+    }
+    page.one("faultline_incidents_open", "gauge", "Incidents neither resolved nor merged.", open as u64);
+
+    page.one("faultline_journal_bytes", "gauge", "Bytes of the journal on disk.", counts.journal_bytes);
+    let partition = view.covers.partition.to_string();
+    page.family("faultline_journal_first_offset", "gauge", "Oldest record that is still there.");
+    page.sample("faultline_journal_first_offset", &[("partition", &partition)], counts.journal_first.offset as f64);
+    page.family("faultline_journal_covered_offset", "gauge", "Last record that answers take account of.");
+    page.sample("faultline_journal_covered_offset", &[("partition", &partition)], view.covers.offset as f64);
+    page.one("faultline_ledger_leaves", "counter", "Leaves of the ledger.", counts.leaves);
+    page.one("faultline_ledger_signed_leaves", "counter", "Leaves under the last signed tree head.", counts.tree_size);
+    page.one("faultline_anchors_total", "counter", "Anchors set.", counts.anchors);
+
+    page.one("faultline_inlet_bytes", "gauge", "Bytes under way, not yet answered.", inlet_bytes as u64);
+    page.one("faultline_inlet_records", "gauge", "Records under way, not yet answered.", inlet_records as u64);
+    page.one("faultline_recent_series", "gauge", "Series in the recent store.", fill.series as u64);
+    page.one("faultline_recent_samples_room", "gauge", "Samples that memory is held for.", fill.room as u64);
+    let help = "Samples of series that the recent store was never told of: a fault.";
+    page.one("faultline_recent_orphans_total", "counter", help, fill.orphans);
+
+    let name = "faultline_stage_seconds";
+    page.family(name, "histogram", "Latency of each stage of the way.");
+    for stage in view.stages.iter().take(STAGES_MAX) {
+        let (mut sum, bucket) = (0_u64, format!("{name}_bucket"));
+        for (i, count) in stage.counts.iter().enumerate().take(stage.bounds_s.len() + 1) {
+            sum = sum.saturating_add(*count);
+            let le = stage.bounds_s.get(i).map_or("+Inf".to_owned(), |bound| plain(*bound));
+            page.sample(&bucket, &[("stage", stage.name), ("le", &le)], sum as f64);
+        }
+        page.sample(&format!("{name}_sum"), &[("stage", stage.name)], stage.sum_s);
+        page.sample(&format!("{name}_count"), &[("stage", stage.name)], sum as f64);
+    }
+    page.0
+}

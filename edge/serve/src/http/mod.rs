@@ -1,0 +1,101 @@
+//! Routes, and what all of them share: bounds, parameters, coverage, errors.
+mod answer;
+mod changes;
+pub(crate) mod events;
+mod health;
+mod incidents;
+mod metrics;
+mod number;
+mod params;
+mod query;
+mod rejects;
+mod rules;
+mod shapes;
+mod status;
+mod time;
+mod transitions;
+
+use crate::store::Store;
+use answer::Problem;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use faultline_host::{Clock, Inlet};
+use faultline_model::HashSeed;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Largest request body, in bytes.
+const BODY_SIZE_MAX: usize = 256 << 10;
+/// Queries evaluated at one time.
+const QUERIES_MAX: usize = 2;
+
+const PATHS: &[&str] = &[
+    "/api/faultline/v1/incidents",
+    "/api/faultline/v1/incidents/{id}",
+    "/api/faultline/v1/transitions",
+    "/api/faultline/v1/rejects",
+    "/api/faultline/v1/changes",
+    "/api/faultline/v1/status",
+    "/api/faultline/v1/events",
+    "/api/v1/query",
+    "/api/v1/rules",
+    "/api/v1/alerts",
+    "/api/v1/status/buildinfo",
+    "/-/healthy",
+    "/-/ready",
+    "/metrics",
+];
+
+/// What handlers answer from.
+pub(crate) struct Api {
+    store: Store,
+    inlet: Inlet,
+    seed: HashSeed,
+    clock: Arc<dyn Clock>,
+    queries: Arc<Semaphore>,
+}
+
+/// Every route of the API.
+///
+/// - `inlet`, `seed`: where a posted change goes, and record 0's seed to decode it with.
+/// - `clock`: gives a posted change its time where it states none.
+pub fn router(store: Store, inlet: Inlet, seed: HashSeed, clock: Arc<dyn Clock>) -> Router {
+    let queries = Arc::new(Semaphore::new(QUERIES_MAX));
+    Router::new()
+        .route("/api/faultline/v1/incidents", get(incidents::list))
+        // Ids have a slash in them, which clients may or may not escape.
+        .route("/api/faultline/v1/incidents/{*id}", get(incidents::one))
+        .route("/api/faultline/v1/transitions", get(transitions::list))
+        .route("/api/faultline/v1/rejects", get(rejects::list))
+        .route("/api/faultline/v1/changes", get(changes::list).post(changes::add))
+        .route("/api/faultline/v1/status", get(status::show))
+        .route("/api/faultline/v1/events", get(events::stream))
+        .route("/api/v1/query", get(query::query).merge(post(query::query)))
+        .route("/api/v1/rules", get(rules::rules))
+        .route("/api/v1/alerts", get(rules::alerts))
+        .route("/api/v1/status/buildinfo", get(status::build_info))
+        .route("/-/healthy", get(health::healthy))
+        .route("/-/ready", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_SIZE_MAX))
+        .with_state(Arc::new(Api { store, inlet, seed, clock, queries }))
+}
+
+async fn unknown_path() -> Response {
+    let detail = format!("there is nothing here; there is {}", PATHS.join(", "));
+    Problem::new(StatusCode::NOT_FOUND, "unknown-path", detail).into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let allowed = match request.uri().path() {
+        "/api/faultline/v1/changes" | "/api/v1/query" => "GET and POST",
+        _ => "GET",
+    };
+    let detail = format!("this path takes {allowed}");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong-method", detail).into_response()
+}

@@ -1,0 +1,257 @@
+//! `/api/faultline/v1/status` and Prometheus' `/api/v1/status/buildinfo`.
+use super::Api;
+use super::answer::{Problem, PromAnswer, covers, json};
+use super::params::Params;
+use super::shapes::{CoverageShape, Place, maybe, text};
+use crate::store::book::Entry;
+use crate::view::{Counts, SourceStatus};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use faultline_model::facts::{Anchor, Quarantined, RulesInForce, RulesRefused};
+use faultline_model::{Millis, Position};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How it goes: sources, counts, rules, what a verdict would lack.
+pub async fn show(State(api): State<Arc<Api>>, uri: Uri) -> Response {
+    answer(&api, &uri).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// What answers, in Prometheus' shape.
+pub async fn build_info(State(api): State<Arc<Api>>) -> Response {
+    let view = api.store.view();
+    let info = BuildInfo {
+        application: "Faultline",
+        version: &view.version,
+        revision: "",
+        branch: "",
+        build_user: "",
+        build_date: "",
+        go_version: "",
+    };
+    PromAnswer::new(info, Vec::new()).at(view.covers)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BuildInfo<'a> {
+    application: &'a str,
+    version: &'a str,
+    revision: &'a str,
+    branch: &'a str,
+    build_user: &'a str,
+    build_date: &'a str,
+    go_version: &'a str,
+}
+
+async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
+    let params = Params::of(uri).only(&[])?;
+    let view = api.covered(&params).await?;
+    let fill = api.store.recent().fill();
+    let rejects = api.store.rejects().counts().clone();
+    let body = {
+        let book = api.store.book();
+        Status {
+            version: view.version.clone(),
+            ready: view.ready,
+            not_ready: view.not_ready.clone(),
+            started: view.started,
+            at: view.at,
+            covers: view.covers,
+            counts: (&view.counts).into(),
+            ledger: LedgerShape {
+                leaves: view.counts.leaves,
+                tree_size: view.counts.tree_size,
+                tree_root: view.counts.tree_root.hex(),
+                anchors: view.counts.anchors,
+                newest_anchor: book.anchor().map(AnchorShape::from),
+            },
+            rules: RulesShape {
+                groups: view.groups.len(),
+                in_force: book.rules().map(InForceShape::from),
+                refused: book.refused().map(RefusedShape::from),
+            },
+            open_incidents: book.open_count(),
+            alerts: view.alerts.len(),
+            recent: RecentShape { series: fill.series, samples_room: fill.room },
+            rejects,
+            quarantined: book.quarantined().map(QuarantinedShape::from).collect(),
+            lacks: (&view.lacks).into(),
+            sources: view.sources.iter().map(SourceShape::from).collect(),
+        }
+    };
+    Ok(covers(json(StatusCode::OK, &body), view.covers))
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    version: String,
+    ready: bool,
+    not_ready: String,
+    #[serde(serialize_with = "text")]
+    started: Millis,
+    /// Rule time.
+    #[serde(serialize_with = "text")]
+    at: Millis,
+    #[serde(serialize_with = "text")]
+    covers: Position,
+    counts: CountsShape,
+    ledger: LedgerShape,
+    rules: RulesShape,
+    open_incidents: usize,
+    /// Alerts that are not `ok`.
+    alerts: usize,
+    recent: RecentShape,
+    rejects: BTreeMap<&'static str, u64>,
+    quarantined: Vec<QuarantinedShape>,
+    lacks: CoverageShape<'a>,
+    sources: Vec<SourceShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct CountsShape {
+    records: u64,
+    points: u64,
+    logs: u64,
+    spans: u64,
+    series: u64,
+    services: u64,
+    edges: u64,
+    journal_bytes: u64,
+    #[serde(serialize_with = "text")]
+    journal_first: Position,
+}
+
+impl From<&Counts> for CountsShape {
+    fn from(it: &Counts) -> CountsShape {
+        let Counts { records, points, logs, spans, series, services, edges, journal_bytes, journal_first, .. } = *it;
+        CountsShape { records, points, logs, spans, series, services, edges, journal_bytes, journal_first }
+    }
+}
+
+#[derive(Serialize)]
+struct LedgerShape {
+    leaves: u64,
+    /// Leaves under the last signed tree head.
+    tree_size: u64,
+    tree_root: String,
+    anchors: u64,
+    newest_anchor: Option<AnchorShape>,
+}
+
+#[derive(Serialize)]
+struct AnchorShape {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(serialize_with = "text")]
+    position: Position,
+    state: String,
+}
+
+impl From<&Entry<Anchor>> for AnchorShape {
+    fn from(entry: &Entry<Anchor>) -> AnchorShape {
+        AnchorShape { place: entry.into(), position: entry.what.position, state: entry.what.state.hex() }
+    }
+}
+
+#[derive(Serialize)]
+struct RulesShape {
+    groups: usize,
+    in_force: Option<InForceShape>,
+    /// What was refused since those in force were taken.
+    refused: Option<RefusedShape>,
+}
+
+#[derive(Serialize)]
+struct InForceShape {
+    #[serde(flatten)]
+    place: Place,
+    digest: String,
+    groups: u64,
+    alerts: u64,
+    records: u64,
+}
+
+impl From<&Entry<RulesInForce>> for InForceShape {
+    fn from(entry: &Entry<RulesInForce>) -> InForceShape {
+        let RulesInForce { digest, groups, alerts, records } = &entry.what;
+        let (groups, alerts, records) = (*groups, *alerts, *records);
+        InForceShape { place: entry.into(), digest: digest.hex(), groups, alerts, records }
+    }
+}
+
+#[derive(Serialize)]
+struct RefusedShape {
+    #[serde(flatten)]
+    place: Place,
+    digest: String,
+    file: String,
+    line: u64,
+    reason: String,
+}
+
+impl From<&Entry<RulesRefused>> for RefusedShape {
+    fn from(entry: &Entry<RulesRefused>) -> RefusedShape {
+        let RulesRefused { digest, file, line, reason } = entry.what.clone();
+        RefusedShape { place: entry.into(), digest: digest.hex(), file, line, reason }
+    }
+}
+
+#[derive(Serialize)]
+struct RecentShape {
+    series: usize,
+    /// Samples for which memory is held, 16 bytes each.
+    samples_room: usize,
+}
+
+#[derive(Serialize)]
+struct QuarantinedShape {
+    #[serde(flatten)]
+    place: Place,
+    #[serde(serialize_with = "text")]
+    position: Position,
+    reason: String,
+}
+
+impl From<&Entry<Quarantined>> for QuarantinedShape {
+    fn from(entry: &Entry<Quarantined>) -> QuarantinedShape {
+        let reason = entry.what.reason.clone();
+        QuarantinedShape { place: entry.into(), position: entry.what.position, reason }
+    }
+}
+
+#[derive(Serialize)]
+struct SourceShape<'a> {
+    id: String,
+    listener: &'a str,
+    peer: &'a str,
+    points: u64,
+    logs: u64,
+    spans: u64,
+    rejects: u64,
+    retries: u64,
+    #[serde(serialize_with = "maybe")]
+    newest: Option<Millis>,
+    lag_ms: Option<i64>,
+    idle: bool,
+}
+
+impl<'a> From<&'a SourceStatus> for SourceShape<'a> {
+    fn from(it: &'a SourceStatus) -> SourceShape<'a> {
+        SourceShape {
+            id: it.id.hex(),
+            listener: &it.listener,
+            peer: &it.peer,
+            points: it.points,
+            logs: it.logs,
+            spans: it.spans,
+            rejects: it.rejects,
+            retries: it.retries,
+            newest: it.newest,
+            lag_ms: it.lag_ms,
+            idle: it.idle,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What the API answers from: fed by one thread in journal order, read by many.
+//!
+//! Bounds, all in constants beside the code: 16 Mi samples (256 MiB) or 2 of each series where that is more, and about
+//! 100 B and the labels of each live series; 1,000 incidents, 10,000 transitions, 1,000 changes; 1,000 rejects of at most
+//! 4 KiB; 64 listeners with 1,024 waiting texts each.
+pub(crate) mod book;
+pub(crate) mod incident;
+pub(crate) mod recent;
+pub(crate) mod rejects;
+mod ring;
+pub(crate) mod stream;
+
+use crate::http::events;
+use crate::view::View;
+use book::Book;
+use bytes::Bytes;
+use faultline_formats::Reject;
+use faultline_model::facts::Decision;
+use faultline_model::{EffectId, Labels, Millis, Position, Sample, SourceId};
+use recent::Recent;
+use rejects::{Refusal, Rejects};
+use std::sync::{Arc, Mutex, MutexGuard};
+use stream::Listeners;
+use tokio::sync::watch;
+
+/// The shared store; a clone is the same store.
+///
+/// Feed it from one thread, in journal order, only with what is durable, and [`Store::publish`] last: a reader who
+/// sees that a position is covered then finds everything up to it. (The newest samples may be of later records.)
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    book: Mutex<Book>,
+    recent: Recent,
+    rejects: Mutex<Rejects>,
+    listeners: Listeners,
+    view: watch::Sender<Arc<View>>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store::with_samples(recent::SAMPLES_MAX)
+    }
+}
+
+impl Store {
+    /// A store whose recent samples take at most `samples` times 16 bytes, or 2 samples of each series.
+    pub fn with_samples(samples: usize) -> Store {
+        let shared = Shared {
+            book: Mutex::default(),
+            recent: Recent::new(samples),
+            rejects: Mutex::default(),
+            listeners: Listeners::default(),
+            view: watch::Sender::new(Arc::new(View { not_ready: "starting".into(), ..View::default() })),
+        };
+        Store { shared: Arc::new(shared) }
+    }
+
+    /// Takes in a decision.
+    ///
+    /// - `leaf`: its index in the ledger.
+    /// - `at`: rule time of the record `id.cause`; none where only the ledger is at hand, after a restart.
+    pub fn decided(&self, id: EffectId, leaf: u64, at: Option<Millis>, decision: &Decision) {
+        self.book().decided(id, leaf, at, decision);
+        self.shared.listeners.tell(|| events::text(id, leaf, at, decision));
+    }
+
+    /// Takes in samples that were applied: first the series that are new, then the samples, then the ids to forget.
+    ///
+    /// After a restart the series that the engine still knows have to be `created` anew.
+    pub fn accepted(&self, created: Vec<(u32, Labels)>, samples: Vec<(u32, Sample)>, evicted: Vec<u32>) {
+        self.shared.recent.accept(created, &samples, &evicted);
+    }
+
+    /// Takes in what a decoder refused of the record at `at`, with the record's body as received.
+    pub fn rejected(&self, at: Position, source: Option<SourceId>, rejects: &[Reject], body: Option<Bytes>) {
+        if !rejects.is_empty() {
+            let seen_at = self.shared.view.borrow().at;
+            self.rejects().body(at, seen_at, source, rejects, body.as_ref());
+        }
+    }
+
+    /// Takes in what only the engine's state could refuse of the record at `at`.
+    ///
+    /// - `reason`: a stable word, one of few.
+    pub fn refused(&self, at: Position, source: Option<SourceId>, reason: &'static str, count: u64) {
+        let seen_at = self.shared.view.borrow().at;
+        let (detail, size, body) = (String::new(), None, Bytes::new());
+        self.rejects().add(Refusal { at, seen_at, source, reason, count, detail, size, body });
+    }
+
+    /// Shows a new snapshot and releases the readers who waited for what it covers.
+    pub fn publish(&self, view: View) {
+        self.shared.view.send_replace(Arc::new(view));
+    }
+
+    /// Ends the streams of events, so that a server that stops does not wait for their readers.
+    pub fn end_streams(&self) {
+        self.shared.listeners.end();
+    }
+
+    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
+        self.shared.book.lock().expect("no holder panics")
+    }
+
+    pub(crate) fn rejects(&self) -> MutexGuard<'_, Rejects> {
+        self.shared.rejects.lock().expect("no holder panics")
+    }
+
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.shared.recent
+    }
+
+    pub(crate) fn listeners(&self) -> &Listeners {
+        &self.shared.listeners
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.shared.view.borrow())
+    }
+
+    pub(crate) fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.shared.view.subscribe()
+    }
+}

@@ -1,0 +1,108 @@
+//! The store keeps to its maxima whatever it is fed.
+use super::served::*;
+use faultline_model::facts::{AlertState, Decision, IncidentPhase};
+use faultline_model::{Labels, Millis, Sample};
+use faultline_serve::Store;
+
+fn count(text: &str, word: &str) -> usize {
+    text.matches(word).count()
+}
+
+fn number(text: &str, name: &str) -> u64 {
+    let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn incidents_transitions_changes_and_rejects_are_bounded() {
+    let served = small_book();
+    for n in 0..11_000_u64 {
+        let decide = |ordinal, decision| served.store.decided(effect(1_000 + n, ordinal), n, None, &decision);
+        decide(0, Decision::Alert(transition((n % 250) as u8, AlertState::Firing, n as i64)));
+        if n % 10 == 0 {
+            let id = effect(1_000 + n, 1);
+            decide(1, Decision::Incident(incident(id, IncidentPhase::Opened, &[(n % 250) as u8], n as i64)));
+            decide(2, Decision::Incident(incident(id, IncidentPhase::Resolved, &[], n as i64)));
+            decide(3, Decision::Change(change("gateway", n as i64)));
+        }
+        served.store.refused(at(n), None, "cardinality", 2);
+    }
+    let get = |path: &str| run(served.get(path)).text;
+    assert_eq!(count(&get("/api/faultline/v1/incidents?limit=1000"), r#""onset""#), 1_000);
+    assert!(
+        get("/api/faultline/v1/incidents?state=open").contains(r#""id":"0/11.2""#),
+        "open ones outlive resolved ones"
+    );
+    assert_eq!(count(&get("/api/faultline/v1/changes?limit=1000"), r#""leaf""#), 1_000);
+    let rejects = get("/api/faultline/v1/rejects?limit=1000");
+    assert_eq!((count(&rejects, r#""position""#), rejects.contains(r#""cardinality":22003"#)), (1_000, true));
+    let (mut seen, mut after) = (0, String::new());
+    loop {
+        let page = get(&format!("/api/faultline/v1/transitions?limit=1000{after}"));
+        let on_page = count(&page, r#""occurrence""#);
+        if seen == 0 {
+            assert!(page.contains(r#""incomplete":true"#));
+        }
+        seen += on_page;
+        if on_page == 0 {
+            break;
+        }
+        let next = page.split(r#""next":""#).nth(1).unwrap().split('"').next().unwrap();
+        after = format!("&after={next}");
+    }
+    assert_eq!(seen, 10_000);
+}
+
+#[test]
+fn rejected_bodies_are_cut() {
+    let text = run(small_book().get("/api/faultline/v1/rejects?reason=bad-encoding")).text;
+    assert!(text.contains(r#""body_size":9000"#), "{text}");
+    assert_eq!(count(&text, "ff"), 4_096);
+}
+
+/// Feeds steps of `(series, samples of each)` and checks the room after each.
+fn check(budget: usize, steps: &[(u32, i64)]) {
+    let store = Store::with_samples(budget);
+    let served = served(store.clone());
+    let (mut next, mut time) = (0_u32, 0);
+    for (series, each) in steps {
+        let created =
+            (next..next + series).map(|id| (id, Labels::new([("__name__", "m".to_owned()), ("i", id.to_string())])));
+        store.accepted(created.collect(), Vec::new(), Vec::new());
+        next += series;
+        for _ in 0..*each {
+            time += 1_000;
+            store.accepted(Vec::new(), (0..next).map(|id| (id, Sample::new(Millis(time), 1.0))).collect(), Vec::new());
+        }
+        let metrics = run(served.get("/metrics")).text;
+        let room = number(&metrics, "faultline_recent_samples_room");
+        let most = budget.max(next as usize * 2) as u64;
+        assert!(room <= most, "{budget} {steps:?}: {room} > {most}");
+        assert!(room >= u64::from(next), "{budget} {steps:?}: {room}");
+    }
+    store.accepted(Vec::new(), vec![(next, Sample::new(Millis(0), 1.0))], (0..next).collect());
+    let metrics = run(served.get("/metrics")).text;
+    for (name, value) in [("samples_room", 0), ("series", 0), ("orphans_total", 1)] {
+        assert_eq!(number(&metrics, &format!("faultline_recent_{name}")), value);
+    }
+}
+
+#[test]
+fn samples_stay_within_their_budget() {
+    check(1_000, &[(10, 200), (10, 100), (80, 50), (400, 20), (600, 5)]);
+    check(1_000_000, &[(3, 600)]);
+    check(0, &[(5, 10)]);
+}
+
+#[test]
+fn ids_may_be_used_again() {
+    let store = Store::default();
+    let labels = |name: &str| Labels::new([("__name__", name)]);
+    store.accepted(vec![(0, labels("old"))], vec![(0, Sample::new(Millis(NOW), 1.0))], vec![0]);
+    store.accepted(vec![(0, labels("new"))], vec![(0, Sample::new(Millis(NOW), 2.0))], vec![]);
+    store.publish(view(1));
+    let served = served(store);
+    assert!(run(served.get("/api/v1/query?query=old")).text.contains(r#""result":[]"#));
+    let all = run(served.get("/api/v1/query?query=%7B__name__%3D~%22.%2B%22%7D")).text;
+    assert!(all.contains(r#""result":[{"metric":{"__name__":"new"},"value":[1795222456.050,"2"]}]"#), "{all}");
+}

@@ -1,0 +1,6 @@
+//! The API's behaviour through its router, without a socket.
+mod bounds;
+mod changes;
+mod golden;
+mod query;
+mod served;

@@ -1,0 +1,186 @@
+//! `/api/v1/query` in Prometheus' shape, and `min_offset`.
+use super::served::*;
+use axum::http::StatusCode;
+use faultline_model::{Labels, Millis, Sample};
+use faultline_serve::Store;
+use std::time::{Duration, Instant};
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[test]
+fn values_and_errors_have_prometheus_shape() {
+    let served = small_book();
+    let a = r#"{"__name__":"up","evil":"<&>\"\n","instance":"a"}"#;
+    let b = r#"{"__name__":"up","evil":"<&>\"\n","instance":"b"}"#;
+    let vector =
+        |result: &str| format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{result}]}}}}"#);
+    let scalar = |value: &str| {
+        format!(r#"{{"status":"success","data":{{"resultType":"scalar","result":[1795222456.050,"{value}"]}}}}"#)
+    };
+    let error = |kind: &str, text: &str| format!(r#"{{"status":"error","errorType":"{kind}","error":"{text}"}}"#);
+    for (query, rest, status, body) in [
+        // The same text as Prometheus 3 gives: labels and elements in order, instants with three decimals, shortest floats.
+        (
+            "up",
+            "",
+            200,
+            vector(&format!(
+                r#"{{"metric":{b},"value":[1795222456.050,"1"]}},{{"metric":{a},"value":[1795222456.050,"NaN"]}}"#
+            )),
+        ),
+        ("nothing", "", 200, vector("")),
+        ("vector(1e-7)", "", 200, vector(r#"{"metric":{},"value":[1795222456.050,"1e-07"]}"#)),
+        ("1/0", "", 200, scalar("+Inf")),
+        ("-1e21", "", 200, scalar("-1e+21")),
+        ("1", "&time=1795222456.05", 200, scalar("1")),
+        ("1", "&time=2026-11-21T00:54:00Z", 200, scalar("1")),
+        (
+            "\"a\\\"b\"",
+            "",
+            200,
+            r#"{"status":"success","data":{"resultType":"string","result":[1795222456.050,"a\"b"]}}"#.into(),
+        ),
+        (
+            "up[1s]",
+            "",
+            200,
+            format!(
+                r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{b},"values":[[1795222456.050,"1"]]}}]}}}}"#
+            ),
+        ),
+        (
+            "sum(rate(hits_total[10s])) by (instance)",
+            "",
+            200,
+            vector(r#"{"metric":{"instance":"a"},"value":[1795222456.050,"2"]}"#),
+        ),
+        (
+            "up",
+            "&limit=1",
+            200,
+            format!(
+                r#"{{"status":"success","data":{{"resultType":"vector","result":[{{"metric":{b},"value":[1795222456.050,"1"]}}]}},"warnings":["results truncated due to limit"]}}"#
+            ),
+        ),
+        (
+            "up{",
+            "",
+            400,
+            error(
+                "bad_data",
+                r#"invalid parameter \"query\": 1:4: parse error: unexpected end of input inside braces"#,
+            ),
+        ),
+        (
+            "1",
+            "&time=abc",
+            400,
+            error(
+                "bad_data",
+                r#"invalid parameter \"time\": invalid time value for 'time': cannot parse \"abc\" to a valid timestamp"#,
+            ),
+        ),
+        (
+            "1",
+            "&time=1700000000",
+            400,
+            error(
+                "bad_data",
+                r#"invalid parameter \"time\": only the current instant can be asked for: now is 2026-11-21T00:54:16.050Z, 2023-11-14T22:13:20.000Z lies more than a minute from it"#,
+            ),
+        ),
+        ("up + on() up", "", 422, String::new()),
+    ] {
+        let get = run(served.get(&format!("/api/v1/query?query={}{rest}", encoded(query))));
+        let form = "application/x-www-form-urlencoded";
+        let post = run(served.post("/api/v1/query", form, &format!("query={}{rest}", encoded(query))));
+        for answer in [get, post] {
+            assert_eq!(
+                (answer.status.as_u16(), answer.kind.as_str()),
+                (status, "application/json"),
+                "{query}: {}",
+                answer.text
+            );
+            // Element order is the evaluator's; the labels decide it.
+            let sorted = |text: &str| {
+                let mut c: Vec<char> = text.chars().collect();
+                c.sort();
+                c
+            };
+            if !body.is_empty() && query == "up" && rest.is_empty() {
+                assert_eq!(sorted(&answer.text), sorted(&body), "{}", answer.text);
+            } else if !body.is_empty() && rest != "&limit=1" {
+                assert_eq!(answer.text, body, "{query}");
+            } else if body.is_empty() {
+                assert!(
+                    answer
+                        .text
+                        .starts_with(r#"{"status":"error","errorType":"execution","error":"found duplicate series"#),
+                    "{}",
+                    answer.text
+                );
+            } else {
+                assert!(answer.text.ends_with(r#""warnings":["results truncated due to limit"]}"#), "{}", answer.text);
+            }
+            assert_eq!(answer.covers, if status == 200 { "0/14" } else { "" });
+        }
+    }
+    let missing = run(served.get("/api/v1/query"));
+    assert_eq!(missing.status, StatusCode::BAD_REQUEST);
+    assert!(missing.text.contains("no expression found in input"), "{}", missing.text);
+}
+
+#[test]
+fn what_is_no_longer_kept_is_an_error_and_never_a_part() {
+    let store = Store::with_samples(64);
+    let labels = |n: u32| Labels::new([("__name__", "m_total".into()), ("n", n.to_string())]);
+    let created = (0..8).map(|n| (n, labels(n))).collect();
+    let samples =
+        (0..30).flat_map(|s| (0..8).map(move |n| (n, Sample::new(Millis(NOW - 29_000 + s * 1_000), s as f64))));
+    store.accepted(created, samples.collect(), Vec::new());
+    store.publish(view(1));
+    let served = served(store);
+    for (query, status) in [
+        ("m_total", 200),
+        ("count(m_total) == 8", 200),
+        ("rate(m_total[3s])", 200),
+        ("rate(m_total[25s])", 422),
+        ("m_total offset 3s", 200),
+        ("m_total offset 20s", 422),
+        ("sum(m_total{n=\"1\"} offset 20s)", 422),
+        ("max_over_time(m_total[20s:1s])", 422),
+    ] {
+        let answer = run(served.get(&format!("/api/v1/query?query={}", encoded(query))));
+        let parsed = !answer.text.contains("not supported yet");
+        assert!(!parsed || answer.status.as_u16() == status, "{query}: {}", answer.text);
+        assert!(
+            status == 200 || !parsed || answer.text.contains("no longer here as far back"),
+            "{query}: {}",
+            answer.text
+        );
+    }
+}
+
+#[test]
+fn min_offset_waits_and_then_answers_or_refuses() {
+    let served = small_book();
+    for offset in ["14", "0/14", "3"] {
+        assert_eq!(run(served.get(&format!("/api/v1/alerts?min_offset={offset}"))).status, StatusCode::OK);
+    }
+    let begun = Instant::now();
+    let answer = run(served.get("/api/v1/query?query=1&min_offset=15"));
+    assert!(begun.elapsed() >= Duration::from_millis(950));
+    assert_eq!((answer.status, answer.covers.as_str()), (StatusCode::SERVICE_UNAVAILABLE, ""));
+    assert!(answer.text.starts_with(r#"{"status":"error","errorType":"unavailable","error":"position 0/15 is not"#));
+    let answer = run(async {
+        let store = served.store.clone();
+        let publisher = async move {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            store.publish(view(16));
+        };
+        tokio::join!(served.get("/api/faultline/v1/status?min_offset=0/16"), publisher).0
+    });
+    assert_eq!((answer.status, answer.covers.as_str()), (StatusCode::OK, "0/16"));
+}

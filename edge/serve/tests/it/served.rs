@@ -1,0 +1,267 @@
+//! A router over a small store, and one function to ask it.
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use faultline_host::{Inlet, Intake, Limits, ManualClock, inlet};
+use faultline_model::facts::*;
+use faultline_model::{
+    AlertId, ChangeEvent, Digest, EffectId, Evaluation, HashSeed, IncidentId, Labels, Millis, Position, Sample,
+    SourceId,
+};
+use faultline_serve::*;
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// Rule time of the snapshot: 2026-11-21T00:54:16.050Z.
+pub const NOW: i64 = 1_795_222_456_050;
+
+/// What is asked, and the loop's end of the inlet.
+pub struct Served {
+    pub store: Store,
+    pub router: Router,
+    pub intake: Option<Intake>,
+    pub inlet: Inlet,
+}
+
+/// An answer.
+pub struct Answer {
+    pub status: StatusCode,
+    pub kind: String,
+    pub covers: String,
+    pub retry_after: String,
+    pub text: String,
+}
+
+pub fn served(store: Store) -> Served {
+    let (inlet, intake) = inlet(Limits { bytes: 1 << 20, count: 32, retry_after: Duration::from_millis(1_500) });
+    let clock = Arc::new(ManualClock::at(Millis(NOW)));
+    let router = router(store.clone(), inlet.clone(), HashSeed(1), clock);
+    Served { store, router, intake: Some(intake), inlet }
+}
+
+impl Served {
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, kind: &str, body: &str) -> Answer {
+        self.ask(Request::post(path).header("content-type", kind).body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let header = |name| response.headers().get(name).map_or("", |v| v.to_str().unwrap()).to_owned();
+        let (kind, covers, retry_after) = (header("content-type"), header("x-faultline-covers"), header("retry-after"));
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, kind, covers, retry_after, text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+}
+
+pub fn run<F: Future>(test: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
+}
+
+pub fn at(offset: u64) -> Position {
+    Position { partition: 0, offset }
+}
+
+pub fn effect(offset: u64, ordinal: u32) -> EffectId {
+    EffectId { cause: at(offset), ordinal }
+}
+
+pub fn transition(alert: u8, to: AlertState, ms: i64) -> Transition {
+    let service = ["gateway", "payments"][usize::from(alert % 2)];
+    Transition {
+        alert: AlertId([alert; 16]),
+        occurrence: at(10),
+        from: AlertState::Pending,
+        to,
+        at: Millis(NOW + ms),
+        active_at: Millis(NOW + ms - 1_000),
+        group: "red.yml;red".into(),
+        name: "TooManyErrors".into(),
+        labels: Labels::new([
+            ("alertname", "TooManyErrors"),
+            ("service", service),
+            ("evil", "<b>\"\\\r\nX-Evil: 1\u{7f}"),
+        ]),
+        annotations: vec![("summary".into(), format!("{service} fails"))],
+        value: 0.25,
+        imported: false,
+    }
+}
+
+pub fn incident(id: IncidentId, phase: IncidentPhase, alerts: &[u8], ms: i64) -> IncidentUpdate {
+    IncidentUpdate {
+        id,
+        phase,
+        at: Millis(NOW + ms),
+        opened_at: Millis(NOW),
+        alerts: alerts.iter().map(|alert| AlertId([*alert; 16])).collect(),
+        entities: vec!["gateway".into(), "payments".into()],
+        alert_names: vec!["TooManyErrors".into()],
+        merged_into: (phase == IncidentPhase::Merged).then(|| effect(11, 2)),
+        imported: false,
+    }
+}
+
+pub fn verdict(incident: IncidentId, revision: u64, entity: &str, ms: i64) -> Verdict {
+    let cause = |entity: &str, posterior| Cause {
+        entity: entity.into(),
+        kind: "stopped".into(),
+        posterior,
+        responsibility: posterior,
+        share: 0.5,
+        onset: Some(Millis(NOW - 2_500)),
+        path: vec![PathStep { client: "gateway".into(), server: entity.into(), explained: 0.75, lag: Some(40) }],
+        evidence: vec![Contribution { what: "traffic 40/s -> 0/s (z -38)".into(), nats: 12.5 }],
+    };
+    Verdict {
+        incident,
+        revision,
+        at: Millis(NOW + ms),
+        unknown: false,
+        calibrated: false,
+        causes: vec![cause(entity, 0.9375), cause("gateway", 0.03125)],
+        summary: format!("{entity} stopped"),
+        why_not_second: "gateway's own work is as usual".into(),
+        method: "junction tree, 9 variables, 40 entries".into(),
+        unseen: vec!["ledger-db is seen by its callers only".into()],
+    }
+}
+
+pub fn change(entity: &str, ms: i64) -> ChangeEvent {
+    let (kind, title, version, by) = ("deploy".into(), "roll out".into(), "1.2".into(), String::new());
+    ChangeEvent { entity: entity.into(), kind, title, version, at: Millis(NOW + ms), by }
+}
+
+/// A small book: an anomaly, two alerts, an incident, two verdicts, two changes; and rules, sources, series, rejects.
+pub fn small_book() -> Served {
+    let store = Store::default();
+    let anomaly = |entity: &str, ms| Anomaly {
+        entity: entity.into(),
+        signal: Signal::Traffic,
+        at: Millis(NOW + ms),
+        onset: Millis(NOW + ms - 500),
+        expected: 40.0,
+        seen: 0.0,
+        z: -38.0,
+    };
+    let in_force = RulesInForce { digest: Digest([7; 32]), groups: 1, alerts: 1, records: 1 };
+    let id = effect(11, 2);
+    for (n, (effect, ms, decision)) in [
+        (effect(1, 0), -9_000, Decision::Rules(in_force)),
+        (effect(5, 0), -5_000, Decision::Change(change("mainframe", -5_000))),
+        (effect(6, 0), -5_000, Decision::Change(change("elsewhere", -5_000))),
+        (effect(7, 0), -1_500, Decision::Anomaly(anomaly("mainframe", -1_500))),
+        (effect(11, 0), 0, Decision::Alert(transition(0, AlertState::Firing, 0))),
+        (effect(11, 2), 0, Decision::Incident(incident(id, IncidentPhase::Opened, &[0], 0))),
+        (effect(12, 0), 10, Decision::Verdict(verdict(id, 1, "payments", 0))),
+        (effect(13, 0), 20, Decision::Alert(transition(1, AlertState::Firing, 20))),
+        (effect(13, 1), 20, Decision::Incident(incident(id, IncidentPhase::Grew, &[0, 1], 20))),
+        (effect(14, 0), 30, Decision::Verdict(verdict(id, 2, "mainframe", 20))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        store.decided(effect, 100 + n as u64, Some(Millis(NOW + ms)), &decision);
+    }
+    series(&store);
+    let source = SourceId([3; 16]);
+    let decoded = faultline_formats::decode(
+        faultline_model::Payload {
+            tenant: Default::default(),
+            kind: faultline_model::Kind::Telemetry {
+                source,
+                format: faultline_model::Format::RemoteWrite1,
+                encoding: faultline_model::Encoding::Snappy,
+                clock: faultline_model::Clock::Live,
+            },
+            body: vec![0xff; 9_000].into(),
+        },
+        HashSeed(1),
+    );
+    store.rejected(at(8), Some(source), &decoded.rejects, Some(decoded.payload.body.clone()));
+    store.refused(at(9), Some(source), "cardinality", 3);
+    store.publish(view(14));
+    served(store)
+}
+
+fn series(store: &Store) {
+    let labels =
+        |name: &str, instance: &str| Labels::new([("__name__", name), ("instance", instance), ("evil", "<&>\"\n")]);
+    let created = vec![(0, labels("up", "b")), (1, labels("up", "a")), (2, labels("hits_total", "a"))];
+    let mut samples = Vec::new();
+    for second in 0..60 {
+        let time = Millis(NOW - 59_000 + second * 1_000);
+        samples.push((0, Sample::new(time, 1.0)));
+        samples.push((2, Sample::new(time, second as f64 * 2.0)));
+    }
+    samples.push((1, Sample::new(Millis(NOW - 10_000), f64::NAN)));
+    store.accepted(created, samples, Vec::new());
+}
+
+pub fn view(offset: u64) -> View {
+    let rule = Rule {
+        name: "TooManyErrors".into(),
+        query: "errors > 0.1".into(),
+        hold_ms: 2_000,
+        labels: vec![("severity".into(), "page".into())],
+        annotations: vec![("summary".into(), "{{ $labels.service }} fails".into())],
+        health: Health::Ok,
+        ..Rule::default()
+    };
+    let record = Rule {
+        kind: RuleKind::Record,
+        name: "x:y".into(),
+        query: "sum(up)".into(),
+        health: Health::Failed,
+        last_error: "too many".into(),
+        why_grid: "topk() cannot be evaluated incrementally".into(),
+        ..Rule::default()
+    };
+    let group = RuleGroup {
+        file: "red.yml".into(),
+        name: "red".into(),
+        interval_ms: 1_000,
+        evaluation: Evaluation::Stream,
+        last_evaluation: Some(Millis(NOW)),
+        rules: vec![rule, record],
+    };
+    let alert = ActiveAlert {
+        id: AlertId([0; 16]),
+        group: 0,
+        rule: 0,
+        state: AlertState::Firing,
+        labels: Labels::new([("alertname", "TooManyErrors"), ("service", "gateway"), ("severity", "page")]),
+        annotations: vec![("summary".into(), "gateway fails".into())],
+        active_at: Millis(NOW - 1_000),
+        value: 0.25,
+    };
+    let source = SourceStatus {
+        id: SourceId([3; 16]),
+        listener: "otlp-grpc".into(),
+        peer: "127.0.0.1".into(),
+        points: 121,
+        newest: Some(Millis(NOW)),
+        lag_ms: Some(250),
+        ..SourceStatus::default()
+    };
+    View {
+        covers: at(offset),
+        at: Millis(NOW),
+        ready: true,
+        version: "0.1.0".into(),
+        started: Millis(NOW - 60_000),
+        groups: Arc::new(vec![group]),
+        alerts: Arc::new(vec![alert]),
+        sources: Arc::new(vec![source]),
+        counts: Counts { records: 15, points: 121, series: 3, leaves: 110, tree_size: 110, ..Counts::default() },
+        lacks: Coverage { unseen: vec!["ledger-db".into()], unpaired: 0.25, ..Coverage::default() },
+        stages: vec![Stage { name: "journal", bounds_s: vec![0.001, 0.01], counts: vec![5, 2, 1], sum_s: 0.5 }],
+        ..View::default()
+    }
+}
