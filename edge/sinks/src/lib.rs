@@ -10,6 +10,6 @@ pub mod http;
 pub mod run;
 pub mod stdout;
 
-pub use alertmanager::{Alertmanager, Options};
-pub use run::{Counters, Cursor, Ended, Leaves, Pause, RunError, Sink, run};
+pub use alertmanager::{Alertmanager, Counters, Options};
+pub use run::{Cursor, Ended, Leaves, Pause, RunError, Runner, Sink, run};
 pub use stdout::{Form, Stdout};

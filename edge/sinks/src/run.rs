@@ -4,10 +4,9 @@ use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::Decision;
 use faultline_model::{Canonical, EffectId};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Leaves read at once.
+/// Leaves read at once: a bundle of the ledger's.
 const READ_MAX: usize = 256;
 /// Least time between two writes of the cursor while leaves keep coming.
 const SAVE_EVERY: Duration = Duration::from_millis(200);
@@ -15,6 +14,10 @@ const SAVE_EVERY: Duration = Duration::from_millis(200);
 const IDLE: Duration = Duration::from_secs(1);
 /// Sleep after the ledger refused, or had not yet on disk what it no longer holds in memory.
 const UNREADABLE: Duration = Duration::from_millis(20);
+/// How long leaves may be unreadable before they are passed over.
+const PASS_AFTER: Duration = Duration::from_secs(60);
+/// Longest that deliveries go on after a stop; a request under way may end later by its own limit.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// Where decisions come from: the ledger's leaves, each in `faultline_ledger::LedgerEntry`'s canonical bytes.
 pub trait Leaves: Send + Sync {
@@ -38,7 +41,7 @@ pub trait Cursor: Send {
     fn save(&mut self, next_leaf: u64) -> io::Result<()>;
 }
 
-/// A receiver of decisions. Called by one thread; may block, which holds up nobody else.
+/// A receiver of decisions. Called by one thread, its own: it may block, which holds up nobody else.
 pub trait Sink: Send {
     /// The name in our logs.
     fn name(&self) -> &str;
@@ -49,17 +52,18 @@ pub trait Sink: Send {
     ///   what is so today, not of what has been.
     fn begin(&mut self, next_leaf: Option<u64>);
 
-    /// Takes a decision, in leaf order; imported ones never come. Must not block: what it leads to is done in `work`.
+    /// Takes a decision, in leaf order; imported ones never come.
     fn take(&mut self, leaf: u64, id: EffectId, decision: Decision, clock: &dyn Clock);
 
-    /// Does what is due now: called when every leaf that could be read has been taken, and when the returned pause is over.
+    /// Does a bounded part of what is due now: called when every leaf that could be read has been taken, and when the
+    /// returned pause is over. Not called before all that the ledger held at the start has been taken.
     fn work(&mut self, clock: &dyn Clock) -> Result<Pause, Ended>;
 
     /// Where to read on after a restart so that nothing is lost; at most `next_leaf`, the leaf to be read next.
     fn resume_at(&self, next_leaf: u64) -> u64;
 }
 
-/// How long a sink has nothing to do unless a leaf comes; `None` for ever.
+/// How long a sink has nothing to do unless a leaf comes: zero to be called again at once, `None` for ever.
 pub type Pause = Option<Duration>;
 
 /// A sink cannot go on, and nothing is to be done about it: its pipe is closed.
@@ -86,29 +90,6 @@ pub enum RunError {
     },
 }
 
-/// What a sink has done so far, for metrics and status: shared with the sink's thread.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Alerts, or lines, that the receiver has taken.
-    pub delivered: AtomicU64,
-    /// Requests that failed and are tried again.
-    pub retried: AtomicU64,
-    /// Alerts that the receiver refused (4xx).
-    pub refused: AtomicU64,
-    /// Alerts for which there was no room.
-    pub shed: AtomicU64,
-    /// Alerts kept now: firing, or resolved and still re-sent.
-    pub kept: AtomicU64,
-    /// Whether the last delivery failed, as 0 or 1.
-    pub down: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn add(counter: &AtomicU64, count: u64) {
-        counter.fetch_add(count, Ordering::Relaxed);
-    }
-}
-
 /// Runs a sink on this thread until Faultline stops or the sink ends.
 ///
 /// Decisions are handed over in leaf order. The cursor is saved when there is nothing to do and at most every 200 ms while
@@ -120,75 +101,119 @@ pub fn run(
     clock: &dyn Clock,
 ) -> Result<(), RunError> {
     let mut runner = Runner::begin(leaves, cursor, sink, clock)?;
-    loop {
-        match runner.turn() {
-            Ok(pause) if leaves.wait(runner.next_leaf, pause) => runner.breathe(),
-            Ok(_) => break,
-            Err(ended) => {
-                tracing::warn!("{ended}");
-                return Ok(());
-            }
-        }
-    }
-    // What came before the stop still goes out, once.
-    if let Err(ended) = runner.turn() {
+    if let Err(ended) = runner.until_stopped() {
         tracing::warn!("{ended}");
     }
-    runner.save();
     Ok(())
 }
 
-/// One sink's way through the ledger.
-pub(crate) struct Runner<'a> {
+/// One sink's way through the ledger, turn by turn: [`run`] without the waiting, for the simulation.
+pub struct Runner<'a> {
     leaves: &'a dyn Leaves,
     cursor: &'a mut dyn Cursor,
     sink: &'a mut dyn Sink,
     clock: &'a dyn Clock,
-    pub(crate) next_leaf: u64,
+    next_leaf: u64,
     saved: Option<u64>,
     saved_at: Duration,
     /// Everything that the ledger held at the start has been read.
     caught_up: bool,
+    /// The ledger has leaves that could not be read in this turn.
     unreadable: bool,
+    /// Since when the ledger has answered with errors, on the stopwatch.
+    failing_since: Option<Duration>,
 }
 
 impl<'a> Runner<'a> {
-    pub(crate) fn begin(
+    /// Starts a sink from its cursor.
+    pub fn begin(
         leaves: &'a dyn Leaves,
         cursor: &'a mut dyn Cursor,
         sink: &'a mut dyn Sink,
         clock: &'a dyn Clock,
     ) -> Result<Runner<'a>, RunError> {
-        let saved = cursor.load().map_err(|source| RunError::Cursor { sink: sink.name().to_owned(), source })?;
+        let mut saved = cursor.load().map_err(|source| RunError::Cursor { sink: sink.name().to_owned(), source })?;
+        if let Some(next_leaf) = saved.filter(|next_leaf| *next_leaf > leaves.end()) {
+            let (name, end) = (sink.name(), leaves.end());
+            tracing::warn!("sink {name} has read {next_leaf} leaves of a ledger that holds {end}: it begins anew");
+            saved = None;
+        }
         sink.begin(saved);
-        let (next_leaf, saved_at) = (saved.unwrap_or(0), clock.monotonic());
-        Ok(Runner { leaves, cursor, sink, clock, next_leaf, saved, saved_at, caught_up: false, unreadable: false })
+        Ok(Runner {
+            leaves,
+            cursor,
+            sink,
+            clock,
+            next_leaf: saved.unwrap_or(0),
+            saved,
+            saved_at: clock.monotonic(),
+            caught_up: false,
+            unreadable: false,
+            failing_since: None,
+        })
     }
 
-    /// Takes every leaf that can be read, does what is due, and says how long there is nothing to do.
-    pub(crate) fn turn(&mut self) -> Result<Duration, Ended> {
+    fn until_stopped(&mut self) -> Result<(), Ended> {
+        loop {
+            let pause = self.turn()?;
+            if !self.leaves.wait(self.next_leaf, pause) {
+                break;
+            }
+            if self.unreadable {
+                // `wait` came back at once: there are leaves.
+                std::thread::sleep(UNREADABLE);
+            }
+        }
+        // What came before the stop still goes out, if the receiver takes it without delay.
+        let stopped_at = self.clock.monotonic();
+        while self.turn()?.is_zero() && self.clock.monotonic().saturating_sub(stopped_at) < DRAIN_MAX {}
+        self.save();
+        Ok(())
+    }
+
+    /// Takes every leaf that can be read, does a part of what is due, and says how long there is nothing to do.
+    pub fn turn(&mut self) -> Result<Duration, Ended> {
         let end = self.leaves.end();
         self.unreadable = false;
         while self.next_leaf < end && !self.unreadable {
             match self.leaves.read(self.next_leaf, READ_MAX) {
-                Ok(batch) if batch.is_empty() => self.unreadable = true,
-                Ok(batch) => batch.iter().for_each(|leaf| self.take(leaf)),
+                Ok(batch) => {
+                    self.unreadable = batch.is_empty();
+                    self.failing_since = None;
+                    batch.iter().for_each(|leaf| self.take(leaf));
+                }
                 Err(reason) => {
-                    tracing::warn!("sink {} cannot read leaf {}: {reason}", self.sink.name(), self.next_leaf);
                     self.unreadable = true;
+                    self.note_failure(&reason, end);
                 }
             }
         }
         self.caught_up |= self.next_leaf >= end;
         // Until then an alert may look as if it fired that has long been resolved.
         let pause = if self.caught_up { self.sink.work(self.clock)? } else { None };
-        let now = self.clock.monotonic();
-        if self.caught_up && now.saturating_sub(self.saved_at) >= SAVE_EVERY {
+        if self.caught_up && self.clock.monotonic().saturating_sub(self.saved_at) >= SAVE_EVERY {
             self.save();
         }
-        // Leaves that could not be saved for are saved for soon, if none comes.
         let idle = if self.saved == Some(self.sink.resume_at(self.next_leaf)) { IDLE } else { SAVE_EVERY };
         Ok(pause.unwrap_or(idle).min(idle))
+    }
+
+    /// A damaged page of the ledger must not silence what comes after it: after a while it is passed over.
+    fn note_failure(&mut self, reason: &str, end: u64) {
+        let (name, from, now) = (self.sink.name(), self.next_leaf, self.clock.monotonic());
+        match self.failing_since {
+            None => {
+                tracing::warn!("sink {name} cannot read leaf {from} and tries again: {reason}");
+                self.failing_since = Some(now);
+            }
+            Some(since) if now.saturating_sub(since) >= PASS_AFTER => {
+                let page = READ_MAX as u64;
+                self.next_leaf = ((from / page + 1) * page).min(end);
+                let to = self.next_leaf;
+                tracing::error!("sink {name} passes over leaves {from}..{to}, decisions in them stay untold: {reason}");
+            }
+            Some(_) => {}
+        }
     }
 
     fn take(&mut self, leaf: &[u8]) {
@@ -216,13 +241,6 @@ impl<'a> Runner<'a> {
             Ok(()) => self.saved = Some(at),
             // The older cursor stands: a restart would repeat, which is harmless.
             Err(error) => tracing::warn!("cannot save the cursor of sink {}: {error}", self.sink.name()),
-        }
-    }
-
-    /// Sleeps a little where the ledger could not be read although it says there are leaves, lest the thread spin.
-    fn breathe(&self) {
-        if self.unreadable {
-            std::thread::sleep(UNREADABLE);
         }
     }
 }

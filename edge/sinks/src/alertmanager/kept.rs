@@ -1,7 +1,7 @@
 //! What an Alertmanager must be told: each alert that fires, or has resolved lately, in its latest state.
 //!
 //! The state is a function of the leaves from [`Kept::oldest_leaf`] on, so a cursor held there is all that a restart needs.
-use faultline_formats::encode::Alert;
+use faultline_formats::encode::{Alert, alerts};
 use faultline_model::facts::{AlertState, Transition};
 use faultline_model::{AlertId, Labels, Millis, Position};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ pub(super) struct Kept {
     due: BTreeSet<Due>,
     /// The leaf from which each alert's state can be had again.
     leaves: BTreeSet<u64>,
+    /// Resolved alerts by the end of their occurrence: the first make room for new ones.
+    resolved: BTreeSet<(Millis, AlertId)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +45,7 @@ struct Entry {
 
 impl Kept {
     pub(super) fn new(max: usize) -> Kept {
-        Kept { max, alerts: BTreeMap::new(), due: BTreeSet::new(), leaves: BTreeSet::new() }
+        Kept { max, alerts: BTreeMap::new(), due: BTreeSet::new(), leaves: BTreeSet::new(), resolved: BTreeSet::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -55,42 +57,58 @@ impl Kept {
         self.leaves.first().copied()
     }
 
-    /// Takes a transition. False where there is no room for one more alert.
+    /// Takes a transition. False where so many alerts fire that there is no room for this one.
     pub(super) fn take(&mut self, leaf: u64, transition: Transition, now: Millis) -> bool {
-        let known = self.alerts.get(&transition.alert).filter(|entry| entry.occurrence == transition.occurrence);
-        let resolved = known.is_some_and(|entry| entry.resolved_at.is_some());
-        let firing = known.is_some() && !resolved;
-        match transition.to {
-            // A second leaf for the same state only brings newer annotations; the next sending carries them.
-            AlertState::Firing if firing => {
-                let entry = self.alerts.get_mut(&transition.alert).expect("found above");
+        let alert = transition.alert;
+        let known = self.alerts.get_mut(&alert).filter(|entry| entry.occurrence == transition.occurrence);
+        match (transition.to, known) {
+            // Read twice, or heard of again after silence; the next sending carries the newer annotations.
+            (AlertState::Firing, Some(entry)) if entry.resolved_at.is_none() => {
                 entry.annotations = transition.annotations;
                 true
             }
-            AlertState::Firing if resolved => true,
-            AlertState::Firing => self.put(leaf, leaf, transition.at, None, transition),
-            AlertState::Ok if firing || (known.is_none() && transition.from == AlertState::Firing) => {
-                let ended = transition.at;
-                if now.since(ended) > RESOLVED_KEPT {
-                    self.remove(transition.alert);
-                    return true;
-                }
-                let (first, fired_at) = known.map_or((leaf, transition.active_at), |e| (e.leaf, e.fired_at));
-                self.put(first, leaf, fired_at, Some(ended), transition)
+            (AlertState::Firing, Some(_)) => true,
+            (AlertState::Firing, None) => self.put(leaf, leaf, transition.at, None, transition),
+            (AlertState::Ok, Some(entry)) if entry.resolved_at.is_none() => {
+                let (first, fired_at) = (entry.leaf, entry.fired_at);
+                self.resolve(first, leaf, fired_at, transition, now)
             }
-            // Never told of, or silent: what fired before its source fell silent stands until it is heard of again.
-            AlertState::Ok | AlertState::Pending | AlertState::Unknown => true,
+            // There was no room for it when it fired.
+            (AlertState::Ok, None) if transition.from == AlertState::Firing => {
+                self.resolve(leaf, leaf, transition.active_at, transition, now)
+            }
+            // Its rule's `for` has grown: Prometheus stops sending it, and Alertmanager lets it end.
+            (AlertState::Pending, Some(entry)) if entry.resolved_at.is_none() => {
+                self.remove(alert);
+                true
+            }
+            // Never told of; or its source fell silent, and it stands until it is heard of again.
+            (AlertState::Ok | AlertState::Pending | AlertState::Unknown, _) => true,
         }
     }
 
+    fn resolve(&mut self, first: u64, leaf: u64, fired_at: Millis, t: Transition, now: Millis) -> bool {
+        if now.since(t.at) > RESOLVED_KEPT {
+            self.remove(t.alert);
+            return true;
+        }
+        self.put(first, leaf, fired_at, Some(t.at), t)
+    }
+
+    /// Keeps an alert in a new state, to be sent at once.
+    ///
+    /// - `first`: the leaf from which its state can be had again.
+    /// - `leaf`: the leaf that brought the new state.
     fn put(&mut self, first: u64, leaf: u64, fired_at: Millis, resolved_at: Option<Millis>, t: Transition) -> bool {
         self.remove(t.alert);
         if self.alerts.len() >= self.max {
-            return false;
+            let Some((_, oldest)) = self.resolved.first().copied() else { return false };
+            self.remove(oldest);
         }
         let due = Due { at: Duration::ZERO, leaf, alert: t.alert };
         self.due.insert(due);
         self.leaves.insert(first);
+        self.resolved.extend(resolved_at.map(|at| (at, t.alert)));
         let labels = t.labels.without_name();
         let Transition { occurrence, annotations, .. } = t;
         let entry = Entry { occurrence, leaf: first, fired_at, resolved_at, labels, annotations, due };
@@ -102,6 +120,9 @@ impl Kept {
         if let Some(entry) = self.alerts.remove(&alert) {
             self.due.remove(&entry.due);
             self.leaves.remove(&entry.leaf);
+            if let Some(at) = entry.resolved_at {
+                self.resolved.remove(&(at, alert));
+            }
         }
     }
 
@@ -132,19 +153,11 @@ impl Kept {
     /// The request's body.
     ///
     /// - `stands`: how long a firing alert stands if nothing more is heard of it.
-    /// - `encode`: `faultline_formats::encode::alerts`.
-    pub(super) fn body(
-        &self,
-        batch: &Batch,
-        now: Millis,
-        stands: Duration,
-        external_url: &str,
-        encode: fn(&[Alert<'_>]) -> String,
-    ) -> String {
+    pub(super) fn body(&self, batch: &Batch, now: Millis, stands: Duration, external_url: &str) -> String {
         let stands = i64::try_from(stands.as_millis()).unwrap_or(i64::MAX);
         let urls: Vec<String> =
             batch.iter().map(|id| format!("{external_url}/api/faultline/v1/incidents?alert={id}")).collect();
-        let alerts: Vec<Alert<'_>> = batch
+        let told: Vec<Alert<'_>> = batch
             .iter()
             .zip(&urls)
             .map(|(id, generator_url)| {
@@ -160,7 +173,13 @@ impl Kept {
                 }
             })
             .collect();
-        encode(&alerts)
+        alerts(&told)
+    }
+
+    /// Makes every alert due at once: Alertmanager keeps alerts in memory only, and may have been restarted.
+    pub(super) fn send_all_again(&mut self) {
+        self.due = self.alerts.values().map(|entry| Due { at: Duration::ZERO, ..entry.due }).collect();
+        self.alerts.values_mut().for_each(|entry| entry.due.at = Duration::ZERO);
     }
 
     /// Notes that a batch was taken: each of it is due again `resend` later.

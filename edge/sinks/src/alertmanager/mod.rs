@@ -1,10 +1,9 @@
 //! Alertmanager v2: firing alerts at once and each minute, resolved ones for 15 minutes, as Prometheus sends them.
 mod kept;
 
-use crate::http::{Client, Limits, Url, UrlError};
-use crate::run::{Counters, Ended, Pause, Sink};
+use crate::http::{Client, HttpError, Limits, Url, UrlError};
+use crate::run::{Ended, Pause, Sink};
 use bytes::Bytes;
-use faultline_formats::encode;
 use faultline_host::retry::Backoff;
 use faultline_host::{Clock, Random};
 use faultline_model::EffectId;
@@ -14,7 +13,7 @@ use kept::{Batch, Kept};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Most alerts in a request; Prometheus' `notifier.DefaultMaxBatchSize`.
@@ -36,7 +35,7 @@ pub struct Options {
     pub resend: Duration,
     /// Interval of rule groups: a firing alert stands for four times the longer of this and `resend`.
     pub interval: Duration,
-    /// Our own address for `generatorURL`, such as `http://faultline.example:7400`; no slash at its end.
+    /// Our own address, to which `generatorURL` leads, such as `http://faultline.example:7400`.
     pub external_url: String,
     /// What a request may take.
     pub timeout: Duration,
@@ -68,6 +67,27 @@ pub enum NewError {
     System(#[from] io::Error),
 }
 
+/// What an Alertmanager's sink has done so far, for metrics and status: shared with its thread.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Alerts that it has taken, re-sent ones each time.
+    pub delivered: AtomicU64,
+    /// Requests that failed and are tried again.
+    pub retried: AtomicU64,
+    /// Alerts that it refused (4xx).
+    pub refused: AtomicU64,
+    /// Alerts for which there was no room.
+    pub shed: AtomicU64,
+    /// Alerts kept now: firing, or resolved and still re-sent.
+    pub kept: AtomicU64,
+    /// Whether it is being retried now, as 0 or 1.
+    pub down: AtomicU64,
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}
+
 /// One Alertmanager. Several are several sinks, each with a thread and cursor of its own: what one has missed does not
 /// concern the others.
 pub struct Alertmanager {
@@ -79,7 +99,11 @@ pub struct Alertmanager {
     backoff: Backoff,
     /// No request before this, on the stopwatch; none while the Alertmanager answers.
     retry_at: Option<Duration>,
+    /// Nobody listened there since it last answered: it may have lost what it knew.
+    was_gone: bool,
     logged: BTreeSet<String>,
+    /// An alert was shed, and that was logged.
+    full: bool,
     counters: Arc<Counters>,
 }
 
@@ -89,15 +113,18 @@ impl Alertmanager {
     pub fn new(url: &str, options: Options) -> Result<Alertmanager, NewError> {
         let endpoint = Url::parse(url)?.join("/api/v2/alerts")?;
         let limits = Limits { overall: options.timeout, response_size_max: ANSWER_SIZE_MAX, ..Limits::default() };
+        let external_url = options.external_url.trim_end_matches('/').to_owned();
         Ok(Alertmanager {
             name: format!("alertmanager {url}"),
             endpoint,
             client: Client::new(limits)?,
             kept: Kept::new(options.kept_max),
-            options,
+            options: Options { external_url, ..options },
             backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST, Random::from_system()?),
             retry_at: None,
+            was_gone: false,
             logged: BTreeSet::new(),
+            full: false,
             counters: Arc::default(),
         })
     }
@@ -107,7 +134,7 @@ impl Alertmanager {
         self.counters.clone()
     }
 
-    /// Sends a batch. False where it is to be tried again.
+    /// Sends a batch. False where it is to be tried again; what is refused is not, until it is re-sent anyway.
     fn send(&mut self, batch: &Batch, body: String) -> bool {
         let count = batch.len() as u64;
         let headers = [("content-type", "application/json"), ("user-agent", "Faultline")];
@@ -116,21 +143,24 @@ impl Alertmanager {
                 if self.backoff.failures() > 0 {
                     tracing::info!("{} answers again", self.name);
                 }
-                Counters::add(&self.counters.delivered, count);
+                add(&self.counters.delivered, count);
                 return true;
             }
             Ok(answer) if is_final(answer.status) => {
-                Counters::add(&self.counters.refused, count);
+                add(&self.counters.refused, count);
                 self.log_refusal(answer.status, &String::from_utf8_lossy(&answer.body), count);
                 return true;
             }
             Ok(answer) => format!("it answers {}", answer.status),
-            Err(error) => error.to_string(),
+            Err(error) => {
+                self.was_gone |= matches!(error, HttpError::Connect { .. });
+                error.to_string()
+            }
         };
         if self.backoff.failures() == 0 {
             tracing::warn!("{} cannot be reached, trying again until it can: {problem}", self.name);
         }
-        Counters::add(&self.counters.retried, 1);
+        add(&self.counters.retried, 1);
         false
     }
 
@@ -160,33 +190,39 @@ impl Sink for Alertmanager {
     fn take(&mut self, leaf: u64, _id: EffectId, decision: Decision, clock: &dyn Clock) {
         let Decision::Alert(transition) = decision else { return };
         if !self.kept.take(leaf, transition, clock.now()) {
-            Counters::add(&self.counters.shed, 1);
+            add(&self.counters.shed, 1);
+            if !self.full {
+                let (name, max) = (&self.name, self.options.kept_max);
+                tracing::error!("{name}: {max} alerts fire already, further ones are not sent");
+            }
+            self.full = true;
         }
     }
 
     fn work(&mut self, clock: &dyn Clock) -> Result<Pause, Ended> {
-        loop {
-            let monotonic = clock.monotonic();
-            if let Some(wait) = self.retry_at.and_then(|at| at.checked_sub(monotonic)).filter(|wait| !wait.is_zero()) {
-                return Ok(Some(wait));
-            }
-            let now = clock.now();
-            let batch = self.kept.due(monotonic, now, BATCH_MAX);
-            self.counters.kept.store(self.kept.len() as u64, Ordering::Relaxed);
-            if batch.is_empty() {
-                return Ok(self.kept.next_due().map(|at| at.saturating_sub(monotonic)));
-            }
+        let (monotonic, now) = (clock.monotonic(), clock.now());
+        if let Some(wait) = self.retry_at.and_then(|at| at.checked_sub(monotonic)).filter(|wait| !wait.is_zero()) {
+            return Ok(Some(wait));
+        }
+        let batch = self.kept.due(monotonic, now, BATCH_MAX);
+        if !batch.is_empty() {
             let stands = self.options.resend.max(self.options.interval) * 4;
-            let body = self.kept.body(&batch, now, stands, &self.options.external_url, encode::alerts);
+            let body = self.kept.body(&batch, now, stands, &self.options.external_url);
             if self.send(&batch, body) {
                 self.backoff.succeeded();
                 self.retry_at = None;
+                if std::mem::take(&mut self.was_gone) {
+                    self.kept.send_all_again();
+                }
                 self.kept.sent(&batch, monotonic, self.options.resend);
             } else {
                 self.retry_at = Some(clock.monotonic() + self.backoff.failed());
             }
-            self.counters.down.store(u64::from(self.retry_at.is_some()), Ordering::Relaxed);
         }
+        self.counters.kept.store(self.kept.len() as u64, Ordering::Relaxed);
+        self.counters.down.store(u64::from(self.retry_at.is_some()), Ordering::Relaxed);
+        let next = self.retry_at.or(self.kept.next_due());
+        Ok(next.map(|at| at.saturating_sub(clock.monotonic())))
     }
 
     fn resume_at(&self, next_leaf: u64) -> u64 {
