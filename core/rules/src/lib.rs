@@ -1,3 +1,38 @@
 //! Rule groups, alert states and templates.
+//!
+//! Prometheus rule files go in ([`parse`], [`Rules::load`]); at grid instants, at timers and, in `stream` groups, at
+//! samples the rules are evaluated over series that the engine holds ([`RuleSeries`]), and transitions of alerts come
+//! out. What is done is what Prometheus 3 does, down to labels and error texts; docs/design/0002-rules.md says where it
+//! is not. Further reading: <https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/>.
 #![no_std]
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod alert;
+mod duration;
+mod error;
+mod file;
+mod grid;
+mod judge;
+mod rules;
+mod series;
+mod set;
+mod state;
+mod template;
+mod view;
+mod yaml;
+
+pub use duration::print_ms as print_duration_ms;
+pub use error::RuleError;
+pub use file::{FILE_SIZE_MAX, LABELS_MAX, RULES_MAX, parse};
+pub use rules::Rules;
+pub use series::{RuleSelector, RuleSeries, SelectorId};
+pub use set::{Alerting, Group, Rule, RuleKind, RuleSet};
+pub use state::{Health, Record};
+pub use template::{Context, Query, Template};
+pub use view::{ActiveAlert, AlertingView, GroupView, RuleView};
+
+/// The rules that ship with the product, over the series that are made of spans. An ordinary rule file: print it, edit
+/// it, leave it out.
+pub const BUILTIN: &str = include_str!("../rules/builtin.yml");

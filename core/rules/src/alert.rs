@@ -1,0 +1,110 @@
+//! One alert and its way: pending, firing, kept firing, gone. Source: `AlertingRule.Eval` of Prometheus 3.15.
+use crate::set::Alerting;
+use alloc::string::String;
+use alloc::vec::Vec;
+use faultline_model::facts::AlertState;
+use faultline_model::{Labels, Millis, Position, canonical_struct};
+
+/// An alert that is pending or firing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Alert {
+    pub state: AlertState,
+    /// The record at which it became active.
+    pub occurrence: Position,
+    pub active_at: Millis,
+    /// Since when its element is gone while it fires on.
+    pub gone_since: Option<Millis>,
+    /// Labels of its element in the expression's result.
+    pub element: Labels,
+    pub value: f64,
+    pub annotations: Vec<(String, String)>,
+}
+canonical_struct!(Alert { state, occurrence, active_at, gone_since, element, value, annotations });
+
+/// An element of the expression's result, with what the templates make of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub element: Labels,
+    pub value: f64,
+    pub annotations: Vec<(String, String)>,
+}
+
+/// The circumstances of a step of an alert.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub at: Millis,
+    pub cause: Position,
+    /// No alert of the rule may become active or fire: the rule asks for absence and senders have not caught up.
+    pub held: bool,
+}
+
+/// What a step made of an alert. States before and after are equal where nothing happened.
+pub(crate) struct Step {
+    pub from: AlertState,
+    pub to: AlertState,
+    /// The alert as it is after; where it ended, as it was.
+    pub alert: Alert,
+}
+
+impl Step {
+    /// Whether the alert is over.
+    pub fn over(&self) -> bool {
+        self.to == AlertState::Ok
+    }
+}
+
+/// Moves an alert on. Nothing comes of nothing, nor of a new element while the rule is held.
+pub(crate) fn step(before: Option<Alert>, found: Option<Found>, rule: &Alerting, moment: Moment) -> Option<Step> {
+    let from = before.as_ref().map_or(AlertState::Ok, |alert| alert.state);
+    let mut alert = match (before, &found) {
+        (Some(alert), _) => alert,
+        (None, Some(found)) if !moment.held => Alert {
+            state: AlertState::Pending,
+            occurrence: moment.cause,
+            active_at: moment.at,
+            gone_since: None,
+            element: found.element.clone(),
+            value: found.value,
+            annotations: Vec::new(),
+        },
+        (None, _) => return None,
+    };
+    match found {
+        Some(found) => {
+            alert.gone_since = None;
+            alert.element = found.element;
+            alert.value = found.value;
+            alert.annotations = found.annotations;
+        }
+        None => {
+            let mut kept = false;
+            if alert.state == AlertState::Firing && rule.keep_firing_for_ms > 0 {
+                let since = *alert.gone_since.get_or_insert(moment.at);
+                kept = moment.at.since(since) < rule.keep_firing_for_ms;
+            }
+            if !kept {
+                return Some(Step { from, to: AlertState::Ok, alert });
+            }
+        }
+    }
+    let held_long_enough = moment.at.since(alert.active_at) >= rule.for_ms;
+    match alert.state {
+        AlertState::Pending if held_long_enough && !moment.held => alert.state = AlertState::Firing,
+        // A longer `for` came into force meanwhile.
+        AlertState::Firing if !held_long_enough => {
+            alert.state = AlertState::Pending;
+            alert.gone_since = None;
+        }
+        _ => {}
+    }
+    Some(Step { from, to: alert.state, alert })
+}
+
+/// When the alert next changes by time alone.
+pub(crate) fn timer(alert: &Alert, rule: &Alerting) -> Option<Millis> {
+    match (alert.state, alert.gone_since) {
+        (AlertState::Pending, _) => Some(alert.active_at.plus(rule.for_ms)),
+        (_, Some(since)) => Some(since.plus(rule.keep_firing_for_ms)),
+        (_, None) => None,
+    }
+}

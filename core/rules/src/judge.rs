@@ -1,0 +1,410 @@
+//! One rule at one instant: its result becomes series, or alerts that come, change and go.
+use crate::alert::{Alert, Found, Moment, Step, step, timer};
+use crate::series::{OfRule, RuleSeries, elements, query, result};
+use crate::set::{Alerting, Group, Rule, RuleKind};
+use crate::state::{Held, RuleState, Timers};
+use crate::template::{Context, Template};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use faultline_model::facts::{AlertState, Transition};
+use faultline_model::{AlertId, Labels, Millis, Position, Sample, TenantId, labels};
+use faultline_promql::{Change, Element, Options, Value};
+
+/// Where a rule stands and what it is judged with.
+#[derive(Clone, Copy)]
+pub(crate) struct Judge<'a> {
+    pub tenant: TenantId,
+    pub external_labels: &'a Labels,
+    pub options: &'a Options,
+    /// Rules that ask for absence raise nothing for now.
+    pub suspended: bool,
+    pub cause: Position,
+    pub group: &'a Group,
+    pub rule: &'a Rule,
+    /// The rule's number in the set.
+    pub number: u32,
+}
+
+const SAME_LABELS_ALERT: &str = "vector contains metrics with the same labelset after applying alert labels";
+const SAME_LABELS_RECORD: &str = "vector contains metrics with the same labelset after applying rule labels";
+
+/// The identity of an alert: it survives an edited expression and edited annotations.
+pub(crate) fn alert_id(tenant: TenantId, group: &str, name: &str, labels: &Labels) -> AlertId {
+    let bytes = faultline_model::Canonical::to_bytes(labels);
+    AlertId::of_parts(&[&tenant.0.to_be_bytes(), group.as_bytes(), name.as_bytes(), &bytes])
+}
+
+/// Labels as they leave: external ones are added where the alert has none of that name, as Prometheus' notifier does.
+pub(crate) fn with_external(labels: &Labels, external: &Labels) -> Labels {
+    let mut builder = labels.to_builder();
+    for (name, value) in external.iter().filter(|(name, _)| labels.get(name).is_empty()) {
+        builder.set(name, value);
+    }
+    builder.build()
+}
+
+impl Judge<'_> {
+    /// Evaluates the rule at a grid instant.
+    ///
+    /// Fails where the expression fails, where two results get equal labels, or where the group's limit is passed; the
+    /// states stay as they were, except that passing the limit ends the rule's alerts, as in Prometheus.
+    pub fn at_instant(
+        &self,
+        state: &mut RuleState,
+        timers: &mut Timers,
+        at: Millis,
+        series: &mut dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) -> Result<(), String> {
+        let seen_at = at.plus(-self.group.query_offset_ms);
+        let source = OfRule { rule: self.number, series };
+        let elements = match &mut state.live {
+            Some(live) => {
+                let mut changes = Vec::new();
+                live.stream
+                    .refresh(&self.rule.expr, seen_at, &source, self.options, &mut changes)
+                    .map_err(|e| e.to_string())?;
+                for change in changes {
+                    live.take(change);
+                }
+                let all =
+                    live.elements.iter().map(|(labels, held)| Element { labels: labels.clone(), value: held.value });
+                elements(Value::Vector(all.collect()))?
+            }
+            None => result(&self.rule.expr, seen_at, &source, self.options)?,
+        };
+        let appended = match &self.rule.kind {
+            RuleKind::Record => self.recorded(elements)?,
+            RuleKind::Alert(alerting) => {
+                self.alerts(alerting, state, timers, elements, at, series, out)?;
+                self.alert_series(state)
+            }
+        };
+        let now: BTreeSet<Labels> = appended.iter().map(|(labels, _)| labels.clone()).collect();
+        for (labels, value) in &appended {
+            series.append(labels, Sample::new(seen_at, *value));
+        }
+        for gone in state.appended.difference(&now) {
+            series.append(gone, Sample::stale(seen_at));
+        }
+        state.appended = now;
+        Ok(())
+    }
+
+    /// The series of a recording rule.
+    fn recorded(&self, elements: Vec<Element>) -> Result<Vec<(Labels, f64)>, String> {
+        let mut seen = BTreeSet::new();
+        let mut all = Vec::with_capacity(elements.len());
+        for Element { labels, value } in elements {
+            let mut builder = labels.to_builder();
+            builder.set(labels::NAME, &self.rule.name);
+            for (name, value) in &self.rule.labels {
+                builder.set(name, value);
+            }
+            let labels = builder.build();
+            if !seen.insert(labels.clone()) {
+                return Err(SAME_LABELS_RECORD.into());
+            }
+            all.push((labels, value));
+        }
+        match self.group.limit {
+            limit if limit > 0 && all.len() as i64 > limit => {
+                Err(format!("exceeded limit of {limit} with {} series", all.len()))
+            }
+            _ => Ok(all),
+        }
+    }
+
+    fn moment(&self, at: Millis) -> Moment {
+        Moment { at, cause: self.cause, held: self.suspended && self.rule.asks_absence }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of one rule, in one place")]
+    fn alerts(
+        &self,
+        alerting: &Alerting,
+        state: &mut RuleState,
+        timers: &mut Timers,
+        elements: Vec<Element>,
+        at: Millis,
+        series: &dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) -> Result<(), String> {
+        let mut found = BTreeMap::new();
+        for Element { labels: element, value } in elements {
+            let (labels, this) = self.found(alerting, &element, value, at, series);
+            if let Some(held) = state.live.as_mut().and_then(|live| live.elements.get_mut(&element)) {
+                held.alert = Some(labels.clone());
+            }
+            if found.insert(labels, this).is_some() {
+                return Err(SAME_LABELS_ALERT.into());
+            }
+        }
+        let keys: BTreeSet<Labels> = state.alerts.keys().chain(found.keys()).cloned().collect();
+        let mut steps = Vec::with_capacity(keys.len());
+        for labels in keys {
+            let before = state.alerts.remove(&labels);
+            self.drop_timer(timers, alerting, &labels, before.as_ref(), state.live.is_some());
+            let found = found.remove(&labels);
+            if let Some(step) = step(before, found, alerting, self.moment(at)) {
+                steps.push((labels, step));
+            }
+        }
+        let active = steps.iter().filter(|(_, step)| !step.over()).count();
+        if self.group.limit > 0 && active as i64 > self.group.limit {
+            for (labels, step) in steps.into_iter().filter(|(_, step)| step.from != AlertState::Ok) {
+                self.tell(&labels, &Step { to: AlertState::Ok, ..step }, at, out);
+            }
+            return Err(format!("exceeded limit of {} with {active} alerts", self.group.limit));
+        }
+        for (labels, step) in steps {
+            self.settle(alerting, state, timers, labels, step, at, out);
+        }
+        Ok(())
+    }
+
+    /// Tells of a step and keeps the alert, if it goes on.
+    #[expect(clippy::too_many_arguments, reason = "one step of one rule, in one place")]
+    fn settle(
+        &self,
+        alerting: &Alerting,
+        state: &mut RuleState,
+        timers: &mut Timers,
+        labels: Labels,
+        step: Step,
+        at: Millis,
+        out: &mut Vec<Transition>,
+    ) {
+        self.tell(&labels, &step, at, out);
+        if step.over() {
+            return;
+        }
+        if state.live.is_some()
+            && let Some(due) = timer(&step.alert, alerting).filter(|due| *due > at)
+        {
+            timers.insert((due, self.number, labels.clone()));
+        }
+        state.alerts.insert(labels, step.alert);
+    }
+
+    fn drop_timer(&self, timers: &mut Timers, alerting: &Alerting, labels: &Labels, alert: Option<&Alert>, live: bool) {
+        if live && let Some(due) = alert.and_then(|alert| timer(alert, alerting)) {
+            timers.remove(&(due, self.number, labels.clone()));
+        }
+    }
+
+    fn tell(&self, labels: &Labels, step: &Step, at: Millis, out: &mut Vec<Transition>) {
+        if step.from != step.to {
+            out.push(self.transition(labels, &step.alert, step.from, step.to, at));
+        }
+    }
+
+    /// A change of an alert, as it leaves.
+    pub fn transition(
+        &self,
+        labels: &Labels,
+        alert: &Alert,
+        from: AlertState,
+        to: AlertState,
+        at: Millis,
+    ) -> Transition {
+        let group = self.group.key();
+        Transition {
+            alert: alert_id(self.tenant, &group, &self.rule.name, labels),
+            occurrence: alert.occurrence,
+            from,
+            to,
+            at,
+            active_at: alert.active_at,
+            group,
+            name: self.rule.name.clone(),
+            labels: with_external(labels, self.external_labels),
+            annotations: alert.annotations.clone(),
+            value: alert.value,
+            imported: false,
+        }
+    }
+
+    /// `ALERTS` and `ALERTS_FOR_STATE`. The rule's labels stand beneath the alert's, as written: Prometheus does so,
+    /// and it shows where a template came out empty.
+    fn alert_series(&self, state: &RuleState) -> Vec<(Labels, f64)> {
+        let mut all = Vec::with_capacity(state.alerts.len() * 2);
+        for (labels, alert) in &state.alerts {
+            let mut builder = Labels::new(self.rule.labels.iter().map(|(n, v)| (n, v))).to_builder();
+            for (name, value) in labels.iter() {
+                builder.set(name, value);
+            }
+            builder.set(labels::NAME, "ALERTS_FOR_STATE").set("alertname", &self.rule.name);
+            all.push((builder.clone().build(), alert.active_at.0.div_euclid(1000) as f64));
+            builder.set(labels::NAME, "ALERTS").set("alertstate", alert.state.word());
+            all.push((builder.build(), 1.0));
+        }
+        all
+    }
+
+    // ---- templates
+
+    fn with_context<T>(&self, at: Millis, series: &dyn RuleSeries, then: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let mut query = |text: &str| query(text, at, series, self.options);
+        then(&mut Context { at, external_labels: self.external_labels, external_url: "", query: &mut query })
+    }
+
+    /// The labels of the alert that an element raises, and what the alert takes from it.
+    fn found(
+        &self,
+        alerting: &Alerting,
+        element: &Labels,
+        value: f64,
+        at: Millis,
+        series: &dyn RuleSeries,
+    ) -> (Labels, Found) {
+        let annotations = self.annotations(alerting, element, value, at, series);
+        let mut builder = element.without_name().to_builder();
+        self.with_context(at, series, |context| {
+            for (name, template) in &alerting.labels {
+                builder.set(name, &template.expand(element, value, context));
+            }
+        });
+        builder.set("alertname", &self.rule.name);
+        (builder.build(), Found { element: element.clone(), value, annotations })
+    }
+
+    fn annotations(
+        &self,
+        alerting: &Alerting,
+        element: &Labels,
+        value: f64,
+        at: Millis,
+        series: &dyn RuleSeries,
+    ) -> Vec<(String, String)> {
+        self.with_context(at, series, |context| {
+            let expand = |template: &Template, context: &mut Context<'_>| template.expand(element, value, context);
+            alerting.annotations.iter().map(|(name, _, template)| (name.clone(), expand(template, context))).collect()
+        })
+    }
+
+    // ---- between grid instants
+
+    /// Takes in changes of a stream's result.
+    pub fn changes(
+        &self,
+        state: &mut RuleState,
+        timers: &mut Timers,
+        at: Millis,
+        changes: Vec<Change>,
+        series: &dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) -> Result<(), String> {
+        let RuleKind::Alert(alerting) = &self.rule.kind else { return Ok(()) };
+        let mut failed = Ok(());
+        for change in changes {
+            let live = state.live.as_mut().expect("only streams change");
+            let known = live.elements.get(&change.labels).and_then(|held| held.alert.clone());
+            let Some(value) = change.value else {
+                live.take(change);
+                if let Some(labels) = known {
+                    self.one(alerting, state, timers, labels, None, at, out);
+                }
+                continue;
+            };
+            let element = change.labels.clone();
+            live.take(change);
+            if let Some(labels) = &known
+                && !alerting.labels_vary()
+            {
+                // Nothing but the value can change: the element was there already, and time has its timers.
+                if let Some(alert) = state.alerts.get_mut(labels) {
+                    alert.value = value;
+                }
+                continue;
+            }
+            let (labels, found) = self.found(alerting, &element, value, at, series);
+            if let Some(before) = known.filter(|before| *before != labels) {
+                self.one(alerting, state, timers, before, None, at, out);
+            }
+            if let Err(why) = self.may_raise(state, &labels, &element) {
+                failed = Err(why);
+                continue;
+            }
+            let live = state.live.as_mut().expect("only streams change");
+            live.elements.get_mut(&element).expect("just taken in").alert = Some(labels.clone());
+            self.one(alerting, state, timers, labels, Some(found), at, out);
+        }
+        failed
+    }
+
+    /// Whether an element may raise this alert: it is no other element's, and the limit is not reached.
+    fn may_raise(&self, state: &RuleState, labels: &Labels, element: &Labels) -> Result<(), String> {
+        match state.alerts.get(labels) {
+            Some(alert) if alert.gone_since.is_none() && alert.element != *element => Err(SAME_LABELS_ALERT.into()),
+            None if self.group.limit > 0 && state.alerts.len() as i64 >= self.group.limit => {
+                let count = state.alerts.len() + 1;
+                Err(format!("exceeded limit of {} with {count} alerts", self.group.limit))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves one alert on.
+    #[expect(clippy::too_many_arguments, reason = "one step of one alert, in one place")]
+    fn one(
+        &self,
+        alerting: &Alerting,
+        state: &mut RuleState,
+        timers: &mut Timers,
+        labels: Labels,
+        found: Option<Found>,
+        at: Millis,
+        out: &mut Vec<Transition>,
+    ) {
+        let before = state.alerts.remove(&labels);
+        self.drop_timer(timers, alerting, &labels, before.as_ref(), true);
+        if let Some(step) = step(before, found, alerting, self.moment(at)) {
+            self.settle(alerting, state, timers, labels, step, at, out);
+        }
+    }
+
+    /// A timer of an alert is due.
+    pub fn time_passed(
+        &self,
+        state: &mut RuleState,
+        timers: &mut Timers,
+        at: Millis,
+        labels: Labels,
+        series: &dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) {
+        let RuleKind::Alert(alerting) = &self.rule.kind else { return };
+        let Some(alert) = state.alerts.get(&labels) else { return };
+        let found = alert.gone_since.is_none().then(|| Found {
+            element: alert.element.clone(),
+            value: alert.value,
+            annotations: self.annotations(alerting, &alert.element, alert.value, at, series),
+        });
+        self.one(alerting, state, timers, labels, found, at, out);
+    }
+}
+
+impl Alerting {
+    /// Whether an alert's labels may change while its element stays.
+    fn labels_vary(&self) -> bool {
+        self.labels.iter().any(|(_, template)| !template.is_constant())
+    }
+}
+
+impl crate::state::Live {
+    /// Takes in a change of the result; a new element raises no alert by this alone.
+    fn take(&mut self, change: Change) {
+        match change.value {
+            Some(value) => {
+                let held = self.elements.entry(change.labels).or_insert(Held { value, alert: None });
+                held.value = value;
+            }
+            None => {
+                self.elements.remove(&change.labels);
+            }
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! All rules of a tenant: what is due, what is evaluated when, and what a new set of files changes.
+use crate::alert::timer;
+use crate::file::parse;
+use crate::grid::{instant_after, instant_at_or_before, offset_ms};
+use crate::judge::Judge;
+use crate::series::{RuleSelector, RuleSeries, SelectorId};
+use crate::set::{RuleKind, RuleSet};
+use crate::state::{GroupState, Live, RuleState, Timers, read_timers, write_timers};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use faultline_model::facts::{AlertState, RulesInForce, RulesRefused, Transition};
+use faultline_model::{
+    Canonical, CodecError, Digest, Evaluation, Millis, Position, Reader, RuleFiles, Sample, TenantId, Writer,
+};
+use faultline_promql::{Options, Stream};
+
+/// The rules in force and all that they remember. Driven by the engine; it knows neither clocks nor series of its own.
+///
+/// Rule time must not fall between calls. Transitions come in time order; of one instant in the order of groups, rules
+/// and alert labels.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub(crate) tenant: TenantId,
+    files: RuleFiles,
+    pub(crate) set: RuleSet,
+    /// One per group of the set.
+    pub(crate) groups: Vec<GroupState>,
+    /// One per rule of the set, groups after one another: a rule's number is its place here.
+    pub(crate) rules: Vec<RuleState>,
+    /// Group and place within it of each rule.
+    places: Vec<(usize, usize)>,
+    /// Next instants, by time and group.
+    grid: BTreeSet<(Millis, usize)>,
+    timers: Timers,
+    suspended: bool,
+    options: Options,
+}
+
+impl Rules {
+    /// No rules yet.
+    pub fn new(tenant: TenantId) -> Rules {
+        Rules {
+            tenant,
+            files: RuleFiles::default(),
+            set: RuleSet::default(),
+            groups: Vec::new(),
+            rules: Vec::new(),
+            places: Vec::new(),
+            grid: BTreeSet::new(),
+            timers: Timers::new(),
+            suspended: false,
+            options: Options::default(),
+        }
+    }
+
+    /// Puts a set of rule files in force in place of the one before.
+    ///
+    /// Rules of the same group and name keep their alerts, whatever else was edited; alerts of rules that are gone end
+    /// here, and their series get stale markers. A group whose interval changed, and a new one, is evaluated first at
+    /// its next instant after `at`. A refused set changes nothing.
+    pub fn load(
+        &mut self,
+        files: &RuleFiles,
+        at: Millis,
+        cause: Position,
+        series: &mut dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) -> Result<RulesInForce, RulesRefused> {
+        let digest = Digest::of(&files.to_bytes());
+        let set = parse(files).map_err(|e| RulesRefused { digest, file: e.file, line: e.line, reason: e.reason })?;
+        let old = core::mem::replace(self, Rules::of(self.tenant, files.clone(), set));
+        self.suspended = old.suspended;
+        let carried = self.carry(&old, at);
+        for (number, state) in old.rules.iter().enumerate().filter(|(number, _)| !carried.contains(number)) {
+            let judge = old.judge(number, cause);
+            for (labels, alert) in &state.alerts {
+                out.push(judge.transition(labels, alert, alert.state, AlertState::Ok, at));
+            }
+            for labels in &state.appended {
+                series.append(labels, Sample::stale(at));
+            }
+        }
+        let count = |alerts: bool| {
+            let rules = self.set.groups.iter().flat_map(|g| &g.rules);
+            rules.filter(|r| matches!(r.kind, RuleKind::Alert(_)) == alerts).count() as u64
+        };
+        Ok(RulesInForce { digest, groups: self.set.groups.len() as u64, alerts: count(true), records: count(false) })
+    }
+
+    /// Rules of a set with nothing remembered and no place on the grid yet.
+    fn of(tenant: TenantId, files: RuleFiles, set: RuleSet) -> Rules {
+        let mut rules = Rules { files, ..Rules::new(tenant) };
+        for (g, group) in set.groups.iter().enumerate() {
+            rules.places.extend((0..group.rules.len()).map(|r| (g, r)));
+        }
+        rules.set = set;
+        rules
+    }
+
+    /// Takes over what `old` remembers of rules that are still there; says which rules of `old` those are.
+    fn carry(&mut self, old: &Rules, at: Millis) -> BTreeSet<usize> {
+        let mut carried = BTreeSet::new();
+        let mut free: BTreeMap<_, VecDeque<usize>> = BTreeMap::new();
+        for (number, &(b, r)) in old.places.iter().enumerate() {
+            let rule = &old.set.groups[b].rules[r];
+            free.entry((b, &*rule.name, rule.kind == RuleKind::Record)).or_default().push_back(number);
+        }
+        let groups = old.set.groups.iter().enumerate().map(|(b, group)| ((&*group.file, &*group.name), b));
+        let groups: BTreeMap<_, usize> = groups.collect();
+        for (g, group) in self.set.groups.iter().enumerate() {
+            let before = groups.get(&(&*group.file, &*group.name)).copied();
+            let offset = offset_ms(&group.file, &group.name, group.interval_ms);
+            let mut state = GroupState { next: instant_after(at, offset, group.interval_ms), last: None, missed: 0 };
+            if let Some(b) = before {
+                let same = old.set.groups[b].interval_ms == group.interval_ms;
+                state =
+                    if same { old.groups[b].clone() } else { GroupState { next: state.next, ..old.groups[b].clone() } };
+            }
+            self.grid.insert((state.next, g));
+            self.groups.push(state);
+            for rule in &group.rules {
+                // The first of a name takes the first of that name, the second the second, as in Prometheus.
+                let key = before.map(|b| (b, &*rule.name, rule.kind == RuleKind::Record));
+                let number = key.and_then(|key| free.get_mut(&key)).and_then(|numbers| numbers.pop_front());
+                let mut state = number.map(|n| old.rules[n].clone()).unwrap_or_default();
+                carried.extend(number);
+                let same_text = number.is_some_and(|n| {
+                    let (b, r) = old.places[n];
+                    old.set.groups[b].rules[r].text == rule.text
+                });
+                let kept = state.live.take().filter(|_| same_text);
+                state.live = live(group, rule).ok().map(|fresh| kept.unwrap_or(fresh));
+                let n = self.rules.len() as u32;
+                if let (RuleKind::Alert(alerting), Some(_)) = (&rule.kind, &state.live) {
+                    let due = |(labels, alert)| {
+                        timer(alert, alerting).filter(|due| *due > at).map(|due| (due, n, Clone::clone(labels)))
+                    };
+                    self.timers.extend(state.alerts.iter().filter_map(due));
+                }
+                self.rules.push(state);
+            }
+        }
+        carried
+    }
+
+    fn judge(&self, number: usize, cause: Position) -> Judge<'_> {
+        let (g, r) = self.places[number];
+        Judge {
+            tenant: self.tenant,
+            external_labels: &self.set.external_labels,
+            options: &self.options,
+            suspended: self.suspended,
+            cause,
+            group: &self.set.groups[g],
+            rule: &self.set.groups[g].rules[r],
+            number: number as u32,
+        }
+    }
+
+    /// The selectors of all rules in force, by rule and place.
+    pub fn selectors(&self) -> Vec<RuleSelector> {
+        let mut all = Vec::new();
+        for (number, &(g, r)) in self.places.iter().enumerate() {
+            let (group, rule) = (&self.set.groups[g], &self.set.groups[g].rules[r]);
+            for (index, selector) in rule.expr.selectors().iter().enumerate() {
+                let lookback = self.options.lookback_ms;
+                let own =
+                    selector.history_ms(lookback).unwrap_or(if selector.range > 0 { selector.range } else { lookback });
+                all.push(RuleSelector {
+                    id: SelectorId { rule: number as u32, index: index as u32 },
+                    matchers: selector.matchers.clone(),
+                    history_ms: own.saturating_add(group.query_offset_ms).max(0),
+                    stream: self.rules[number].live.is_some(),
+                });
+            }
+        }
+        all
+    }
+
+    /// While true, rules that ask for absence raise no alert and fire none: after a start, until senders have caught
+    /// up. Alerts that are active stay what they are as long as their element is there, and end when it goes.
+    pub fn suspend_absence(&mut self, suspended: bool) {
+        self.suspended = suspended;
+    }
+
+    /// The next grid instant or timer.
+    pub fn due(&self) -> Option<Millis> {
+        let (grid, timer) = (self.grid.first().map(|(at, _)| *at), self.timers.first().map(|(at, ..)| *at));
+        match (grid, timer) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Does what is due at or before `at`, in time order. Of a group's instants only the latest is evaluated; those
+    /// before it are counted as missed, as in Prometheus. Called at each [`Rules::due`] in turn, nothing is missed.
+    pub fn advance(&mut self, at: Millis, cause: Position, series: &mut dyn RuleSeries, out: &mut Vec<Transition>) {
+        self.pass_over_missed(at);
+        loop {
+            let grid = self.grid.first().copied().filter(|(due, _)| *due <= at);
+            let timer = self.timers.first().filter(|(due, ..)| *due <= at);
+            match (grid, timer) {
+                // At one instant the grid goes first: what it ends does not fire.
+                (Some((due, _)), Some((timer, ..))) if *timer < due => self.run_timer(cause, series, out),
+                (Some((due, group)), _) => self.run_group(group, due, cause, series, out),
+                (None, Some(_)) => self.run_timer(cause, series, out),
+                (None, None) => return,
+            }
+        }
+    }
+
+    fn pass_over_missed(&mut self, at: Millis) {
+        let late: Vec<(Millis, usize)> = self.grid.iter().take_while(|(due, _)| *due <= at).copied().collect();
+        for (due, g) in late {
+            let group = &self.set.groups[g];
+            let latest =
+                instant_at_or_before(at, offset_ms(&group.file, &group.name, group.interval_ms), group.interval_ms);
+            if latest > due {
+                self.groups[g].missed += (latest.since(due) / group.interval_ms) as u64;
+                self.plan(g, latest);
+            }
+        }
+    }
+
+    fn plan(&mut self, group: usize, next: Millis) {
+        self.grid.remove(&(self.groups[group].next, group));
+        self.groups[group].next = next;
+        self.grid.insert((next, group));
+    }
+
+    fn run_group(
+        &mut self,
+        g: usize,
+        at: Millis,
+        cause: Position,
+        series: &mut dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) {
+        let first = self.places.partition_point(|(group, _)| *group < g);
+        for number in first..first + self.set.groups[g].rules.len() {
+            let mut state = core::mem::take(&mut self.rules[number]);
+            let mut timers = core::mem::take(&mut self.timers);
+            let result = self.judge(number, cause).at_instant(&mut state, &mut timers, at, series, out);
+            state.record.evaluations += 1;
+            state.record.note(at, result);
+            self.rules[number] = state;
+            self.timers = timers;
+        }
+        self.groups[g].last = Some(at);
+        self.plan(g, at.plus(self.set.groups[g].interval_ms));
+    }
+
+    fn run_timer(&mut self, cause: Position, series: &dyn RuleSeries, out: &mut Vec<Transition>) {
+        let Some((due, number, labels)) = self.timers.pop_first() else { return };
+        let number = number as usize;
+        let mut state = core::mem::take(&mut self.rules[number]);
+        let mut timers = core::mem::take(&mut self.timers);
+        self.judge(number, cause).time_passed(&mut state, &mut timers, due, labels, series, out);
+        self.rules[number] = state;
+        self.timers = timers;
+    }
+
+    /// Evaluates what a new sample of one series changes, for a rule of a `stream` group. What is due before `at` must
+    /// have been done.
+    pub fn touch(
+        &mut self,
+        selector: SelectorId,
+        series: u32,
+        at: Millis,
+        cause: Position,
+        access: &dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) {
+        let number = selector.rule as usize;
+        let (g, r) = self.places[number];
+        let Some(live) = &mut self.rules[number].live else { return };
+        let expr = &self.set.groups[g].rules[r].expr;
+        let mut changes = Vec::new();
+        let touched =
+            live.stream.touch(expr, at, selector.index as usize, access.view(series), &self.options, &mut changes);
+        let record = &mut self.rules[number].record;
+        record.touches += 1;
+        if changes.is_empty() && touched.is_ok() {
+            return;
+        }
+        let mut state = core::mem::take(&mut self.rules[number]);
+        let mut timers = core::mem::take(&mut self.timers);
+        let changed = self.judge(number, cause).changes(&mut state, &mut timers, at, changes, access, out);
+        state.record.note(at, touched.map_err(|e| e.to_string()).and(changed));
+        self.rules[number] = state;
+        self.timers = timers;
+    }
+
+    /// Why a rule is evaluated on the grid only, and nothing where each sample counts.
+    pub(crate) fn grid_only(&self, number: usize) -> Option<String> {
+        let (g, r) = self.places[number];
+        live(&self.set.groups[g], &self.set.groups[g].rules[r]).err()
+    }
+
+    /// Writes everything, the files in force included, as canonical bytes.
+    pub fn write(&self, w: &mut Writer) {
+        w.array(6);
+        self.tenant.write(w);
+        self.files.write(w);
+        self.suspended.write(w);
+        self.groups.write(w);
+        w.array(self.rules.len());
+        self.rules.iter().for_each(|rule| rule.write(w));
+        write_timers(&self.timers, w);
+    }
+
+    /// Reads back what [`Rules::write`] wrote.
+    pub fn read(r: &mut Reader<'_>) -> Result<Rules, CodecError> {
+        r.array_of(6)?;
+        let tenant = TenantId::read(r)?;
+        let error = r.invalid("set of rule files");
+        let files = RuleFiles::read(r)?;
+        let set = parse(&files).map_err(|_| error)?;
+        let mut rules = Rules::of(tenant, files, set);
+        rules.suspended = bool::read(r)?;
+        let error = r.invalid("state of groups");
+        rules.groups = Vec::read(r)?;
+        if rules.groups.len() != rules.set.groups.len() {
+            return Err(error);
+        }
+        rules.grid = rules.groups.iter().enumerate().map(|(g, group)| (group.next, g)).collect();
+        r.array_of(rules.places.len())?;
+        for &(g, place) in &rules.places {
+            let (group, rule) = (&rules.set.groups[g], &rules.set.groups[g].rules[place]);
+            let state = RuleState::read(r, &rule.expr, live(group, rule).is_ok())?;
+            rules.rules.push(state);
+        }
+        let error = r.invalid("timers of rules");
+        rules.timers = read_timers(r)?;
+        let known = rules.timers.iter().all(|(_, number, _)| (*number as usize) < rules.rules.len());
+        if known { Ok(rules) } else { Err(error) }
+    }
+}
+
+/// The incremental form of a rule; where it has none, why.
+fn live(group: &crate::Group, rule: &crate::Rule) -> Result<Live, String> {
+    if group.evaluation == Evaluation::Grid {
+        return Err("the group is evaluated on the grid".into());
+    }
+    if rule.kind == RuleKind::Record {
+        return Err("a recording rule is evaluated on the grid".into());
+    }
+    if group.query_offset_ms != 0 {
+        return Err("the group looks at another time than its own (query_offset)".into());
+    }
+    let stream = Stream::compile(&rule.expr).map_err(|e| e.to_string())?;
+    Ok(Live { stream, elements: Default::default() })
+}

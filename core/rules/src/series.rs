@@ -1,0 +1,88 @@
+//! The series that rules read and append to, as the engine shows them, and how an expression reads them.
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use faultline_model::{Labels, Millis, Sample};
+use faultline_promql::{Element, Expr, Matcher, Options, Selector, SeriesView, Source, Value, evaluate};
+
+/// One selector of one rule: the engine maintains the list of series that match it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SelectorId {
+    /// Number of the rule among all rules in force, from 0; another set of rules numbers anew.
+    pub rule: u32,
+    /// Number of the selector in the rule's expression.
+    pub index: u32,
+}
+
+/// What the engine must know of a selector to serve it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleSelector {
+    /// By which name the rule asks for it.
+    pub id: SelectorId,
+    /// All must hold.
+    pub matchers: Vec<Matcher>,
+    /// How long samples must be kept for it, in ms back from now. A fixed instant (`@`) may lie further back: such a
+    /// selector reads what is still there.
+    pub history_ms: i64,
+    /// Whether [`crate::Rules::touch`] is to be told of each new sample of its series.
+    pub stream: bool,
+}
+
+/// The engine's series, as rules use them.
+pub trait RuleSeries {
+    /// Every series of a rule's selector, in label order, those appended a moment ago included.
+    fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>));
+    /// Every series that meets the matchers, in label order: for `query` in templates.
+    fn query(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>));
+    /// One series, by the number that its view carries.
+    fn view(&self, series: u32) -> SeriesView<'_>;
+    /// Appends a sample: a recording rule's result, `ALERTS`, `ALERTS_FOR_STATE`, or a stale marker of one of these.
+    fn append(&mut self, labels: &Labels, sample: Sample);
+}
+
+/// A rule's selectors as the source of its expression.
+pub(crate) struct OfRule<'a> {
+    pub rule: u32,
+    pub series: &'a dyn RuleSeries,
+}
+
+impl Source for OfRule<'_> {
+    fn select(&self, index: usize, _: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        self.series.select(SelectorId { rule: self.rule, index: index as u32 }, visit);
+    }
+}
+
+/// Any series by its labels, as the source of an expression that is no rule's.
+struct ByLabels<'a>(&'a dyn RuleSeries);
+
+impl Source for ByLabels<'_> {
+    fn select(&self, _: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        self.0.query(&selector.matchers, visit);
+    }
+}
+
+/// A rule's result as Prometheus takes it: a scalar is one element without labels.
+pub(crate) fn elements(value: Value) -> Result<Vec<Element>, String> {
+    match value {
+        Value::Vector(elements) => Ok(elements),
+        Value::Scalar(value) => Ok(alloc::vec![Element { labels: Labels::default(), value }]),
+        Value::Text(_) | Value::Matrix(_) => Err("rule result is not a vector or scalar".to_string()),
+    }
+}
+
+/// Evaluates a rule's expression.
+pub(crate) fn result(expr: &Expr, at: Millis, source: &OfRule<'_>, options: &Options) -> Result<Vec<Element>, String> {
+    evaluate(expr, at, source, options).map_err(|e| e.to_string()).and_then(elements)
+}
+
+/// Answers a template's `query`.
+pub(crate) fn query(
+    text: &str,
+    at: Millis,
+    series: &dyn RuleSeries,
+    options: &Options,
+) -> Result<Vec<(Labels, f64)>, String> {
+    let expr = faultline_promql::parse(text).map_err(|e| format!("{e}"))?;
+    let value = evaluate(&expr, at, &ByLabels(series), options).map_err(|e| format!("{e}"))?;
+    Ok(elements(value)?.into_iter().map(|e| (e.labels, e.value)).collect())
+}

@@ -1,0 +1,82 @@
+//! Rule files as they stand in force: groups, rules, templates, parsed once.
+use crate::template::Template;
+use alloc::string::String;
+use alloc::vec::Vec;
+use faultline_model::{Evaluation, Labels};
+use faultline_promql::Expr;
+
+/// All rule files of a set, read and checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleSet {
+    /// Groups, in the order of files and of groups in a file.
+    pub groups: Vec<Group>,
+    /// Labels added to every alert that leaves.
+    pub external_labels: Labels,
+}
+
+/// Rules that are evaluated together, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The file that holds it.
+    pub file: String,
+    /// Its name, unique in the file.
+    pub name: String,
+    /// Time between evaluations, in ms, `> 0`.
+    pub interval_ms: i64,
+    /// How far before the instant of the evaluation the rules look, in ms; negative for later.
+    pub query_offset_ms: i64,
+    /// Most alerts or series that one rule may give; 0 or less for no limit.
+    pub limit: i64,
+    /// On the grid, or at each sample too.
+    pub evaluation: Evaluation,
+    /// The rules, in the file's order.
+    pub rules: Vec<Rule>,
+}
+
+impl Group {
+    /// `file;name`, as Prometheus names a group.
+    pub fn key(&self) -> String {
+        alloc::format!("{};{}", self.file, self.name)
+    }
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The alert's name, or the name of the series recorded.
+    pub name: String,
+    /// The expression as written.
+    pub text: String,
+    /// The expression.
+    pub expr: Expr,
+    /// Whether missing data can make the expression hold: `absent`, `absent_over_time`, `unless`.
+    pub asks_absence: bool,
+    /// Labels of the rule and its group, in name order; of an alerting rule as written, with their templates.
+    pub labels: Vec<(String, String)>,
+    /// What the rule does with the expression.
+    pub kind: RuleKind,
+    /// Line in the file.
+    pub line: u64,
+}
+
+/// What a rule does with its expression.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RuleKind {
+    /// Appends the result as series.
+    Record,
+    /// Raises an alert for each element of the result.
+    Alert(Alerting),
+}
+
+/// What only an alerting rule has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alerting {
+    /// How long an element must be there before its alert fires, in ms.
+    pub for_ms: i64,
+    /// How long an alert fires on once its element is gone, in ms.
+    pub keep_firing_for_ms: i64,
+    /// Templates of the labels, in name order.
+    pub labels: Vec<(String, Template)>,
+    /// Annotations as written and their templates, in name order.
+    pub annotations: Vec<(String, String, Template)>,
+}

@@ -1,0 +1,165 @@
+//! What rules remember between instants, and its canonical bytes.
+use crate::alert::Alert;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+use faultline_model::{Canonical, CodecError, Labels, Millis, Reader, Writer, canonical_enum, canonical_struct};
+use faultline_promql::{Expr, Stream};
+
+/// Timers of alerts of `stream` rules: when, the rule's number, the alert's labels.
+pub(crate) type Timers = BTreeSet<(Millis, u32, Labels)>;
+
+/// A group's place on its grid.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GroupState {
+    /// The instant it is evaluated at next.
+    pub next: Millis,
+    /// The instant it was evaluated at last.
+    pub last: Option<Millis>,
+    /// Instants passed over.
+    pub missed: u64,
+}
+canonical_struct!(GroupState { next, last, missed });
+
+/// Whether a rule could be evaluated last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It has not been evaluated yet.
+    #[default]
+    Unknown,
+    /// It could.
+    Ok,
+    /// It could not.
+    Err,
+}
+canonical_enum!(Health { Unknown = 0, Ok = 1, Err = 2 });
+
+/// How a rule has fared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    /// Of the last evaluation.
+    pub health: Health,
+    /// Why the last evaluation failed; nothing where it did not.
+    pub last_error: Option<String>,
+    /// When it was evaluated last.
+    pub last_at: Option<Millis>,
+    /// Evaluations at grid instants.
+    pub evaluations: u64,
+    /// Evaluations at samples.
+    pub touches: u64,
+    /// Evaluations of either sort that failed.
+    pub failures: u64,
+}
+canonical_struct!(Record { health, last_error, last_at, evaluations, touches, failures });
+
+impl Record {
+    /// Notes how an evaluation ended.
+    pub(crate) fn note(&mut self, at: Millis, result: Result<(), String>) {
+        self.last_at = Some(at);
+        self.failures += u64::from(result.is_err());
+        self.health = if result.is_ok() { Health::Ok } else { Health::Err };
+        self.last_error = result.err();
+    }
+}
+
+/// An element of a stream's result.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Held {
+    pub value: f64,
+    /// Labels of the alert that it raises; nothing until they were made.
+    pub alert: Option<Labels>,
+}
+canonical_struct!(Held { value, alert });
+
+/// A rule that is evaluated at each sample.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub stream: Stream,
+    pub elements: BTreeMap<Labels, Held>,
+}
+
+/// What a rule remembers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RuleState {
+    /// Active alerts by their labels, external ones left out.
+    pub alerts: BTreeMap<Labels, Alert>,
+    /// Series that the last evaluation appended to.
+    pub appended: BTreeSet<Labels>,
+    /// Where the rule is evaluated at each sample.
+    pub live: Option<Live>,
+    pub record: Record,
+}
+
+fn write_all<'a, T: Canonical + 'a>(w: &mut Writer, items: impl ExactSizeIterator<Item = (&'a Labels, &'a T)>) {
+    w.array(items.len());
+    for (labels, item) in items {
+        w.array(2);
+        labels.write(w);
+        item.write(w);
+    }
+}
+
+/// A sorted list without doubles, as it was written; any other is refused.
+fn rising<T: Canonical + Ord + Clone>(r: &mut Reader<'_>) -> Result<Vec<T>, CodecError> {
+    let error = r.invalid("sorted list");
+    let items = Vec::<T>::read(r)?;
+    if items.windows(2).all(|pair| pair[0] < pair[1]) { Ok(items) } else { Err(error) }
+}
+
+fn read_map<T: Canonical>(r: &mut Reader<'_>) -> Result<BTreeMap<Labels, T>, CodecError> {
+    let error = r.invalid("sorted map");
+    let items = Vec::<(Labels, T)>::read(r)?;
+    if !items.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        return Err(error);
+    }
+    Ok(items.into_iter().collect())
+}
+
+impl RuleState {
+    pub fn write(&self, w: &mut Writer) {
+        w.array(if self.live.is_some() { 5 } else { 3 });
+        write_all(w, self.alerts.iter());
+        w.array(self.appended.len());
+        self.appended.iter().for_each(|labels| labels.write(w));
+        self.record.write(w);
+        if let Some(live) = &self.live {
+            live.stream.write(w);
+            write_all(w, live.elements.iter());
+        }
+    }
+
+    /// - `live`: whether the rule in force is one that is evaluated at each sample.
+    pub fn read(r: &mut Reader<'_>, expr: &Expr, live: bool) -> Result<RuleState, CodecError> {
+        r.array_of(if live { 5 } else { 3 })?;
+        let alerts = read_map(r)?;
+        let appended = rising(r)?.into_iter().collect();
+        let record = Record::read(r)?;
+        let live = if live { Some(Live { stream: Stream::read(expr, r)?, elements: read_map(r)? }) } else { None };
+        Ok(RuleState { alerts, appended, live, record })
+    }
+}
+
+pub(crate) fn write_timers(timers: &Timers, w: &mut Writer) {
+    w.array(timers.len());
+    for (at, rule, labels) in timers {
+        w.array(3);
+        at.write(w);
+        rule.write(w);
+        labels.write(w);
+    }
+}
+
+pub(crate) fn read_timers(r: &mut Reader<'_>) -> Result<Timers, CodecError> {
+    let count = r.array()?;
+    let mut timers = Timers::new();
+    for _ in 0..count {
+        r.array_of(3)?;
+        let error = r.invalid("sorted timers");
+        let timer = (Millis::read(r)?, u32::read(r)?, Labels::read(r)?);
+        if timers.last().is_some_and(|last| *last >= timer) {
+            return Err(error);
+        }
+        timers.insert(timer);
+    }
+    Ok(timers)
+}

@@ -1,0 +1,180 @@
+//! What one may see of the rules: groups, rules and active alerts, for the API and for snapshots.
+use crate::judge::{alert_id, with_external};
+use crate::rules::Rules;
+use crate::set::RuleKind;
+use crate::state::{Health, Record};
+use alloc::string::String;
+use alloc::vec::Vec;
+use faultline_model::facts::AlertState;
+use faultline_model::{AlertId, Evaluation, Labels, Millis, Position};
+
+/// An alert that is pending or firing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActiveAlert {
+    /// Which alert it is.
+    pub alert: AlertId,
+    /// The record at which it became active.
+    pub occurrence: Position,
+    /// Number of its rule in the set.
+    pub rule: u32,
+    /// `file;group`.
+    pub group: String,
+    /// The alert's name.
+    pub name: String,
+    /// Pending or firing.
+    pub state: AlertState,
+    /// When its expression began to hold.
+    pub active_at: Millis,
+    /// Since when it fires though the expression no longer holds.
+    pub keep_firing_since: Option<Millis>,
+    /// Labels as they leave.
+    pub labels: Labels,
+    /// Annotations, expanded, in name order.
+    pub annotations: Vec<(String, String)>,
+    /// Value of the expression.
+    pub value: f64,
+}
+
+/// A group as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupView {
+    /// The file that holds it.
+    pub file: String,
+    /// Its name.
+    pub name: String,
+    /// Time between evaluations, in ms.
+    pub interval_ms: i64,
+    /// Most results of one rule; 0 for no limit.
+    pub limit: i64,
+    /// As chosen for the group.
+    pub evaluation: Evaluation,
+    /// The instant it was evaluated at last.
+    pub last_at: Option<Millis>,
+    /// The instant it is evaluated at next.
+    pub next_at: Millis,
+    /// Instants that were passed over.
+    pub missed: u64,
+    /// The rules, in order.
+    pub rules: Vec<RuleView>,
+}
+
+/// A rule as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleView {
+    /// The alert's name, or that of the series recorded.
+    pub name: String,
+    /// The expression as written.
+    pub query: String,
+    /// Labels as written.
+    pub labels: Vec<(String, String)>,
+    /// What only an alerting rule has.
+    pub alerting: Option<AlertingView>,
+    /// Why the rule is evaluated on the grid only; nothing where each sample counts.
+    pub grid_only: Option<String>,
+    /// How it has fared.
+    pub record: Record,
+}
+
+impl RuleView {
+    /// The rule's evaluation in words: `stream`, or `grid` and why.
+    pub fn explain(&self) -> String {
+        match &self.grid_only {
+            Some(why) => alloc::format!("grid: {why}"),
+            None => "stream: at each sample, and on the grid".into(),
+        }
+    }
+}
+
+/// What one sees of an alerting rule only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertingView {
+    /// `for`, in ms.
+    pub for_ms: i64,
+    /// `keep_firing_for`, in ms.
+    pub keep_firing_for_ms: i64,
+    /// Annotations as written.
+    pub annotations: Vec<(String, String)>,
+    /// The highest state of its alerts; unknown until the rule was evaluated once.
+    pub state: AlertState,
+    /// Its active alerts, in label order.
+    pub alerts: Vec<ActiveAlert>,
+}
+
+impl Rules {
+    /// Alerts that are pending or firing, in the order of groups, rules and labels.
+    pub fn active(&self) -> impl Iterator<Item = ActiveAlert> + '_ {
+        let rules = self.set.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
+        rules.zip(&self.rules).enumerate().flat_map(move |(number, ((group, rule), state))| {
+            let key = group.key();
+            state.alerts.iter().map(move |(labels, alert)| ActiveAlert {
+                alert: alert_id(self.tenant, &key, &rule.name, labels),
+                occurrence: alert.occurrence,
+                rule: number as u32,
+                group: key.clone(),
+                name: rule.name.clone(),
+                state: alert.state,
+                active_at: alert.active_at,
+                keep_firing_since: alert.gone_since,
+                labels: with_external(labels, &self.set.external_labels),
+                annotations: alert.annotations.clone(),
+                value: alert.value,
+            })
+        })
+    }
+
+    /// Groups and their rules, in order.
+    pub fn groups(&self) -> Vec<GroupView> {
+        let mut alerts = self.active().peekable();
+        let mut number = 0;
+        let mut all = Vec::with_capacity(self.groups.len());
+        for (group, state) in self.set.groups.iter().zip(&self.groups) {
+            let mut rules = Vec::with_capacity(group.rules.len());
+            for rule in &group.rules {
+                let record = self.rules[number].record.clone();
+                let mut own = Vec::new();
+                while let Some(alert) = alerts.next_if(|alert| alert.rule as usize == number) {
+                    own.push(alert);
+                }
+                let alerting = match &rule.kind {
+                    RuleKind::Record => None,
+                    RuleKind::Alert(alerting) => Some(AlertingView {
+                        for_ms: alerting.for_ms,
+                        keep_firing_for_ms: alerting.keep_firing_for_ms,
+                        annotations: alerting
+                            .annotations
+                            .iter()
+                            .map(|(n, text, _)| (n.clone(), text.clone()))
+                            .collect(),
+                        state: match (record.health, own.iter().map(|alert| alert.state).max()) {
+                            (_, Some(state)) => state,
+                            (Health::Unknown, None) => AlertState::Unknown,
+                            (_, None) => AlertState::Ok,
+                        },
+                        alerts: own,
+                    }),
+                };
+                rules.push(RuleView {
+                    name: rule.name.clone(),
+                    query: rule.text.clone(),
+                    labels: rule.labels.clone(),
+                    alerting,
+                    grid_only: self.grid_only(number),
+                    record,
+                });
+                number += 1;
+            }
+            all.push(GroupView {
+                file: group.file.clone(),
+                name: group.name.clone(),
+                interval_ms: group.interval_ms,
+                limit: group.limit,
+                evaluation: group.evaluation,
+                last_at: state.last,
+                next_at: state.next,
+                missed: state.missed,
+                rules,
+            });
+        }
+        all
+    }
+}

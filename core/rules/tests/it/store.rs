@@ -1,0 +1,85 @@
+//! Series in memory, as the engine would hold them for the rules.
+use faultline_model::{Labels, Millis, Sample};
+use faultline_promql::{Matcher, SeriesView, parse};
+use faultline_rules::{RuleSelector, RuleSeries, Rules, SelectorId};
+use std::collections::BTreeMap;
+
+/// Series by their labels, and which selector of which rule is about which matchers.
+#[derive(Default)]
+pub struct Store {
+    series: BTreeMap<Labels, (u32, Vec<Sample>)>,
+    names: Vec<Labels>,
+    selectors: Vec<RuleSelector>,
+    /// What the rules appended since it was last taken.
+    pub appended: Vec<(Labels, Sample)>,
+}
+
+impl Store {
+    /// Serves the selectors of the rules now in force.
+    pub fn serve(&mut self, rules: &Rules) {
+        self.selectors = rules.selectors();
+    }
+
+    /// Adds a sample; says which selectors of `stream` rules are about it, and the series' number.
+    pub fn push(&mut self, labels: &Labels, sample: Sample) -> (Vec<SelectorId>, u32) {
+        let next = self.names.len() as u32;
+        let entry = self.series.entry(labels.clone()).or_insert((next, Vec::new()));
+        if entry.0 == next {
+            self.names.push(labels.clone());
+        }
+        // A rule that is evaluated twice at one instant writes the same sample once, as a time-series database does.
+        match entry.1.last_mut() {
+            Some(last) if last.time() >= sample.time() => *last = sample,
+            _ => entry.1.push(sample),
+        }
+        let number = entry.0;
+        let about = |s: &&RuleSelector| s.stream && meets(labels, &s.matchers);
+        (self.selectors.iter().filter(about).map(|s| s.id).collect(), number)
+    }
+
+    fn visit(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
+        for (labels, (id, samples)) in self.series.iter().filter(|(labels, _)| meets(labels, matchers)) {
+            visit(SeriesView { id: *id, labels, samples });
+        }
+    }
+}
+
+fn meets(labels: &Labels, matchers: &[Matcher]) -> bool {
+    matchers.iter().all(|m| m.matches(labels.get(&m.name)))
+}
+
+impl RuleSeries for Store {
+    fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        let selector = self.selectors.iter().find(|s| s.id == id).expect("the rule in force has this selector");
+        self.visit(&selector.matchers, visit);
+    }
+
+    fn query(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
+        self.visit(matchers, visit);
+    }
+
+    fn view(&self, series: u32) -> SeriesView<'_> {
+        let labels = &self.names[series as usize];
+        SeriesView { id: series, labels, samples: &self.series[labels].1 }
+    }
+
+    fn append(&mut self, labels: &Labels, sample: Sample) {
+        self.push(labels, sample);
+        self.appended.push((labels.clone(), sample));
+    }
+}
+
+/// Labels written as a selector, `up{job="a"}`.
+pub fn labels(text: &str) -> Labels {
+    let expr = parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    let [selector] = expr.selectors() else { panic!("{text}: one series") };
+    Labels::new(selector.matchers.iter().map(|m| (&m.name, &m.value)))
+}
+
+/// A sample at a time; `stale` ends the series.
+pub fn sample(at: Millis, value: &str) -> Sample {
+    match value {
+        "stale" => Sample::stale(at),
+        value => Sample::new(at, value.parse().unwrap_or_else(|_| panic!("{value}: a number"))),
+    }
+}
