@@ -3,6 +3,7 @@ use super::names;
 use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use faultline_model::{Labels, float};
 
 /// One bucket: how many observations are at most `bound`.
@@ -96,8 +97,9 @@ pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
         return float::NAN;
     }
     let rank = q * observations;
-    // As a search for the first that reaches the rank finds it, NaN counts included.
-    let place = buckets[..highest].partition_point(|bucket| !(bucket.count >= rank));
+    // A NaN reaches no rank.
+    let falls_short = |bucket: &Bucket| bucket.count.partial_cmp(&rank).is_none_or(Ordering::is_lt);
+    let place = buckets[..highest].partition_point(falls_short);
     if place == highest {
         return buckets[highest - 1].bound;
     }

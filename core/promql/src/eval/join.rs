@@ -70,7 +70,7 @@ pub(crate) struct Join<'a> {
     pub(crate) matching: &'a Matching,
 }
 
-/// The elements of both sides that share a signature, each side in label order.
+/// The elements of both sides that share a signature.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pair {
     pub(crate) left: Vec<(Labels, f64)>,
@@ -84,14 +84,18 @@ impl Join<'_> {
             Group::Right(_) => (&pair.left, "left"),
             Group::None | Group::Left(_) => (&pair.right, "right"),
         };
-        let [(first, _), (second, _), ..] = &one[..] else { return Ok(()) };
-        let (first, second) = if first < second { (first, second) } else { (second, first) };
+        if one.len() < 2 {
+            return Ok(());
+        }
+        // The two that come first, whatever the order here.
+        let mut named: Vec<&Labels> = one.iter().map(|(labels, _)| labels).collect();
+        named.sort();
         let message = format!(
             "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];\
              many-to-many matching not allowed: matching labels must be unique on one side",
             braced(signature),
-            braced(first),
-            braced(second),
+            braced(named[0]),
+            braced(named[1]),
         );
         Err(EvalError::Matching { message })
     }

@@ -94,6 +94,25 @@ impl Delta {
     }
 }
 
+/// One change per element, what leaves first: what takes its place may not stand beside it.
+fn ordered(deltas: Vec<Delta>) -> Vec<Delta> {
+    if deltas.len() < 2 {
+        return deltas;
+    }
+    let mut merged: BTreeMap<Labels, Delta> = BTreeMap::new();
+    for delta in deltas {
+        match merged.get_mut(&delta.labels) {
+            Some(held) => held.new = delta.new,
+            None => {
+                merged.insert(delta.labels.clone(), delta);
+            }
+        }
+    }
+    let mut deltas: Vec<Delta> = merged.into_values().collect();
+    deltas.sort_by_key(|delta| delta.new.is_some());
+    deltas
+}
+
 /// A source of no series: for numbers that depend on nothing but the instant.
 struct Nothing;
 
@@ -214,8 +233,7 @@ impl Stream {
             if deltas.is_empty() {
                 return Ok(deltas);
             }
-            // What leaves goes first: what takes its place may not stand beside it.
-            deltas.sort_by_key(|delta| delta.new.is_some());
+            deltas = ordered(deltas);
             deltas = match &mut self.ops[next].kind {
                 OpKind::Map(map) => map.feed(&deltas, at, options)?,
                 OpKind::Join(join) => join.feed(side, &deltas)?,
@@ -291,5 +309,29 @@ impl Stream {
             };
             out.push(Change { labels, value });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    /// A group that changes and then empties within one round has left, whatever else happens in that round.
+    #[test]
+    fn each_element_changes_once_and_what_leaves_goes_first() {
+        let labels = |name: &str| Labels::new([("l", name)]);
+        let delta = |name: &str, old, new| Delta { labels: labels(name), old, new };
+        let found = ordered(vec![
+            delta("a", Some(2.0), Some(1.0)),
+            delta("b", None, Some(5.0)),
+            delta("a", Some(1.0), None),
+            delta("c", Some(3.0), None),
+            delta("c", None, Some(4.0)),
+        ]);
+        let seen: Vec<_> = found.iter().map(|d| (d.labels.clone(), d.old, d.new)).collect();
+        let expected =
+            [(labels("a"), Some(2.0), None), (labels("b"), None, Some(5.0)), (labels("c"), Some(3.0), Some(4.0))];
+        assert_eq!(seen, expected);
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn write_duration(out: &mut impl Write, ms: i64) -> fmt::Result {
     }
     for (name, unit) in UNITS {
         let (unit, exact) = (unit.unsigned_abs(), matches!(*name, "y" | "w" | "d"));
-        if left >= unit && (!exact || left % unit == 0) {
+        if left >= unit && (!exact || left.is_multiple_of(unit)) {
             write!(out, "{}{name}", left / unit)?;
             left %= unit;
         }

@@ -81,7 +81,7 @@ impl Parser<'_> {
         let seconds = self.number()?;
         // Prometheus counts nanoseconds, and cuts them to milliseconds where it compares times.
         let nanoseconds = libm::round(seconds * 1e9);
-        if !(libm::fabs(nanoseconds) <= DURATION_MAX as f64 * 1e6) {
+        if nanoseconds.is_nan() || libm::fabs(nanoseconds) > DURATION_MAX as f64 * 1e6 {
             return Err(Wrong::syntax(start..self.closed, "duration out of range"));
         }
         let ms = nanoseconds as i64 / 1_000_000;
@@ -148,7 +148,7 @@ impl Parser<'_> {
         let seconds = self.number()? * if minus { -1.0 } else { 1.0 };
         let ms = libm::round(seconds * 1000.0);
         // Half of what 64 bits hold: sums with any offset stay within.
-        if !(libm::fabs(ms) < (i64::MAX / 2) as f64) {
+        if ms.is_nan() || libm::fabs(ms) >= (i64::MAX / 2) as f64 {
             let message = alloc::format!("timestamp out of bounds for @ modifier: {seconds}");
             return Err(Wrong::syntax(span.clone(), message));
         }

@@ -35,7 +35,7 @@ impl Random {
     }
 
     fn number(&mut self) -> &'static str {
-        *self.pick(&["0", "1", "5", "-3", "0.5", "2.25", "Inf", "NaN"])
+        self.pick::<&str>(&["0", "1", "5", "-3", "0.5", "2.25", "Inf", "NaN"])
     }
 
     /// A number; one that depends on the instant only if `timed`.
@@ -56,11 +56,11 @@ impl Random {
     }
 
     fn offset(&mut self) -> &'static str {
-        *self.pick(&["", "", "", "", " offset 30s", " offset -20s"])
+        self.pick::<&str>(&["", "", "", "", " offset 30s", " offset -20s"])
     }
 
     fn labels(&mut self) -> &'static str {
-        *self.pick(&["", "i", "j", "i, j", "k", "__name__"])
+        self.pick::<&str>(&["", "i", "j", "i, j", "k", "__name__"])
     }
 
     /// An instant vector made of what a stream can keep up to date, now and then of what it cannot.

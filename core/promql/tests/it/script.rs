@@ -31,8 +31,7 @@ enum Failure {
 pub fn run(text: &str) -> Outcome {
     let mut outcome = Outcome::default();
     let mut store = Store::default();
-    let lines: Vec<&str> =
-        text.lines().map(|l| l.split_once(" #").map_or(l, |(l, _)| if l.contains('"') { l } else { l })).collect();
+    let lines: Vec<&str> = text.lines().map(|l| l.split_once(" #").map_or(l, |(l, _)| l)).collect();
     let mut at = 0;
     while at < lines.len() {
         let line = lines[at].trim();
@@ -372,5 +371,5 @@ fn almost_equal(a: f64, b: f64) -> bool {
     if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
         return (a - b).abs() < 1e-6 * f64::MIN_POSITIVE;
     }
-    (a - b).abs() / sum.min(f64::MAX) < 1e-6
+    (a - b).abs() / if sum > f64::MAX { f64::MAX } else { sum } < 1e-6
 }

@@ -153,7 +153,7 @@ fn run(seed: u64) -> Option<(bool, bool)> {
 #[test]
 fn streams_obey_their_laws_on_random_expressions() {
     let (mut compiled, mut some, mut failed) = (0, 0, 0);
-    for seed in 0..3000 {
+    for seed in 0..10_000 {
         if let Some((had_some, had_failed)) = run(seed) {
             compiled += 1;
             some += usize::from(had_some);
@@ -161,7 +161,7 @@ fn streams_obey_their_laws_on_random_expressions() {
         }
     }
     eprintln!("{compiled} compiled, {some} with results, {failed} with errors");
-    assert!(compiled >= 2000 && some >= 1000 && failed >= 100, "{compiled} compiled, {some} results, {failed} errors");
+    assert!(compiled >= 8000 && some >= 4000 && failed >= 500, "{compiled} compiled, {some} results, {failed} errors");
 }
 
 #[test]
@@ -227,6 +227,33 @@ fn bounds_hold() {
         (0..10).map(|i| stream.touch(&expr, at, 0, store.view(&labels(i)).expect("added"), &small, &mut out)).collect();
     assert_eq!((results.iter().filter(|r| r.is_ok()).count(), out.len()), (5, 5));
     assert_eq!(results[9], refused);
+}
+
+/// The deepest trees that are parsed go through everything else without running out of stack.
+#[test]
+fn deep_expressions_fit_the_stack() {
+    let mut store = Store::default();
+    store.add(Labels::new([("__name__", "a")]), vec![Sample::new(Millis(0), 1.0)]);
+    let nested = |open: &str, close: &str| format!("{}a{}", open.repeat(245), close.repeat(245));
+    for text in [
+        nested("(", ")"),
+        nested("sum(", ")"),
+        nested("abs(", ")"),
+        nested("-(", ")").replace("-(a)", "-a").replacen("-(", "", 123).replacen(')', "", 123),
+        "a".to_string() + &" + a".repeat(245),
+        "1 + ".repeat(245) + "a",
+        "a ^ ".repeat(245) + "a",
+        format!("{}a{}", "max_over_time(".repeat(3), "[2ms:1ms])".repeat(3)),
+    ] {
+        let expr = parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert!(evaluate(&expr, Millis(0), &store, &Options::default()).is_ok(), "{text}");
+        assert_eq!(parse(&expr.to_string()).as_ref(), Ok(&expr));
+        if let Ok(mut stream) = Stream::compile(&expr) {
+            let mut out = Vec::new();
+            stream.refresh(&expr, Millis(0), &store, &Options::default(), &mut out).expect(&text);
+            assert_eq!(out.len(), 1, "{text}");
+        }
+    }
 }
 
 #[test]
