@@ -21,6 +21,8 @@ pub const PER_SERIES_MIN: usize = 2;
 const PAGE: usize = 1024;
 /// Samples written under one hold of the lock.
 const WRITE_CHUNK: usize = 2048;
+/// Samples whose series are fetched from memory together.
+const AHEAD: usize = 32;
 /// Series looked at or copied under one hold of the lock.
 const READ_CHUNK: usize = 128;
 /// Rings looked at for samples to give up, for each ring that wants to grow when there is no room.
@@ -171,7 +173,9 @@ struct Inner {
     orphans: u64,
 }
 
+// One cache line.
 #[derive(Default)]
+#[repr(align(64))]
 struct Slot {
     ring: Ring,
     /// 0 of a free slot.
@@ -228,6 +232,20 @@ impl Inner {
 
     fn push(&mut self, samples: &[(u32, Sample)]) {
         let share = self.share();
+        for group in samples.chunks(AHEAD) {
+            // Series lie anywhere in memory. Looked at first, all of a group are fetched at the same time.
+            std::hint::black_box(group.iter().filter_map(|(id, _)| self.slot(*id)?.ring.newest()).max());
+            self.push_group(group, share);
+        }
+        // New series got their due before older ones gave up theirs: catch up, a page at a time.
+        let mut looks = PAGE / TRIMS;
+        while looks > 0 && self.room > self.budget.max(self.live * PER_SERIES_MIN) {
+            self.trim(share);
+            looks -= 1;
+        }
+    }
+
+    fn push_group(&mut self, samples: &[(u32, Sample)], share: usize) {
         for (id, sample) in samples {
             let slot = self.pages.get_mut(*id as usize / PAGE).map(|page| &mut page[*id as usize % PAGE]);
             let Some(slot) = slot.filter(|slot| slot.born > 0) else {
@@ -240,12 +258,6 @@ impl Inner {
             }
             self.grow(*id, share);
             self.pages[*id as usize / PAGE][*id as usize % PAGE].ring.push(*sample);
-        }
-        // New series got their due before older ones gave up theirs: catch up, a page at a time.
-        let mut looks = PAGE / TRIMS;
-        while looks > 0 && self.room > self.budget.max(self.live * PER_SERIES_MIN) {
-            self.trim(share);
-            looks -= 1;
         }
     }
 

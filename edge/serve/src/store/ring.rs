@@ -6,10 +6,18 @@ use std::collections::VecDeque;
 const FIRST: usize = 4;
 
 /// Samples in rising time, within the room that the store grants.
-#[derive(Default)]
 pub(crate) struct Ring {
     samples: VecDeque<Sample>,
-    dropped: Option<Millis>,
+    // `NONE` before the first: an `Option` would push a slot of the store over one cache line.
+    dropped: Millis,
+}
+
+const NONE: Millis = Millis(i64::MIN);
+
+impl Default for Ring {
+    fn default() -> Self {
+        Ring { samples: VecDeque::new(), dropped: NONE }
+    }
 }
 
 impl Ring {
@@ -20,7 +28,12 @@ impl Ring {
 
     /// Time of the newest sample given up to make room.
     pub fn dropped(&self) -> Option<Millis> {
-        self.dropped
+        (self.dropped > NONE).then_some(self.dropped)
+    }
+
+    /// Time of the newest sample.
+    pub fn newest(&self) -> Option<Millis> {
+        self.samples.back().map(Sample::time)
     }
 
     /// Whether it is full and below its `share`.
@@ -51,7 +64,7 @@ impl Ring {
 
     /// Adds a sample; in a full ring the oldest makes room. A second sample of one time replaces the first.
     pub fn push(&mut self, sample: Sample) {
-        if self.samples.back().is_some_and(|newest| newest.time() >= sample.time()) {
+        if self.newest().is_some_and(|newest| newest >= sample.time()) {
             return self.push_late(sample);
         }
         if self.samples.len() == self.samples.capacity() {
@@ -68,7 +81,7 @@ impl Ring {
         }
         if self.samples.len() == self.samples.capacity() {
             if place == 0 {
-                self.dropped = self.dropped.max(Some(sample.time()));
+                self.dropped = self.dropped.max(sample.time());
                 return;
             }
             self.drop_oldest();
@@ -79,7 +92,7 @@ impl Ring {
 
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.samples.pop_front() {
-            self.dropped = self.dropped.max(Some(oldest.time()));
+            self.dropped = self.dropped.max(oldest.time());
         }
     }
 
