@@ -26,6 +26,10 @@ pub trait Journal: Send {
     /// Gives back the room of records below `below`, in whole segments: some records below it may stay. The caller
     /// has an anchor at or above `below` and has synced the tiles of every leaf below it.
     fn trim(&mut self, below: Position) -> Result<(), TrimError>;
+
+    /// Ends cleanly: everything is durable, and the journal says so, which lets the next start tell a torn tail from damage up
+    /// to the last byte.
+    fn close(self: Box<Self>) -> Result<(), FlushError>;
 }
 
 /// A promise of durability.

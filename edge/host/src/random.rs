@@ -41,7 +41,7 @@ impl Random {
     /// A number in `0..bound`, `bound > 0`; off from uniform by less than `bound / 2^64`.
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "nothing is below 0");
-        (u128::from(self.bits()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A time in `0..=longest`, to the nanosecond.

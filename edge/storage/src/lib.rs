@@ -1,1 +1,33 @@
 //! Journal segments, ledger tiles, checkpoints and cursors on disk.
+//!
+//! ```text
+//! faultline-data/
+//!   VERSION          format, journal id           lock    held while a process uses the folder
+//!   journal/         segment-<generation>, spare-<generation>     docs/formats/journal.md
+//!   checkpoints/     checkpoint-<offset>          cursors/<name>
+//! ```
+//! Everything goes through [`faultline_host::Disk`], whose double forgets what was not synced; each promise made here is
+//! tested against crashes at every write.
+mod checkpoint;
+mod cursors;
+mod folder;
+mod frame;
+mod journal;
+mod prepare;
+mod reader;
+mod recover;
+mod scan;
+mod segment;
+mod shared;
+mod tiles;
+mod whole;
+
+pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Skipped};
+pub use cursors::{CursorError, Cursors};
+pub use folder::{DataFolder, FolderError};
+pub use journal::SegmentJournal;
+pub use prepare::Preparer;
+pub use recover::{OpenError, Recovered, Torn};
+pub use shared::{SegmentInfo, Settings};
+pub use tiles::{HEAD_FILE, LedgerError, LedgerReader, LedgerStore};
+pub use whole::write_whole;

@@ -1,0 +1,353 @@
+//! The writer: one thread stamps, frames and writes groups; flushes, readers and the preparer work beside it.
+//!
+//! A group never crosses a segment and is one write, padded with zeros to the end of the page: the place of the next frame
+//! always reads as empty, and the kernel never reads a page back to change a part of it.
+use crate::folder::DataFolder;
+use crate::frame::{FrameKind, FrameWriter, HEADER, RECORD_HEAD, START_BODY, frame_size, write_leaves, write_record};
+use crate::prepare::{Preparer, READY};
+use crate::reader::SegmentReader;
+use crate::recover::{self, OpenError, Recovered};
+use crate::segment::{FIRST_FRAME, PAGE, Place, segment_path, spare_path};
+use crate::shared::{Ready, Segment, SegmentInfo, Settings, Shared};
+use faultline_formats::{Decoded, Record};
+use faultline_host::{AppendError, Clock, File, Flush, FlushError, Journal, Reader, TrimError};
+use faultline_model::{Hlc, Position};
+use std::io;
+use std::sync::Arc;
+
+/// Room kept at the end of a segment: for the proof of a clean stop, and for the empty header that ends a scan.
+const KEPT: u64 = 2 * HEADER as u64;
+
+/// Leaves are cut into frames of about this size.
+const LEAVES_FRAME: usize = 1 << 20;
+
+/// The journal in segment files.
+pub struct SegmentJournal {
+    shared: Arc<Shared>,
+    clock: Arc<dyn Clock>,
+    /// Offset of the next record.
+    next: u64,
+    stamp: Hlc,
+    buffer: Vec<u8>,
+    /// What a refused write may have left behind, to be cleared before the next one.
+    scrub: Option<Scrub>,
+    /// A clean stop's proof is the last thing written.
+    clean: bool,
+}
+
+struct Scrub {
+    file: Arc<dyn File>,
+    from: u64,
+    to: u64,
+}
+
+/// Where a write goes.
+struct Target {
+    file: Arc<dyn File>,
+    start: Place,
+    size: u64,
+    /// A segment to begin, where this one ends.
+    begin: Option<Ready>,
+}
+
+impl SegmentJournal {
+    /// Opens the journal of `folder`, repairs what a crash tore, and says what was found. What it then holds is durable.
+    ///
+    /// - `at_least`: a record that another store knows to be durable (a cursor, a signed head, a checkpoint); a journal
+    ///   that ends before it is damaged.
+    pub fn open(
+        folder: &DataFolder,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        at_least: Option<Position>,
+    ) -> Result<(SegmentJournal, Recovered), OpenError> {
+        let (shared, recovered) = recover::open(folder, settings, at_least)?;
+        let journal = SegmentJournal {
+            shared: Arc::new(shared),
+            clock,
+            next: recovered.next.offset,
+            stamp: recovered.stamp,
+            buffer: Vec::new(),
+            scrub: None,
+            clean: recovered.clean,
+        };
+        Ok((journal, recovered))
+    }
+
+    /// Reads the journal of `folder` without changing it; what a crash tore is reported and left out.
+    pub fn inspect(folder: &DataFolder, at_least: Option<Position>) -> Result<(Box<dyn Reader>, Recovered), OpenError> {
+        let (shared, recovered) = recover::inspect(folder, at_least)?;
+        Ok((Box::new(SegmentReader::new(Arc::new(shared))), recovered))
+    }
+
+    /// What makes segments ready on another thread.
+    pub fn preparer(&self) -> Preparer {
+        Preparer { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Segments in use, oldest first.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let info = |segment: &Segment| SegmentInfo {
+            generation: segment.generation,
+            first: Position { partition: 0, offset: segment.first },
+            used: segment.used,
+        };
+        self.shared.state().segments.iter().map(info).collect()
+    }
+
+    /// Bytes that a group of records with these body sizes takes; at most [`SegmentJournal::max_group_size`].
+    pub fn group_size(bodies: impl Iterator<Item = usize>) -> u64 {
+        bodies.map(|size| frame_size(RECORD_HEAD + size)).sum()
+    }
+
+    /// The largest group that one segment holds, in bytes.
+    pub fn max_group_size(&self) -> u64 {
+        self.shared.settings.segment_size - FIRST_FRAME - frame_size(START_BODY) - KEPT
+    }
+
+    /// Ends cleanly: everything is durable, and a last frame says so, which lets the next start tell a torn tail from damage
+    /// up to the last byte.
+    pub fn close(mut self) -> Result<(), FlushError> {
+        let written = self.shared.state().written();
+        self.shared.make_durable(written)?;
+        if self.clean || written == Place::default() {
+            return Ok(());
+        }
+        self.clear_scrub().map_err(|error| FlushError { reason: error.to_string() })?;
+        let proof = |frames: &mut FrameWriter, next, stamp| frames.frame(FrameKind::Proof, next, stamp, |_| {});
+        let target = self.current().expect("something was written");
+        self.write(target, proof).map_err(|error| FlushError { reason: error.to_string() })?;
+        let written = self.shared.state().written();
+        self.shared.make_durable(written)
+    }
+
+    /// The end of the segment in use.
+    fn current(&self) -> Option<Target> {
+        let state = self.shared.state();
+        let segment = state.segments.back()?;
+        Some(Target { file: Arc::clone(&segment.file), start: segment.end(), size: segment.size, begin: None })
+    }
+
+    /// Where `size` bytes of frames go: the segment in use if they fit, else the next.
+    ///
+    /// - `spare`: segments that must be ready besides the one taken, for what has to fit later.
+    fn target(&self, size: u64, spare: usize) -> Result<Target, AppendError> {
+        if let Some(target) = self.current().filter(|target| target.start.byte + size + KEPT <= target.size) {
+            return Ok(target);
+        }
+        self.shared.ensure_ready(1 + spare).map_err(|why| self.shared.append_error(why))?;
+        let ready = self.shared.state().ready.front().cloned().expect("one was made ready");
+        let start = Place { generation: ready.generation, byte: FIRST_FRAME };
+        Ok(Target { file: Arc::clone(&ready.file), start, size: ready.size, begin: Some(ready) })
+    }
+
+    /// Writes frames at `target` and counts them.
+    fn write(&mut self, target: Target, frames: impl FnOnce(&mut FrameWriter, u64, Hlc)) -> Result<(), AppendError> {
+        let (previous, proven) = {
+            let state = self.shared.state();
+            (state.written(), state.proven)
+        };
+        self.buffer.clear();
+        let (seeds, start) = (self.shared.seeds, target.start);
+        let mut writer = FrameWriter { buffer: &mut self.buffer, seeds, start, proven };
+        if target.begin.is_some() {
+            writer.frame(FrameKind::Start, self.next, self.stamp, |out| {
+                out.extend_from_slice(&previous.generation.to_le_bytes());
+                out.extend_from_slice(&previous.byte.to_le_bytes());
+            });
+        }
+        let first = self.next;
+        frames(&mut writer, self.next, self.stamp);
+        let end = start.byte + self.buffer.len() as u64;
+        let padded = (end + HEADER as u64).next_multiple_of(PAGE).min(target.size);
+        self.buffer.resize((padded - start.byte) as usize, 0);
+        if let Err(error) = target.file.write_at(&self.buffer, start.byte) {
+            return Err(self.write_failed(target, padded, &error));
+        }
+        let mut state = self.shared.state();
+        if let Some(ready) = target.begin {
+            state.ready.pop_front();
+            let (generation, file, size) = (ready.generation, ready.file, target.size);
+            state.segments.push_back(Segment { generation, file, size, first, used: end });
+            self.shared.wanted.notify_all();
+        } else {
+            state.segments.back_mut().expect("there is one in use").used = end;
+        }
+        Ok(())
+    }
+
+    /// A disk without room refuses the write, which counts as not made; any other failure stops the journal.
+    fn write_failed(&mut self, target: Target, to: u64, error: &io::Error) -> AppendError {
+        if error.kind() == io::ErrorKind::StorageFull {
+            self.scrub = Some(Scrub { file: target.file, from: target.start.byte, to });
+            return self.shared.full();
+        }
+        AppendError::Stopped { reason: self.shared.stop("writing a segment", error) }
+    }
+
+    /// Clears what a refused write left: its frames are valid, and a later crash must not bring them back.
+    fn clear_scrub(&mut self) -> Result<(), AppendError> {
+        let Some(scrub) = &self.scrub else { return Ok(()) };
+        let zeros = vec![0; (scrub.to - scrub.from) as usize];
+        match scrub.file.write_at(&zeros, scrub.from).and_then(|()| scrub.file.sync_data()) {
+            Ok(()) => {
+                self.scrub = None;
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(self.shared.full()),
+            Err(error) => Err(AppendError::Stopped { reason: self.shared.stop("clearing a refused write", &error) }),
+        }
+    }
+
+    fn check_running(&self) -> Result<(), AppendError> {
+        match &self.shared.state().stopped {
+            Some(reason) => Err(AppendError::Stopped { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Journal for SegmentJournal {
+    fn append(&mut self, group: Vec<Decoded>) -> Result<Vec<Record>, AppendError> {
+        self.check_running()?;
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
+        let size = SegmentJournal::group_size(group.iter().map(|decoded| decoded.payload.body.len()));
+        if size > self.max_group_size() {
+            return Err(AppendError::TooLarge { size, limit: self.max_group_size() });
+        }
+        self.clear_scrub()?;
+        // Records leave one ready segment alone, so that the leaves that free room always fit.
+        let target = self.target(size, READY - 1)?;
+        let wall = self.clock.now();
+        let (mut stamp, mut stamps) = (self.stamp, Vec::with_capacity(group.len()));
+        for _ in &group {
+            stamp = stamp.next(wall);
+            stamps.push(stamp);
+        }
+        self.write(target, |frames, next, _| {
+            for (index, (decoded, &stamp)) in group.iter().zip(&stamps).enumerate() {
+                frames.frame(FrameKind::Record, next + index as u64, stamp, |out| write_record(out, &decoded.payload));
+            }
+        })?;
+        let first = self.next;
+        (self.next, self.stamp, self.clean) = (first + group.len() as u64, stamp, false);
+        let record = |(index, (decoded, stamp)): (usize, (Decoded, Hlc))| {
+            let at = Position { partition: 0, offset: first + index as u64 };
+            Record { at, stamp, decoded }
+        };
+        Ok(group.into_iter().zip(stamps).enumerate().map(record).collect())
+    }
+
+    fn append_leaves(&mut self, leaves: &[Box<[u8]>]) -> Result<(), AppendError> {
+        self.check_running()?;
+        self.clear_scrub()?;
+        let pieces = pieces(leaves, LEAVES_FRAME.min(self.max_group_size() as usize / 4));
+        let sizes: Vec<u64> = pieces.iter().map(|piece| frame_size(leaves_size(piece))).collect();
+        if let Some(&size) = sizes.iter().max().filter(|&&size| size > self.max_group_size()) {
+            return Err(AppendError::TooLarge { size, limit: self.max_group_size() });
+        }
+        // All segments they need are ready before the first is written: a whole or nothing.
+        let (mut room, mut begins) = (self.current().map_or(0, |t| t.size.saturating_sub(t.start.byte + KEPT)), 0);
+        for &size in &sizes {
+            if size > room {
+                (room, begins) = (self.max_group_size(), begins + 1);
+            }
+            room -= size;
+        }
+        if begins > 0 {
+            self.shared.ensure_ready(begins).map_err(|why| self.shared.append_error(why))?;
+        }
+        for (index, (piece, size)) in pieces.into_iter().zip(sizes).enumerate() {
+            let target = self.target(size, 0)?;
+            let frame = |frames: &mut FrameWriter, next, stamp| {
+                frames.frame(FrameKind::Leaves, next, stamp, |out| write_leaves(out, piece));
+            };
+            match self.write(target, frame) {
+                Ok(()) => self.clean = false,
+                // Some are written and cannot be taken back.
+                Err(AppendError::Full { .. }) if index > 0 => {
+                    let full = io::Error::from(io::ErrorKind::StorageFull);
+                    return Err(AppendError::Stopped { reason: self.shared.stop("writing leaves", &full) });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Box<dyn Flush> {
+        let upto = self.shared.state().written();
+        Box::new(SegmentFlush { shared: Arc::clone(&self.shared), upto })
+    }
+
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(SegmentReader::new(Arc::clone(&self.shared)))
+    }
+
+    fn trim(&mut self, below: Position) -> Result<(), TrimError> {
+        loop {
+            let oldest = {
+                let mut state = self.shared.state();
+                if let Some(reason) = &state.stopped {
+                    return Err(TrimError { reason: reason.clone() });
+                }
+                let proven = state.proven.generation;
+                let free = state.segments.len() > 1
+                    && state.segments[1].first <= below.offset
+                    && state.segments[0].generation < proven;
+                if !free {
+                    return Ok(());
+                }
+                // Out of sight of readers before it is out of its name.
+                state.segments.pop_front().expect("there are two")
+            };
+            let shared = &self.shared;
+            let from = segment_path(&shared.folder, oldest.generation);
+            // One sync each, oldest first: a crash between them leaves no hole in the row.
+            shared
+                .disk
+                .rename(&from, &spare_path(&shared.folder, oldest.generation))
+                .and_then(|()| shared.disk.sync_dir(&shared.folder))
+                .map_err(|error| TrimError { reason: shared.stop("trimming a segment", &error) })?;
+            shared.state().spares.insert(oldest.generation);
+            shared.wanted.notify_all();
+        }
+    }
+
+    fn close(self: Box<Self>) -> Result<(), FlushError> {
+        SegmentJournal::close(*self)
+    }
+}
+
+struct SegmentFlush {
+    shared: Arc<Shared>,
+    upto: Place,
+}
+
+impl Flush for SegmentFlush {
+    fn wait(self: Box<Self>) -> Result<(), FlushError> {
+        self.shared.make_durable(self.upto)
+    }
+}
+
+fn leaves_size(leaves: &[Box<[u8]>]) -> usize {
+    leaves.iter().map(|leaf| 4 + leaf.len()).sum()
+}
+
+/// Cuts `leaves` into runs of at most `most` bytes, or of one leaf that is larger.
+fn pieces(leaves: &[Box<[u8]>], most: usize) -> Vec<&[Box<[u8]>]> {
+    let (mut pieces, mut from, mut size) = (Vec::new(), 0, 0);
+    for (index, leaf) in leaves.iter().enumerate() {
+        if index > from && size + 4 + leaf.len() > most {
+            pieces.push(&leaves[from..index]);
+            (from, size) = (index, 0);
+        }
+        size += 4 + leaf.len();
+    }
+    if from < leaves.len() {
+        pieces.push(&leaves[from..]);
+    }
+    pieces
+}

@@ -1,0 +1,342 @@
+//! The ledger on disk: C2SP tiles, entry bundles and the signed head, derived from the journal's leaves.
+//!
+//! Everything here can be made again from the leaves in the journal, so a crash may lose whatever came after the last
+//! published head: on the next start the journal's leaves are offered again and those from the head's size on are taken.
+//! The order of writing is full tiles and bundles, partial ones, sync, then the head: a head never names a tile that is not there.
+use crate::whole::write_whole;
+use faultline_host::Disk;
+use faultline_ledger::{
+    Completed, Hash, Head, NoteError, Signer, TILE_WIDTH, TileName, Tree, Verifier, bundle_entries, leaf_hash,
+    push_entry,
+};
+use faultline_model::Digest;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the signed head lies in the ledger's folder.
+pub const HEAD_FILE: &str = "checkpoint";
+
+/// Why the ledger cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The disk refused. Retry after freeing space or fixing rights.
+    #[error("cannot write or read the ledger's {}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The head or a tile is not what was written: run `faultline verify`, restore the folder from a copy.
+    #[error("the ledger's {} is damaged: {what}; run `faultline verify`, restore the folder from a copy", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The head is not signed by this folder's key.
+    #[error("the ledger's signed head is refused")]
+    Head(#[from] NoteError),
+}
+
+/// Writes the ledger. One per folder.
+pub struct LedgerStore {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    signer: Signer,
+    tree: Tree,
+    bundle: Vec<u8>,
+    published: Option<Head>,
+    partial_files: Vec<PathBuf>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl LedgerStore {
+    /// Opens or begins the ledger in `folder`, at the head published last.
+    pub fn open(disk: Arc<dyn Disk>, folder: &Path, signer: Signer) -> Result<LedgerStore, LedgerError> {
+        disk.create_dir_all(folder).map_err(|source| LedgerError::Io { path: folder.into(), source })?;
+        let reader = LedgerReader::new(disk.clone(), folder, signer.verifier());
+        let mut store = LedgerStore {
+            disk,
+            folder: folder.into(),
+            signer,
+            tree: Tree::default(),
+            bundle: Vec::new(),
+            published: None,
+            partial_files: Vec::new(),
+            folders: BTreeSet::new(),
+        };
+        if let Some(head) = reader.head()? {
+            store.tree = reader.edge(head)?;
+            for tile in store.tree.partial() {
+                store.partial_files.push(store.folder.join(tile.name.path()));
+                if tile.name.level == 0 {
+                    let path = store.folder.join(tile.name.entries_path());
+                    store.bundle = reader.file(&path)?;
+                    store.partial_files.push(path);
+                }
+            }
+            store.published = Some(head);
+        }
+        Ok(store)
+    }
+
+    /// Number of leaves taken.
+    pub fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The head published last.
+    pub fn head(&self) -> Option<Head> {
+        self.published
+    }
+
+    /// Takes the leaves from `first` on; those it has already are compared by nobody here and passed over, as a replay
+    /// offers them again. Panics on a gap: leaves come in order.
+    pub fn append(&mut self, first: u64, leaves: &[Box<[u8]>]) -> Result<(), LedgerError> {
+        assert!(first <= self.size(), "leaf {first} offered to a ledger of {} leaves", self.size());
+        let known = usize::try_from(self.size() - first).unwrap_or(usize::MAX).min(leaves.len());
+        let mut completed = Vec::new();
+        for leaf in &leaves[known..] {
+            push_entry(&mut self.bundle, leaf);
+            self.tree.push(leaf_hash(leaf), &mut completed);
+            for tile in completed.drain(..) {
+                self.write_tile(&tile)?;
+                if tile.name.level == 0 {
+                    let bundle = std::mem::take(&mut self.bundle);
+                    self.write(&tile.name.entries_path(), &bundle)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes every leaf taken part of a signed head on disk. Does nothing where the head already says so.
+    pub fn publish(&mut self) -> Result<Head, LedgerError> {
+        let head = Head { size: self.tree.size(), root: self.tree.root() };
+        if self.published == Some(head) {
+            return Ok(head);
+        }
+        let mut files = Vec::new();
+        for tile in self.tree.partial() {
+            self.write_tile(&tile)?;
+            files.push(self.folder.join(tile.name.path()));
+            if tile.name.level == 0 {
+                let bundle = std::mem::take(&mut self.bundle);
+                self.write(&tile.name.entries_path(), &bundle)?;
+                self.bundle = bundle;
+                files.push(self.folder.join(tile.name.entries_path()));
+            }
+        }
+        let note = self.signer.sign(&head);
+        self.write(HEAD_FILE, note.as_bytes())?;
+        self.published = Some(head);
+        // The partial tiles of the head before are of no use once no head names them.
+        for old in std::mem::replace(&mut self.partial_files, files) {
+            if !self.partial_files.contains(&old) {
+                match self.disk.remove(&old) {
+                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                        return Err(LedgerError::Io { path: old, source });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(head)
+    }
+
+    fn write_tile(&mut self, tile: &Completed) -> Result<(), LedgerError> {
+        let bytes: Vec<u8> = tile.hashes.iter().flat_map(|hash| hash.0).collect();
+        self.write(&tile.name.path(), &bytes)
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
+        let path = self.folder.join(name);
+        let folder = path.parent().expect("every name stands in a folder");
+        let written = if self.folders.contains(folder) {
+            write_whole(&*self.disk, &path, bytes)
+        } else {
+            // Made once each: syncing a folder's parents for every tile would cost more than the tile.
+            self.folders.insert(folder.to_path_buf());
+            self.disk.create_dir_all(folder).and_then(|()| write_whole(&*self.disk, &path, bytes))
+        };
+        written.map_err(|source| LedgerError::Io { path, source })
+    }
+}
+
+/// Reads a ledger folder and believes nothing that does not lead to its signed head.
+pub struct LedgerReader {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    verifier: Verifier,
+}
+
+impl LedgerReader {
+    /// A reader of `folder`; heads must be signed by `verifier`'s key.
+    pub fn new(disk: Arc<dyn Disk>, folder: &Path, verifier: Verifier) -> LedgerReader {
+        LedgerReader { disk, folder: folder.into(), verifier }
+    }
+
+    /// The signed head; nothing before the first was published.
+    pub fn head(&self) -> Result<Option<Head>, LedgerError> {
+        let path = self.folder.join(HEAD_FILE);
+        let bytes = match self.file(&path) {
+            Ok(bytes) => bytes,
+            Err(LedgerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let note = String::from_utf8(bytes).map_err(|_| LedgerError::Damaged { path, what: "not text".into() })?;
+        Ok(Some(self.verifier.open(&note)?))
+    }
+
+    /// Leaves `from..` below the head's size, at most `max` and to the end of one bundle.
+    pub fn leaves(&self, head: Head, from: u64, max: usize) -> Result<Vec<Box<[u8]>>, LedgerError> {
+        if from >= head.size {
+            return Ok(Vec::new());
+        }
+        let index = from / TILE_WIDTH as u64;
+        let width = (head.size - index * TILE_WIDTH as u64).min(TILE_WIDTH as u64) as u16;
+        let name = TileName { level: 0, index, width };
+        let (path, bytes) = (self.folder.join(name.entries_path()), self.bundle(name)?);
+        match bundle_entries(&bytes) {
+            Some(entries) if entries.len() == usize::from(width) => {
+                let skip = (from % TILE_WIDTH as u64) as usize;
+                Ok(entries.into_iter().skip(skip).take(max).map(Box::from).collect())
+            }
+            _ => Err(LedgerError::Damaged { path, what: format!("not a bundle of {width} entries") }),
+        }
+    }
+
+    /// The bundle of a level-0 tile's entries, as stored.
+    pub fn bundle(&self, name: TileName) -> Result<Vec<u8>, LedgerError> {
+        self.file(&self.folder.join(name.entries_path()))
+    }
+
+    /// The tree at the head, from its partial tiles; refused where they do not lead to the head's root.
+    fn edge(&self, head: Head) -> Result<Tree, LedgerError> {
+        let mut levels: Vec<Vec<Hash>> = Vec::new();
+        let mut rest = head.size;
+        for level in 0_u8.. {
+            if rest == 0 {
+                break;
+            }
+            let (index, width) = (rest >> 8, (rest & 255) as u16);
+            levels.push(match width {
+                0 => Vec::new(),
+                _ => self.tile(TileName { level, index, width })?,
+            });
+            rest >>= 8;
+        }
+        let tree = Tree::at_edge(head.size, levels);
+        match tree.filter(|tree| tree.root() == head.root) {
+            Some(tree) => Ok(tree),
+            None => Err(LedgerError::Damaged {
+                path: self.folder.join("tile"),
+                what: "the tiles do not lead to the signed head's root".into(),
+            }),
+        }
+    }
+
+    /// One tile's hashes, as stored: the caller checks where they lead.
+    pub fn tile(&self, name: TileName) -> Result<Vec<Hash>, LedgerError> {
+        let path = self.folder.join(name.path());
+        let bytes = self.file(&path)?;
+        if bytes.len() != usize::from(name.width) * 32 {
+            let what = format!("{} bytes instead of {}", bytes.len(), usize::from(name.width) * 32);
+            return Err(LedgerError::Damaged { path, what });
+        }
+        Ok(bytes.chunks_exact(32).map(|hash| Digest(hash.try_into().expect("32 bytes"))).collect())
+    }
+
+    fn file(&self, path: &Path) -> Result<Vec<u8>, LedgerError> {
+        let io = |source| LedgerError::Io { path: path.into(), source };
+        let file = self.disk.open_read(path).map_err(io)?;
+        let mut bytes = vec![0; usize::try_from(file.size().map_err(io)?).unwrap_or(usize::MAX)];
+        let read = file.read_at(&mut bytes, 0).map_err(io)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faultline_host::MemoryDisk;
+
+    const FOLDER: &str = "ledger";
+
+    fn signer() -> Signer {
+        Signer::new("faultline/test", &[3; 32]).expect("a good name")
+    }
+
+    fn leaf(number: u64) -> Box<[u8]> {
+        format!("leaf {number} {}", "x".repeat((number % 50) as usize)).into_bytes().into()
+    }
+
+    fn leaves(from: u64, to: u64) -> Vec<Box<[u8]>> {
+        (from..to).map(leaf).collect()
+    }
+
+    fn store(disk: &Arc<dyn Disk>) -> LedgerStore {
+        LedgerStore::open(disk.clone(), Path::new(FOLDER), signer()).expect("the folder is whole")
+    }
+
+    #[test]
+    fn what_is_published_reads_back_and_leads_to_the_head() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(1 << 30));
+        let mut whole = Tree::default();
+        let mut taken = 0;
+        for step in [1, 254, 1, 1, 256, 300, 7, 66_000] {
+            // Opened anew each time: the edge comes from the tiles.
+            let mut store = store(&disk);
+            assert_eq!(store.size(), taken);
+            store.append(taken, &leaves(taken, taken + step)).expect("the disk is well");
+            (taken..taken + step).for_each(|i| whole.push(leaf_hash(&leaf(i)), &mut Vec::new()));
+            taken += step;
+            let head = store.publish().expect("the disk is well");
+            assert_eq!((head.size, head.root), (taken, whole.root()));
+            let reader = LedgerReader::new(disk.clone(), Path::new(FOLDER), signer().verifier());
+            assert_eq!(reader.head().expect("signed"), Some(head));
+            let mut read = Vec::new();
+            while (read.len() as u64) < taken {
+                read.extend(reader.leaves(head, read.len() as u64, 1000).expect("bundles are there"));
+            }
+            assert!(read == leaves(0, taken));
+        }
+    }
+
+    #[test]
+    fn leaves_offered_again_are_taken_once() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(1 << 30));
+        let mut store = store(&disk);
+        store.append(0, &leaves(0, 300)).expect("the disk is well");
+        store.append(100, &leaves(100, 400)).expect("the disk is well");
+        store.append(0, &leaves(0, 10)).expect("the disk is well");
+        assert_eq!(store.size(), 400);
+        let mut tree = Tree::default();
+        leaves(0, 400).iter().for_each(|leaf| tree.push(leaf_hash(leaf), &mut Vec::new()));
+        assert_eq!(store.publish().expect("the disk is well").root, tree.root());
+    }
+
+    #[test]
+    fn a_changed_byte_in_tiles_or_head_is_refused() {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(1 << 30));
+        let mut first = store(&disk);
+        first.append(0, &leaves(0, 300)).expect("the disk is well");
+        first.publish().expect("the disk is well");
+        for name in ["tile/1/000.p/1", "tile/0/001.p/44", HEAD_FILE] {
+            let file = disk.open_write(&Path::new(FOLDER).join(name)).expect("it was written");
+            let mut byte = [0];
+            file.read_at(&mut byte, 20).expect("it is long enough");
+            file.write_at(&[byte[0] ^ 1], 20).expect("the disk is well");
+            assert!(LedgerStore::open(disk.clone(), Path::new(FOLDER), signer()).is_err(), "{name}");
+            file.write_at(&byte, 20).expect("the disk is well");
+            store(&disk);
+        }
+    }
+}
