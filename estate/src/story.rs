@@ -84,7 +84,7 @@ impl Story {
     }
 
     fn of(plan: Plan, fault: Fault, culprit: usize, onset: Millis, seed: u64, random: &mut Random) -> Story {
-        // A deploy on a service that has nothing to do with it, half a minute before the onset.
+        // A deploy on a service that has nothing to do with it, some seconds before the onset.
         let innocent: Vec<usize> = (0..plan.services.len())
             .filter(|&i| i != culprit && !matches!(plan.services[i].role, Role::Mute | Role::Gateway))
             .collect();
@@ -94,7 +94,7 @@ impl Story {
             kind: "deploy".into(),
             title: "routine release".into(),
             version: "2.4.1".into(),
-            at: onset.plus(-30_000),
+            at: onset.plus(-5_000),
             by: "pipeline".into(),
         }];
         let slower = 12.0 + 18.0 * unit(random);

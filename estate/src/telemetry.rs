@@ -61,6 +61,13 @@ impl Estate {
         &self.story
     }
 
+    /// Moves the fault, and the changes announced around it, to another instant, which is still to come.
+    pub fn begin_fault_at(&mut self, onset: Millis) {
+        let by = onset.since(self.story.onset);
+        self.story.onset = onset;
+        self.story.decoys.iter_mut().for_each(|change| change.at = change.at.plus(by));
+    }
+
     /// Moves true time to `to` and returns what agents send for it: spans that ended, errors logged, metrics due.
     pub fn advance(&mut self, to: Millis) -> Vec<Outgoing> {
         for front in 0..self.next_request.len() {

@@ -1,1 +1,25 @@
 //! What broke, where it began, and the proof: wires everything and runs it.
+//!
+//! The loop is [`world::turn`]; everything else brings records to it or carries away what it decided.
+pub mod cli;
+// pub mod client;
+pub mod command;
+pub mod config;
+pub mod demo;
+pub mod explainer;
+pub mod keeper;
+pub mod keys;
+pub mod ledger_feed;
+pub mod outputs;
+pub mod ports;
+pub mod published;
+pub mod release;
+pub mod render;
+pub mod replay;
+pub mod replayed;
+pub mod rule_files;
+pub mod run;
+pub mod start;
+pub mod verify;
+// pub mod why;
+pub mod world;

@@ -1,3 +1,23 @@
 //! The pure function of the journal: step, effects, state tables, checkpoints.
+//!
+//! The engine has no clock, no disk, no threads and no chance. The same records give the same effects, byte for byte,
+//! in any batching and on any machine; that is what makes a replay a proof.
 #![no_std]
 extern crate alloc;
+
+mod changes;
+mod checkpoint;
+mod control;
+mod effect;
+mod engine;
+mod judge;
+mod retries;
+mod views;
+
+pub use checkpoint::{Checkpoint, Page, RestoreError};
+pub use effect::{Accepted, Ask, Effect, Effects, Rejected};
+pub use engine::Engine;
+pub use views::Overview;
+
+/// Version of the function: it rises whenever the same journal would give other effects or another state.
+pub const ENGINE_VERSION: u32 = 1;

@@ -220,6 +220,13 @@ impl SeriesStore {
         id
     }
 
+    /// Adds one sample to a series that is there.
+    pub fn append_to(&mut self, id: u32, sample: Sample, now: Millis, out: &mut Applied) {
+        let before = out.counts;
+        self.push(id, sample, now, out);
+        add_difference(&mut self.counts, before, out.counts);
+    }
+
     /// Remembers that a key names a series. A sender that spells one series in ever new ways costs a lookup by labels
     /// each time, never memory without bound.
     fn alias(&mut self, key: SeriesKey, id: u32) {

@@ -1,1 +1,9 @@
 //! OTLP over gRPC and HTTP, Prometheus remote write.
+//!
+//! Every source ends in [`Receiver::receive`]: bytes in, a durable answer out. What is around it is framing.
+pub mod grpc;
+pub mod http;
+pub mod receiver;
+pub mod remote_write;
+
+pub use receiver::{Outcome, Receiver};

@@ -1,1 +1,0 @@
-//! Fixed benchmarks and their results.

@@ -1,0 +1,67 @@
+//! Control records: rules, settings, changes, starts.
+use crate::effect::Emitter;
+use crate::engine::Engine;
+use faultline_formats::{Decoded, Reason};
+use faultline_model::facts::{Decision, RulesInForce, RulesRefused};
+use faultline_model::{Canonical, ChangeEvent, Control, Digest, Millis, RuleFiles, Setting, SourceName};
+
+impl Engine {
+    /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
+    /// at fault, and the state stays as it is.
+    pub(crate) fn control(&mut self, control: Control, decoded: &Decoded, stamp: Millis, emit: &mut Emitter<'_>) {
+        let body = &decoded.payload.body[..];
+        let read = match control {
+            Control::Genesis | Control::EngineVersion => Ok(()),
+            Control::Started => {
+                self.start(stamp);
+                Ok(())
+            }
+            Control::Source => SourceName::from_bytes(body).map(|name| self.sources.name(name)),
+            Control::Rules => RuleFiles::from_bytes(body).map(|files| self.load_rules(&files, body, emit)),
+            Control::Setting => Setting::from_bytes(body).map(|setting| self.set(setting, emit)),
+            Control::Change => ChangeEvent::from_bytes(body).map(|change| {
+                self.changes.push(change.clone(), self.now.max(stamp));
+                emit.decide(Decision::Change(change));
+            }),
+        };
+        if read.is_err() {
+            emit.reject(Reason::BadRecord, 1, "the control record does not read");
+        }
+    }
+
+    /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.
+    fn start(&mut self, stamp: Millis) {
+        if self.live {
+            self.skip(stamp);
+        }
+        self.started = self.now.max(stamp);
+        self.sources.started();
+        self.settled = self.sources.caught_up(self.started, self.started);
+        self.judge.rules.suspend_absence(!self.settled);
+    }
+
+    fn load_rules(&mut self, files: &RuleFiles, body: &[u8], emit: &mut Emitter<'_>) {
+        let digest = Digest::of(body);
+        match self.judge.load(files, self.now, emit.cause(), &mut self.series, &mut self.applied, &mut self.transitions)
+        {
+            Ok(counts) => {
+                emit.decide(Decision::Rules(RulesInForce { digest, ..counts }));
+                self.decide_transitions(emit, false);
+                self.deliver(emit);
+            }
+            Err(refused) => {
+                emit.decide(Decision::RulesRefused(RulesRefused { digest, ..refused }));
+            }
+        }
+    }
+
+    fn set(&mut self, setting: Setting, emit: &mut Emitter<'_>) {
+        match (&*setting.name, setting.value.parse::<usize>()) {
+            ("limits.series", Ok(most)) => {
+                self.series.set_series_max(most);
+                emit.decide(Decision::Setting(setting));
+            }
+            _ => emit.reject(Reason::BadRecord, 1, "no such setting, or not a number"),
+        }
+    }
+}

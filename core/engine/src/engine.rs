@@ -1,0 +1,403 @@
+//! `step`: one record after another through observe, judge, correlate and explain.
+use crate::changes::Changes;
+use crate::effect::{Accepted, Ask, Effects, Emitter};
+use crate::judge::Judge;
+use crate::retries::Retries;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use faultline_correlate::{Incidents, Topology, entity_of};
+use faultline_formats::{Decoded, Reason, Record};
+use faultline_model::facts::{Anchor, Asked, Decision, Evidence, Transition, Verdict};
+use faultline_model::{Canonical, Clock, Digest, EffectId, HashSeed, IncidentId, Kind, Millis, Position};
+use faultline_observe::graph::Derived;
+use faultline_observe::series::{Applied, SeriesStore};
+use faultline_observe::{Closed, Graph, Sources};
+
+/// Instants missed in a longer gap are skipped, as Prometheus skips evaluations that it slept through.
+const GAP_MAX_MS: i64 = 10 * 60_000;
+/// Rule time between anchors.
+const ANCHOR_EVERY_MS: i64 = 5 * 60_000;
+/// Marks a derived id whose series there was no room for.
+const NO_SERIES: u32 = u32::MAX;
+/// Without any telemetry, rules begin to run on the stamps this long after a start or the last import: until then an
+/// import may still come before them.
+const IMPORT_WAIT_MS: i64 = 60_000;
+/// Length of the windows that an explanation's `seen` figures cover at most.
+const EXPLAIN_WINDOW_MS: i64 = 60_000;
+/// Most series, until a setting says otherwise.
+pub(crate) const SERIES_MAX: usize = 2_000_000;
+
+/// An explanation that was asked for and not yet answered.
+#[derive(Debug)]
+pub(crate) struct Outstanding {
+    pub(crate) incident: IncidentId,
+    pub(crate) revision: u64,
+    pub(crate) evidence: Evidence,
+}
+
+/// State of one partition.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) seed: HashSeed,
+    /// Rule time: rises monotonically.
+    pub(crate) now: Millis,
+    pub(crate) last: Option<Position>,
+    /// Whether a live record has been seen: imports come before it.
+    pub(crate) live: bool,
+    pub(crate) anchored: Millis,
+    pub(crate) started: Millis,
+    /// Stamp of the last import record.
+    pub(crate) imported: Millis,
+    pub(crate) settled: bool,
+    pub(crate) retries: Retries,
+    pub(crate) series: SeriesStore,
+    pub(crate) judge: Judge,
+    pub(crate) graph: Graph,
+    pub(crate) sources: Sources,
+    pub(crate) incidents: Incidents,
+    pub(crate) changes: Changes,
+    pub(crate) asks: BTreeMap<EffectId, Outstanding>,
+    /// Series of each derived id of the graph: labels come with the first sample only.
+    pub(crate) derived: Vec<u32>,
+    // Scratch: empty between records.
+    pub(crate) applied: Applied,
+    pub(crate) transitions: Vec<Transition>,
+    pub(crate) closed: Closed,
+    pub(crate) checkpoint: Option<crate::Checkpoint>,
+}
+
+impl Engine {
+    /// The state before record 1 of a journal whose record 0 holds `seed`.
+    pub fn new(seed: HashSeed) -> Engine {
+        Engine {
+            seed,
+            now: Millis(0),
+            last: None,
+            live: false,
+            anchored: Millis(0),
+            started: Millis(0),
+            imported: Millis(0),
+            settled: true,
+            retries: Retries::default(),
+            series: SeriesStore::new(seed, SERIES_MAX),
+            judge: Judge::default(),
+            graph: Graph::new(seed),
+            sources: Sources::default(),
+            incidents: Incidents::default(),
+            changes: Changes::default(),
+            asks: BTreeMap::new(),
+            derived: Vec::new(),
+            applied: Applied::default(),
+            transitions: Vec::new(),
+            closed: Closed::default(),
+            checkpoint: None,
+        }
+    }
+
+    /// What keys every hash of foreign bytes.
+    pub fn seed(&self) -> HashSeed {
+        self.seed
+    }
+
+    /// Rule time.
+    pub fn now(&self) -> Millis {
+        self.now
+    }
+
+    /// The last record stepped over.
+    pub fn last(&self) -> Option<Position> {
+        self.last
+    }
+
+    /// Explanations asked for and not answered, to be posted again after a restart.
+    pub fn unanswered(&self) -> impl Iterator<Item = (EffectId, Ask)> {
+        self.asks.iter().map(|(id, ask)| (*id, Ask::Explain(ask.evidence.clone())))
+    }
+
+    /// The checkpoint whose digest the last anchor states, once; the caller writes it.
+    pub fn take_checkpoint(&mut self) -> Option<crate::Checkpoint> {
+        self.checkpoint.take()
+    }
+
+    /// Advances by a batch of records and says what must now happen in the world.
+    ///
+    /// Total. Law: `step(a ++ b)` equals `step(a)` then `step(b)`, byte for byte.
+    pub fn step(&mut self, batch: &[Record], effects: &mut Effects) {
+        for record in batch {
+            assert!(self.last.is_none_or(|last| last < record.at), "records come in order");
+            let mut emit = Emitter::new(effects, record.at);
+            self.take(record, &mut emit);
+            self.last = Some(record.at);
+            if self.now.since(self.anchored) >= ANCHOR_EVERY_MS && self.live {
+                self.anchor(&mut emit);
+            }
+        }
+    }
+
+    fn take(&mut self, record: &Record, emit: &mut Emitter<'_>) {
+        let decoded = &record.decoded;
+        match decoded.payload.kind {
+            Kind::Telemetry { clock: Clock::Import, .. } if self.live => {
+                let why = "live telemetry has come before it; import into a new data folder";
+                emit.reject(Reason::ImportAfterLive, decoded.events.count(), why);
+            }
+            Kind::Telemetry { source, clock, .. } => {
+                let imported = clock == Clock::Import;
+                self.live |= !imported;
+                if imported {
+                    self.imported = record.stamp.millis();
+                }
+                let time = if imported { newest_time(decoded).unwrap_or(self.now) } else { record.stamp.millis() };
+                self.advance(time, emit, imported);
+                if self.retries.is_retry(source, &decoded.digest, self.now) {
+                    self.sources.retried(source, self.now);
+                    return;
+                }
+                self.observe(decoded, emit, imported);
+            }
+            Kind::Control(control) => {
+                // Before the first live record only imports move time: rules must not see the gap as lived through.
+                if self.live {
+                    self.advance(record.stamp.millis(), emit, false);
+                }
+                self.control(control, decoded, record.stamp.millis(), emit);
+            }
+            Kind::Reply(id) => {
+                self.advance(record.stamp.millis(), emit, false);
+                self.reply(id, &decoded.payload.body, emit);
+            }
+            Kind::Tick => {
+                let stamp = record.stamp.millis();
+                self.live |=
+                    stamp.since(self.started) >= IMPORT_WAIT_MS && stamp.since(self.imported) >= IMPORT_WAIT_MS;
+                if self.live {
+                    self.advance(stamp, emit, false);
+                }
+            }
+        }
+    }
+
+    /// Brings rule time to `to`; fires every timer due on the way, each at its own instant.
+    fn advance(&mut self, to: Millis, emit: &mut Emitter<'_>, imported: bool) {
+        if to <= self.now {
+            return;
+        }
+        if to.since(self.now) > GAP_MAX_MS {
+            self.skip(to);
+        }
+        while let Some(at) = self.due().filter(|&at| at <= to) {
+            let at = at.max(self.now);
+            self.now = at;
+            self.fire(at, emit, imported);
+        }
+        self.now = to;
+        if !self.settled && self.sources.caught_up(self.started, self.now) {
+            self.settled = true;
+            self.judge.rules.suspend_absence(false);
+        }
+        self.series.sweep(self.now, &mut self.applied);
+        self.deliver(emit);
+    }
+
+    /// Passes over the instants before `to`: nothing ran then. Rules count theirs as missed.
+    pub(crate) fn skip(&mut self, to: Millis) {
+        self.now = self.now.max(to);
+        self.graph.skip(self.now);
+    }
+
+    fn due(&self) -> Option<Millis> {
+        [self.graph.due(), self.judge.rules.due(), self.incidents.due()].into_iter().flatten().min()
+    }
+
+    /// Everything due at `at`, in the data's order.
+    fn fire(&mut self, at: Millis, emit: &mut Emitter<'_>, imported: bool) {
+        if self.graph.due().is_some_and(|due| due <= at) {
+            self.close_windows(at, emit);
+        }
+        self.touch_rules(at, emit, imported);
+        if self.judge.rules.due().is_some_and(|due| due <= at) {
+            self.judge.advance(at, emit.cause(), &mut self.series, &mut self.applied, &mut self.transitions);
+            self.decide_transitions(emit, imported);
+            self.touch_rules(at, emit, imported);
+        }
+        let mut updates = Vec::new();
+        self.incidents.advance(at, &mut updates);
+        for update in updates {
+            emit.decide(Decision::Incident(update));
+        }
+        self.explain(at, emit);
+    }
+
+    /// Applies a record's telemetry at rule time.
+    fn observe(&mut self, decoded: &Decoded, emit: &mut Emitter<'_>, imported: bool) {
+        self.sources.observe(decoded, self.now);
+        self.series.apply(decoded, self.now, &mut self.applied);
+        self.graph.observe(decoded, self.now);
+        let counts = self.applied.counts;
+        emit.reject(Reason::Cardinality, counts.cardinality, "raise limits.series or send fewer series");
+        emit.reject(Reason::TooOld, counts.too_old, "older than everything kept of its series");
+        emit.reject(Reason::Conflict, counts.conflicts, "the first value for this time stays");
+        emit.reject(Reason::Future, counts.future, "more than ten minutes ahead: check the sender's clock");
+        self.touch_rules(self.now, emit, imported);
+        self.explain(self.now, emit);
+        self.deliver(emit);
+    }
+
+    /// Derived samples, anomalies and new versions of the windows that end at `at`.
+    fn close_windows(&mut self, at: Millis, emit: &mut Emitter<'_>) {
+        let mut closed = core::mem::take(&mut self.closed);
+        self.graph.advance(at, &mut closed);
+        for Derived { id, labels, sample } in closed.samples.drain(..) {
+            let place = id as usize;
+            if let Some(labels) = labels {
+                self.derived.resize(self.derived.len().max(place + 1), NO_SERIES);
+                self.derived[place] = self.series.append(&labels, sample, at, &mut self.applied).unwrap_or(NO_SERIES);
+            } else if self.derived[place] != NO_SERIES {
+                self.series.append_to(self.derived[place], sample, at, &mut self.applied);
+            }
+        }
+        for anomaly in closed.anomalies.drain(..) {
+            if self.incidents.open().len() > 0 {
+                emit.decide(Decision::Anomaly(anomaly));
+            }
+        }
+        for change in closed.changes.drain(..) {
+            self.changes.push(change.clone(), at);
+            emit.decide(Decision::Change(change));
+        }
+        self.closed = closed;
+    }
+
+    /// Lets `stream` rules react to the samples applied since the last call.
+    fn touch_rules(&mut self, at: Millis, emit: &mut Emitter<'_>, imported: bool) {
+        if self.applied.touches.is_empty() {
+            return;
+        }
+        self.judge.touch(at, emit.cause(), &mut self.series, &mut self.applied, &mut self.transitions);
+        self.decide_transitions(emit, imported);
+    }
+
+    pub(crate) fn decide_transitions(&mut self, emit: &mut Emitter<'_>, imported: bool) {
+        let mut transitions = core::mem::take(&mut self.transitions);
+        let mut updates = Vec::new();
+        for mut transition in transitions.drain(..) {
+            transition.imported = imported;
+            emit.decide(Decision::Alert(transition.clone()));
+            if imported {
+                continue;
+            }
+            self.incidents.apply(&transition, emit.next_id(), &Calls(&self.graph), &mut updates);
+            for update in updates.drain(..) {
+                emit.decide(Decision::Incident(update));
+            }
+        }
+        self.transitions = transitions;
+    }
+
+    /// Freezes evidence for the incidents that want an explanation now.
+    fn explain(&mut self, at: Millis, emit: &mut Emitter<'_>) {
+        for (incident, revision) in self.incidents.explanations_due(at) {
+            let Some(evidence) = self.evidence(incident, revision, at) else { continue };
+            let input = Digest::of(&evidence.to_bytes());
+            let id = emit.decide(Decision::Asked(Asked { kind: "explain".to_string(), input }));
+            self.asks.insert(id, Outstanding { incident, revision, evidence: evidence.clone() });
+            emit.ask(id, Ask::Explain(evidence));
+        }
+    }
+
+    fn evidence(&self, id: IncidentId, revision: u64, at: Millis) -> Option<Evidence> {
+        let incident = self.incidents.get(id)?;
+        let mut alerts: Vec<(String, String)> = Vec::new();
+        for active in self.judge.rules.active().filter(|alert| incident.holds(alert.alert)) {
+            alerts.push((entity_of(&active.labels).to_string(), active.name));
+        }
+        alerts.sort();
+        let mut targets: Vec<String> = alerts.iter().map(|(entity, _)| entity.clone()).collect();
+        targets.dedup();
+        Some(self.graph.freeze(&faultline_observe::Question {
+            incident: id,
+            revision,
+            at,
+            onset: incident.onset(),
+            window_ms: EXPLAIN_WINDOW_MS,
+            targets: &targets,
+            alerts: &alerts,
+            changes: &self.changes.recent(at),
+        }))
+    }
+
+    fn reply(&mut self, id: EffectId, body: &[u8], emit: &mut Emitter<'_>) {
+        let Some(asked) = self.asks.remove(&id) else {
+            emit.reject(Reason::BadRecord, 1, "it answers nothing that was asked");
+            return;
+        };
+        self.incidents.answered(asked.incident, asked.revision);
+        match Verdict::from_bytes(body) {
+            Ok(verdict) => {
+                emit.decide(Decision::Verdict(verdict));
+            }
+            Err(_) => emit.reject(Reason::BadRecord, 1, "the answer does not read"),
+        }
+        self.explain(self.now, emit);
+    }
+
+    /// Hands the samples applied since the last call to the recent store.
+    pub(crate) fn deliver(&mut self, emit: &mut Emitter<'_>) {
+        let applied = &mut self.applied;
+        if !(applied.created.is_empty() && applied.samples.is_empty() && applied.evicted.is_empty()) {
+            emit.accept(Accepted {
+                created: core::mem::take(&mut applied.created),
+                samples: core::mem::take(&mut applied.samples),
+                evicted: core::mem::take(&mut applied.evicted),
+            });
+        }
+        applied.clear();
+    }
+
+    fn anchor(&mut self, emit: &mut Emitter<'_>) {
+        self.anchored = self.now;
+        let checkpoint = self.checkpoint();
+        emit.decide(Decision::Anchor(Anchor { position: emit.cause(), state: checkpoint.digest() }));
+        self.checkpoint = Some(checkpoint);
+    }
+}
+
+/// Distances on the graph of calls, for the correlator.
+struct Calls<'a>(&'a Graph);
+
+impl Calls<'_> {
+    /// What `entity` reaches through its calls, and over how many.
+    fn reach(&self, entity: &str, limit: u32) -> BTreeMap<String, u32> {
+        let mut reached = BTreeMap::from([(entity.to_string(), 0)]);
+        let mut next = VecDeque::from([(entity.to_string(), 0)]);
+        while let Some((at, hops)) = next.pop_front() {
+            if hops == limit {
+                continue;
+            }
+            self.0.callees(&at, &mut |callee| {
+                if !reached.contains_key(callee) {
+                    reached.insert(callee.to_string(), hops + 1);
+                    next.push_back((callee.to_string(), hops + 1));
+                }
+            });
+        }
+        reached
+    }
+}
+
+impl Topology for Calls<'_> {
+    fn distance(&self, a: &str, b: &str, limit: u32) -> Option<u32> {
+        let (from_a, from_b) = (self.reach(a, limit), self.reach(b, limit));
+        from_a.iter().filter_map(|(entity, hops)| Some(hops + from_b.get(entity)?)).filter(|&hops| hops <= limit).min()
+    }
+}
+
+/// Event time of the newest event of an imported body: what rule time is then.
+fn newest_time(decoded: &Decoded) -> Option<Millis> {
+    let events = &decoded.events;
+    let points = events.points.iter().map(|point| point.time).max();
+    let logs = events.logs.iter().map(|log| log.time.millis()).max();
+    let spans = events.spans.iter().map(|span| span.end.millis()).max();
+    points.max(logs).max(spans)
+}

@@ -1,0 +1,156 @@
+//! Rules and the series they read: selections kept per selector, touches handed on.
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use faultline_model::facts::{RulesInForce, RulesRefused, Transition};
+use faultline_model::{Canonical, CodecError, Labels, Millis, Position, Reader, RuleFiles, Sample, TenantId, Writer};
+use faultline_observe::series::{Applied, SeriesStore};
+use faultline_promql::{Matcher, SeriesView};
+use faultline_rules::{RuleSeries, Rules, SelectorId};
+
+/// Recording rules feed `stream` rules feed recording rules: so many rounds, then the grid sees to the rest.
+const ROUNDS_MAX: usize = 8;
+
+/// The rules in force and what their selectors match.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    pub(crate) rules: Rules,
+    // Derived from the rules.
+    selections: Selections,
+}
+
+/// Selections by selector and back; selectors that match the same series share one.
+#[derive(Debug, Default)]
+struct Selections {
+    of_selector: BTreeMap<SelectorId, u32>,
+    told: BTreeMap<u32, Vec<SelectorId>>,
+}
+
+impl Default for Judge {
+    fn default() -> Self {
+        Judge { rules: Rules::new(TenantId(0)), selections: Selections::default() }
+    }
+}
+
+impl Canonical for Judge {
+    fn write(&self, w: &mut Writer) {
+        self.rules.write(w);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(Judge { rules: Rules::read(r)?, selections: Selections::default() })
+    }
+}
+
+impl Judge {
+    /// Puts rule files into force, or says why not; then what was in force stays.
+    pub(crate) fn load(
+        &mut self,
+        files: &RuleFiles,
+        now: Millis,
+        cause: Position,
+        series: &mut SeriesStore,
+        applied: &mut Applied,
+        out: &mut Vec<Transition>,
+    ) -> Result<RulesInForce, RulesRefused> {
+        let mut access = Access { series: &mut *series, applied, selections: &self.selections, now };
+        let counts = self.rules.load(files, now, cause, &mut access, out)?;
+        self.select(series);
+        Ok(counts)
+    }
+
+    /// Registers what the rules' selectors read.
+    pub(crate) fn select(&mut self, series: &mut SeriesStore) {
+        series.clear_selections();
+        self.selections = Selections::default();
+        let mut same: Vec<(Vec<Matcher>, i64, bool, Vec<SelectorId>)> = Vec::new();
+        let mut by_text: BTreeMap<alloc::string::String, usize> = BTreeMap::new();
+        for selector in self.rules.selectors() {
+            let text = alloc::format!("{:?}", selector.matchers);
+            let at = *by_text.entry(text).or_insert_with(|| {
+                same.push((selector.matchers.clone(), 0, false, Vec::new()));
+                same.len() - 1
+            });
+            let it = &mut same[at];
+            it.1 = it.1.max(selector.history_ms);
+            it.2 |= selector.stream;
+            it.3.push(selector.id);
+            if selector.stream {
+                self.selections.told.entry(at as u32).or_default().push(selector.id);
+            }
+            self.selections.of_selector.insert(selector.id, at as u32);
+        }
+        for (number, (matchers, keep, told, _)) in same.iter().enumerate() {
+            assert_eq!(series.select(matchers, *keep, *told) as usize, number, "selections are numbered in order");
+        }
+    }
+
+    /// Runs what is due at `at`.
+    pub(crate) fn advance(
+        &mut self,
+        at: Millis,
+        cause: Position,
+        series: &mut SeriesStore,
+        applied: &mut Applied,
+        out: &mut Vec<Transition>,
+    ) {
+        let mut access = Access { series, applied, selections: &self.selections, now: at };
+        self.rules.advance(at, cause, &mut access, out);
+    }
+
+    /// Lets `stream` rules react to the samples in `applied.touches`, which it empties.
+    pub(crate) fn touch(
+        &mut self,
+        at: Millis,
+        cause: Position,
+        series: &mut SeriesStore,
+        applied: &mut Applied,
+        out: &mut Vec<Transition>,
+    ) {
+        for _ in 0..ROUNDS_MAX {
+            let mut touches = core::mem::take(&mut applied.touches);
+            if touches.is_empty() {
+                return;
+            }
+            // A series may have got many samples: its ring holds them all, so once is enough.
+            touches.sort();
+            touches.dedup();
+            let mut access =
+                Access { series: &mut *series, applied: &mut *applied, selections: &self.selections, now: at };
+            for touch in &touches {
+                for &selector in self.selections.told.get(&touch.selection).map_or(&[][..], |s| s) {
+                    self.rules.touch(selector, touch.series, at, cause, &mut access, out);
+                }
+            }
+        }
+        applied.touches.clear();
+    }
+}
+
+/// What the rules see of the series.
+struct Access<'a> {
+    series: &'a mut SeriesStore,
+    applied: &'a mut Applied,
+    selections: &'a Selections,
+    now: Millis,
+}
+
+impl RuleSeries for Access<'_> {
+    fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        let selection = self.selections.of_selector.get(&id).expect("every selector was registered");
+        self.series.members(*selection, visit);
+    }
+
+    fn query(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
+        for id in self.series.find(matchers) {
+            visit(self.series.view(id));
+        }
+    }
+
+    fn view(&self, series: u32) -> SeriesView<'_> {
+        self.series.view(series)
+    }
+
+    fn append(&mut self, labels: &Labels, sample: Sample) {
+        self.series.append(labels, sample, self.now, self.applied);
+    }
+}

@@ -1,0 +1,61 @@
+//! What one may see of the engine: copied out after a batch, so that readers never touch it.
+use crate::engine::Engine;
+use alloc::vec::Vec;
+use faultline_model::facts::{Coverage, Telemetry};
+use faultline_model::{Labels, Millis, Sample};
+use faultline_observe::ring::SampleCounts;
+use faultline_observe::sources::Source;
+use faultline_rules::GroupView;
+
+/// A copy of what the engine knows, for the API.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// Rule time.
+    pub at: Millis,
+    /// Rule groups with their alerts.
+    pub groups: Vec<GroupView>,
+    /// Sources, in id order.
+    pub sources: Vec<Source>,
+    /// Services, peers included.
+    pub services: u64,
+    /// Calls between services.
+    pub edges: u64,
+    /// Series.
+    pub series: u64,
+    /// Samples since the journal began.
+    pub samples: SampleCounts,
+    /// What a verdict taken now would lack.
+    pub lacks: Coverage,
+}
+
+impl Engine {
+    /// What the engine knows now.
+    pub fn overview(&self) -> Overview {
+        let mut lacks = Coverage::default();
+        for (entity, telemetry) in self.graph.entities(self.now) {
+            match telemetry {
+                Telemetry::Reporting => {}
+                Telemetry::Silent => lacks.silent.push(entity),
+                Telemetry::Peer => lacks.unseen.push(entity),
+            }
+        }
+        let sizes = self.graph.sizes();
+        Overview {
+            at: self.now,
+            groups: self.judge.rules.groups(),
+            sources: self.sources.iter().cloned().collect(),
+            services: sizes.services as u64,
+            edges: sizes.edges as u64,
+            series: self.series.len() as u64,
+            samples: self.series.counts(),
+            lacks,
+        }
+    }
+
+    /// Visits every series with the samples kept of it, in id order: what the recent store begins with after a restart.
+    pub fn each_series(&self, visit: &mut dyn FnMut(u32, &Labels, &[Sample])) {
+        for view in self.series.iter() {
+            visit(view.id, view.labels, view.samples);
+        }
+    }
+}

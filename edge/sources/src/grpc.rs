@@ -1,0 +1,194 @@
+//! OTLP over gRPC: unary calls framed here, on hyper's HTTP/2.
+//!
+//! The framing is ours because the usual server inflates before its codec sees the bytes, and the journal keeps bytes as
+//! received. Protocol: grpc.io "gRPC over HTTP2"; errors as the OTLP specification ("OTLP/gRPC response") asks.
+use crate::receiver::{Outcome, Receiver, read_body};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bytes::{BufMut, Bytes, BytesMut};
+use faultline_formats::encode;
+use faultline_model::{Clock, Encoding, Format};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Streams that one connection may have open: the outstanding cap of the usual exporters is far below.
+const STREAMS_MAX: u32 = 128;
+const PREFIX: usize = 5;
+
+/// Status codes of gRPC that are used here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Code {
+    InvalidArgument = 3,
+    ResourceExhausted = 8,
+    Unimplemented = 12,
+    Unavailable = 14,
+}
+
+/// Serves OTLP/gRPC on `listener` until `stop` turns true; calls under way are finished first.
+pub async fn serve(listener: TcpListener, receiver: Receiver, mut stop: watch::Receiver<bool>) {
+    let graceful = hyper_util::server::graceful::GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, mostly: waiting is better than spinning.
+                tracing::warn!(%error, "cannot accept an OTLP connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let receiver = receiver.clone();
+        let service = service_fn(move |request| {
+            let receiver = receiver.clone();
+            async move { Ok::<_, Infallible>(call(&receiver, peer.ip(), request).await) }
+        });
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(16 << 20)
+            .max_frame_size(1 << 20)
+            .keep_alive_interval(Some(Duration::from_secs(60)))
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, %peer, "OTLP connection ended");
+            }
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(Duration::from_secs(5)) => {}
+    }
+}
+
+type Reply = Response<BoxBody<Bytes, Infallible>>;
+
+async fn call(receiver: &Receiver, peer: IpAddr, request: Request<Incoming>) -> Reply {
+    let format = match request.uri().path() {
+        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Format::OtlpMetrics,
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Format::OtlpLogs,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Format::OtlpTraces,
+        other => {
+            let text = format!("`{other}` is not served here; this port takes OTLP metrics, logs and traces");
+            return failed(Code::Unimplemented, &text, None);
+        }
+    };
+    let named = request.headers().get("grpc-encoding").map(HeaderValue::as_bytes);
+    let encoding = match named {
+        None | Some(b"identity") => Encoding::Identity,
+        Some(b"gzip") => Encoding::Gzip,
+        Some(b"zstd") => Encoding::Zstd,
+        Some(_) => return failed(Code::Unimplemented, "grpc-encoding must be identity, gzip or zstd", None),
+    };
+    let body = match read_body(request.into_body(), PREFIX).await {
+        Ok(body) => body,
+        Err(error) => return failed(Code::ResourceExhausted, &error.to_string(), None),
+    };
+    let (encoding, message) = match unframe(&body, encoding) {
+        Ok(message) => message,
+        Err(text) => return failed(Code::InvalidArgument, text, None),
+    };
+    match receiver.receive("otlp-grpc", peer, format, encoding, Clock::Live, message).await {
+        Outcome::Taken(rejects) => succeeded(&encode::answer(&rejects)),
+        Outcome::Bad(text) => failed(Code::InvalidArgument, &text, None),
+        // Not retryable without RetryInfo (OTLP specification): the same body would be refused again.
+        Outcome::TooLarge(text) => failed(Code::ResourceExhausted, &text, None),
+        Outcome::Busy(delay, text) => failed(Code::ResourceExhausted, &text, Some(delay)),
+        Outcome::Stopping => failed(Code::Unavailable, "the server is stopping", None),
+    }
+}
+
+/// The one message of a unary call, and how it is encoded.
+fn unframe(body: &Bytes, encoding: Encoding) -> Result<(Encoding, Bytes), &'static str> {
+    let Some((prefix, message)) = body.split_first_chunk::<PREFIX>() else {
+        return Err("the call carries no message");
+    };
+    let size = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+    if size != message.len() {
+        return Err("the message's length is not what its prefix says");
+    }
+    match (prefix[0], encoding) {
+        (0, _) => Ok((Encoding::Identity, body.slice(PREFIX..))),
+        (1, Encoding::Identity) => Err("the message is compressed but grpc-encoding does not say how"),
+        (1, encoding) => Ok((encoding, body.slice(PREFIX..))),
+        _ => Err("the message's compression flag is neither 0 nor 1"),
+    }
+}
+
+fn succeeded(message: &[u8]) -> Reply {
+    let mut framed = BytesMut::with_capacity(PREFIX + message.len());
+    framed.put_u8(0);
+    framed.put_u32(message.len() as u32);
+    framed.put_slice(message);
+    let mut trailers = HeaderMap::new();
+    trailers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+    let body = Full::new(framed.freeze()).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut response = Response::new(BodyExt::boxed(body));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// A trailers-only answer; with a delay it carries `google.rpc.RetryInfo`.
+fn failed(code: Code, text: &str, delay: Option<Duration>) -> Reply {
+    let mut response = Response::new(BodyExt::boxed(Empty::new()));
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(code as u8 as u16));
+    let message = HeaderValue::from_str(&percent_encoded(text)).expect("percent encoding leaves visible ASCII");
+    headers.insert(HeaderName::from_static("grpc-message"), message);
+    let details = STANDARD_NO_PAD.encode(encode::status(code as u32, text, delay.map(|d| d.as_millis() as u64)));
+    let details = HeaderValue::from_str(&details).expect("base64 is visible ASCII");
+    headers.insert(HeaderName::from_static("grpc-status-details-bin"), details);
+    response
+}
+
+/// gRPC's percent encoding of `grpc-message`: everything but visible ASCII, and `%`.
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_apart_or_say_why_not() {
+        let of = |bytes: &'static [u8], encoding| unframe(&Bytes::from_static(bytes), encoding);
+        assert_eq!(of(b"\0\0\0\0\x02ab", Encoding::Gzip), Ok((Encoding::Identity, Bytes::from_static(b"ab"))));
+        assert_eq!(of(b"\x01\0\0\0\x02ab", Encoding::Gzip), Ok((Encoding::Gzip, Bytes::from_static(b"ab"))));
+        assert_eq!(of(b"\0\0\0\0\0", Encoding::Identity), Ok((Encoding::Identity, Bytes::new())));
+        for wrong in [&b"\x01\0\0\0\x02ab"[..], b"\0\0\0\0\x03ab", b"\0\0\0", b"\x02\0\0\0\x02ab", b""] {
+            assert!(of(wrong, Encoding::Identity).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn messages_are_percent_encoded() {
+        assert_eq!(percent_encoded("50% é\n"), "50%25 %C3%A9%0A");
+    }
+}

@@ -1,0 +1,74 @@
+//! Prometheus remote write 1.0 on `/api/v1/write` (prometheus.io, "Remote-Write 1.0 specification").
+use crate::receiver::{Outcome, ReadBodyError, Receiver, read_body, retry_after_seconds};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::response::Response;
+use axum::routing::post;
+use faultline_formats::{Scope, summary};
+use faultline_model::{Clock, Encoding, Format};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use std::net::SocketAddr;
+
+/// The one path of remote write. Needs `ConnectInfo<SocketAddr>`.
+pub fn router(receiver: Receiver) -> Router {
+    Router::new().route("/api/v1/write", post(write)).with_state(receiver)
+}
+
+async fn write(
+    State(receiver): State<Receiver>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let (first, second) = versions(request.headers());
+    if second {
+        // The specification's answer to a message that is not known, on which senders fall back to 1.0.
+        return answer(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "remote write 2.0 is not taken yet; use prometheus.WriteRequest",
+        );
+    }
+    if !first {
+        let text = "remote write 1.0 is application/x-protobuf with content-encoding snappy";
+        return answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+    }
+    let body = match read_body(request.into_body(), 0).await {
+        Ok(body) => body,
+        Err(error @ ReadBodyError::TooLarge { .. }) => {
+            return answer(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string());
+        }
+        Err(error) => return answer(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let outcome =
+        receiver.receive("remote-write", peer.ip(), Format::RemoteWrite1, Encoding::Snappy, Clock::Live, body).await;
+    match outcome {
+        // What could be taken was taken and is durable; 400 tells of the rest and forbids a retry.
+        Outcome::Taken(rejects) if rejects.iter().any(|r| r.reason.scope() == Scope::Item) => {
+            answer(StatusCode::BAD_REQUEST, &summary(&rejects, Scope::Item))
+        }
+        Outcome::Taken(_) => answer(StatusCode::NO_CONTENT, ""),
+        Outcome::Bad(text) => answer(StatusCode::BAD_REQUEST, &text),
+        Outcome::TooLarge(text) => answer(StatusCode::PAYLOAD_TOO_LARGE, &text),
+        Outcome::Busy(delay, text) => {
+            let mut response = answer(StatusCode::TOO_MANY_REQUESTS, &text);
+            let seconds = HeaderValue::from_str(&retry_after_seconds(delay)).expect("digits");
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+            response
+        }
+        Outcome::Stopping => answer(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
+    }
+}
+
+/// Whether the headers are those of remote write 1.0, and whether they are those of 2.0.
+fn versions(headers: &HeaderMap) -> (bool, bool) {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or("");
+    let second = text(CONTENT_TYPE).contains("io.prometheus.write.v2");
+    (text(CONTENT_TYPE).starts_with("application/x-protobuf") && text(CONTENT_ENCODING) == "snappy", second)
+}
+
+fn answer(status: StatusCode, text: &str) -> Response {
+    let mut response = Response::new(Body::from(text.to_owned()));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,174 @@
+//! The command line: what can be asked, and the help that teaches it.
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What broke, where it began, and the proof.
+#[derive(Debug, Parser)]
+#[command(
+    name = "faultline",
+    version,
+    about = "What broke, where it began, and the proof.",
+    long_about = "Faultline takes in telemetry (OTLP, Prometheus remote write), evaluates Prometheus rule files, groups alerts into\n\
+                  incidents, names the root cause with a posterior, and keeps a ledger from which every decision can be recomputed.",
+    after_help = "Start here:\n  faultline demo            a banking estate, a fault, and the verdict, in about a minute\n  \
+                  faultline run             the server, with sensible defaults, data under ./faultline-data\n  \
+                  faultline status          what a running server sees"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked of Faultline.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server: listen, detect, explain, keep the ledger.
+    Run(RunArgs),
+    /// Show the whole thing on a simulated bank: start a server, break something, watch it be found.
+    Demo(DemoArgs),
+    /// What a running server sees: sources, series, lag, rejects, and what a verdict lacks.
+    Status(Ask),
+    /// Incidents of a running server, newest first.
+    Incidents(Ask),
+    /// Why an incident happened: ranked causes, evidence, path, and what could not be seen.
+    Why(WhyArgs),
+    /// What a running server refused, why, and from whom.
+    Rejects(Ask),
+    /// Recompute every decision from the data folder alone and check the ledger.
+    Verify(FolderArgs),
+    /// Replay the journal without side effects and say what was decided.
+    Replay(FolderArgs),
+    /// Rule files: check them, or print the built-in ones.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+}
+
+/// Options of `run`; each overrides the configuration file.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// Configuration file (YAML). `faultline.yaml` in this folder is read when it is there.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where journal, ledger and checkpoints are kept [default: ./faultline-data].
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Prometheus rule file; may be given several times. Changes on disk are picked up live.
+    #[arg(long = "rules", value_name = "FILE")]
+    pub rules: Vec<PathBuf>,
+    /// Leave out the built-in rules over span metrics (print them with `faultline rules builtin`).
+    #[arg(long)]
+    pub no_builtin_rules: bool,
+    /// How rules are evaluated: on Prometheus' grid, or also at each sample.
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub evaluation: Option<EvaluationArg>,
+    /// Listen for OTLP over gRPC here [default: 127.0.0.1:4317].
+    #[arg(long, value_name = "ADDRESS")]
+    pub otlp_grpc: Option<SocketAddr>,
+    /// Listen for OTLP over HTTP here [default: 127.0.0.1:4318].
+    #[arg(long, value_name = "ADDRESS")]
+    pub otlp_http: Option<SocketAddr>,
+    /// Listen for the API and Prometheus remote write here [default: 127.0.0.1:7400].
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
+    /// Send alerts to this Alertmanager, such as http://127.0.0.1:9093; may be given several times.
+    #[arg(long, value_name = "URL")]
+    pub alertmanager: Vec<String>,
+    /// Allow listening beyond loopback without credentials: anyone who reaches the port can send and read.
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// What goes wrong.
+    #[arg(long, value_enum, default_value = "silent")]
+    pub fault: FaultArg,
+    /// Seed of the simulated estate: the same seed, the same story.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Leave the server running at the end.
+    #[arg(long)]
+    pub keep: bool,
+    /// Where the demo's data goes [default: a new temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+}
+
+/// Faults of the demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FaultArg {
+    /// The SWIFT gateway accepts work and silently completes none; its clients drown in retries.
+    Silent,
+    /// A service becomes slow.
+    Latency,
+    /// A service answers with errors.
+    Errors,
+    /// Nothing: no incident may open.
+    None,
+}
+
+/// How rules are evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EvaluationArg {
+    /// At the instants of Prometheus' grid: the same alerts.
+    Grid,
+    /// At those instants and at each sample: milliseconds instead of an interval.
+    Stream,
+}
+
+/// Where to ask, and how to print.
+#[derive(Debug, Clone, Args)]
+pub struct Ask {
+    /// The server's HTTP address.
+    #[arg(long, default_value = "http://127.0.0.1:7400", value_name = "URL")]
+    pub url: String,
+    /// Output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// Options of `why`.
+#[derive(Debug, Clone, Args)]
+pub struct WhyArgs {
+    /// The incident's id, as `faultline incidents` prints it; the newest when left out.
+    pub incident: Option<String>,
+    /// Where to ask, and how to print.
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// Options of the commands that read a data folder.
+#[derive(Debug, Clone, Args)]
+pub struct FolderArgs {
+    /// The data folder.
+    #[arg(long, default_value = "faultline-data", value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// Output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+/// Rule commands.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Print the built-in rule file, ready to be edited and used with `--rules` and `--no-builtin-rules`.
+    Builtin,
+    /// Check rule files as the server would read them; exit code 1 on the first fault, with file and line.
+    Check {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Output of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For machines.
+    Json,
+}

@@ -1,0 +1,194 @@
+//! Settings: defaults, the configuration file, then the command line.
+use crate::cli::{EvaluationArg, RunArgs};
+use faultline_model::Evaluation;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// The file read when it is there and none is named.
+const DEFAULT_FILE: &str = "faultline.yaml";
+
+/// Everything `faultline run` needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Rule files.
+    pub rules: Vec<PathBuf>,
+    /// Whether the built-in rules are in force too.
+    pub builtin_rules: bool,
+    /// How groups are evaluated that `groups` does not name.
+    pub evaluation: Evaluation,
+    /// How single groups are evaluated.
+    pub groups: BTreeMap<String, Evaluation>,
+    /// Labels added to every alert that leaves.
+    pub external_labels: BTreeMap<String, String>,
+    /// Interval of groups that state none, in ms.
+    pub interval_ms: i64,
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+    /// The API and remote write.
+    pub http: SocketAddr,
+    /// Alertmanagers to send to.
+    pub alertmanagers: Vec<String>,
+    /// Whether listening beyond loopback is allowed.
+    pub insecure: bool,
+    /// Most bytes that the journal takes; `None` for the smaller of a fifth of the disk and 50 GiB.
+    pub journal_bytes: Option<u64>,
+    /// Most series.
+    pub series_max: Option<u64>,
+    /// Whether alerts are also printed on standard output.
+    pub print: bool,
+}
+
+/// The configuration file, every part optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    data: Option<PathBuf>,
+    listen: Listen,
+    rules: Rules,
+    external_labels: BTreeMap<String, String>,
+    alertmanagers: Vec<String>,
+    limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Listen {
+    otlp_grpc: Option<SocketAddr>,
+    otlp_http: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    insecure: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Rules {
+    files: Vec<PathBuf>,
+    builtin: Option<bool>,
+    evaluation: Option<Mode>,
+    groups: BTreeMap<String, Mode>,
+    interval_seconds: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Limits {
+    journal_bytes: Option<u64>,
+    series: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Grid,
+    Stream,
+}
+
+impl From<Mode> for Evaluation {
+    fn from(mode: Mode) -> Evaluation {
+        match mode {
+            Mode::Grid => Evaluation::Grid,
+            Mode::Stream => Evaluation::Stream,
+        }
+    }
+}
+
+impl From<EvaluationArg> for Evaluation {
+    fn from(mode: EvaluationArg) -> Evaluation {
+        match mode {
+            EvaluationArg::Grid => Evaluation::Grid,
+            EvaluationArg::Stream => Evaluation::Stream,
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file does not say what it should.
+    #[error("the configuration file {path} is not valid: {reason}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        reason: String,
+    },
+    /// An address beyond loopback without leave.
+    #[error(
+        "{flag} {address} is reachable from other machines and nothing asks them for credentials; listen on 127.0.0.1, or say --insecure"
+    )]
+    Exposed {
+        /// Which flag.
+        flag: &'static str,
+        /// Its value.
+        address: SocketAddr,
+    },
+}
+
+impl Config {
+    /// Defaults, then the file, then `args`.
+    pub fn load(args: &RunArgs) -> Result<Config, ConfigError> {
+        let file = match &args.config {
+            Some(path) => read(path)?,
+            None if Path::new(DEFAULT_FILE).exists() => read(Path::new(DEFAULT_FILE))?,
+            None => File::default(),
+        };
+        let address = |arg: Option<SocketAddr>, file: Option<SocketAddr>, port: u16| {
+            arg.or(file).unwrap_or(SocketAddr::from(([127, 0, 0, 1], port)))
+        };
+        let pick = |args: &[String], file: Vec<String>| if args.is_empty() { file } else { args.to_vec() };
+        let config = Config {
+            data: args.data.clone().or(file.data).unwrap_or_else(|| "faultline-data".into()),
+            rules: if args.rules.is_empty() { file.rules.files } else { args.rules.clone() },
+            builtin_rules: !args.no_builtin_rules && file.rules.builtin.unwrap_or(true),
+            evaluation: args
+                .evaluation
+                .map(Evaluation::from)
+                .or(file.rules.evaluation.map(Evaluation::from))
+                .unwrap_or_default(),
+            groups: file.rules.groups.into_iter().map(|(name, mode)| (name, mode.into())).collect(),
+            external_labels: file.external_labels,
+            interval_ms: i64::from(file.rules.interval_seconds.unwrap_or(60)) * 1000,
+            otlp_grpc: address(args.otlp_grpc, file.listen.otlp_grpc, 4317),
+            otlp_http: address(args.otlp_http, file.listen.otlp_http, 4318),
+            http: address(args.http, file.listen.http, 7400),
+            alertmanagers: pick(&args.alertmanager, file.alertmanagers),
+            insecure: args.insecure || file.listen.insecure,
+            journal_bytes: file.limits.journal_bytes,
+            series_max: file.limits.series,
+            print: true,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let listeners = [("--otlp-grpc", self.otlp_grpc), ("--otlp-http", self.otlp_http), ("--http", self.http)];
+        for (flag, address) in listeners {
+            if !address.ip().is_loopback() && !self.insecure {
+                return Err(ConfigError::Exposed { flag, address });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    serde_saphyr::from_str(&text).map_err(|error| ConfigError::Parse { path: path.into(), reason: error.to_string() })
+}

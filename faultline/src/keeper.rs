@@ -1,0 +1,68 @@
+//! The thread that keeps checkpoints on disk and says what the journal may forget.
+use crate::ledger_feed::LedgerFeed;
+use crate::release::Keep;
+use faultline_model::{Canonical, Position};
+use faultline_storage::{Checkpoint, CheckpointStore};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+/// How long a checkpoint waits for the signed head that covers its anchor.
+const HEAD_WAIT: Duration = Duration::from_secs(10);
+
+/// Writes each anchor's checkpoint once a signed head covers its leaf, and asks the loop to trim below the one before.
+///
+/// The journal keeps everything since the last anchor but one, so that losing the newest checkpoint loses nothing.
+pub fn keep(
+    work: &Receiver<Keep>,
+    store: &CheckpointStore,
+    feed: &Arc<LedgerFeed>,
+    trims: &Sender<Position>,
+    wants_room: impl Fn() -> bool,
+) {
+    let mut anchors: Vec<Position> = match store.offsets() {
+        Ok(offsets) => offsets.into_iter().map(|offset| Position { partition: 0, offset }).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "cannot look for checkpoints; nothing is trimmed until there are two new ones");
+            Vec::new()
+        }
+    };
+    for keep in work {
+        match keep {
+            Keep::Checkpoint(checkpoint, leaves) => {
+                let Some(position) = checkpoint.position else { continue };
+                if !feed.published(leaves, HEAD_WAIT) {
+                    tracing::warn!(%position, "no signed head covers the anchor in time; its checkpoint is left out");
+                    continue;
+                }
+                let whole = Kept { leaves, state: checkpoint.to_bytes().into() };
+                let stored = Checkpoint { at: position, engine: checkpoint.engine, state: whole.to_bytes().into() };
+                match store.write(&stored) {
+                    Ok(()) => anchors.push(position),
+                    Err(error) => tracing::warn!(%error, %position, "cannot write a checkpoint; the one before stays"),
+                }
+                if wants_room() {
+                    trim(&anchors, 2, trims);
+                }
+            }
+            Keep::MakeRoom => trim(&anchors, 1, trims),
+        }
+    }
+}
+
+/// Asks to trim below the `back`-th newest anchor.
+fn trim(anchors: &[Position], back: usize, trims: &Sender<Position>) {
+    if let Some(&below) = anchors.iter().rev().nth(back - 1) {
+        let _ended = trims.send(below);
+    }
+}
+
+/// A checkpoint as written: the state, and how many leaves the ledger held then.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Leaves up to and including those of the anchor's record.
+    pub leaves: u64,
+    /// The engine's checkpoint, canonical bytes.
+    pub state: Box<[u8]>,
+}
+faultline_model::canonical_struct!(Kept { leaves, state });

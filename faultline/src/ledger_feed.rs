@@ -1,0 +1,152 @@
+//! The ledger's way out: leaves that are durable in the journal go to sinks at once and into tiles soon after.
+use faultline_ledger::Head;
+use faultline_storage::{LedgerError, LedgerReader, LedgerStore};
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Leaves kept in memory for sinks that keep up; those that do not read the tiles.
+const TAIL_MAX: usize = 16_384;
+/// How long a leaf may wait for a signed head.
+const PUBLISH_EVERY: Duration = Duration::from_millis(500);
+/// Groups of leaves that may wait for the tiles.
+const DEPTH: usize = 256;
+
+/// Leaves on their way to sinks and tiles.
+pub struct LedgerFeed {
+    tail: Mutex<Tail>,
+    arrived: Condvar,
+    tiles: SyncSender<Numbered>,
+    reader: LedgerReader,
+}
+
+struct Tail {
+    leaves: VecDeque<Box<[u8]>>,
+    end: u64,
+    head: Option<Head>,
+    stopped: bool,
+}
+
+/// Leaves and the number of the first.
+type Numbered = (u64, Vec<Box<[u8]>>);
+
+impl LedgerFeed {
+    /// A feed whose next leaf is number `end`, and what its thread ([`keep_tiles`]) reads.
+    pub fn new(end: u64, head: Option<Head>, reader: LedgerReader) -> (LedgerFeed, Receiver<Numbered>) {
+        let (tiles, receiver) = sync_channel(DEPTH);
+        let tail = Mutex::new(Tail { leaves: VecDeque::new(), end, head, stopped: false });
+        (LedgerFeed { tail, arrived: Condvar::new(), tiles, reader }, receiver)
+    }
+
+    /// Takes leaves that are durable in the journal. Panics on a gap.
+    pub fn push(&self, first: u64, leaves: Vec<Box<[u8]>>) {
+        let mut tail = self.lock();
+        assert_eq!(first, tail.end, "leaves come in order");
+        for leaf in &leaves {
+            if tail.leaves.len() == TAIL_MAX {
+                tail.leaves.pop_front();
+            }
+            tail.leaves.push_back(leaf.clone());
+        }
+        tail.end += leaves.len() as u64;
+        drop(tail);
+        self.arrived.notify_all();
+        // The thread that keeps the tiles ends only with an error that stops the process.
+        let _ended = self.tiles.send((first, leaves));
+    }
+
+    /// Number of leaves taken.
+    pub fn taken(&self) -> u64 {
+        self.lock().end
+    }
+
+    /// The head published last.
+    pub fn head(&self) -> Option<Head> {
+        self.lock().head
+    }
+
+    /// Leaves `from..`, at most `max`; empty where there is none yet.
+    pub fn read(&self, from: u64, max: usize) -> Result<Vec<Box<[u8]>>, LedgerError> {
+        let head = {
+            let tail = self.lock();
+            let oldest = tail.end - tail.leaves.len() as u64;
+            if from >= oldest {
+                let skip = usize::try_from(from - oldest).unwrap_or(usize::MAX);
+                return Ok(tail.leaves.iter().skip(skip).take(max).cloned().collect());
+            }
+            tail.head
+        };
+        // Older than memory holds: in the tiles, or about to be.
+        head.map_or(Ok(Vec::new()), |head| self.reader.leaves(head, from, max))
+    }
+
+    /// Blocks until there is a leaf number `from`, the time is over, or the feed has stopped; says whether it goes on.
+    pub fn wait(&self, from: u64, longest: Duration) -> bool {
+        let deadline = Instant::now() + longest;
+        let mut tail = self.lock();
+        while tail.end <= from && !tail.stopped {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            tail = self.arrived.wait_timeout(tail, left).expect("no holder panics").0;
+        }
+        !tail.stopped
+    }
+
+    /// Blocks until a signed head covers the first `leaves` leaves, or the time is over; says whether one does.
+    pub fn published(&self, leaves: u64, longest: Duration) -> bool {
+        let deadline = Instant::now() + longest;
+        let mut tail = self.lock();
+        while tail.head.map_or(0, |head| head.size) < leaves {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            tail = self.arrived.wait_timeout(tail, left).expect("no holder panics").0;
+        }
+        true
+    }
+
+    /// Tells sinks that no leaf will come any more.
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+        self.arrived.notify_all();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tail> {
+        self.tail.lock().expect("no holder panics")
+    }
+
+    fn set_head(&self, head: Head) {
+        self.lock().head = Some(head);
+        self.arrived.notify_all();
+    }
+}
+
+/// Writes tiles and publishes heads until the feed is dropped. An error ends the process: what is in the journal can
+/// be written again on the next start.
+pub fn keep_tiles(mut store: LedgerStore, groups: &Receiver<Numbered>, feed: &LedgerFeed) -> Result<(), LedgerError> {
+    let mut published = Instant::now();
+    loop {
+        let wait = PUBLISH_EVERY.saturating_sub(published.elapsed());
+        let group = match groups.recv_timeout(wait.max(Duration::from_millis(1))) {
+            Ok(group) => Some(group),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        if let Some((first, leaves)) = group {
+            store.append(first, &leaves)?;
+        }
+        if published.elapsed() >= PUBLISH_EVERY {
+            published = Instant::now();
+            feed.set_head(store.publish()?);
+        }
+        if feed.lock().stopped && store.size() == feed.taken() {
+            break;
+        }
+    }
+    feed.set_head(store.publish()?);
+    Ok(())
+}

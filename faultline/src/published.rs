@@ -1,0 +1,243 @@
+//! What the API reads, filled from what became durable.
+use crate::ledger_feed::LedgerFeed;
+use faultline_engine::{Accepted, Effect, Effects, Engine, Overview, Rejected};
+use faultline_formats::Reject;
+use faultline_host::{Clock, SystemClock};
+use faultline_ledger::{Fact, LedgerEntry};
+use faultline_model::facts::{AlertState, Decision};
+use faultline_model::{Canonical, EffectId, Millis, Position, SourceId};
+use faultline_rules::{GroupView, Health};
+use faultline_serve::{ActiveAlert, Counts, Rule, RuleGroup, RuleKind, SourceStatus, Store, View};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// A record's rejects, for whoever looks at what was refused.
+pub struct RejectedBody {
+    /// The record.
+    pub at: Position,
+    /// Its sender.
+    pub source: Option<SourceId>,
+    /// What and why.
+    pub rejects: Vec<Reject>,
+    /// The body as received.
+    pub body: bytes::Bytes,
+}
+
+/// The store behind the API, and what its snapshots are made of.
+pub struct Published {
+    store: Store,
+    started: Millis,
+    last: Mutex<View>,
+    records: AtomicU64,
+    journal_bytes: AtomicU64,
+    journal_first: AtomicU64,
+    anchors: AtomicU64,
+    feed: OnceLock<Arc<LedgerFeed>>,
+}
+
+impl Default for Published {
+    fn default() -> Self {
+        let started = SystemClock::default().now();
+        let view = View {
+            version: env!("CARGO_PKG_VERSION").into(),
+            started,
+            not_ready: "starting".into(),
+            ..View::default()
+        };
+        Published {
+            store: Store::default(),
+            started,
+            last: Mutex::new(view),
+            records: AtomicU64::new(0),
+            journal_bytes: AtomicU64::new(0),
+            journal_first: AtomicU64::new(0),
+            anchors: AtomicU64::new(0),
+            feed: OnceLock::new(),
+        }
+    }
+}
+
+impl Published {
+    /// The store, for the router.
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// Where signed heads come from.
+    pub fn follow(&self, feed: Arc<LedgerFeed>) {
+        let _second = self.feed.set(feed);
+    }
+
+    /// A decision that became durable.
+    pub fn decided(&self, id: EffectId, leaf: u64, at: Option<Millis>, decision: &Decision) {
+        self.anchors.fetch_add(u64::from(matches!(decision, Decision::Anchor(_))), Ordering::Relaxed);
+        self.store.decided(id, leaf, at, decision);
+    }
+
+    /// Decisions that the journal holds already, by their leaves.
+    pub fn leaves(&self, first: u64, leaves: &[Box<[u8]>]) {
+        for (number, leaf) in (first..).zip(leaves) {
+            if let Ok(LedgerEntry { fact: Fact::Decided { id, decision }, .. }) = LedgerEntry::from_bytes(leaf) {
+                self.decided(id, number, None, &decision);
+            }
+        }
+    }
+
+    /// Samples that were applied.
+    pub fn accepted(&self, accepted: Accepted) {
+        self.store.accepted(accepted.created, accepted.samples, accepted.evicted);
+    }
+
+    /// What a replay applied again: samples only, its decisions come as leaves.
+    pub fn replayed(&self, effects: Effects) {
+        self.records.fetch_add(1, Ordering::Relaxed);
+        for effect in effects.list {
+            if let Effect::Accepted(accepted) = effect {
+                self.accepted(accepted);
+            }
+        }
+    }
+
+    /// The series of a restored engine.
+    pub fn series(&self, engine: &Engine) {
+        engine.each_series(&mut |id, labels, samples| {
+            let samples = samples.iter().map(|&sample| (id, sample)).collect();
+            self.store.accepted(vec![(id, labels.clone())], samples, Vec::new());
+        });
+    }
+
+    /// What the engine's state refused.
+    pub fn refused(&self, rejected: &Rejected, source: Option<SourceId>) {
+        let Rejected { at, reject } = rejected;
+        self.store.rejected(*at, source, std::slice::from_ref(reject), None);
+    }
+
+    /// What a decoder refused.
+    pub fn rejected(&self, body: RejectedBody) {
+        self.store.rejected(body.at, body.source, &body.rejects, Some(body.body));
+    }
+
+    /// Room that the journal takes, and its oldest record.
+    pub fn journal(&self, bytes: u64, first: Position) {
+        self.journal_bytes.store(bytes, Ordering::Relaxed);
+        self.journal_first.store(first.offset, Ordering::Relaxed);
+    }
+
+    /// Bytes that the journal takes.
+    pub fn journal_bytes(&self) -> u64 {
+        self.journal_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Everything listens.
+    pub fn ready(&self) {
+        let mut last = self.last.lock().expect("no holder panics");
+        last.ready = true;
+        last.not_ready = String::new();
+        self.store.publish(last.clone());
+    }
+
+    /// A group of `records` ending with `covers` is durable; `overview` is made anew now and then.
+    pub fn covers(&self, covers: Position, records: u64, overview: Option<Overview>) {
+        let records = self.records.fetch_add(records, Ordering::Relaxed) + records;
+        let mut last = self.last.lock().expect("no holder panics");
+        last.covers = covers;
+        last.counts.records = records;
+        if let Some(overview) = overview {
+            self.fill(&mut last, overview);
+        }
+        last.started = self.started;
+        self.store.publish(last.clone());
+    }
+
+    fn fill(&self, view: &mut View, overview: Overview) {
+        let head = self.feed.get().and_then(|feed| feed.head());
+        let total = |count: fn(&SourceStatus) -> u64, sources: &[SourceStatus]| sources.iter().map(count).sum();
+        let sources: Vec<SourceStatus> = overview
+            .sources
+            .iter()
+            .map(|source| SourceStatus {
+                id: source.id,
+                listener: source.listener.clone(),
+                peer: source.peer.clone(),
+                points: source.points,
+                logs: source.logs,
+                spans: source.spans,
+                rejects: source.rejects,
+                retries: source.retries,
+                newest: source.watermark,
+                lag_ms: source.lag_ms(overview.at),
+                idle: source.is_idle(overview.at),
+            })
+            .collect();
+        view.at = overview.at;
+        view.counts = Counts {
+            records: view.counts.records,
+            points: total(|s| s.points, &sources),
+            logs: total(|s| s.logs, &sources),
+            spans: total(|s| s.spans, &sources),
+            series: overview.series,
+            services: overview.services,
+            edges: overview.edges,
+            anchors: self.anchors.load(Ordering::Relaxed),
+            leaves: self.feed.get().map_or(0, |feed| feed.taken()),
+            tree_size: head.map_or(0, |head| head.size),
+            tree_root: head.map_or(Default::default(), |head| head.root),
+            journal_bytes: self.journal_bytes(),
+            journal_first: Position { partition: 0, offset: self.journal_first.load(Ordering::Relaxed) },
+        };
+        view.sources = Arc::new(sources);
+        view.lacks = overview.lacks;
+        view.alerts = Arc::new(alerts(&overview.groups));
+        view.groups = Arc::new(overview.groups.into_iter().map(group).collect());
+    }
+}
+
+fn alerts(groups: &[GroupView]) -> Vec<ActiveAlert> {
+    let mut all = Vec::new();
+    for (group, view) in groups.iter().enumerate() {
+        for (rule, view) in view.rules.iter().enumerate() {
+            let Some(alerting) = &view.alerting else { continue };
+            all.extend(alerting.alerts.iter().filter(|alert| alert.state != AlertState::Ok).map(|alert| ActiveAlert {
+                id: alert.alert,
+                group: group as u32,
+                rule: rule as u32,
+                state: alert.state,
+                labels: alert.labels.clone(),
+                annotations: alert.annotations.clone(),
+                active_at: alert.active_at,
+                value: alert.value,
+            }));
+        }
+    }
+    all
+}
+
+fn group(view: GroupView) -> RuleGroup {
+    let rules = view.rules.into_iter().map(|rule| {
+        let alerting = rule.alerting.as_ref();
+        Rule {
+            kind: if alerting.is_some() { RuleKind::Alert } else { RuleKind::Record },
+            hold_ms: alerting.map_or(0, |a| a.for_ms),
+            keep_firing_ms: alerting.map_or(0, |a| a.keep_firing_for_ms),
+            annotations: alerting.map_or(Vec::new(), |a| a.annotations.clone()),
+            name: rule.name,
+            query: rule.query,
+            labels: rule.labels,
+            health: match rule.record.health {
+                Health::Unknown => faultline_serve::Health::Unknown,
+                Health::Ok => faultline_serve::Health::Ok,
+                Health::Err => faultline_serve::Health::Failed,
+            },
+            last_error: rule.record.last_error.unwrap_or_default(),
+            why_grid: rule.grid_only.unwrap_or_default(),
+        }
+    });
+    RuleGroup {
+        rules: rules.collect(),
+        file: view.file,
+        name: view.name,
+        interval_ms: view.interval_ms,
+        evaluation: view.evaluation,
+        last_evaluation: view.last_at,
+    }
+}

@@ -1,0 +1,130 @@
+//! What happens once a group is durable, in order: answers, ledger and sinks, recent store, views, asks.
+use crate::ledger_feed::LedgerFeed;
+use crate::published::{Published, RejectedBody};
+use faultline_engine::{Ask, Checkpoint, Effect, Effects, Overview};
+use faultline_host::{Answer, Flush, FlushError, Reply};
+use faultline_model::{EffectId, Millis, Position};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+
+/// Groups that may wait for the disk at once: more would only hide a slow disk from the senders.
+const DEPTH: usize = 4;
+
+/// A stepped group on its way to being durable.
+pub struct Batch {
+    /// Makes it durable.
+    pub flush: Box<dyn Flush>,
+    /// Who is answered, and where their record stands.
+    pub answers: Vec<(Reply, Position)>,
+    /// What must happen.
+    pub effects: Effects,
+    /// Number of the first leaf.
+    pub first_leaf: u64,
+    /// Leaves, in ledger order.
+    pub leaves: Vec<Box<[u8]>>,
+    /// What readers see from here on.
+    pub view: Option<Overview>,
+    /// The state that this group's anchor states.
+    pub checkpoint: Option<Checkpoint>,
+    /// What decoders refused.
+    pub rejected: Vec<RejectedBody>,
+    /// Rule time after the group.
+    pub now: Millis,
+    /// How many records it has.
+    pub records: u64,
+    /// The group's last record.
+    pub last: Option<Position>,
+}
+
+/// Whether the release thread still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// It does.
+    Going,
+    /// It ended; its error says why.
+    Ended,
+}
+
+/// Where the loop hands groups over.
+pub struct Outlet {
+    batches: SyncSender<Batch>,
+    keeper: Sender<Keep>,
+}
+
+/// Work for the thread that keeps checkpoints and trims.
+pub enum Keep {
+    /// A new anchor: write its checkpoint once the ledger has the leaves up to here.
+    Checkpoint(Box<Checkpoint>, u64),
+    /// The journal is full.
+    MakeRoom,
+}
+
+impl Outlet {
+    /// The two ends.
+    pub fn new(keeper: Sender<Keep>) -> (Outlet, Receiver<Batch>) {
+        let (batches, receiver) = sync_channel(DEPTH);
+        (Outlet { batches, keeper }, receiver)
+    }
+
+    /// Hands a group over; blocks while too many wait.
+    pub fn push(&self, batch: Batch) -> Released {
+        if self.batches.send(batch).is_ok() { Released::Going } else { Released::Ended }
+    }
+
+    /// Asks for room in the journal.
+    pub fn make_room(&self) {
+        let _ended = self.keeper.send(Keep::MakeRoom);
+    }
+}
+
+/// Where released things go.
+pub struct Doors {
+    /// The ledger and, from it, the sinks.
+    pub ledger: Arc<LedgerFeed>,
+    /// What the API reads.
+    pub published: Arc<Published>,
+    /// The thread that answers asks. Bounded by the engine: one ask per open incident is out at a time.
+    pub asks: Sender<(EffectId, Ask)>,
+    /// The thread that keeps checkpoints.
+    pub keeper: Sender<Keep>,
+}
+
+/// Releases groups until the loop ends. Its error ends the process: nothing more may be acknowledged.
+pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError> {
+    for batch in batches {
+        batch.flush.wait()?;
+        for (reply, at) in batch.answers {
+            let rejects = crate::world::refused(&batch.effects, at);
+            reply.send(Ok(Answer { at, rejects }));
+        }
+        if !batch.leaves.is_empty() {
+            doors.ledger.push(batch.first_leaf, batch.leaves);
+        }
+        let leaves = doors.ledger.taken();
+        let (mut asks, mut leaf) = (Vec::new(), batch.first_leaf);
+        for effect in batch.effects.list {
+            match effect {
+                Effect::Decided(id, decision) => {
+                    doors.published.decided(id, leaf, Some(batch.now), &decision);
+                    leaf += 1;
+                }
+                Effect::Accepted(accepted) => doors.published.accepted(accepted),
+                Effect::Rejected(rejected) => doors.published.refused(&rejected, None),
+                Effect::Ask(id, ask) => asks.push((id, ask)),
+            }
+        }
+        for body in batch.rejected {
+            doors.published.rejected(body);
+        }
+        if let Some(last) = batch.last {
+            doors.published.covers(last, batch.records, batch.view);
+        }
+        for ask in asks {
+            let _ended = doors.asks.send(ask);
+        }
+        if let Some(checkpoint) = batch.checkpoint {
+            let _ended = doors.keeper.send(Keep::Checkpoint(Box::new(checkpoint), leaves));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! From what is on disk to an engine that may go on: restore, replay the rest, and find what was not yet written down.
+//!
+//! The same walk serves the start of the server, `verify` and `replay`: records are decoded and stepped over again, and
+//! each leaf that the journal holds is compared with the decision that the engine takes now.
+use crate::world::leaves_of;
+use faultline_engine::{Effect, Effects, Engine};
+use faultline_formats::{Record, decode};
+use faultline_host::{Item, ReadError, Reader, Stored};
+use faultline_ledger::{Fact, LedgerEntry};
+use faultline_model::{Canonical, Control, EffectId, Genesis, Kind, Position, SourceId};
+use std::collections::VecDeque;
+
+/// Bytes read from the journal at a time.
+const CHUNK: usize = 8 << 20;
+
+/// Why a replay cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The journal does not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A leaf is not what the engine decides from the same records: the journal was changed, or this release decides
+    /// otherwise.
+    #[error("{0}")]
+    Differs(Box<Difference>),
+}
+
+/// The first leaf that is not what the engine decides.
+#[derive(Debug, Clone)]
+pub struct Difference {
+    /// Number of the leaf, counted from where the replay began.
+    pub leaf: u64,
+    /// The last record before it.
+    pub after: Position,
+    /// What the journal holds, in words.
+    pub found: String,
+    /// What the engine decides, in words.
+    pub expected: String,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "leaf {} after record {} differs: the journal holds {}, the engine decides {}",
+            self.leaf, self.after, self.found, self.expected
+        )
+    }
+}
+
+/// What a replay came upon, record by record.
+pub trait Watch {
+    /// A record and what the engine made of it.
+    fn stepped(&mut self, record: &Record, effects: Effects);
+    /// Leaves as the journal holds them, already found to be equal to the engine's.
+    fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]);
+}
+
+/// Where a replay stands.
+pub struct Replay {
+    /// The engine.
+    pub engine: Engine,
+    /// Number of leaves that the journal holds so far.
+    pub leaves: u64,
+    /// Leaves decided that the journal does not hold (yet): at the end, those that a crash kept from being written.
+    pub missing: VecDeque<Box<[u8]>>,
+    /// The last record.
+    pub last: Option<Position>,
+    /// Sources whose names the journal holds.
+    pub named: Vec<SourceId>,
+    /// Body of the newest rules record.
+    pub rules: Option<Vec<u8>>,
+    /// Records replayed.
+    pub records: u64,
+    /// Events replayed.
+    pub events: u64,
+}
+
+impl Replay {
+    /// A replay that goes on from `engine`, before which the journal held `leaves` leaves.
+    pub fn new(engine: Engine, leaves: u64) -> Replay {
+        let last = engine.last();
+        Replay { engine, leaves, missing: VecDeque::new(), last, named: Vec::new(), rules: None, records: 0, events: 0 }
+    }
+
+    /// Takes everything that `reader` has after where this stands.
+    pub fn run(&mut self, reader: &mut dyn Reader, watch: &mut dyn Watch) -> Result<(), ReplayError> {
+        loop {
+            let items = reader.read(self.last, CHUNK)?;
+            if items.is_empty() {
+                return Ok(());
+            }
+            for item in items {
+                match item {
+                    Item::Record(stored) => self.record(stored, watch),
+                    // Leaves written behind the checkpoint's own record are in its count already.
+                    Item::Leaves { .. } if self.records == 0 && self.last.is_some() => {}
+                    Item::Leaves { after, leaves } => {
+                        let leaves: Vec<Box<[u8]>> = leaves.into_iter().map(|leaf| leaf[..].into()).collect();
+                        self.compare(after, &leaves)?;
+                        watch.leaves(self.leaves, &leaves);
+                        self.leaves += leaves.len() as u64;
+                    }
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, stored: Stored, watch: &mut dyn Watch) {
+        let Stored { at, stamp, payload } = stored;
+        match payload.kind {
+            Kind::Control(Control::Genesis) => {
+                if let Ok(genesis) = Genesis::from_bytes(&payload.body) {
+                    self.engine = Engine::new(genesis.seed);
+                }
+            }
+            Kind::Control(Control::Source) => {
+                if let Ok(name) = faultline_model::SourceName::from_bytes(&payload.body) {
+                    self.named.push(name.id);
+                }
+            }
+            Kind::Control(Control::Rules) => self.rules = Some(payload.body.to_vec()),
+            _ => {}
+        }
+        let record = Record { at, stamp, decoded: decode(payload, self.engine.seed()) };
+        let mut effects = Effects::default();
+        self.engine.step(std::slice::from_ref(&record), &mut effects);
+        self.missing.extend(leaves_of(&effects));
+        self.records += 1;
+        self.events += record.decoded.events.count();
+        self.last = Some(at);
+        watch.stepped(&record, effects);
+    }
+
+    fn compare(&mut self, after: Position, leaves: &[Box<[u8]>]) -> Result<(), ReplayError> {
+        for (number, found) in (self.leaves..).zip(leaves) {
+            let expected = self.missing.pop_front();
+            if expected.as_ref() != Some(found) {
+                return Err(ReplayError::Differs(Box::new(Difference {
+                    leaf: number,
+                    after,
+                    found: in_words(found),
+                    expected: expected.map_or("nothing".to_string(), |leaf| in_words(&leaf)),
+                })));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A leaf for people.
+pub fn in_words(leaf: &[u8]) -> String {
+    use faultline_model::facts::Decision;
+    let Ok(entry) = LedgerEntry::from_bytes(leaf) else { return format!("{} bytes that are no leaf", leaf.len()) };
+    let said = |id: EffectId, what: String| format!("{id} {what}");
+    match entry.fact {
+        Fact::Sealed { last, root } => format!("segment sealed at {last}, root {}", root.hex()),
+        Fact::Digested { id, digest } => said(id, format!("a large decision, SHA-256 {}", digest.hex())),
+        Fact::Decided { id, decision } => match decision {
+            Decision::Alert(t) => {
+                said(id, format!("alert {} {} -> {} (value {})", t.labels, t.from.word(), t.to.word(), t.value))
+            }
+            Decision::Anomaly(a) => {
+                said(id, format!("anomaly {} {} {} (expected {})", a.entity, a.signal.word(), a.seen, a.expected))
+            }
+            Decision::Incident(i) => said(id, format!("incident {} {}", i.id, i.phase.word())),
+            Decision::Verdict(v) => {
+                said(id, format!("verdict on {} revision {}: {}", v.incident, v.revision, v.summary))
+            }
+            Decision::Rules(r) => said(id, format!("rules in force: {} groups, {} alerts", r.groups, r.alerts)),
+            Decision::RulesRefused(r) => said(id, format!("rules refused: {}:{} {}", r.file, r.line, r.reason)),
+            Decision::Setting(s) => said(id, format!("setting {} = {}", s.name, s.value)),
+            Decision::Change(c) => said(id, format!("change {} on {}: {}", c.kind, c.entity, c.title)),
+            Decision::Asked(a) => said(id, format!("asked to {}, input {}", a.kind, a.input.hex())),
+            Decision::Quarantined(q) => said(id, format!("record {} quarantined: {}", q.position, q.reason)),
+            Decision::Anchor(a) => said(id, format!("anchor at {}, state {}", a.position, a.state.hex())),
+        },
+    }
+}
+
+/// The asks among effects: what a replay must not post and `verify` recomputes.
+pub fn asks(effects: &Effects) -> impl Iterator<Item = (EffectId, &faultline_engine::Ask)> {
+    effects.list.iter().filter_map(|effect| match effect {
+        Effect::Ask(id, ask) => Some((*id, ask)),
+        _ => None,
+    })
+}

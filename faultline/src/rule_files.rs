@@ -1,0 +1,72 @@
+//! Rule files on disk: read into one record, watched for changes.
+use crate::config::Config;
+use crate::world::control;
+use faultline_host::Inlet;
+use faultline_model::{Canonical, Control, HashSeed, RuleFile, RuleFiles};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Name of the built-in file in groups and errors.
+pub const BUILTIN_NAME: &str = "builtin.yml";
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A rule file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the rule file {path}")]
+pub struct ReadError {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+/// The files of a configuration as they are now, in name order.
+pub fn read(config: &Config) -> Result<RuleFiles, ReadError> {
+    let mut files = Vec::new();
+    if config.builtin_rules {
+        files.push(RuleFile { name: BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() });
+    }
+    for path in &config.rules {
+        files.push(RuleFile { name: path.display().to_string(), text: read_one(path)? });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(RuleFiles {
+        files,
+        default_evaluation: config.evaluation,
+        groups: config.groups.iter().map(|(name, mode)| (name.clone(), *mode)).collect(),
+        external_labels: config.external_labels.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
+        default_interval: config.interval_ms,
+    })
+}
+
+/// The text of one file.
+pub fn read_one(path: &Path) -> Result<String, ReadError> {
+    std::fs::read_to_string(path).map_err(|source| ReadError { path: path.into(), source })
+}
+
+/// Journals the files again whenever they change, until `stop`. Whether they are good is for the engine to say: a broken
+/// set is refused there with file and line, as a record like any other, and the rules before it stay in force.
+pub fn watch(config: &Config, mut known: RuleFiles, inlet: &Inlet, seed: HashSeed, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(LOOK_EVERY);
+        match read(config) {
+            Ok(now) if now != known => {
+                let record = control(Control::Rules, now.to_bytes(), seed);
+                match inlet.offer(record).map(faultline_host::inlet::Pending::wait) {
+                    Ok(Ok(answer)) => {
+                        tracing::info!(at = %answer.at, "rule files changed on disk and were journalled");
+                        known = now;
+                    }
+                    // Looked at again in a second.
+                    Ok(Err(error)) | Err(error) => tracing::warn!(%error, "cannot journal changed rule files yet"),
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, source = ?error.source, "the rules before stay in force"),
+        }
+    }
+}

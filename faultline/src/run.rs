@@ -1,0 +1,372 @@
+//! `faultline run`: open, recover, listen, loop, drain.
+use crate::config::Config;
+use crate::explainer;
+use crate::keeper;
+use crate::keys::{self, LEDGER_FOLDER};
+use crate::ledger_feed::{LedgerFeed, keep_tiles};
+use crate::ports::listen;
+use crate::published::Published;
+use crate::release::{Doors, Outlet, release};
+use crate::render::Paint;
+use crate::replayed::{Replay, ReplayError, Watch};
+use crate::rule_files;
+use crate::start::{Beginning, latest};
+use crate::world::{Stop, World, control, turn};
+use faultline_engine::{ENGINE_VERSION, Effects};
+use faultline_formats::Record;
+use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, SystemClock, inlet, random};
+use faultline_model::{Canonical, Control, Genesis, HashSeed, Millis, Setting};
+use faultline_sources::Receiver;
+use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, SegmentJournal, Settings};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Telemetry under way at once: what is received and not yet durable.
+const INLET: Limits = Limits { bytes: 192 << 20, count: 4096, retry_after: Duration::from_millis(500) };
+/// The journal's limit where none is set: the smaller of a fifth of the disk and this.
+const JOURNAL_BYTES_MAX: u64 = 50 << 30;
+
+/// Addresses that a running server listens on.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+    /// The API and remote write.
+    pub http: SocketAddr,
+}
+
+/// A running server.
+pub struct Server {
+    /// Where it listens.
+    pub addresses: Addresses,
+    inlet: Inlet,
+    stop: watch::Sender<bool>,
+    stopping: Arc<AtomicBool>,
+    feed: Arc<LedgerFeed>,
+    runtime: tokio::runtime::Runtime,
+    engine_loop: thread::JoinHandle<Result<(), String>>,
+    release: thread::JoinHandle<Result<(), String>>,
+    tiles: thread::JoinHandle<Result<(), String>>,
+    others: Vec<thread::JoinHandle<()>>,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains.
+pub fn run(config: Config) -> Result<ExitCode, Box<dyn Error>> {
+    let server = start(&config)?;
+    banner(&config, &server.addresses);
+    server.runtime.block_on(async {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut interval = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok::<_, std::io::Error>(()),
+                result = tokio::signal::ctrl_c() => return result,
+                _ = interval.tick() => if server.ended() { return Ok(()) },
+            }
+        }
+    })?;
+    eprintln!("stopping: finishing what was received");
+    server.stop()?;
+    eprintln!("stopped cleanly; everything acknowledged is on disk");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn banner(config: &Config, addresses: &Addresses) {
+    let paint = Paint::stderr();
+    let line = |what: &str, address: &str, next: &str| {
+        eprintln!("  {:<14} {:<24} {}", what, paint.bold(address), paint.dim(next));
+    };
+    eprintln!("{} {}", paint.bold("faultline"), env!("CARGO_PKG_VERSION"));
+    line("OTLP gRPC", &addresses.otlp_grpc.to_string(), "OTEL_EXPORTER_OTLP_ENDPOINT=http://<this>");
+    line("OTLP HTTP", &format!("http://{}", addresses.otlp_http), "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf");
+    line(
+        "remote write",
+        &format!("http://{}/api/v1/write", addresses.http),
+        "remote_write: [{url: <this>}] in prometheus.yml",
+    );
+    line("API", &format!("http://{}", addresses.http), "faultline status, incidents, why");
+    line("data", &config.data.display().to_string(), "faultline verify --data <this>");
+    let rules = if config.builtin_rules { "built-in rules" } else { "no built-in rules" };
+    line("rules", &format!("{} files, {rules}", config.rules.len()), "faultline rules check FILE");
+}
+
+/// Opens the folder, recovers, and starts every thread.
+pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let folder = DataFolder::open(disk.clone(), &config.data, random::secret()?)?;
+    let space = disk.space(&config.data)?;
+    let limit = config.journal_bytes.unwrap_or((space.total / 5).min(JOURNAL_BYTES_MAX));
+    let (mut journal, recovered) = SegmentJournal::open(&folder, Settings::within(limit), clock.clone(), None)?;
+    if let Some(torn) = &recovered.torn {
+        eprintln!("recovered: dropped a torn tail of {} that nobody was promised", torn.path.display());
+    }
+    let signer = keys::signer(&*disk, &config.data, folder.journal_id())?;
+    let ledger_folder = config.data.join(LEDGER_FOLDER);
+    let ledger_reader = LedgerReader::new(disk.clone(), &ledger_folder, signer.verifier());
+    let mut ledger = LedgerStore::open(disk.clone(), &ledger_folder, signer)?;
+    let cursors = Arc::new(Mutex::new(Cursors::open(&folder)?));
+
+    let seed = match recovered.next.offset {
+        0 => begin(&mut journal, &folder, &*clock)?,
+        _ => HashSeed(0),
+    };
+    let published = Arc::new(Published::default());
+    let mut replay = recover(&folder, &journal, &mut ledger, &published)?;
+    let seed = if seed == HashSeed(0) { replay.engine.seed() } else { seed };
+    if !replay.missing.is_empty() {
+        // A crash came between a group and its leaves: they are written now, once.
+        let missing: Vec<Box<[u8]>> = replay.missing.drain(..).collect();
+        journal.append_leaves(&missing)?;
+        journal.flush().wait()?;
+        published.leaves(replay.leaves, &missing);
+        ledger.append(replay.leaves, &missing)?;
+        replay.leaves += missing.len() as u64;
+    }
+    ledger.publish()?;
+
+    let (inlet, intake) = inlet(INLET);
+    let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
+    let feed = Arc::new(feed);
+    published.follow(feed.clone());
+    let (keeper_in, keeper_out) = channel();
+    let (trims_in, trims) = channel();
+    let (asks_in, asks_out) = mpsc::channel();
+    for (id, ask) in replay.engine.unanswered() {
+        asks_in.send((id, ask))?;
+    }
+    let (outlet, batches) = Outlet::new(keeper_in.clone());
+    let preparer = journal.preparer();
+    let stopping = Arc::new(AtomicBool::new(false));
+    let mut others = Vec::new();
+    let doors = Doors { ledger: feed.clone(), published: published.clone(), asks: asks_in, keeper: keeper_in };
+
+    let release = spawn("release", move || release(batches, &doors).map_err(|e| e.to_string()))?;
+    let tiles = {
+        let feed = feed.clone();
+        spawn("ledger", move || keep_tiles(ledger, &groups, &feed).map_err(|e| crate::render::chain(&e)))?
+    };
+    {
+        let (feed, store) = (feed.clone(), CheckpointStore::open(&folder)?);
+        let published = published.clone();
+        let wants_room = move || published.journal_bytes() > limit / 2;
+        others.push(spawn("keeper", move || keeper::keep(&keeper_out, &store, &feed, &trims_in, wants_room))?);
+    }
+    {
+        let inlet = inlet.clone();
+        others.push(spawn("explain", move || explainer::answer_all(&asks_out, &inlet, seed))?);
+    }
+    {
+        let stopping = stopping.clone();
+        others.push(spawn("segments", move || {
+            while !stopping.load(Ordering::Relaxed) {
+                if preparer.prepare(Duration::from_millis(100)).is_err() {
+                    // Full: worth trying again once something was trimmed.
+                    thread::sleep(Duration::from_millis(200));
+                }
+            }
+        })?);
+    }
+    let mut world = World {
+        journal: Box::new(journal),
+        engine: replay.engine,
+        intake,
+        outlet,
+        seed,
+        leaves: replay.leaves,
+        viewed: Millis(0),
+        trims,
+    };
+    let engine_loop = spawn("engine", move || {
+        // Held until the loop ends: the lock goes with it.
+        let _folder = folder;
+        loop {
+            match turn(&mut world) {
+                Ok(()) => {}
+                Err(Stop::Drained) => {
+                    let World { journal, outlet, .. } = world;
+                    drop(outlet);
+                    return journal.close().map_err(|e| e.to_string());
+                }
+                Err(stop) => return Err(crate::render::chain(&stop)),
+            }
+        }
+    })?;
+
+    begin_process(config, &inlet, seed, replay.rules.as_deref())?;
+    {
+        let (config, inlet, stopping) = (config.clone(), inlet.clone(), stopping.clone());
+        let known = rule_files::read(&config)?;
+        others.push(spawn("rules", move || rule_files::watch(&config, known, &inlet, seed, &stopping))?);
+    }
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("faultline-io").build()?;
+    let (stop, stopped) = watch::channel(false);
+    let receiver = Receiver::new(inlet.clone(), seed, replay.named);
+    let addresses = runtime.block_on(listeners(config, receiver, &published, &inlet, seed, &clock, stopped))?;
+    others.extend(crate::outputs::start(config, addresses.http, &feed, &cursors, &clock)?);
+    published.ready();
+    Ok(Server { addresses, inlet, stop, stopping, feed, runtime, engine_loop, release, tiles, others })
+}
+
+/// Writes record 0 of a new journal.
+fn begin(journal: &mut SegmentJournal, folder: &DataFolder, clock: &dyn Clock) -> Result<HashSeed, Box<dyn Error>> {
+    let seed = HashSeed(u64::from_le_bytes(random::secret()?).max(1));
+    let genesis = Genesis { format: 1, journal: folder.journal_id(), seed, created: clock.now() };
+    let version = control(Control::EngineVersion, ENGINE_VERSION.to_bytes(), seed);
+    journal.append(vec![control(Control::Genesis, genesis.to_bytes(), seed), version])?;
+    journal.flush().wait()?;
+    Ok(seed)
+}
+
+/// Restores the newest checkpoint and replays what came after it.
+fn recover(
+    folder: &DataFolder,
+    journal: &SegmentJournal,
+    ledger: &mut LedgerStore,
+    published: &Published,
+) -> Result<Replay, Box<dyn Error>> {
+    struct Fill<'a> {
+        ledger: &'a mut LedgerStore,
+        published: &'a Published,
+        error: Option<faultline_storage::LedgerError>,
+        records: u64,
+    }
+    impl Watch for Fill<'_> {
+        fn stepped(&mut self, _: &Record, effects: Effects) {
+            self.published.replayed(effects);
+            self.records += 1;
+            if self.records.is_multiple_of(20_000) {
+                eprintln!("replaying: {} records", self.records);
+            }
+        }
+        fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]) {
+            self.published.leaves(first, leaves);
+            if let Err(error) = self.ledger.append(first, leaves) {
+                self.error.get_or_insert(error);
+            }
+        }
+    }
+    let mut reader = journal.reader();
+    let Beginning { engine, leaves, .. } = latest(folder, &mut *reader)?;
+    published.series(&engine);
+    let mut replay = Replay::new(engine, leaves);
+    let mut fill = Fill { ledger, published, error: None, records: 0 };
+    match replay.run(&mut *reader, &mut fill) {
+        Ok(()) => {}
+        Err(error @ ReplayError::Differs(_)) => {
+            return Err(format!(
+                "{error}; run `faultline verify`: this folder must not go on as if nothing were wrong"
+            )
+            .into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    match fill.error {
+        Some(error) => Err(error.into()),
+        None => Ok(replay),
+    }
+}
+
+/// The records that every start writes: that it started, and settings and rules where they are not those in force.
+fn begin_process(
+    config: &Config,
+    inlet: &Inlet,
+    seed: HashSeed,
+    in_force: Option<&[u8]>,
+) -> Result<(), Box<dyn Error>> {
+    let mut records = vec![control(Control::Started, Vec::new(), seed)];
+    if let Some(most) = config.series_max {
+        let setting = Setting { name: "limits.series".into(), value: most.to_string() };
+        records.push(control(Control::Setting, setting.to_bytes(), seed));
+    }
+    let rules = rule_files::read(config)?.to_bytes();
+    if in_force != Some(&rules[..]) {
+        records.push(control(Control::Rules, rules, seed));
+    }
+    let pending: Result<Vec<_>, _> = records.into_iter().map(|record| inlet.offer(record)).collect();
+    for pending in pending? {
+        pending.wait()?;
+    }
+    Ok(())
+}
+
+async fn listeners(
+    config: &Config,
+    receiver: Receiver,
+    published: &Published,
+    inlet: &Inlet,
+    seed: HashSeed,
+    clock: &Arc<dyn Clock>,
+    stopped: watch::Receiver<bool>,
+) -> Result<Addresses, Box<dyn Error>> {
+    let grpc = listen("--otlp-grpc", config.otlp_grpc).await?;
+    let otlp = listen("--otlp-http", config.otlp_http).await?;
+    let http = listen("--http", config.http).await?;
+    let addresses =
+        Addresses { otlp_grpc: grpc.local_addr()?, otlp_http: otlp.local_addr()?, http: http.local_addr()? };
+    tokio::spawn(faultline_sources::grpc::serve(grpc, receiver.clone(), stopped.clone()));
+    let api = faultline_serve::router(published.store(), inlet.clone(), seed, clock.clone())
+        .merge(faultline_sources::remote_write::router(receiver.clone()))
+        .merge(faultline_sources::http::import_router(receiver.clone()));
+    for (listener, router) in [(otlp, faultline_sources::http::router(receiver)), (http, api)] {
+        let mut stopped = stopped.clone();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move {
+            let until = async move {
+                let _ended = stopped.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until).await {
+                tracing::error!(%error, "an HTTP listener ended");
+            }
+        });
+    }
+    Ok(addresses)
+}
+
+impl Server {
+    /// Whether a thread ended that must not: the disk failed, or something broke.
+    pub fn ended(&self) -> bool {
+        self.engine_loop.is_finished() || self.release.is_finished() || self.tiles.is_finished()
+    }
+
+    /// Refuses new telemetry, finishes what was received, writes heads, and ends every thread.
+    pub fn stop(self) -> Result<(), Box<dyn Error>> {
+        let _gone = self.stop.send(true);
+        self.stopping.store(true, Ordering::Relaxed);
+        self.inlet.stop();
+        let engine = join(self.engine_loop);
+        let release = join(self.release);
+        self.feed.stop();
+        let tiles = join(self.tiles);
+        self.runtime.shutdown_timeout(Duration::from_secs(2));
+        for other in self.others {
+            let _result = other.join();
+        }
+        for result in [release, tiles, engine] {
+            result?;
+        }
+        Ok(())
+    }
+}
+
+fn join(thread: thread::JoinHandle<Result<(), String>>) -> Result<(), String> {
+    thread.join().unwrap_or_else(|_| Err("a thread broke: see the message above".into()))
+}
+
+/// A named thread.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<thread::JoinHandle<T>> {
+    thread::Builder::new().name(format!("faultline-{name}")).spawn(body)
+}

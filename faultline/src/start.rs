@@ -1,0 +1,124 @@
+//! From a data folder to an engine: the newest checkpoint that is good, or the journal's beginning.
+use crate::keeper::Kept;
+use faultline_engine::{Checkpoint, Engine, RestoreError};
+use faultline_host::{Item, ReadError, Reader};
+use faultline_model::{Canonical, Control, Genesis, HashSeed, Kind, Position};
+use faultline_storage::{CheckpointStore, DataFolder};
+
+/// Why a folder gives no engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The journal does not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The journal's beginning is trimmed and no checkpoint is good: restore the folder from a copy.
+    #[error(
+        "records below {oldest} are trimmed and no checkpoint can be taken up ({why}); restore the folder from a copy"
+    )]
+    NoCheckpoint {
+        /// The oldest record.
+        oldest: Position,
+        /// What is wrong with the newest.
+        why: String,
+    },
+    /// Record 0 is not what begins a journal.
+    #[error("record 0 of the journal is no genesis record; restore the folder from a copy")]
+    NoGenesis,
+    /// The checkpoints' folder cannot be read.
+    #[error("cannot look for checkpoints")]
+    Checkpoints(#[from] faultline_storage::CheckpointError),
+}
+
+/// Where a replay may begin.
+pub struct Beginning {
+    /// The state there.
+    pub engine: Engine,
+    /// Leaves that the ledger held there.
+    pub leaves: u64,
+    /// The journal's oldest record, where that is not record 0.
+    pub oldest: Option<Position>,
+}
+
+/// The state before the journal's oldest record: empty, or the oldest good checkpoint where records are trimmed. What
+/// `verify` begins with, so that it recomputes all there is.
+pub fn beginning(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, StartError> {
+    match reader.read(None, 1) {
+        Ok(items) => {
+            let first = items.iter().find_map(|item| match item {
+                Item::Record(stored) => Some(stored),
+                Item::Leaves { .. } => None,
+            });
+            match first {
+                None => Ok(Beginning { engine: Engine::new(HashSeed(0)), leaves: 0, oldest: None }),
+                Some(first) if first.payload.kind == Kind::Control(Control::Genesis) => {
+                    let genesis = Genesis::from_bytes(&first.payload.body).map_err(|_| StartError::NoGenesis)?;
+                    Ok(Beginning { engine: Engine::new(genesis.seed), leaves: 0, oldest: None })
+                }
+                Some(first) if first.at.offset == 0 => Err(StartError::NoGenesis),
+                Some(first) => {
+                    let oldest = first.at;
+                    let taken = newest(folder, |position| position.offset + 1 >= oldest.offset, true)?;
+                    let Some((engine, leaves)) = taken.good else {
+                        let why = taken.why.unwrap_or_else(|| "there is none".into());
+                        return Err(StartError::NoCheckpoint { oldest, why });
+                    };
+                    Ok(Beginning { engine, leaves, oldest: Some(oldest) })
+                }
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The newest state there is, for a quick start.
+pub fn latest(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, StartError> {
+    let taken = newest(folder, |_| true, false)?;
+    if let Some(why) = taken.why {
+        tracing::warn!(%why, "a checkpoint was passed over");
+    }
+    match taken.good {
+        Some((engine, leaves)) => Ok(Beginning { engine, leaves, oldest: None }),
+        None => beginning(folder, reader),
+    }
+}
+
+struct Taken {
+    good: Option<(Engine, u64)>,
+    why: Option<String>,
+}
+
+/// The newest (or the oldest) checkpoint among `wanted` that is whole and restores.
+fn newest(folder: &DataFolder, wanted: impl Fn(Position) -> bool, oldest_first: bool) -> Result<Taken, StartError> {
+    let store = CheckpointStore::open(folder)?;
+    let mut offsets = store.offsets()?;
+    if !oldest_first {
+        offsets.reverse();
+    }
+    let mut why = None;
+    for offset in offsets {
+        let position = Position { partition: 0, offset };
+        if !wanted(position) {
+            continue;
+        }
+        let (found, skipped) = store.newest(|at, _| at == position)?;
+        let skipped = skipped.into_iter().find(|skipped| skipped.path.ends_with(format!("checkpoint-{offset:016x}")));
+        let result = match (found, skipped) {
+            (Some(stored), _) => restore(&stored.state),
+            (None, Some(skipped)) => Err(skipped.what),
+            (None, None) => Err("it went away".to_string()),
+        };
+        match result {
+            Ok(good) => return Ok(Taken { good: Some(good), why }),
+            Err(error) => why = Some(format!("checkpoint at {position}: {error}")),
+        }
+    }
+    Ok(Taken { good: None, why })
+}
+
+fn restore(bytes: &[u8]) -> Result<(Engine, u64), String> {
+    let kept = Kept::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let checkpoint = Checkpoint::from_bytes(&kept.state).map_err(|error| error.to_string())?;
+    let engine = Engine::restore(&checkpoint).map_err(|error: RestoreError| error.to_string())?;
+    Ok((engine, kept.leaves))
+}

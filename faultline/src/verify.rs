@@ -1,0 +1,284 @@
+//! `faultline verify`: recompute every decision from the data folder alone, and check the ledger.
+use crate::cli::{FolderArgs, Output};
+use crate::explainer::answer;
+use crate::keys;
+use crate::replayed::{Replay, ReplayError, Watch, asks};
+use crate::start::{Beginning, beginning};
+use faultline_engine::{Ask, Effects};
+use faultline_formats::Record;
+use faultline_host::{Disk, RealDisk};
+use faultline_ledger::{Head, TILE_WIDTH, TileName, Tree, leaf_hash, push_entry};
+use faultline_model::facts::Decision;
+use faultline_model::{EffectId, Kind};
+use faultline_storage::{DataFolder, LedgerReader, SegmentJournal};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What `verify` found.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether everything agrees.
+    pub ok: bool,
+    /// Records whose decisions were recomputed, first and last.
+    pub recomputed: Option<[String; 2]>,
+    /// Records that are no longer there: everything below this one.
+    pub trimmed_below: Option<String>,
+    /// Records recomputed.
+    pub records: u64,
+    /// Events in them.
+    pub events: u64,
+    /// Leaves compared with the engine's decisions.
+    pub leaves: u64,
+    /// Leaves only hashed: those of trimmed records.
+    pub hashed_only: u64,
+    /// Explanations computed again.
+    pub explanations: u64,
+    /// Anchors whose state was found again.
+    pub anchors: u64,
+    /// Size of the signed head.
+    pub tree_size: Option<u64>,
+    /// Root of the signed head, hexadecimal.
+    pub tree_root: Option<String>,
+    /// A tail that a crash tore and nobody was promised.
+    pub torn_tail: Option<String>,
+    /// The first difference.
+    pub difference: Option<String>,
+}
+
+/// Runs the command: exit code 0 when everything agrees, 1 when something differs.
+pub fn run(args: &FolderArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let report = check(&args.data);
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Output::Table => print(&report),
+    }
+    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Checks a folder. Whatever keeps it from being checked is a difference: the caller asked whether it can be believed.
+pub fn check(data: &Path) -> Report {
+    let mut report = Report::default();
+    match look(data, &mut report) {
+        Ok(()) => report.ok = true,
+        Err(error) => report.difference = Some(crate::render::chain(&*error)),
+    }
+    report
+}
+
+fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let folder = DataFolder::inspect(disk.clone(), data)?;
+    let verifier = keys::read_verifier(data)?;
+    let ledger = LedgerReader::new(disk, &data.join(keys::LEDGER_FOLDER), verifier);
+    let head = ledger.head()?;
+    let (mut reader, recovered) = SegmentJournal::inspect(&folder, None)?;
+    report.torn_tail = recovered.torn.map(|torn| format!("{} from byte {}", torn.path.display(), torn.byte));
+    report.tree_size = head.map(|head| head.size);
+    report.tree_root = head.map(|head| head.root.hex());
+
+    let Beginning { engine, leaves, oldest } = beginning(&folder, &mut *reader)?;
+    if let Some(oldest) = oldest {
+        report.trimmed_below = Some(oldest.to_string());
+    }
+    let mut watch = Recount {
+        ledger: &ledger,
+        head,
+        tree: Tree::default(),
+        bundle: Vec::new(),
+        head_seen: false,
+        open: BTreeMap::new(),
+        explanations: 0,
+        anchors: 0,
+        difference: None,
+    };
+    watch.open.extend(engine.unanswered());
+    watch.hash_only(leaves)?;
+    report.hashed_only = leaves;
+    let mut replay = Replay::new(engine, leaves);
+    let first = replay.last;
+    let result = replay.run(&mut *reader, &mut watch);
+    report.records = replay.records;
+    report.events = replay.events;
+    report.leaves = replay.leaves - leaves;
+    report.explanations = watch.explanations;
+    report.anchors = watch.anchors;
+    let start = first.map_or("the beginning".to_string(), |first| format!("after {first}"));
+    report.recomputed = replay.last.map(|last| [start, last.to_string()]);
+    if let Some(difference) = watch.difference {
+        return Err(difference.into());
+    }
+    match result {
+        Err(ReplayError::Read(error)) => return Err(error.into()),
+        Err(error) => return Err(error.into()),
+        Ok(()) => {}
+    }
+    watch.finish()
+}
+
+/// Builds the tree again from the journal's leaves, compares tiles and bundles on the way, answers asks again.
+struct Recount<'a> {
+    ledger: &'a LedgerReader,
+    head: Option<Head>,
+    tree: Tree,
+    bundle: Vec<u8>,
+    head_seen: bool,
+    open: BTreeMap<EffectId, Ask>,
+    explanations: u64,
+    anchors: u64,
+    difference: Option<String>,
+}
+
+impl Recount<'_> {
+    /// Takes the first `count` leaves from the ledger's own bundles: their records are trimmed.
+    fn hash_only(&mut self, count: u64) -> Result<(), Box<dyn Error>> {
+        let Some(head) = self.head else {
+            return if count == 0 { Ok(()) } else { Err("there is no signed head, but leaves were signed".into()) };
+        };
+        while self.tree.size() < count {
+            let left = usize::try_from(count - self.tree.size()).unwrap_or(usize::MAX);
+            let leaves = self.ledger.leaves(head, self.tree.size(), left)?;
+            if leaves.is_empty() {
+                return Err(format!("the ledger ends at leaf {} of {count}", self.tree.size()).into());
+            }
+            leaves.iter().for_each(|leaf| self.take(leaf));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, leaf: &[u8]) {
+        let mut completed = Vec::new();
+        push_entry(&mut self.bundle, leaf);
+        self.tree.push(leaf_hash(leaf), &mut completed);
+        let head = self.head.map_or(0, |head| head.size);
+        for tile in completed {
+            // Tiles above the head are on their way: a crash may have left any of them.
+            if (tile.name.index + 1) << (8 * (u32::from(tile.name.level) + 1)) <= head {
+                self.compare(tile.name, &tile.hashes);
+            }
+            if tile.name.level == 0 {
+                let bundle = std::mem::take(&mut self.bundle);
+                if self.tree.size() <= head {
+                    self.compare_bundle(tile.name, &bundle);
+                }
+            }
+        }
+        if self.head.is_some_and(|head| head.size == self.tree.size()) {
+            self.at_head();
+        }
+    }
+
+    fn at_head(&mut self) {
+        self.head_seen = true;
+        let head = self.head.expect("the caller saw it");
+        if self.tree.root() != head.root {
+            let text = format!(
+                "the signed head of {} leaves has root {}, the leaves have {}",
+                head.size,
+                head.root.hex(),
+                self.tree.root().hex()
+            );
+            self.differ(text);
+        }
+        for tile in self.tree.partial() {
+            self.compare(tile.name, &tile.hashes);
+            if tile.name.level == 0 {
+                let bundle = self.bundle.clone();
+                self.compare_bundle(tile.name, &bundle);
+            }
+        }
+    }
+
+    fn compare(&mut self, name: TileName, expected: &[faultline_ledger::Hash]) {
+        match self.ledger.tile(name) {
+            Ok(found) => {
+                if let Some(place) = found.iter().zip(expected).position(|(a, b)| a != b) {
+                    let leaf = name.index * TILE_WIDTH as u64 + place as u64;
+                    self.differ(format!("{} differs at hash {place} (leaf or subtree {leaf})", name.path()));
+                }
+            }
+            Err(error) => self.differ(crate::render::chain(&error)),
+        }
+    }
+
+    fn compare_bundle(&mut self, name: TileName, expected: &[u8]) {
+        match self.ledger.bundle(name) {
+            Ok(found) if found == expected => {}
+            Ok(found) => {
+                let at =
+                    found.iter().zip(expected).position(|(a, b)| a != b).unwrap_or(found.len().min(expected.len()));
+                self.differ(format!("{} differs from the journal's leaves at byte {at}", name.entries_path()));
+            }
+            Err(error) => self.differ(crate::render::chain(&error)),
+        }
+    }
+
+    fn differ(&mut self, what: String) {
+        self.difference.get_or_insert(what);
+    }
+
+    fn finish(mut self) -> Result<(), Box<dyn Error>> {
+        if let Some(head) = self.head
+            && !self.head_seen
+            && head.size > 0
+        {
+            self.differ(format!(
+                "the signed head has {} leaves, the journal {}: its tail was cut off",
+                head.size,
+                self.tree.size()
+            ));
+        }
+        self.difference.map_or(Ok(()), |difference| Err(difference.into()))
+    }
+}
+
+impl Watch for Recount<'_> {
+    fn stepped(&mut self, record: &Record, effects: Effects) {
+        if let Kind::Reply(id) = record.decoded.payload.kind
+            && let Some(ask) = self.open.remove(&id)
+        {
+            self.explanations += 1;
+            if answer(&ask)[..] != record.decoded.payload.body[..] {
+                self.differ(format!("the explanation {id} in record {} is not what its evidence gives", record.at));
+            }
+        }
+        for (id, ask) in asks(&effects) {
+            self.open.insert(id, ask.clone());
+        }
+        // An anchor's state is compared with its leaf like any other decision; here they are only counted.
+        self.anchors += effects.decisions().filter(|(_, d)| matches!(d, Decision::Anchor(_))).count() as u64;
+    }
+
+    fn leaves(&mut self, _: u64, leaves: &[Box<[u8]>]) {
+        leaves.iter().for_each(|leaf| self.take(leaf));
+    }
+}
+
+fn print(report: &Report) {
+    let line = |name: &str, value: &str| println!("{name:<14} {value}");
+    line("verdict", if report.ok { "ok: every decision follows from what was received" } else { "NOT OK" });
+    if let Some(difference) = &report.difference {
+        line("difference", difference);
+    }
+    if let Some([from, to]) = &report.recomputed {
+        line("recomputed", &format!("{} records ({} events), from {from} to {to}", report.records, report.events));
+    }
+    line("decisions", &format!("{} leaves recomputed and equal", report.leaves));
+    line("explanations", &format!("{} computed again and equal", report.explanations));
+    line("anchors", &format!("{} states found again", report.anchors));
+    if let Some(below) = &report.trimmed_below {
+        line("trimmed", &format!("records below {below}; {} leaves hashed only", report.hashed_only));
+    }
+    if let (Some(size), Some(root)) = (report.tree_size, &report.tree_root) {
+        line("signed head", &format!("{size} leaves, root {root}"));
+    }
+    if let Some(torn) = &report.torn_tail {
+        line("torn tail", &format!("{torn}: never acknowledged, not damage"));
+    }
+    println!(
+        "A tail cut from journal and ledger together shows only against a head kept elsewhere: keep the line above."
+    );
+}

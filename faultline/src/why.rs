@@ -1,0 +1,226 @@
+//! `faultline why`: one incident in the order in which the person who was paged needs it.
+mod times;
+mod verdict;
+
+use crate::cli::{Output, WhyArgs};
+use crate::client::lists::{headed, lasted};
+use crate::client::overview::told_lacks;
+use crate::client::shape::{Shape, against_onset, counted, listed, pretty, shortened};
+use crate::client::{Server, say};
+use crate::render::{Paint, duration};
+use serde_json::Value;
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Incidents among which a prefix is looked for: as many as the server lists at once.
+const LISTED_MAX: usize = 1_000;
+/// Alerts shown of an incident.
+const ALERTS_SHOWN: usize = 10;
+/// Changes shown of an incident.
+const CHANGES_SHOWN: usize = 10;
+/// Names listed in a line.
+const NAMES_SHOWN: usize = 12;
+
+/// Why no incident was chosen.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChoiceError {
+    /// No id begins so.
+    #[error("no incident's id begins with {given:?}; there is {there}")]
+    None {
+        /// What was given.
+        given: String,
+        /// Ids that there are.
+        there: String,
+    },
+    /// Several do: give more of it.
+    #[error("{given:?} begins the ids of several incidents: {ids}")]
+    Several {
+        /// What was given.
+        given: String,
+        /// Their ids.
+        ids: String,
+    },
+}
+
+/// Runs the command.
+pub fn run(args: &WhyArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let server = Server::at(&args.ask.url)?;
+    let Some(id) = choose(&server, args.incident.as_deref())? else {
+        match args.ask.output {
+            Output::Json => say("null\n")?,
+            Output::Table => say("No incident has opened. `faultline status` shows what comes in.\n")?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let answer = server.get(&format!("/incidents/{id}"))?;
+    match args.ask.output {
+        Output::Json => say(&pretty(&answer.text))?,
+        Output::Table => {
+            let status = server.get("/status")?;
+            say(&page(Shape::of(&answer.value), Shape::of(&status.value), Paint::stdout()))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The id of the incident meant; none where none is named and there is none.
+fn choose(server: &Server, given: Option<&str>) -> Result<Option<String>, Box<dyn Error>> {
+    let Some(given) = given else {
+        let newest = server.get("/incidents?limit=1")?;
+        let id = Shape::of(&newest.value).at("incidents").list().next().map(|row| row.at("id").text());
+        return Ok(id.filter(|id| !id.is_empty()));
+    };
+    let list = server.get(&format!("/incidents?limit={LISTED_MAX}"))?;
+    match chosen(&list.value, given) {
+        // The server may know more incidents than it lists.
+        Err(ChoiceError::None { .. }) if faultline_model::EffectId::parse(given).is_some() => Ok(Some(given.into())),
+        chosen => Ok(Some(chosen?)),
+    }
+}
+
+/// The one id that is `given` or begins with it, `0/` before it or not.
+fn chosen(list: &Value, given: &str) -> Result<String, ChoiceError> {
+    let ids: Vec<String> = Shape::of(list).at("incidents").list().map(|row| row.at("id").text()).collect();
+    let short = |id: &str| id.split_once('/').map(|(_, rest)| rest.to_string()).unwrap_or_default();
+    if let Some(id) = ids.iter().find(|id| *id == given).or(ids.iter().find(|id| short(id) == given)) {
+        return Ok(id.clone());
+    }
+    let begins: Vec<String> =
+        ids.iter().filter(|id| id.starts_with(given) || short(id).starts_with(given)).cloned().collect();
+    match &begins[..] {
+        [id] => Ok(id.clone()),
+        [] if ids.is_empty() => Err(ChoiceError::None { given: given.into(), there: "no incident at all".into() }),
+        [] => Err(ChoiceError::None { given: given.into(), there: listed(&ids, NAMES_SHOWN) }),
+        several => Err(ChoiceError::Several { given: given.into(), ids: listed(several, NAMES_SHOWN) }),
+    }
+}
+
+/// The page.
+///
+/// - `incident`: the answer of `/incidents/{id}`.
+/// - `status`: that of `/status`, for rule time; may be empty.
+fn page(incident: Shape<'_>, status: Shape<'_>, paint: Paint) -> String {
+    let mut sections = Vec::from([summary(incident, status, paint)]);
+    sections.push(times::section(incident, paint));
+    sections.push(impact(incident, paint));
+    sections.push(changes(incident, paint));
+    sections.extend(verdict::sections(incident, paint));
+    sections.push(unseen(incident, paint));
+    sections.push(verdict::proof(incident, paint));
+    sections.retain(|section| !section.is_empty());
+    sections.join("\n")
+}
+
+/// A titled section; empty where there is nothing to tell.
+fn section(title: &str, body: &str, paint: Paint) -> String {
+    if body.is_empty() { String::new() } else { format!("{}\n{body}", paint.bold(title)) }
+}
+
+fn summary(incident: Shape<'_>, status: Shape<'_>, paint: Paint) -> String {
+    let verdict = incident.at("verdict");
+    let services = listed(&incident.at("entities").texts(), NAMES_SHOWN);
+    let sentence = match verdict.at("summary").text_or(&incident.at("summary").text()) {
+        text if !text.is_empty() => text,
+        _ if verdict.is_there() => "The verdict gives no summary.".to_string(),
+        _ => format!("No verdict yet on {services}: ask again in a moment."),
+    };
+    let sentence = if incident.at("unknown").flag() { paint.yellow(&sentence) } else { paint.bold(&sentence) };
+    let state = incident.at("state").text_or("?");
+    let state = match incident.at("state").text().as_str() {
+        "open" => paint.red("open"),
+        "resolved" => paint.green("resolved"),
+        _ => state,
+    };
+    let lasted = lasted(incident, status.at("at").time()).map_or(String::new(), |ms| format!(" for {}", duration(ms)));
+    let lasted = if incident.at("state").text() == "resolved" { lasted.replace(" for ", " after ") } else { lasted };
+    let home = incident.at("alias_of");
+    let moved = if home.is_there() {
+        format!(", merged: it goes on as {}, see `faultline why {}`", home.text(), home.text())
+    } else {
+        String::new()
+    };
+    let imported = if incident.at("imported").flag() { ", from imported data: told to nobody" } else { "" };
+    format!("{sentence}\nincident {} is {state}{lasted}{moved}{imported}\n", incident.at("id").text_or("?"))
+}
+
+fn impact(incident: Shape<'_>, paint: Paint) -> String {
+    let services = incident.at("entities").texts();
+    let mut body = String::new();
+    if !services.is_empty() {
+        let count = counted(services.len(), "service", "services");
+        body.push_str(&format!("{count} violated: {}\n", listed(&services, NAMES_SHOWN)));
+    }
+    let (firing, alerts) = (incident.at("firing").figure(), incident.at("alerts").figure());
+    body.push_str(&format!("{firing} of {alerts} alerts firing\n"));
+    let mut list: Vec<Shape<'_>> = incident.at("alert_list").list().collect();
+    list.sort_by_key(|alert| alert.at("to").text() != "firing");
+    let more = list.len().saturating_sub(ALERTS_SHOWN);
+    let rows: Vec<Vec<String>> = list.into_iter().take(ALERTS_SHOWN).map(alert).collect();
+    if !rows.is_empty() {
+        body.push_str(&headed(&["ALERT", "STATE", "SINCE (UTC)", "VALUE", "LABELS", "SUMMARY"], &rows, paint));
+    }
+    if more > 0 {
+        body.push_str(&format!("and {more} more: `-o json` has them all\n"));
+    }
+    section("IMPACT", &body, paint)
+}
+
+fn alert(alert: Shape<'_>) -> Vec<String> {
+    let labels: Vec<String> = alert
+        .at("labels")
+        .fields()
+        .filter(|(name, _)| name != "alertname" && name != "__name__")
+        .map(|(name, value)| format!("{name}={}", value.text()))
+        .collect();
+    Vec::from([
+        alert.at("name").text_or("?"),
+        alert.at("to").text_or("?"),
+        alert.at("active_at").moment(),
+        shortened(&alert.at("value").text_or("-"), 12),
+        shortened(&labels.join(" "), 60),
+        shortened(&alert.at("annotations.summary").text(), 80),
+    ])
+}
+
+fn changes(incident: Shape<'_>, paint: Paint) -> String {
+    let onset = incident.at("onset").time();
+    let list: Vec<Shape<'_>> = incident.at("changes").list().collect();
+    let more = list.len().saturating_sub(CHANGES_SHOWN);
+    let rows: Vec<Vec<String>> = list.into_iter().take(CHANGES_SHOWN).map(|it| change(it, onset)).collect();
+    if rows.is_empty() {
+        let none = "none was told on these services in the 4 hours before the onset\n";
+        return section("CHANGES", if incident.at("changes").is_there() { none } else { "" }, paint);
+    }
+    let mut body = headed(&["WHEN (UTC)", "", "SERVICE", "KIND", "WHAT", "VERSION", "BY"], &rows, paint);
+    if more > 0 {
+        body.push_str(&format!("and {more} more: `-o json` has them all\n"));
+    }
+    section("CHANGES", &body, paint)
+}
+
+fn change(change: Shape<'_>, onset: Option<i64>) -> Vec<String> {
+    let against = change.at("at").time().zip(onset).map(|(at, onset)| against_onset(at, onset));
+    Vec::from([
+        change.at("at").moment(),
+        against.unwrap_or("-".to_string()),
+        shortened(&change.at("entity").text_or("?"), 40),
+        change.at("kind").text_or("?"),
+        shortened(&change.at("title").text(), 60),
+        shortened(&change.at("version").text(), 24),
+        shortened(&change.at("by").text(), 24),
+    ])
+}
+
+fn unseen(incident: Shape<'_>, paint: Paint) -> String {
+    let verdict = incident.at("verdict");
+    let told = match verdict.is_there() {
+        true => verdict.at("unseen").texts(),
+        false => told_lacks(incident.at("coverage")),
+    };
+    let body: String = told.iter().map(|line| format!("{line}\n")).collect();
+    section("NOT SEEN", &body, paint)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! The loop: take, write, step, write leaves, hand over. The simulation and `eval demo` drive this same code.
+use crate::published::RejectedBody;
+use crate::release::{Batch, Outlet, Released};
+use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine};
+use faultline_formats::{Decoded, Record, Reject, decode};
+use faultline_host::{AppendError, Intake, Journal, Reply};
+use faultline_ledger::LedgerEntry;
+use faultline_model::{Control, HashSeed, Kind, Millis, Payload, Position, TenantId};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// A tick record is appended after this long without any record.
+pub const TICK: Duration = Duration::from_millis(100);
+/// Most bytes of bodies in a group: one flush of this much takes a few ms, and a group must fit a segment.
+const GROUP_BYTES: usize = 4 << 20;
+/// Most records in a group.
+const GROUP_COUNT: usize = 512;
+/// How often the views for readers are made anew when nothing was decided, in ms of rule time.
+const VIEW_EVERY_MS: i64 = 1_000;
+
+/// Why the loop ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// Everything queued was taken, and the inlet is stopped: a clean end.
+    #[error("drained")]
+    Drained,
+    /// The journal failed. What was acknowledged is on disk; start again once the disk is well.
+    #[error("the journal failed")]
+    Journal(#[from] AppendError),
+    /// The thread that waits for the disk ended: its error says why.
+    #[error("the release thread ended")]
+    Released,
+}
+
+/// Everything the loop owns.
+pub struct World {
+    /// The durable ordered input.
+    pub journal: Box<dyn Journal>,
+    /// The pure function of it.
+    pub engine: Engine,
+    /// Where groups come from.
+    pub intake: Intake,
+    /// Where what must happen goes, once durable.
+    pub outlet: Outlet,
+    /// Keys hashes of foreign bytes.
+    pub seed: HashSeed,
+    /// Number of leaves written to the journal.
+    pub leaves: u64,
+    /// Rule time of the last view.
+    pub viewed: Millis,
+    /// Positions below which the journal may forget.
+    pub trims: Receiver<Position>,
+}
+
+/// One turn of the only loop in `faultline run`.
+pub fn turn(w: &mut World) -> Result<(), Stop> {
+    while let Ok(below) = w.trims.try_recv() {
+        if let Err(error) = w.journal.trim(below) {
+            tracing::warn!(%error, %below, "the journal keeps what it could forget");
+        }
+    }
+    let group = w.intake.take_group(TICK, GROUP_BYTES, GROUP_COUNT);
+    if group.is_empty() && w.intake.finished() {
+        return Err(Stop::Drained);
+    }
+    let (mut decoded, mut replies): (Vec<Decoded>, Vec<Reply>) = (Vec::new(), Vec::new());
+    for submitted in group {
+        decoded.push(submitted.decoded);
+        replies.push(submitted.reply);
+    }
+    if decoded.is_empty() {
+        decoded.push(own(Kind::Tick, Vec::new(), w.seed));
+    }
+    let records = match w.journal.append(decoded) {
+        Ok(records) => records,
+        Err(error @ AppendError::Stopped { .. }) => return Err(error.into()),
+        Err(error) => {
+            // No room: the senders are told, nothing was counted, and room may come with the next anchor.
+            tracing::warn!(%error, "refused a group");
+            replies.into_iter().for_each(Reply::disk_full);
+            w.outlet.make_room();
+            std::thread::sleep(TICK);
+            return Ok(());
+        }
+    };
+    let mut effects = Effects::default();
+    w.engine.step(&records, &mut effects);
+    let leaves = leaves_of(&effects);
+    w.journal.append_leaves(&leaves)?;
+    let first_leaf = w.leaves;
+    w.leaves += leaves.len() as u64;
+    let decided = !leaves.is_empty();
+    let view = (decided || w.engine.now().since(w.viewed) >= VIEW_EVERY_MS).then(|| {
+        w.viewed = w.engine.now();
+        w.engine.overview()
+    });
+    let rejected = records.iter().filter_map(rejected_body).collect();
+    let answers = replies.into_iter().zip(records.iter().map(|record| record.at)).collect();
+    let batch = Batch {
+        flush: w.journal.flush(),
+        answers,
+        effects,
+        first_leaf,
+        leaves,
+        view,
+        checkpoint: w.engine.take_checkpoint(),
+        rejected,
+        now: w.engine.now(),
+        records: records.len() as u64,
+        last: records.last().map(|record| record.at),
+    };
+    match w.outlet.push(batch) {
+        Released::Going => Ok(()),
+        Released::Ended => Err(Stop::Released),
+    }
+}
+
+fn rejected_body(record: &Record) -> Option<RejectedBody> {
+    let decoded = &record.decoded;
+    let source = match decoded.payload.kind {
+        Kind::Telemetry { source, .. } => Some(source),
+        _ => None,
+    };
+    (!decoded.rejects.is_empty()).then(|| RejectedBody {
+        at: record.at,
+        source,
+        rejects: decoded.rejects.clone(),
+        body: decoded.payload.body.clone(),
+    })
+}
+
+/// The leaves of a batch's decisions, in ledger order.
+pub fn leaves_of(effects: &Effects) -> Vec<Box<[u8]>> {
+    effects
+        .decisions()
+        .map(|(id, decision)| LedgerEntry::decided(ENGINE_VERSION, id, decision.clone()).leaf_bytes().into())
+        .collect()
+}
+
+/// A record of our own, decoded.
+pub fn own(kind: Kind, body: Vec<u8>, seed: HashSeed) -> Decoded {
+    decode(Payload { tenant: TenantId(0), kind, body: body.into() }, seed)
+}
+
+/// A control record, decoded.
+pub fn control(control: Control, body: Vec<u8>, seed: HashSeed) -> Decoded {
+    own(Kind::Control(control), body, seed)
+}
+
+/// What `step` refused of the record at `at`, for its sender.
+pub fn refused(effects: &Effects, at: Position) -> Vec<Reject> {
+    let of = |effect: &Effect| match effect {
+        Effect::Rejected(rejected) if rejected.at == at => Some(rejected.reject.clone()),
+        _ => None,
+    };
+    effects.list.iter().filter_map(of).collect()
+}
