@@ -1,0 +1,256 @@
+//! From signs and shares to the network: which variables there are, what causes them, how strongly.
+//!
+//! Only what can have caused a violation is in it: from the violated services backwards, along calls that explain at least
+//! [`SHARE_MIN`] of the caller's excess, and along traffic that stays away. That keeps it small where the graph is large.
+use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
+use crate::clean::Scene;
+use crate::config::{
+    ARCS_MAX, CHANGE_BOOST, CHANGE_DECAY, CHANGE_SLACK, DEADLINE_DISCOUNT, DEPLOY_BOOST, DROP_MIN, KINDS, LAG_STEP_MAX,
+    LAG_STEPS, LEAK, LEAK_LOAD, LINK_PASSES, LINK_PRIOR, OWN, PASSES, PEER_CALLER, PEER_PENALTY, PRIOR, RETRY_DISCOUNT,
+    SHARE_MIN, SHARE_UNKNOWN, Z_GATE,
+};
+use crate::cycles::{self, Link};
+use crate::flow::{Flows, Share};
+use crate::likelihood::{logistic, logit, mixture, nats};
+use crate::model::{Arc, Model, Role, Var};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use faultline_model::facts::{ChangeEvidence, Telemetry};
+use faultline_model::float;
+
+/// Builds the network.
+pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model {
+    let mut draft = Draft { scene, channels, flows, vars: Vec::new(), places: BTreeMap::new() };
+    let mut targets = Vec::new();
+    let clear = nats(Z_GATE);
+    for &target in &scene.targets {
+        if draft.has_lost(target) {
+            targets.push(draft.place(Role::Lost(target)));
+        }
+        let symptoms = &channels.nodes[target].degraded;
+        if symptoms.iter().any(|&(symptom, nats)| symptom != Symptom::Unserved && nats >= clear) {
+            targets.push(draft.place(Role::Degraded(target)));
+        }
+    }
+    if targets.is_empty() {
+        // Violated in a way that is not measured: all that is known is that they are.
+        targets.extend(scene.targets.iter().map(|&target| draft.place(Role::Degraded(target))));
+    }
+    let mut next = 0;
+    while next < draft.vars.len() {
+        draft.vars[next].causes = draft.causes(draft.vars[next].role);
+        next += 1;
+    }
+    for &target in &targets {
+        draft.vars[target].on = true;
+    }
+    arrange(draft.vars, targets)
+}
+
+struct Draft<'a> {
+    scene: &'a Scene<'a>,
+    channels: &'a Channels,
+    flows: &'a Flows,
+    vars: Vec<Var>,
+    places: BTreeMap<(u8, usize), usize>,
+}
+
+impl Draft<'_> {
+    /// The variable of this role, made when first asked for.
+    fn place(&mut self, role: Role) -> usize {
+        let key = match role {
+            Role::Fault(node) => (0, node),
+            Role::Link(edge) => (1, edge),
+            Role::Degraded(node) => (2, node),
+            Role::Lost(node) => (3, node),
+        };
+        if let Some(&place) = self.places.get(&key) {
+            return place;
+        }
+        let place = self.vars.len();
+        self.places.insert(key, place);
+        let signs = |node: usize| &self.channels.nodes[node];
+        let (base, nats, own) = match role {
+            Role::Fault(node) => (
+                logistic(prior(self.scene, node).iter().sum()),
+                fault_nats(signs(node), &self.flows.calls[node]).0,
+                None,
+            ),
+            Role::Link(edge) => (LINK_PRIOR, self.channels.links[edge].unwrap_or(0.0), None),
+            Role::Degraded(node) => (LEAK, signs(node).degraded_nats(), self.flows.own[node]),
+            Role::Lost(node) => {
+                // Where nobody says what was asked, the load may have gone elsewhere.
+                let leak = if signs(node).unserved.is_some() { LEAK } else { LEAK_LOAD };
+                (leak, signs(node).lost.unwrap_or(0.0), None)
+            }
+        };
+        self.vars.push(Var { role, base, causes: Vec::new(), nats, on: false, own });
+        place
+    }
+
+    fn has_lost(&self, node: usize) -> bool {
+        let signs = &self.channels.nodes[node];
+        signs.drop >= DROP_MIN && signs.lost.is_some_and(|nats| nats > 0.0)
+    }
+
+    fn causes(&mut self, role: Role) -> Vec<Arc> {
+        let mut arcs = match role {
+            Role::Fault(_) | Role::Link(_) => Vec::new(),
+            Role::Degraded(node) => self.degrading(node),
+            Role::Lost(node) => self.losing(node),
+        };
+        // One cause may act in two ways (by answer and by message); it counts once, by the stronger.
+        arcs.sort_by(|a, b| a.cause.cmp(&b.cause).then(float::order(b.strength, a.strength)));
+        arcs.dedup_by_key(|arc| arc.cause);
+        arcs
+    }
+
+    fn degrading(&mut self, node: usize) -> Vec<Arc> {
+        let scene = self.scene;
+        let mut arcs = Vec::from([self.arc(Role::Fault(node), OWN, None, None, false)]);
+        for (edge, call) in scene.waits_for(node) {
+            let share = self.flows.edges[edge].map(|share| share.all);
+            let explained = share.unwrap_or(SHARE_UNKNOWN);
+            if explained < SHARE_MIN {
+                continue;
+            }
+            let strength = PASSES * explained * self.lag(node, call.server);
+            let link = self.channels.links[edge].is_some();
+            arcs.push(self.arc(Role::Degraded(call.server), strength, share, Some(edge), !link));
+            if link {
+                arcs.push(self.arc(Role::Link(edge), LINK_PASSES * explained, share, Some(edge), true));
+            }
+        }
+        // All that is known of a peer comes from its callers; with one caller, the caller may be what looks bad.
+        let callers = &scene.nodes[node].called;
+        if let (Telemetry::Peer, [edge]) = (scene.nodes[node].telemetry, &callers[..]) {
+            arcs.push(self.arc(Role::Fault(scene.edges[*edge].client), PEER_CALLER, None, None, false));
+        }
+        arcs
+    }
+
+    fn losing(&mut self, node: usize) -> Vec<Arc> {
+        let scene = self.scene;
+        let unserved = self.channels.nodes[node].unserved;
+        let kept = float::max(unserved.unwrap_or(SHARE_UNKNOWN), SHARE_MIN);
+        let mut arcs = Vec::from([
+            self.arc(Role::Fault(node), OWN * kept, None, None, false),
+            self.arc(Role::Degraded(node), PASSES * kept, Some(unserved.unwrap_or(1.0)), None, true),
+        ]);
+        let own = &scene.nodes[node].traffic;
+        for &edge in &scene.nodes[node].called {
+            let call = &scene.edges[edge];
+            let share = -call.traffic.rise() / float::max(-own.rise(), f64::MIN_POSITIVE);
+            let share = crate::likelihood::clamp(share, 0.0, 1.0);
+            if !call.traffic.known || share < SHARE_MIN {
+                continue;
+            }
+            let lag = self.lag(node, call.client);
+            if self.has_lost(call.client) {
+                arcs.push(self.arc(Role::Lost(call.client), PASSES * share * lag, Some(share), Some(edge), true));
+            } else {
+                arcs.push(self.arc(Role::Degraded(call.client), PASSES * share * lag, Some(share), Some(edge), true));
+                arcs.push(self.arc(Role::Fault(call.client), OWN * share * lag, Some(share), Some(edge), false));
+            }
+        }
+        arcs
+    }
+
+    fn arc(&mut self, cause: Role, strength: f64, share: Option<f64>, edge: Option<usize>, flows: bool) -> Arc {
+        Arc { cause: self.place(cause), strength, share, edge, flows }
+    }
+
+    /// Damps an effect that began before its cause; never forbids it, for onsets are estimates.
+    fn lag(&self, effect: usize, cause: usize) -> f64 {
+        let (Some(effect), Some(cause)) = (self.scene.nodes[effect].onset, self.scene.nodes[cause].onset) else {
+            return 1.0;
+        };
+        let spread = LAG_STEPS * float::min(self.scene.window_s * 1000.0, LAG_STEP_MAX);
+        let later = effect.since(cause) as f64;
+        float::min(logistic((later + spread) / spread) / logistic(1.0), 1.0)
+    }
+}
+
+/// Terms of the log-odds of a fault before anything is measured: the rate of faults, a recent change, and being seen by callers only.
+pub(crate) fn prior(scene: &Scene, node: usize) -> [f64; 3] {
+    let change = recent_change(scene, node).map_or(0.0, |(boost, _)| boost);
+    let peer = if scene.nodes[node].telemetry == Telemetry::Peer { PEER_PENALTY } else { 0.0 };
+    [logit(PRIOR), change, peer]
+}
+
+/// The change on a service that says most, and what it adds to the log-odds. Changes after the onset did not cause it.
+pub(crate) fn recent_change<'a>(scene: &Scene<'a>, node: usize) -> Option<(f64, &'a ChangeEvidence)> {
+    let onset = scene.nodes[node].onset.unwrap_or(scene.onset);
+    let changes = scene.changes.iter().filter(|(changed, _)| *changed == node);
+    let boosts = changes.filter(|(_, change)| onset.since(change.at) >= -CHANGE_SLACK).map(|&(_, change)| {
+        let boost = if change.kind == "deploy" { DEPLOY_BOOST } else { CHANGE_BOOST };
+        let age = float::max(onset.since(change.at) as f64, 0.0);
+        (boost * float::exp(-age / CHANGE_DECAY), change)
+    });
+    boosts.fold(None, |best, next| match best {
+        Some((boost, _)) if boost >= next.0 => best,
+        _ => Some(next),
+    })
+}
+
+/// Signs of a service's own fault, less what its calls explain of them, in the order of [`KINDS`]; 0 where not measured.
+pub(crate) fn own_nats(signs: &Signs, calls: &Share) -> [f64; 6] {
+    let mut discount = [0.0; 6];
+    discount[SELF_TIME] = RETRY_DISCOUNT * calls.failing;
+    discount[FAR] = 0.0;
+    discount[OWN_ERRORS] = DEADLINE_DISCOUNT * calls.slow;
+    for kind in [STOPPED, WITHHELD, LOGS] {
+        discount[kind] = calls.all;
+    }
+    let mut nats = [0.0; 6];
+    for kind in 0..nats.len() {
+        let value = signs.own[kind].unwrap_or(0.0);
+        nats[kind] = if value > 0.0 { value * (1.0 - discount[kind]) } else { value };
+    }
+    nats
+}
+
+/// How much a service's own signs speak for a fault of its own, in nats, and how likely each kind then is.
+pub(crate) fn fault_nats(signs: &Signs, calls: &Share) -> (f64, Vec<f64>) {
+    let nats = own_nats(signs, calls);
+    mixture(&KINDS.into_iter().zip(nats).collect::<Vec<_>>())
+}
+
+/// Puts causes before effects, leaving out the weakest arcs of cycles, and first, where there are too many, all but the strongest.
+fn arrange(mut vars: Vec<Var>, targets: Vec<usize>) -> Model {
+    let thinned = vars.iter().map(|var| var.causes.len()).sum::<usize>() > ARCS_MAX;
+    if thinned {
+        let roles: Vec<Role> = vars.iter().map(|var| var.role).collect();
+        vars.iter_mut().for_each(|var| var.thin(&roles));
+    }
+    let mut links = Vec::new();
+    let mut edges = Vec::new();
+    for (effect, var) in vars.iter().enumerate() {
+        for arc in &var.causes {
+            links.push(Link { effect, cause: arc.cause, strength: arc.strength });
+            edges.push(arc.edge);
+        }
+    }
+    let left_out = cycles::weakest(vars.len(), &links);
+    let mut dropped: Vec<usize> = left_out.iter().filter_map(|&at| edges[at]).collect();
+    dropped.sort();
+    dropped.dedup();
+    let gone: BTreeSet<(usize, usize)> = left_out.iter().map(|&at| (links[at].effect, links[at].cause)).collect();
+    let kept: Vec<Link> = links.into_iter().filter(|link| !gone.contains(&(link.effect, link.cause))).collect();
+    let order = cycles::order(vars.len(), &kept);
+    let mut place = alloc::vec![0; vars.len()];
+    order.iter().enumerate().for_each(|(at, &var)| place[var] = at);
+    let arranged = order.iter().map(|&var| {
+        let mut moved = vars[var].clone();
+        moved.causes.retain(|arc| !gone.contains(&(var, arc.cause)));
+        moved.causes.iter_mut().for_each(|arc| arc.cause = place[arc.cause]);
+        moved
+    });
+    Model {
+        vars: arranged.collect(),
+        targets: targets.into_iter().map(|target| place[target]).collect(),
+        dropped,
+        left_out: 0,
+        thinned,
+    }
+}

@@ -1,0 +1,106 @@
+//! Every number of the model, each with its source. One configuration for all estates, frozen: cases are not tuned to.
+//!
+//! Sources: A = the algorithms study behind this crate (prototypes measured on PetShop, Nezha and simulated estates); S = set
+//! on this crate's own simulated estates (`tests/it/estate.rs`), as marked; D = by definition or design.
+
+/// P(own fault) of a service about which nothing is known (A).
+pub const PRIOR: f64 = 0.02;
+/// Log-odds that a deploy adds to the prior at its moment (A), and its decay in ms (A: 30 min).
+pub const DEPLOY_BOOST: f64 = 3.0;
+/// The same for a change of configuration, and for changes of any other kind (A).
+pub const CHANGE_BOOST: f64 = 1.5;
+/// Time in which a change's boost falls to 1/e, in ms (A).
+pub const CHANGE_DECAY: f64 = 1_800_000.0;
+/// How long after the onset a change may be noted and still count: clocks differ (D), in ms.
+pub const CHANGE_SLACK: i64 = 5_000;
+/// Log-odds of services that only their callers tell of (A): an instrumented service is likelier to be seen at fault.
+pub const PEER_PENALTY: f64 = -1.2;
+/// P(a call's way is at fault), for a way that both sides report (A has none; half the service's, D).
+pub const LINK_PRIOR: f64 = 0.01;
+
+/// P(degraded | own fault) (A).
+pub const OWN: f64 = 0.95;
+/// P(degraded | no cause) (A: 0.01; S: lower, or a service without telemetry of its own could never be believed).
+pub const LEAK: f64 = 0.003;
+/// P(traffic lost | no cause), where nobody says what was asked: load comes and goes (S).
+pub const LEAK_LOAD: f64 = 0.05;
+/// P(caller degraded | callee degraded and explains all of its excess) (A).
+pub const PASSES: f64 = 0.95;
+/// P(degraded | the way to it is at fault) (A).
+pub const LINK_PASSES: f64 = 0.9;
+/// Share explained that is taken where it cannot be measured (A).
+pub const SHARE_UNKNOWN: f64 = 0.5;
+/// Shares below this explain nothing; the call drops out of the network (A: floor 0.02; S).
+pub const SHARE_MIN: f64 = 0.05;
+/// P(peer looks degraded | its only caller is at fault) (A).
+pub const PEER_CALLER: f64 = 0.5;
+
+/// Robust z from which a signal counts as out of its baseline (A).
+pub const Z_GATE: f64 = 3.0;
+/// Factor on z where the effect is too small in its own unit to matter (A).
+pub const IMMATERIAL: f64 = 0.2;
+/// Least rise of a latency that matters, in ms (A).
+pub const RISE_MS: f64 = 2.0;
+/// Least rise of a share of failed requests that matters (A).
+pub const RISE_ERRORS: f64 = 0.005;
+/// Requests below which latency and errors say nothing (A: 5; S: scores already know how few stand behind them, and the first
+/// windows of an incident are short).
+pub const COUNT_MIN: f64 = 3.0;
+/// Share of the excess self time of all services that one must hold to be suspected for it (A).
+pub const SELF_SHARE: f64 = 0.3;
+/// Share of traffic that must be missing to count as lost (S).
+pub const DROP_MIN: f64 = 0.2;
+/// Share of missing traffic from which healthy looks say nothing: only what still works is seen (D).
+pub const DROP_BLIND: f64 = 0.5;
+
+/// Scale of z under a fault: half-Cauchy (A). Noise is Student's t with 3 degrees of freedom (A).
+pub const FAULT_SCALE: f64 = 8.0;
+/// Bounds of the log-likelihood ratio of one signal, in nats (A).
+pub const NATS_MIN: f64 = -1.5;
+/// See [`NATS_MIN`].
+pub const NATS_MAX: f64 = 8.0;
+/// A service that stopped sending, in nats: where its callers see it fail, where nobody sees it, and where its callers
+/// see it work, which means that only its telemetry died (S).
+pub const SILENT_FAILING: f64 = 5.0;
+/// See [`SILENT_FAILING`].
+pub const SILENT_UNSEEN: f64 = 2.0;
+/// See [`SILENT_FAILING`].
+pub const SILENT_WORKING: f64 = -1.0;
+
+/// Kinds of fault and how often each is met before anything is seen (D): slow by itself, slow to reach, failing, taking work
+/// without finishing it, passing no work on, and any other.
+pub const KINDS: [f64; 6] = [0.25, 0.1, 0.25, 0.2, 0.1, 0.1];
+/// How far calls that fail or hang take away from a caller's self time (waits between retries are its own time) and how far
+/// slow calls take away from its own errors (deadlines pass in its own code) (S).
+pub const RETRY_DISCOUNT: f64 = 0.8;
+/// See [`RETRY_DISCOUNT`].
+pub const DEADLINE_DISCOUNT: f64 = 0.7;
+/// Share of a caller's callees (3 or more) that all look far away before the caller itself is suspected (A).
+pub const CALLER_WIDE: f64 = 0.7;
+
+/// Sampling steps within which effect and cause may seem to change places (A); a step is one window of the evidence.
+pub const LAG_STEPS: f64 = 2.0;
+/// Longest window whose steps are believed, in ms (D).
+pub const LAG_STEP_MAX: f64 = 10_000.0;
+
+/// Below this posterior of the first cause the verdict is unknown (D: likelier wrong than right).
+pub const BELIEF_MIN: f64 = 0.5;
+/// Evidence of its own or of its callers that the first cause must have, in nats: where it was is no evidence (S).
+pub const EVIDENCE_MIN: f64 = 1.0;
+/// Lead over the second cause that a first cause below [`BELIEF_SURE`] must have (S).
+pub const MARGIN: f64 = 0.1;
+/// See [`MARGIN`].
+pub const BELIEF_SURE: f64 = 0.8;
+/// Responsibilities closer than this are a tie, decided by the share of the excess (S).
+pub const TIE: f64 = 0.02;
+
+/// Causes in a verdict (D).
+pub const CAUSES_MAX: usize = 5;
+/// Table entries of a junction tree: about 3 ms a pass, so that a verdict with its dozen passes stays below 50 ms (A: 2^20).
+pub const ENTRIES_MAX: u64 = 1 << 18;
+/// Arcs of the network before it is narrowed, and services kept then (A).
+pub const ARCS_MAX: usize = 2_000;
+/// See [`ARCS_MAX`].
+pub const NARROW_NODES: usize = 60;
+/// Causes of one variable kept when the network is narrowed (S).
+pub const NARROW_PARENTS: usize = 6;
