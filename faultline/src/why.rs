@@ -5,7 +5,7 @@ mod verdict;
 use crate::cli::{Output, WhyArgs};
 use crate::client::lists::{headed, lasted};
 use crate::client::overview::told_lacks;
-use crate::client::shape::{Shape, against_onset, counted, listed, pretty, shortened};
+use crate::client::shape::{Shape, against_onset, listed, moment, pretty, shortened};
 use crate::client::{Server, say};
 use crate::render::{Paint, duration};
 use serde_json::Value;
@@ -57,8 +57,8 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode, Box<dyn Error>> {
     match args.ask.output {
         Output::Json => say(&pretty(&answer.text))?,
         Output::Table => {
-            let status = server.get("/status")?;
-            say(&page(Shape::of(&answer.value), Shape::of(&status.value), Paint::stdout()))?;
+            let status = server.get("/status").map_or(Value::Null, |status| status.value);
+            say(&page(Shape::of(&answer.value), Shape::of(&status), Paint::stdout()))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -132,8 +132,15 @@ fn summary(incident: Shape<'_>, status: Shape<'_>, paint: Paint) -> String {
         "resolved" => paint.green("resolved"),
         _ => state,
     };
-    let lasted = lasted(incident, status.at("at").time()).map_or(String::new(), |ms| format!(" for {}", duration(ms)));
-    let lasted = if incident.at("state").text() == "resolved" { lasted.replace(" for ", " after ") } else { lasted };
+    let opened = match incident.at("opened_at").time() {
+        Some(at) => format!(", opened {} UTC", moment(at)),
+        None => String::new(),
+    };
+    let lasted = match (lasted(incident, status.at("at").time()), incident.at("state").text().as_str()) {
+        (Some(ms), "open") => format!(", {} ago", duration(ms)),
+        (Some(ms), _) => format!(", lasted {}", duration(ms)),
+        (None, _) => String::new(),
+    };
     let home = incident.at("alias_of");
     let moved = if home.is_there() {
         format!(", merged: it goes on as {}, see `faultline why {}`", home.text(), home.text())
@@ -141,15 +148,15 @@ fn summary(incident: Shape<'_>, status: Shape<'_>, paint: Paint) -> String {
         String::new()
     };
     let imported = if incident.at("imported").flag() { ", from imported data: told to nobody" } else { "" };
-    format!("{sentence}\nincident {} is {state}{lasted}{moved}{imported}\n", incident.at("id").text_or("?"))
+    format!("{sentence}\nincident {} is {state}{opened}{lasted}{moved}{imported}\n", incident.at("id").text_or("?"))
 }
 
 fn impact(incident: Shape<'_>, paint: Paint) -> String {
     let services = incident.at("entities").texts();
     let mut body = String::new();
     if !services.is_empty() {
-        let count = counted(services.len(), "service", "services");
-        body.push_str(&format!("{count} violated: {}\n", listed(&services, NAMES_SHOWN)));
+        let count = services.len();
+        body.push_str(&format!("violated services ({count}): {}\n", listed(&services, NAMES_SHOWN)));
     }
     let (firing, alerts) = (incident.at("firing").figure(), incident.at("alerts").figure());
     body.push_str(&format!("{firing} of {alerts} alerts firing\n"));

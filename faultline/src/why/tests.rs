@@ -1,11 +1,11 @@
 //! The page against fixed answers, golden; and against answers with anything missing.
 use super::*;
-use crate::client::shape::tests::{plain, without_each_field};
+use crate::client::shape::tests::{golden, plain, served, without_each_field};
 use serde_json::json;
 
 /// A story with everything in it.
 fn story() -> Value {
-    json!({
+    let text = r#"{
         "id": "0/812.3", "state": "open", "imported": false, "alias_of": null, "merged_into": null,
         "onset": "2026-11-21T00:54:13.550Z", "opened_at": "2026-11-21T00:54:16.050Z", "resolved_at": null,
         "entities": ["gateway", "payments"], "alert_names": ["TooManyErrors"], "alerts": 2, "firing": 1,
@@ -38,7 +38,7 @@ fn story() -> Value {
             {"id": "0/811.0", "leaf": 103, "to": "ok", "active_at": "2026-11-21T00:54:14.900Z", "name": "TooManyErrors",
              "labels": {"alertname": "TooManyErrors", "service": "payments"}, "annotations": {}, "value": "0.01"},
             {"id": "0/812.0", "leaf": 104, "to": "firing", "active_at": "2026-11-21T00:54:15.050Z",
-             "name": "TooManyErrors", "labels": {"alertname": "TooManyErrors", "service": "gate\u{1b}[2Jway"},
+             "name": "TooManyErrors", "labels": {"alertname": "TooManyErrors", "service": "gate\u001b[2Jway"},
              "annotations": {"summary": "gateway fails"}, "value": "0.25"}
         ],
         "changes": [
@@ -52,7 +52,8 @@ fn story() -> Value {
         "verdicts_count": 2,
         "coverage": {"unseen": ["ledger-db"], "silent": [], "unpaired": 0.25, "sampling_unknown": false},
         "leaves": [{"leaf": 104, "id": "0/812.0"}, {"leaf": 109, "id": "0/840.0"}]
-    })
+    }"#;
+    serde_json::from_str(text).expect("JSON")
 }
 
 fn shown(incident: &Value, at: &str) -> String {
@@ -61,8 +62,7 @@ fn shown(incident: &Value, at: &str) -> String {
 
 #[test]
 fn the_page_reads_from_the_sentence_to_the_proof() {
-    let expected = "GOLDEN";
-    assert_eq!(shown(&story(), "2026-11-21T00:56:16.050Z"), expected);
+    golden("why.txt", &shown(&story(), "2026-11-21T00:56:16.050Z"));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn without_a_verdict_it_says_so_and_what_is_not_seen() {
         story.as_object_mut().expect("an object").remove(gone);
     }
     let text = shown(&story, "");
-    assert!(text.starts_with("No verdict yet on gateway, payments: ask again in a moment.\nincident 0/812.3 is open\n"), "{text}");
+    assert!(text.starts_with("No verdict yet on gateway, payments: ask again in a moment.\nincident 0/812.3 is open, opened 2026-11-21 00:54:16 UTC\n"), "{text}");
     assert!(text.contains("NOT SEEN\nservices that only their callers tell of: ledger-db\n"), "{text}");
     assert!(!text.contains("CAUSES") && !text.contains("PROOF") && !text.contains("CHANGES"), "{text}");
 }
@@ -88,7 +88,12 @@ fn unknown_resolved_merged_and_imported_are_said() {
     story["changes"] = json!([]);
     story["imported"] = json!(true);
     let text = shown(&story, "");
-    assert!(text.contains("is resolved after 3 min 0 s, from imported data: told to nobody"), "{text}");
+    assert!(
+        text.contains(
+            "is resolved, opened 2026-11-21 00:54:16 UTC, lasted 5 min 0 s, from imported data: told to nobody"
+        ),
+        "{text}"
+    );
     assert!(text.contains("UNKNOWN: none of these deserves belief") && !text.contains("UNCALIBRATED"), "{text}");
     assert!(text.contains("none was told on these services in the 4 hours before the onset"), "{text}");
     story["state"] = json!("merged");
@@ -108,7 +113,9 @@ fn whatever_a_server_leaves_out_or_means_otherwise_the_page_is_shown() {
 #[test]
 fn an_incident_is_found_by_id_prefix_or_without_its_partition() {
     let list = json!({"incidents": [{"id": "0/812.3"}, {"id": "0/81.0"}, {"id": "0/90.1"}, {}]});
-    for (given, id) in [("0/812.3", "0/812.3"), ("0/812", "0/812.3"), ("81.0", "0/81.0"), ("9", "0/90.1"), ("0/81.", "0/81.0")] {
+    for (given, id) in
+        [("0/812.3", "0/812.3"), ("0/812", "0/812.3"), ("81.0", "0/81.0"), ("9", "0/90.1"), ("0/81.", "0/81.0")]
+    {
         assert_eq!(chosen(&list, given).as_deref(), Ok(id), "{given}");
     }
     let several = chosen(&list, "81").expect_err("two begin so").to_string();
@@ -121,10 +128,10 @@ fn an_incident_is_found_by_id_prefix_or_without_its_partition() {
 /// The shape that `edge/serve` really answers with: its own golden file.
 #[test]
 fn the_page_reads_what_the_api_answers() {
-    let answer = crate::client::shape::tests::served(include_str!("../../../edge/serve/tests/golden/incident.txt"));
+    let answer = served(include_str!("../../../edge/serve/tests/golden/incident.txt"));
     let text = shown(&answer, "2026-11-21T00:54:46.050Z");
     for part in [
-        "mainframe stopped\nincident 0/11.2 is open for 30.0 s\n",
+        "mainframe stopped\nincident 0/11.2 is open, opened 2026-11-21 00:54:16 UTC, 30.0 s ago\n",
         "00:54:13.550  onset",
         "00:54:16.060  first verdict        +2.5 s        payments\n",
         "00:54:16.080  verdict that stayed  +2.5 s        mainframe (of 2 verdicts)\n",

@@ -36,12 +36,16 @@ fn ranking(verdict: Shape<'_>, causes: &[Shape<'_>], incident: Shape<'_>, paint:
             let against = onset.map_or(String::new(), |onset| format!(", {}", against_onset(at, onset)));
             format!("since {}{against}", time_of_day(at))
         });
-        let line = format!("{place}  {label}{pad}  {} {:>7}  share {share}, {since}", bar(posterior, BAR), percent(posterior));
+        let line =
+            format!("{place}  {label}{pad}  {} {:>7}  share {share}, {since}", bar(posterior, BAR), percent(posterior));
         body.push_str(&if place == 1 { paint.bold(&line) } else { line });
         body.push('\n');
     }
     if verdict.at("unknown").flag() {
-        body.push_str(&format!("{}\n", paint.yellow("UNKNOWN: none of these deserves belief; they are the best of a flat field.")));
+        body.push_str(&format!(
+            "{}\n",
+            paint.yellow("UNKNOWN: none of these deserves belief; they are the best of a flat field.")
+        ));
     }
     if !verdict.at("calibrated").flag() {
         body.push_str(&format!(
