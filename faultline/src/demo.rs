@@ -18,6 +18,7 @@ use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,11 @@ const LIVE_STEP: Duration = Duration::from_millis(250);
 const CALM: Duration = Duration::from_secs(12);
 /// How long the fault lasts before the demo ends.
 const FAULT: Duration = Duration::from_secs(40);
+
+/// Lines of each kind that the terminal shows; the API has them all.
+const ALERTS_SHOWN: u32 = 8;
+const ANOMALIES_SHOWN: u32 = 5;
+const VERDICTS_SHOWN: u32 = 6;
 
 impl From<FaultArg> for Fault {
     fn from(arg: FaultArg) -> Fault {
@@ -52,8 +58,8 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
     };
     let server = start(&config(data.clone()))?;
     let clock = SystemClock::default();
-    let onset = clock.now().plus(30_000);
-    let story = Story::demo(args.seed, args.fault.into(), onset);
+    // Far ahead: when it begins is said once the import is done, however long that takes.
+    let story = Story::demo(args.seed, args.fault.into(), clock.now().plus(86_400_000));
     println!(
         "{}",
         paint.bold("A banking consortium: 12 sites, 40 services, a SWIFT gateway, a mainframe, clocks that disagree.")
@@ -162,23 +168,34 @@ fn play(server: &Server, story: Story, clock: &SystemClock, paint: Paint) -> Res
         watch.look(now)?;
         thread::sleep(LIVE_STEP.saturating_sub(began.elapsed()));
     }
+    if !watch.incidents.is_empty() {
+        println!("{}", paint.dim(&format!("         {}", watch.passed_over())));
+    }
     Ok(watch.found())
 }
 
+/// Imports normal telemetry up to now: one thread simulates while this one sends.
 fn import(agents: &Agents, estate: &mut Estate, clock: &SystemClock) -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
-    let (mut events, mut at) = (0, clock.now().plus(-IMPORT_MS));
-    loop {
-        at = at.plus(IMPORT_STEP_MS);
-        // What has become "now" while the import ran is imported too, up to the last step that is past.
-        if at > clock.now() {
-            break;
-        }
-        for outgoing in estate.advance(at) {
+    let (bodies, ready) = sync_channel::<Outgoing>(64);
+    let events = thread::scope(|scope| -> Result<usize, Box<dyn Error>> {
+        scope.spawn(move || {
+            let mut at = clock.now().plus(-IMPORT_MS);
+            loop {
+                at = at.plus(IMPORT_STEP_MS);
+                // What has become the past while the import ran is imported too.
+                if at > clock.now() || estate.advance(at).into_iter().any(|body| bodies.send(body).is_err()) {
+                    break;
+                }
+            }
+        });
+        let mut events = 0;
+        for outgoing in ready {
             events += outgoing.events;
             agents.send("/api/faultline/v1/import/v1", &outgoing)?;
         }
-    }
+        Ok(events)
+    })?;
     println!(
         "import  {} of normal telemetry, {events} events, in {}",
         duration(IMPORT_MS),
@@ -254,6 +271,7 @@ struct Watcher {
     settled: Option<(String, i64)>,
     last: Option<Value>,
     incidents: BTreeSet<String>,
+    lines: BTreeMap<&'static str, u32>,
 }
 
 impl Watcher {
@@ -270,6 +288,7 @@ impl Watcher {
             settled: None,
             last: None,
             incidents: BTreeSet::new(),
+            lines: BTreeMap::new(),
         })
     }
 
@@ -309,7 +328,9 @@ impl Watcher {
                 if self.first_alert.is_none() {
                     self.first_alert = Some(ms);
                 }
-                println!("{at:<8} {} {name} {service}", self.paint.red("alert"));
+                if self.shown(ALERTS_SHOWN, "alert") {
+                    println!("{at:<8} {} {name} {service}", self.paint.red("alert"));
+                }
             }
         }
         if self.incidents.insert(id.to_string()) {
@@ -321,7 +342,9 @@ impl Watcher {
                 format!("{} of {}", anomaly["signal"].as_str().unwrap_or(""), anomaly["entity"].as_str().unwrap_or(""));
             if self.seen.insert(format!("anomaly {what}")) {
                 self.first_anomaly.get_or_insert(ms);
-                println!("{at:<8} {} {what}", self.paint.dim("anomaly"));
+                if self.shown(ANOMALIES_SHOWN, "anomaly") {
+                    println!("{at:<8} {} {what}", self.paint.dim("anomaly"));
+                }
             }
         }
         let verdict = &incident["verdict"];
@@ -332,19 +355,30 @@ impl Watcher {
                 let name =
                     if verdict["unknown"] == true { "unknown" } else { top["entity"].as_str().unwrap_or("unknown") };
                 let posterior = top["posterior"].as_f64().unwrap_or(0.0);
-                if self.settled.as_ref().is_none_or(|(settled, _)| settled != name) {
+                let changed = self.settled.as_ref().is_none_or(|(settled, _)| settled != name);
+                if changed {
                     self.settled = Some((name.to_string(), ms));
                 }
-                println!(
-                    "{at:<8} {} {} {:.3} {}",
-                    self.paint.bold("cause"),
-                    bar(posterior, 20),
-                    posterior,
-                    self.paint.bold(name)
-                );
+                if changed || self.shown(VERDICTS_SHOWN, "verdict") {
+                    let (bar, word) = (bar(posterior, 20), self.paint.bold("cause"));
+                    println!("{at:<8} {word} {bar} {posterior:.3} {}", self.paint.bold(name));
+                }
                 self.last = Some(verdict.clone());
             }
         }
+    }
+
+    /// Counts a line of a kind and says whether it is among the first `most`.
+    fn shown(&mut self, most: u32, kind: &'static str) -> bool {
+        let count = self.lines.entry(kind).or_default();
+        *count += 1;
+        *count <= most
+    }
+
+    /// What was counted and not printed.
+    fn passed_over(&self) -> String {
+        let more = |kind, most: u32| self.lines.get(kind).map_or(0, |count| count.saturating_sub(most));
+        format!("and {} more alerts, {} more anomalies", more("alert", ALERTS_SHOWN), more("anomaly", ANOMALIES_SHOWN))
     }
 
     fn found(self) -> Found {
