@@ -93,6 +93,11 @@ pub(crate) enum Parsed {
     Bad(&'static str),
 }
 
+/// Whether a frame may begin with `bytes`: a scan of a whole segment asks this at every eighth byte.
+pub(crate) fn may_begin(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC.to_le_bytes())
+}
+
 /// Reads the header of the frame at `place`; `bytes` begin there.
 pub(crate) fn parse_header(bytes: &[u8], seeds: Seeds, place: Place) -> Result<Header, Parsed> {
     let Some(header) = bytes.get(..HEADER) else { return Err(Parsed::Nothing) };

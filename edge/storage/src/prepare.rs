@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Segments kept ready: the next one, and one for the leaves that must still fit when the journal is full.
 pub(crate) const READY: usize = 2;
 
-/// Zeros are written in pieces of this size.
+/// Zeros are written and synced in pieces of this size.
 const PIECE: u64 = 1 << 20;
 
 /// Makes segments ready on a thread of its own.
@@ -35,8 +35,17 @@ impl Preparer {
         if before >= READY {
             return Ok(false);
         }
-        self.shared.ensure_ready(before + 1).map_err(|why| self.shared.append_error(why))?;
-        Ok(true)
+        match self.shared.ensure_ready(before + 1) {
+            Ok(()) => Ok(true),
+            Err(why) => {
+                if matches!(why, NotReady::Full) {
+                    // Nothing changes until a trim: a caller that tries again at once must not spin.
+                    let state = self.shared.state();
+                    drop(self.shared.wanted.wait_timeout(state, wait).expect("no holder panics"));
+                }
+                Err(self.shared.append_error(why))
+            }
+        }
     }
 }
 
@@ -134,6 +143,10 @@ impl Shared {
             let size = (self.settings.segment_size - at).min(zeros.len() as u64);
             file.write_at(&zeros[..size as usize], at)?;
             at += size;
+            if at < self.settings.segment_size {
+                // Piece by piece: 64 MiB at once would hold up the flushes of the segment in use.
+                file.sync_data()?;
+            }
         }
         Ok(())
     }

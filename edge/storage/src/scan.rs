@@ -1,5 +1,5 @@
 //! Reads one whole segment: its valid frames from the front, and whatever else in it is still valid behind a gap.
-use crate::frame::{FrameKind, HEADER, Header, Parsed, frame_size, parse, parse_header, read_start};
+use crate::frame::{FrameKind, HEADER, Header, Parsed, frame_size, may_begin, parse, parse_header, read_start};
 use crate::segment::{FIRST_FRAME, Place, Seeds};
 use faultline_host::File;
 use faultline_model::Hlc;
@@ -108,6 +108,10 @@ pub(crate) fn continues(header: &Header, next: u64, stamp: Hlc) -> bool {
 fn strays(scan: &mut Scan, bytes: &[u8], seeds: Seeds, generation: u64) {
     let mut at = scan.end as usize;
     while at + HEADER <= bytes.len() {
+        if !may_begin(&bytes[at..]) {
+            at += 8;
+            continue;
+        }
         match parse_header(&bytes[at..], seeds, Place { generation, byte: at as u64 }) {
             Ok(header) => {
                 scan.strays += 1;

@@ -5,15 +5,20 @@ use faultline_host::{CrashPolicy, Random};
 /// 1,000 seeds, each a script of its own with a crash at a drawn write; many scripts crash, die and close on their own too.
 #[test]
 fn what_was_acknowledged_is_there_after_any_crash() {
+    let (mut stops, mut torn) = (0, 0);
     for seed in 0..1_000 {
         let mut random = Random::seeded(seed ^ 0xc0ffee);
+        let (steps, policy) = (script(seed), policy(random.bits()));
+        let mut whole = World::new();
+        whole.run(&steps, policy).unwrap();
         let mut world = World::new();
-        world.disk.stop_at(random.below(200));
-        let policy = policy(random.bits());
-        if let Err(what) = world.run(&script(seed), policy) {
+        world.disk.stop_at(random.below(whole.marks.last().map_or(1, |mark| mark.0)));
+        if let Err(what) = world.run(&steps, policy) {
             panic!("seed {seed}, {policy:?}: {what}");
         }
+        (stops, torn) = (stops + world.stops, torn + world.torn);
     }
+    assert!(stops > 900 && torn > 200, "{stops} stops and {torn} torn tails are too few to mean much");
 }
 
 /// A group that fills a quarter of a segment.

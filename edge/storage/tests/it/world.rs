@@ -81,6 +81,9 @@ pub struct World {
     unique: u64,
     /// Operations and syncs of the disk at the start of each step.
     pub marks: Vec<(u64, u64)>,
+    /// How often a planted stop struck, and how often a start found a torn tail.
+    pub stops: u64,
+    pub torn: u64,
 }
 
 pub type Check = Result<(), String>;
@@ -99,6 +102,8 @@ impl World {
             stamp: Hlc(0),
             unique: 0,
             marks: Vec::new(),
+            stops: 0,
+            torn: 0,
         }
     }
 
@@ -110,7 +115,10 @@ impl World {
             self.marks.push((self.disk.operations(), self.disk.syncs()));
             match self.step(step, policy) {
                 Ok(true) => {}
-                Ok(false) => self.restart(policy)?,
+                Ok(false) => {
+                    self.stops += 1;
+                    self.restart(policy)?;
+                }
                 Err(what) => return Err(format!("{step:?}: {what}")),
             }
         }
@@ -120,7 +128,10 @@ impl World {
     fn start(&mut self, policy: CrashPolicy) -> Check {
         // A second stop while starting does not happen: the first crash clears it.
         match self.open() {
-            Err(_) if self.stopped() => self.restart(policy),
+            Err(_) if self.stopped() => {
+                self.stops += 1;
+                self.restart(policy)
+            }
             other => other,
         }
     }
@@ -302,6 +313,7 @@ impl World {
         let (journal, recovered) =
             SegmentJournal::open(&folder, SETTINGS, self.clock.clone(), None).map_err(|error| error.to_string())?;
         self.journal = Some(journal);
+        self.torn += u64::from(recovered.torn.is_some());
         Ok(recovered)
     }
 
