@@ -9,7 +9,7 @@ use crate::cli::{Ask, Output};
 use crate::render::Paint;
 use bytes::Bytes;
 use faultline_sinks::http::{Client, HttpError, Limits, Url, UrlError};
-use hyper::{Method, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::Value;
 use shape::{Shape, pretty, visible};
 use std::error::Error;

@@ -14,7 +14,10 @@ pub fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
     match cli.command {
         Command::Run(args) => crate::run::run(Config::load(&args)?),
         Command::Demo(args) => crate::demo::run(&args),
-        Command::Status(_) | Command::Incidents(_) | Command::Why(_) | Command::Rejects(_) => Ok(ExitCode::SUCCESS),
+        Command::Status(ask) => crate::client::status(&ask),
+        Command::Incidents(ask) => crate::client::incidents(&ask),
+        Command::Why(args) => crate::why::run(&args),
+        Command::Rejects(ask) => crate::client::rejects(&ask),
         Command::Verify(args) => crate::verify::run(&args),
         Command::Replay(args) => crate::replay::run(&args),
         Command::Rules(RulesCommand::Builtin) => {

@@ -20,12 +20,11 @@ pub fn answer(ask: &Ask) -> Vec<u8> {
 pub fn answer_all(asks: &Receiver<(EffectId, Ask)>, inlet: &Inlet, seed: HashSeed) {
     for (id, ask) in asks {
         let body = answer(&ask);
-        loop {
-            match inlet.offer(own(Kind::Reply(id), body.clone(), seed)) {
-                Err(Refused::Full { .. } | Refused::DiskFull { .. }) => std::thread::sleep(RETRY),
-                // Taken, or the server is stopping: a restart asks again.
-                _ => break,
-            }
+        // Anything but a full inlet ends it: taken, or the server is stopping and a restart asks again.
+        while let Err(Refused::Full { .. } | Refused::DiskFull { .. }) =
+            inlet.offer(own(Kind::Reply(id), body.clone(), seed))
+        {
+            std::thread::sleep(RETRY);
         }
     }
 }

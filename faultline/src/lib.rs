@@ -2,7 +2,7 @@
 //!
 //! The loop is [`world::turn`]; everything else brings records to it or carries away what it decided.
 pub mod cli;
-// pub mod client;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod demo;
@@ -21,5 +21,5 @@ pub mod rule_files;
 pub mod run;
 pub mod start;
 pub mod verify;
-// pub mod why;
+pub mod why;
 pub mod world;

@@ -84,7 +84,7 @@ impl Question<'_> {
             };
             powers += message.power;
             if clique.parent == ROOT {
-                log += message.values[0].ln();
+                log += message.values[0].log_value();
             }
             messages[at] = Some(message);
         }

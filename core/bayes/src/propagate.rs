@@ -196,7 +196,7 @@ impl<'a> Question<'a> {
             };
             powers += message.power;
             if clique.parent == ROOT {
-                log += message.values[0].ln();
+                log += message.values[0].log_value();
             }
             messages[at] = Some(message);
             tables[at] = table;

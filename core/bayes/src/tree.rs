@@ -191,7 +191,7 @@ impl Tree {
             };
             powers += message.power;
             if clique.parent == ROOT {
-                log_total += message.values[0].ln();
+                log_total += message.values[0].log_value();
             } else {
                 messages[at] = message;
             }

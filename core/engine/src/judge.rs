@@ -114,11 +114,10 @@ impl Judge {
             // A series may have got many samples: its ring holds them all, so once is enough.
             touches.sort();
             touches.dedup();
-            let mut access =
-                Access { series: &mut *series, applied: &mut *applied, selections: &self.selections, now: at };
+            let access = Access { series: &mut *series, applied: &mut *applied, selections: &self.selections, now: at };
             for touch in &touches {
                 for &selector in self.selections.told.get(&touch.selection).map_or(&[][..], |s| s) {
-                    self.rules.touch(selector, touch.series, at, cause, &mut access, out);
+                    self.rules.touch(selector, touch.series, at, cause, &access, out);
                 }
             }
         }

@@ -17,7 +17,7 @@ pub(crate) struct Candidate {
     pub responsibility: f64,
     /// Share of the excess that begins here.
     pub share: f64,
-    /// Variables from the violated service that it explains best to itself.
+    /// Variables from the violated service that it explains best, another one than itself where there is one, to itself.
     pub path: Vec<usize>,
 }
 
@@ -33,11 +33,12 @@ pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
             Role::Link(_) => flow[at],
             Role::Degraded(_) | Role::Lost(_) => continue,
         };
-        let (mut sum, mut best, mut path) = (0.0, 0.0, Vec::new());
-        for (_, (strength, before)) in &chains {
+        let (mut sum, mut best, mut path) = (0.0, (false, 0.0), Vec::new());
+        for (target, (strength, before)) in &chains {
             sum += strength[at];
-            if strength[at] > best {
-                best = strength[at];
+            let other = model.vars[*target].role.node() != var.role.node();
+            if strength[at] > 0.0 && (other, strength[at]) > best {
+                best = (other, strength[at]);
                 path = vec![at];
                 while let Some(next) = before[path[path.len() - 1]] {
                     path.push(next);

@@ -40,7 +40,7 @@ pub type NodeAt<'a> = &'a dyn Fn(u32, u64) -> Option<Hash>;
 /// Root over leaves `begin..end`, by perfect subtrees.
 fn range_root(begin: u64, end: u64, node: NodeAt<'_>) -> Result<Hash, ProofError> {
     let count = end - begin;
-    if count.is_power_of_two() && begin % count == 0 {
+    if count.is_power_of_two() && begin.is_multiple_of(count) {
         let (height, index) = (count.trailing_zeros(), begin / count);
         return node(height, index).ok_or(ProofError::Missing { height, index });
     }

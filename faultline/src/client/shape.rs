@@ -252,6 +252,7 @@ fn line(out: &mut String, depth: usize) {
 }
 
 #[cfg(test)]
+/// Bodies that other tests render, too.
 pub mod tests {
     use super::*;
     use serde_json::json;

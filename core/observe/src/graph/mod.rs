@@ -156,7 +156,7 @@ impl Graph {
         for log in &events.logs {
             match body[log.resource as usize] {
                 NONE => self.refuse(decoded.text(events.resources[log.resource as usize].service)),
-                service => self.services.log(service, log.severity, second, &mut self.blocks),
+                service => self.services.log_record(service, log.severity, second, &mut self.blocks),
             }
         }
         for span in &events.spans {

@@ -206,7 +206,7 @@ impl Services {
     }
 
     /// Counts a log record.
-    pub fn log(&mut self, id: u32, severity: u8, second: i64, blocks: &mut Blocks) {
+    pub fn log_record(&mut self, id: u32, severity: u8, second: i64, blocks: &mut Blocks) {
         let service = self.rows.row_mut(id);
         if severity >= 17 {
             service.seconds.at(second).error_logs += 1;

@@ -3,7 +3,6 @@ use super::names;
 use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 use faultline_model::{Labels, float};
 
 /// One bucket: how many observations are at most `bound`.
@@ -98,7 +97,7 @@ pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
     }
     let rank = q * observations;
     // A NaN reaches no rank.
-    let falls_short = |bucket: &Bucket| bucket.count.partial_cmp(&rank).is_none_or(Ordering::is_lt);
+    let falls_short = |bucket: &Bucket| bucket.count.is_nan() || rank.is_nan() || bucket.count < rank;
     let place = buckets[..highest].partition_point(falls_short);
     if place == highest {
         return buckets[highest - 1].bound;
