@@ -85,19 +85,18 @@ impl Server {
         Ok(Server { client, url: Url::parse(url)? })
     }
 
-    /// Where it is.
-    pub fn url(&self) -> &Url {
-        &self.url
+    /// Where it is, as people write it.
+    pub fn shown(&self) -> String {
+        self.url.to_string().trim_end_matches('/').to_string()
     }
 
     /// Asks for one of our own paths, such as `/status`.
     pub fn get(&self, path: &str) -> Result<Answer, AskError> {
         let url = self.url.join(&format!("{ROOT}{path}"))?;
-        let shown = || self.url.to_string();
         let answer = self.client.request(Method::GET, &url, &[("accept", "application/json")], Bytes::new());
         let answer = answer.map_err(|error| match error {
-            HttpError::Connect { reason, .. } => AskError::NotRunning { url: shown(), reason },
-            HttpError::Broken { reason, .. } => AskError::NotOurs { url: shown(), what: reason },
+            HttpError::Connect { reason, .. } => AskError::NotRunning { url: self.shown(), reason },
+            HttpError::Broken { reason, .. } => AskError::NotOurs { url: self.shown(), what: reason },
             other => AskError::Http(other),
         })?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
@@ -106,7 +105,9 @@ impl Server {
         match (answer.status, value) {
             (StatusCode::OK, Some(value)) if object => Ok(Answer { text, value }),
             (status, Some(problem)) if !status.is_success() && object => Err(refused(status, Shape::of(&problem))),
-            (status, _) => Err(AskError::NotOurs { url: shown(), what: format!("status {status}, no JSON of ours") }),
+            (status, _) => {
+                Err(AskError::NotOurs { url: self.shown(), what: format!("status {status}, no JSON of ours") })
+            }
         }
     }
 }
@@ -142,7 +143,7 @@ pub fn status(ask: &Ask) -> Result<ExitCode, Box<dyn Error>> {
     let status = Shape::of(&answer.value);
     match ask.output {
         Output::Json => say(&pretty(&answer.text))?,
-        Output::Table => say(&overview::page(status, &server.url().to_string(), Paint::stdout()))?,
+        Output::Table => say(&overview::page(status, &server.shown(), Paint::stdout()))?,
     }
     let well = status.at("ready").flag() && !status.at("rules.refused").is_there();
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -9,6 +9,7 @@ use crate::client::shape::{Shape, against_onset, listed, moment, pretty, shorten
 use crate::client::{Server, say};
 use crate::render::{Paint, duration};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -174,20 +175,35 @@ fn impact(incident: Shape<'_>, paint: Paint) -> String {
 }
 
 fn alert(alert: Shape<'_>) -> Vec<String> {
-    let labels: Vec<String> = alert
-        .at("labels")
-        .fields()
-        .filter(|(name, _)| name != "alertname" && name != "__name__")
-        .map(|(name, value)| format!("{name}={}", value.text()))
-        .collect();
     Vec::from([
         alert.at("name").text_or("?"),
         alert.at("to").text_or("?"),
         alert.at("active_at").moment(),
-        shortened(&alert.at("value").text_or("-"), 12),
-        shortened(&labels.join(" "), 60),
-        shortened(&alert.at("annotations.summary").text(), 80),
+        rounded(&alert.at("value").text_or("-")),
+        shortened(&labels(alert.at("labels")).join(" "), 60),
+        shortened(&alert.at("annotations.summary").text(), 100),
     ])
+}
+
+/// Labels, the service first; one that says again what another said is left out.
+fn labels(labels: Shape<'_>) -> Vec<String> {
+    let mut fields: Vec<(String, String)> = labels.fields().map(|(name, value)| (name, value.text())).collect();
+    fields.retain(|(name, _)| name != "alertname" && name != "__name__");
+    fields.sort_by_key(|(name, _)| name != "service");
+    let mut said = BTreeSet::new();
+    fields.retain(|(_, value)| said.insert(value.clone()));
+    fields.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// A value's text, to the places that a glance takes in.
+fn rounded(value: &str) -> String {
+    match value.parse::<f64>() {
+        Ok(number) if number == 0.0 || !number.is_finite() => shortened(value, 12),
+        Ok(number) if number.abs() >= 1e6 || number.abs() < 1e-3 => format!("{number:.3e}"),
+        Ok(number) if number.abs() >= 100.0 => format!("{number:.0}"),
+        Ok(number) => format!("{number:.3}").trim_end_matches('0').trim_end_matches('.').to_string(),
+        Err(_) => shortened(value, 12),
+    }
 }
 
 fn changes(incident: Shape<'_>, paint: Paint) -> String {

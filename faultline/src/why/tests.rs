@@ -125,6 +125,26 @@ fn an_incident_is_found_by_id_prefix_or_without_its_partition() {
     assert!(chosen(&Value::Null, "7").expect_err("there is none").to_string().ends_with("no incident at all"));
 }
 
+#[test]
+fn values_and_labels_are_cut_to_what_matters() {
+    for (value, text) in [
+        ("713.37215631", "713"),
+        ("0.5614035087", "0.561"),
+        ("2", "2"),
+        ("12.50", "12.5"),
+        ("0", "0"),
+        ("NaN", "NaN"),
+        ("+Inf", "+Inf"),
+        ("-0.0001234567", "-1.235e-4"),
+        ("123456789", "1.235e8"),
+        ("twelve and a half", "twelve and …"),
+    ] {
+        assert_eq!(rounded(value), text, "{value}");
+    }
+    let value = json!({"alertname": "A", "server": "pay", "service": "pay", "severity": "page"});
+    assert_eq!(labels(Shape::of(&value)), ["service=pay", "severity=page"]);
+}
+
 /// The shape that `edge/serve` really answers with: its own golden file.
 #[test]
 fn the_page_reads_what_the_api_answers() {

@@ -19,7 +19,7 @@ pub(super) fn sections(incident: Shape<'_>, paint: Paint) -> Vec<String> {
         section("CAUSES", &ranking(verdict, &causes, incident, paint), paint),
         section(&format!("WHY NOT {runner_up}"), &why_not, paint),
         section(&format!("EVIDENCE for {name}, in nats (2.3 make the odds ten times higher)"), &evidence(first), paint),
-        section(&format!("PATH from what is violated to {name}"), &path(first), paint),
+        section(&format!("PATH from what is violated to {name}, caller -> callee"), &path(first), paint),
     ])
 }
 
