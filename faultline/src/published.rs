@@ -2,7 +2,7 @@
 use crate::ledger_feed::LedgerFeed;
 use faultline_engine::{Accepted, Effect, Effects, Engine, Overview, Rejected};
 use faultline_formats::Reject;
-use faultline_host::{Clock, SystemClock};
+use faultline_host::{Clock, Extent, SystemClock};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::{AlertState, Decision};
 use faultline_model::{Canonical, EffectId, Millis, Position, SourceId};
@@ -118,9 +118,9 @@ impl Published {
     }
 
     /// Room that the journal takes, and its oldest record.
-    pub fn journal(&self, bytes: u64, first: Position) {
-        self.journal_bytes.store(bytes, Ordering::Relaxed);
-        self.journal_first.store(first.offset, Ordering::Relaxed);
+    pub fn journal(&self, extent: Extent) {
+        self.journal_bytes.store(extent.bytes, Ordering::Relaxed);
+        self.journal_first.store(extent.oldest.offset, Ordering::Relaxed);
     }
 
     /// Bytes that the journal takes.

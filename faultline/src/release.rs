@@ -2,7 +2,7 @@
 use crate::ledger_feed::LedgerFeed;
 use crate::published::{Published, RejectedBody};
 use faultline_engine::{Ask, Checkpoint, Effect, Effects, Overview};
-use faultline_host::{Answer, Flush, FlushError, Reply};
+use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
 use faultline_model::{EffectId, Millis, Position};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
@@ -30,6 +30,8 @@ pub struct Batch {
     pub rejected: Vec<RejectedBody>,
     /// Rule time after the group.
     pub now: Millis,
+    /// What the journal takes.
+    pub extent: Extent,
     /// How many records it has.
     pub records: u64,
     /// The group's last record.
@@ -116,6 +118,7 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         for body in batch.rejected {
             doors.published.rejected(body);
         }
+        doors.published.journal(batch.extent);
         if let Some(last) = batch.last {
             doors.published.covers(last, batch.records, batch.view);
         }

@@ -10,7 +10,7 @@ use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
 use crate::replayed::{Replay, ReplayError, Watch};
 use crate::rule_files;
-use crate::start::{Beginning, latest};
+use crate::start::{Beginning, checkpointed, latest};
 use crate::world::{Stop, World, control, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
 use faultline_formats::Record;
@@ -106,7 +106,8 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let folder = DataFolder::open(disk.clone(), &config.data, random::secret()?)?;
     let space = disk.space(&config.data)?;
     let limit = config.journal_bytes.unwrap_or((space.total / 5).min(JOURNAL_BYTES_MAX));
-    let (mut journal, recovered) = SegmentJournal::open(&folder, Settings::within(limit), clock.clone(), None)?;
+    let at_least = checkpointed(&folder)?;
+    let (mut journal, recovered) = SegmentJournal::open(&folder, Settings::within(limit), clock.clone(), at_least)?;
     if let Some(torn) = &recovered.torn {
         eprintln!("recovered: dropped a torn tail of {} that nobody was promised", torn.path.display());
     }
@@ -202,7 +203,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         }
     })?;
 
-    begin_process(config, &inlet, seed, replay.rules.as_deref())?;
+    begin_process(config, limit, &inlet, seed, replay.rules.as_deref())?;
     {
         let (config, inlet, stopping) = (config.clone(), inlet.clone(), stopping.clone());
         let known = rule_files::read(&config)?;
@@ -280,13 +281,17 @@ fn recover(
 /// The records that every start writes: that it started, and settings and rules where they are not those in force.
 fn begin_process(
     config: &Config,
+    journal_limit: u64,
     inlet: &Inlet,
     seed: HashSeed,
     in_force: Option<&[u8]>,
 ) -> Result<(), Box<dyn Error>> {
     let mut records = vec![control(Control::Started, Vec::new(), seed)];
-    if let Some(most) = config.series_max {
-        let setting = Setting { name: "limits.series".into(), value: most.to_string() };
+    // An anchor often enough that the journal never fills up without one to trim below.
+    let anchor_bytes = (journal_limit / 4).min(4 << 30);
+    let settings = [("anchor.bytes", Some(anchor_bytes)), ("limits.series", config.series_max)];
+    for (name, value) in settings.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        let setting = Setting { name: name.into(), value: value.to_string() };
         records.push(control(Control::Setting, setting.to_bytes(), seed));
     }
     let rules = rule_files::read(config)?.to_bytes();

@@ -71,6 +71,12 @@ pub fn beginning(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginni
     }
 }
 
+/// The newest record that a checkpoint knows to be durable: a journal that ends before it was cut.
+pub fn checkpointed(folder: &DataFolder) -> Result<Option<Position>, StartError> {
+    let offsets = CheckpointStore::open(folder)?.offsets()?;
+    Ok(offsets.last().map(|&offset| Position { partition: 0, offset }))
+}
+
 /// The newest state there is, for a quick start.
 pub fn latest(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, StartError> {
     let taken = newest(folder, |_| true, false)?;

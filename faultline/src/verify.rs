@@ -3,7 +3,7 @@ use crate::cli::{FolderArgs, Output};
 use crate::explainer::answer;
 use crate::keys;
 use crate::replayed::{Replay, ReplayError, Watch, asks};
-use crate::start::{Beginning, beginning};
+use crate::start::{Beginning, beginning, checkpointed};
 use faultline_engine::{Ask, Effects};
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
@@ -75,7 +75,7 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let verifier = keys::read_verifier(data)?;
     let ledger = LedgerReader::new(disk, &data.join(keys::LEDGER_FOLDER), verifier);
     let head = ledger.head()?;
-    let (mut reader, recovered) = SegmentJournal::inspect(&folder, None)?;
+    let (mut reader, recovered) = SegmentJournal::inspect(&folder, checkpointed(&folder)?)?;
     report.torn_tail = recovered.torn.map(|torn| format!("{} from byte {}", torn.path.display(), torn.byte));
     report.tree_size = head.map(|head| head.size);
     report.tree_root = head.map(|head| head.root.hex());

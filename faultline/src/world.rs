@@ -106,6 +106,7 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
         checkpoint: w.engine.take_checkpoint(),
         rejected,
         now: w.engine.now(),
+        extent: w.journal.extent(),
         records: records.len() as u64,
         last: records.last().map(|record| record.at),
     };

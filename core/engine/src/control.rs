@@ -61,6 +61,10 @@ impl Engine {
                 self.series.set_series_max(most);
                 emit.decide(Decision::Setting(setting));
             }
+            ("anchor.bytes", Ok(most)) => {
+                self.anchor_bytes = (most as u64).max(1);
+                emit.decide(Decision::Setting(setting));
+            }
             _ => emit.reject(Reason::BadRecord, 1, "no such setting, or not a number"),
         }
     }

@@ -18,6 +18,8 @@ use faultline_observe::{Closed, Graph, Sources};
 const GAP_MAX_MS: i64 = 10 * 60_000;
 /// Rule time between anchors.
 const ANCHOR_EVERY_MS: i64 = 5 * 60_000;
+/// Bytes of bodies between anchors at most, until a setting says otherwise: the journal can be trimmed below an anchor only.
+const ANCHOR_BYTES: u64 = 4 << 30;
 /// Marks a derived id whose series there was no room for.
 const NO_SERIES: u32 = u32::MAX;
 /// Without any telemetry, rules begin to run on the stamps this long after a start or the last import: until then an
@@ -46,6 +48,9 @@ pub struct Engine {
     /// Whether a live record has been seen: imports come before it.
     pub(crate) live: bool,
     pub(crate) anchored: Millis,
+    /// Bytes of bodies since the last anchor, and how many make the next one.
+    pub(crate) unanchored: u64,
+    pub(crate) anchor_bytes: u64,
     pub(crate) started: Millis,
     /// Stamp of the last import record.
     pub(crate) imported: Millis,
@@ -76,6 +81,8 @@ impl Engine {
             last: None,
             live: false,
             anchored: Millis(0),
+            unanchored: 0,
+            anchor_bytes: ANCHOR_BYTES,
             started: Millis(0),
             imported: Millis(0),
             settled: true,
@@ -129,7 +136,9 @@ impl Engine {
             let mut emit = Emitter::new(effects, record.at);
             self.take(record, &mut emit);
             self.last = Some(record.at);
-            if self.now.since(self.anchored) >= ANCHOR_EVERY_MS && self.live {
+            self.unanchored += record.decoded.payload.body.len() as u64;
+            let late = self.live && self.now.since(self.anchored) >= ANCHOR_EVERY_MS;
+            if late || self.unanchored >= self.anchor_bytes {
                 self.anchor(&mut emit);
             }
         }
@@ -315,11 +324,13 @@ impl Engine {
         alerts.sort();
         let mut targets: Vec<String> = alerts.iter().map(|(entity, _)| entity.clone()).collect();
         targets.dedup();
+        // What is explained is what goes on now: an alert that is over would drag its healed trouble into every figure.
+        let going_on = incident.members().iter().filter(|member| member.firing).map(|member| member.onset).min();
         Some(self.graph.freeze(&faultline_observe::Question {
             incident: id,
             revision,
             at,
-            onset: incident.onset(),
+            onset: going_on.unwrap_or(incident.onset()),
             window_ms: EXPLAIN_WINDOW_MS,
             targets: &targets,
             alerts: &alerts,
@@ -357,6 +368,7 @@ impl Engine {
 
     fn anchor(&mut self, emit: &mut Emitter<'_>) {
         self.anchored = self.now;
+        self.unanchored = 0;
         let checkpoint = self.checkpoint();
         emit.decide(Decision::Anchor(Anchor { position: emit.cause(), state: checkpoint.digest() }));
         self.checkpoint = Some(checkpoint);

@@ -64,6 +64,8 @@ struct Piece {
     what: String,
     nats: f64,
     without: Vec<(usize, f64)>,
+    /// Whether the service shows it by itself.
+    own: bool,
 }
 
 struct Court<'a> {
@@ -85,6 +87,7 @@ impl Court<'_> {
                     what,
                     nats: model.vars[candidate.var].nats,
                     without: Vec::from([(candidate.var, 0.0)]),
+                    own: true,
                 }]);
                 (format!("{} -> {}", client.name, server.name), "slow", None, logit(LINK_PRIOR), pieces)
             }
@@ -101,7 +104,7 @@ impl Court<'_> {
         };
         let evidence = pieces.iter().filter(|piece| !piece.without.is_empty()).map(|piece| piece.nats).sum();
         let rest = logit(candidate.posterior) - base - pieces.iter().map(|piece| piece.nats).sum::<f64>();
-        pieces.push(Piece { what: self.standing(candidate), nats: rest, without: Vec::new() });
+        pieces.push(Piece { what: self.standing(candidate), nats: rest, without: Vec::new(), own: false });
         pieces.sort_by(|a, b| float::order(b.nats, a.nats));
         let told = pieces.iter().filter(|piece| piece.nats != 0.0);
         let cause = Cause {
@@ -135,13 +138,14 @@ impl Court<'_> {
             let mut without = Signs { own: signs.own, ..Signs::default() };
             without.own[kind] = None;
             let without = Vec::from([(var, fault_nats(&without, calls).0)]);
-            pieces.push(Piece { what: words::own(scene, node, kind), nats, without });
+            pieces.push(Piece { what: words::own(scene, node, kind), nats, without, own: true });
         }
         if total != named {
             pieces.push(Piece {
                 what: "which kind of fault was open".to_string(),
                 nats: total - named,
                 without: Vec::new(),
+                own: false,
             });
         }
         let [_, change, peer] = prior(scene, node);
@@ -149,10 +153,15 @@ impl Court<'_> {
             let onset = scene.nodes[node].onset.unwrap_or(scene.onset);
             let before = words::duration(onset.since(event.at).max(0));
             let what = format!("{} \"{}\" {before} before", event.kind, event.title);
-            pieces.push(Piece { what, nats: change, without: Vec::from([(var, whole - boost)]) });
+            pieces.push(Piece { what, nats: change, without: Vec::from([(var, whole - boost)]), own: false });
         }
         if peer != 0.0 {
-            pieces.push(Piece { what: "only its callers tell of it".to_string(), nats: peer, without: Vec::new() });
+            pieces.push(Piece {
+                what: "only its callers tell of it".to_string(),
+                nats: peer,
+                without: Vec::new(),
+                own: false,
+            });
         }
         if let Some(seen) =
             model.find(Role::Degraded(node)).filter(|&seen| !model.vars[seen].on && model.vars[seen].nats != 0.0)
@@ -170,7 +179,7 @@ impl Court<'_> {
                 Some((symptom, _)) => words::degraded(scene, node, symptom),
                 None => "what its callers see".to_string(),
             };
-            pieces.push(Piece { what, nats, without });
+            pieces.push(Piece { what, nats, without, own: false });
         }
         pieces
     }
@@ -245,17 +254,20 @@ impl Court<'_> {
             "stopped" => "no longer completes its work",
             _ => "is at fault",
         };
-        let best = first.pieces.iter().find(|piece| !piece.without.is_empty() && piece.nats > 0.0);
+        let measured = || first.pieces.iter().filter(|piece| !piece.without.is_empty() && piece.nats > 0.0);
+        let best = measured().find(|piece| piece.own && piece.nats >= EVIDENCE_MIN).or(measured().next());
         let best = best.map_or(String::new(), |piece| format!(": {}", piece.what));
         let reach = match cause.path.len() {
             0 => "nothing that it calls explains it".to_string(),
             steps => {
                 let (step, calls) = (&cause.path[0], if steps == 1 { "call" } else { "calls" });
                 let violated = if self.starts_at_server(first.candidate) { &step.server } else { &step.client };
-                let others = self.answer.model.targets.len().saturating_sub(1);
-                let others = if others > 0 { format!(" and {others} more") } else { String::new() };
-                format!("{violated}{others} suffer from it, {steps} {calls} away")
-                    .replace(" suffer ", if others.is_empty() { " suffers " } else { " suffer " })
+                let mut services: Vec<&str> = self.scene.targets.iter().map(|&at| self.scene.nodes[at].name).collect();
+                services.retain(|name| name != violated && *name != cause.entity);
+                match services.len() {
+                    0 => format!("{violated} suffers from it, {steps} {calls} away"),
+                    more => format!("{violated} and {more} more suffer from it, {steps} {calls} away"),
+                }
             }
         };
         let posterior = words::percent(cause.posterior);

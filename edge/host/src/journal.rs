@@ -27,9 +27,21 @@ pub trait Journal: Send {
     /// has an anchor at or above `below` and has synced the tiles of every leaf below it.
     fn trim(&mut self, below: Position) -> Result<(), TrimError>;
 
+    /// What the journal holds and takes.
+    fn extent(&self) -> Extent;
+
     /// Ends cleanly: everything is durable, and the journal says so, which lets the next start tell a torn tail from damage up
     /// to the last byte.
     fn close(self: Box<Self>) -> Result<(), FlushError>;
+}
+
+/// What a journal holds and takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Its oldest record, or the next one to come.
+    pub oldest: Position,
+    /// Bytes on disk of the segments that hold records.
+    pub bytes: u64,
 }
 
 /// A promise of durability.

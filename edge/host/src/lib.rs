@@ -14,7 +14,7 @@ pub mod retry;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, File, Lock, Space};
 pub use inlet::{Answer, Inlet, Intake, Limits, Pending, Refused, Reply, Submitted, inlet};
-pub use journal::{AppendError, Flush, FlushError, Item, Journal, ReadError, Reader, Stored, TrimError};
+pub use journal::{AppendError, Extent, Flush, FlushError, Item, Journal, ReadError, Reader, Stored, TrimError};
 pub use memory::{CrashPolicy, MemoryDisk};
 pub use random::Random;
 pub use real::RealDisk;

@@ -10,7 +10,7 @@ use crate::recover::{self, OpenError, Recovered};
 use crate::segment::{FIRST_FRAME, PAGE, Place, segment_path, spare_path};
 use crate::shared::{Ready, Segment, SegmentInfo, Settings, Shared};
 use faultline_formats::{Decoded, Record};
-use faultline_host::{AppendError, Clock, File, Flush, FlushError, Journal, Reader, TrimError};
+use faultline_host::{AppendError, Extent, Clock, File, Flush, FlushError, Journal, Reader, TrimError};
 use faultline_model::{Hlc, Position};
 use std::io;
 use std::sync::Arc;
@@ -314,6 +314,13 @@ impl Journal for SegmentJournal {
             shared.state().spares.insert(oldest.generation);
             shared.wanted.notify_all();
         }
+    }
+
+    fn extent(&self) -> Extent {
+        let state = self.shared.state();
+        let oldest = state.segments.front().map_or(self.next, |segment| segment.first);
+        let bytes = state.segments.iter().map(|segment| segment.size).sum();
+        Extent { oldest: Position { partition: 0, offset: oldest }, bytes }
     }
 
     fn close(self: Box<Self>) -> Result<(), FlushError> {

@@ -20,7 +20,7 @@ const CHANGES_BEFORE_MS: i64 = 4 * 3_600_000;
 /// Changes shown with one incident, newest.
 const CHANGES_MAX: usize = 100;
 
-/// Incidents, newest first; `state=open|resolved|merged`, `limit` up to 1,000 (100).
+/// Incidents, newest first; `state=open|resolved|merged`, `alert` (an alert's id), `limit` up to 1,000 (100).
 pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Response {
     list_answer(&api, &uri).await.unwrap_or_else(IntoResponse::into_response)
 }
@@ -31,9 +31,9 @@ pub async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>, uri: Uri) 
 }
 
 async fn list_answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
-    let params = Params::of(uri).only(&["state", "limit"])?;
+    let params = Params::of(uri).only(&["state", "alert", "limit"])?;
     let limit = params.limit(100, 1_000)?;
-    let state = params.get("state");
+    let (state, alert) = (params.get("state"), params.get("alert"));
     if state.is_some_and(|state| !["open", "resolved", "merged"].contains(&state)) {
         return Err(Problem::bad("bad-state", "state must be open, resolved or merged"));
     }
@@ -41,7 +41,10 @@ async fn list_answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
     // Shared pieces out of the lock; the text is made after it.
     let (stories, open) = {
         let book = api.store.book();
-        let chosen = book.incidents().filter(|story| state.is_none_or(|state| story.state() == state));
+        let chosen = book.incidents().filter(|story| {
+            state.is_none_or(|state| story.state() == state)
+                && alert.is_none_or(|alert| story.alerts.keys().any(|id| id.hex() == alert))
+        });
         (chosen.take(limit).cloned().collect::<Vec<_>>(), book.open_count())
     };
     let incidents = stories.iter().map(|story| Row::from(&**story)).collect();
