@@ -1,0 +1,116 @@
+//! The search for the highest rate that holds: double until one does not, then halve the gap.
+use crate::Outcome;
+
+/// Highest rate that is tried, in events/s: beyond it the generator would measure itself.
+const RATE_MAX: f64 = 16e6;
+/// Lowest rate that is tried.
+const RATE_MIN: f64 = 500.0;
+/// Attempts to confirm the rate that was found, each at nine tenths of the one before.
+const CONFIRMATIONS: u32 = 6;
+
+/// How a search goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// First rate, in events/s.
+    pub start: f64,
+    /// Halvings of the gap, on a logarithmic scale: 4 leave 4 % of a doubling.
+    pub halvings: u32,
+}
+
+/// How long a rate is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// A look: shorter than a measurement.
+    Short,
+    /// A whole measurement.
+    Whole,
+}
+
+/// Finds the highest rate that holds over a whole measurement; `None` where not even the lowest does.
+///
+/// - `holds`: tries a rate and says whether it held.
+pub fn search(plan: Plan, mut holds: impl FnMut(f64, Trial) -> Outcome<bool>) -> Outcome<Option<f64>> {
+    let (mut low, mut high) = (None, plan.start);
+    while holds(high, Trial::Short)? {
+        low = Some(high);
+        if high >= RATE_MAX {
+            break;
+        }
+        high *= 2.0;
+    }
+    while low.is_none() {
+        if high / 2.0 < RATE_MIN {
+            return Ok(None);
+        }
+        if holds(high / 2.0, Trial::Short)? {
+            low = Some(high / 2.0);
+        } else {
+            high /= 2.0;
+        }
+    }
+    let mut low = low.expect("set by the loop above");
+    let mut confirmed = false;
+    for _ in 0..plan.halvings {
+        let middle = (low * high).sqrt();
+        if holds(middle, Trial::Whole)? {
+            (low, confirmed) = (middle, true);
+        } else {
+            high = middle;
+        }
+    }
+    for _ in 0..CONFIRMATIONS {
+        if confirmed {
+            break;
+        }
+        confirmed = holds(low, Trial::Whole)?;
+        if !confirmed {
+            low *= 0.9;
+        }
+    }
+    Ok(confirmed.then_some(low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(capacity: f64, whole: f64) -> Option<f64> {
+        let mut last_that_held = None;
+        let plan = Plan { start: 100_000.0, halvings: 4 };
+        let found = search(plan, |rate, trial| {
+            let held = rate <= if trial == Trial::Whole { whole } else { capacity };
+            if held && trial == Trial::Whole {
+                last_that_held = last_that_held.max(Some(rate as u64));
+            }
+            Ok(held)
+        });
+        let found = found.unwrap();
+        assert_eq!(found.map(|rate| rate as u64), last_that_held, "what is told was measured whole");
+        found
+    }
+
+    #[test]
+    fn finds_a_known_capacity_from_below() {
+        for capacity in [1_000.0, 9_000.0, 100_000.0, 430_000.0, 512_345.0, 1_999_999.0, 7e6] {
+            let found = check(capacity, capacity).unwrap();
+            assert!(found <= capacity && found > capacity * 0.95, "{found} of {capacity}");
+        }
+    }
+
+    #[test]
+    fn a_short_look_that_flatters_is_taken_back() {
+        let found = check(800_000.0, 600_000.0).unwrap();
+        assert!(found <= 600_000.0 && found > 500_000.0, "{found}");
+    }
+
+    #[test]
+    fn a_server_that_takes_nothing() {
+        assert_eq!(check(0.0, 0.0), None);
+        assert!(search(Plan { start: 1e5, halvings: 1 }, |_, _| Err("gone".into())).is_err());
+    }
+
+    #[test]
+    fn ends_where_nothing_is_too_fast() {
+        assert!(check(1e12, 1e12).unwrap() >= RATE_MAX);
+    }
+}

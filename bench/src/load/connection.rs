@@ -1,0 +1,164 @@
+//! One HTTP/1.1 connection kept alive: a body out, an answer back.
+use std::io::{self, BufRead, BufReader, IoSlice, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// Longest that a server may take to accept bytes or to answer.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Answers are short; a longer one is a fault.
+const ANSWER_SIZE_MAX: usize = 1 << 20;
+
+/// A connection to the server under test.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    answers: BufReader<TcpStream>,
+    host: SocketAddr,
+}
+
+/// What the server said of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// Events that were not taken, of a body that was.
+    pub rejected: u64,
+    /// Its words, where it had any.
+    pub text: String,
+}
+
+impl Connection {
+    /// Opens a connection.
+    pub fn open(host: SocketAddr) -> io::Result<Connection> {
+        let stream = TcpStream::connect_timeout(&host, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Connection { answers: BufReader::new(stream.try_clone()?), stream, host })
+    }
+
+    /// Sends a body made of two parts; returns when its last byte is written.
+    pub fn send(&mut self, path: &str, gzip: bool, body: [&[u8]; 2]) -> io::Result<()> {
+        let encoding = if gzip { "content-encoding: gzip\r\n" } else { "" };
+        let size = body[0].len() + body[1].len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-protobuf\r\n{encoding}content-length: {size}\r\n\r\n",
+            self.host
+        );
+        let mut slices = [IoSlice::new(head.as_bytes()), IoSlice::new(body[0]), IoSlice::new(body[1])];
+        let mut left = &mut slices[..];
+        while !left.is_empty() {
+            match self.stream.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(size) => IoSlice::advance_slices(&mut left, size),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the answer to the body that was sent last.
+    pub fn answer(&mut self) -> io::Result<Answer> {
+        let (status, body) = read_message(&mut self.answers)?;
+        let status = status.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| invalid("no status"))?;
+        let (rejected, text) = if status == 200 { partial_success(&body) } else { (0, readable(&body)) };
+        Ok(Answer { status, rejected, text })
+    }
+
+    /// Asks for a page; for text, on a connection of its own.
+    pub fn get(host: SocketAddr, path: &str) -> io::Result<String> {
+        let mut connection = Connection::open(host)?;
+        write!(connection.stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
+        let (_, body) = read_message(&mut connection.answers)?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+}
+
+/// Reads the first line and the body of a request or an answer whose size is declared (RFC 9112 6.2).
+pub fn read_message(from: &mut impl BufRead) -> io::Result<(String, Vec<u8>)> {
+    let (mut first, mut line, mut size) = (String::new(), String::new(), 0);
+    if from.read_line(&mut first)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    loop {
+        line.clear();
+        from.read_line(&mut line)?;
+        match line.split_once(':') {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                size = value.trim().parse().map_err(|_| invalid("no size"))?;
+            }
+            Some((name, _)) if name.eq_ignore_ascii_case("transfer-encoding") => {
+                return Err(invalid("a body in chunks, which nobody here sends"));
+            }
+            Some(_) => {}
+            None if line.trim().is_empty() => break,
+            None => return Err(invalid("a header without a colon")),
+        }
+    }
+    if size > 16 * ANSWER_SIZE_MAX {
+        return Err(invalid("a body beyond 16 MiB"));
+    }
+    let mut body = vec![0; size];
+    from.read_exact(&mut body)?;
+    Ok((first.trim_end().to_owned(), body))
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP as it is spoken here: {what}"))
+}
+
+/// Rejected items and the words of an `Export...ServiceResponse`: field 1 of it, and of that fields 1 and 2.
+fn partial_success(body: &[u8]) -> (u64, String) {
+    let Some((0x0a, rest)) = body.split_first().map(|(tag, rest)| (*tag, rest)) else { return (0, String::new()) };
+    let mut rest = varint(rest).1;
+    let mut rejected = 0;
+    if let Some((0x08, after)) = rest.split_first().map(|(tag, rest)| (*tag, rest)) {
+        (rejected, rest) = varint(after);
+    }
+    let text = match rest.split_first() {
+        Some((0x12, after)) => readable(varint(after).1),
+        _ => String::new(),
+    };
+    (rejected, text)
+}
+
+fn varint(bytes: &[u8]) -> (u64, &[u8]) {
+    let end = bytes.iter().position(|byte| byte & 0x80 == 0).map_or(bytes.len(), |last| last + 1);
+    let value = bytes[..end].iter().rev().fold(0_u64, |value, byte| value << 7 | u64::from(byte & 0x7f));
+    (value, &bytes[end..])
+}
+
+/// The printable part of a protobuf or text body: words for people.
+fn readable(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faultline_formats::encode;
+    use faultline_formats::{Reason, Reject};
+
+    #[test]
+    fn reads_what_our_own_answers_say() {
+        let reject = |reason, count| Reject { reason, count, detail: "so it was".into() };
+        for count in [1, 127, 128, 300_000] {
+            let (rejected, text) = partial_success(&encode::answer(&[reject(Reason::NoValue, count)]));
+            assert_eq!(rejected, count);
+            assert!(text.contains("no-value") || text.contains("so it was"), "{text}");
+        }
+        assert_eq!(partial_success(&encode::answer(&[])), (0, String::new()));
+        assert_eq!(partial_success(&encode::answer(&[reject(Reason::TargetInfo, 1)])).0, 0);
+    }
+
+    #[test]
+    fn reads_messages_and_refuses_what_it_does_not_speak() {
+        let mut two =
+            &b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 429 Too Many\r\ncontent-length:0\r\n\r\n"[..];
+        assert_eq!(read_message(&mut two).unwrap(), ("HTTP/1.1 200 OK".to_owned(), b"abc".to_vec()));
+        assert_eq!(read_message(&mut two).unwrap().0, "HTTP/1.1 429 Too Many");
+        assert!(read_message(&mut two).is_err());
+        assert!(read_message(&mut &b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"[..]).is_err());
+        assert!(read_message(&mut &b"POST / HTTP/1.1\r\ncontent-length: 99999999999\r\n\r\n"[..]).is_err());
+    }
+}
