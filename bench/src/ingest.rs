@@ -29,6 +29,8 @@ const BACKLOG_MAX: f64 = 2.0;
 const REST: Duration = Duration::from_millis(500);
 /// How long alerts may be under way after the last crossing.
 const ALERTS_LATE_MAX: Duration = Duration::from_secs(10);
+/// How long the server's own counters may be behind its acknowledgements.
+const METRICS_LATE_MAX: Duration = Duration::from_secs(3);
 
 /// What a step did.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ struct Bench {
     fleet: Fleet,
     receiver: Receiver,
     quiet: bool,
+    /// Events acknowledged and not rejected so far.
+    applied: u64,
     /// Holds the server's data; goes away with it, hence last.
     _folder: TempDir,
 }
@@ -91,6 +95,7 @@ pub fn ingest(args: &IngestArgs) -> Outcome<()> {
     report.idle = Some(bench.memory()?);
     let begun = Instant::now();
     let samples = bench.fleet.fill(total).map_err(|error| bench.died(error))?;
+    bench.applied += samples;
     report.fill = Some((samples, begun.elapsed().as_secs_f64()));
     thread::sleep(REST);
     report.filled = Some(bench.memory()?);
@@ -102,7 +107,8 @@ pub fn ingest(args: &IngestArgs) -> Outcome<()> {
         bench.measure(args, total, &mut report)?;
     }
     report.end = Some(bench.memory()?);
-    report.server_counts = bench.applied_by_metrics();
+    report.server_counts = bench.taken_by_metrics();
+    report.applied = bench.applied;
     let (status, took) = bench.server.stop()?;
     report.stop = Some((status.to_string(), took.as_secs_f64()));
     report.finish(args)
@@ -153,7 +159,7 @@ impl Bench {
         };
         let server = Server::start(&program, &words, &folder.path().join("server.log"))?;
         let fleet = Fleet::new(population, args.senders, args.gzip, server.otlp)?;
-        Ok(Bench { server, fleet, receiver, quiet: sink, _folder: folder })
+        Ok(Bench { server, fleet, receiver, quiet: sink, applied: 0, _folder: folder })
     }
 
     /// Rate and latency, into `report`.
@@ -227,6 +233,7 @@ impl Bench {
             tally,
             failed: None,
         };
+        self.applied += counters.applied.load(Ordering::Relaxed);
         trace.failed = judge(&trace, in_flight);
         if !self.quiet {
             report::step_line(&trace);
@@ -267,12 +274,20 @@ impl Bench {
         format!("{error}\nthe server said:\n{}", self.server.said())
     }
 
-    /// Events that the server says it has taken; `None` where it does not say.
-    fn applied_by_metrics(&self) -> Option<f64> {
-        let page = Connection::get(self.server.api, "/metrics").ok()?;
-        let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("faultline_events_total{")).collect();
-        let values = lines.iter().map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        if lines.is_empty() { None } else { values.sum() }
+    /// Events that the server says it has taken, once it has told of all that it acknowledged or has had time to; `None`
+    /// where it does not say.
+    fn taken_by_metrics(&self) -> Option<f64> {
+        let until = Instant::now() + METRICS_LATE_MAX;
+        loop {
+            let page = Connection::get(self.server.api, "/metrics").ok()?;
+            let lines: Vec<&str> = page.lines().filter(|line| line.starts_with("faultline_events_total{")).collect();
+            let values = lines.iter().map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+            let taken: f64 = if lines.is_empty() { None } else { values.sum() }?;
+            if taken >= self.applied as f64 || Instant::now() > until {
+                return Some(taken);
+            }
+            thread::sleep(SAMPLE);
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Report {
     pub end: Option<Memory>,
     /// Events taken, by the server's own count, filling included.
     pub server_counts: Option<f64>,
+    /// Events acknowledged and not rejected, filling included.
+    pub applied: u64,
     /// How the server ended at SIGTERM, and the seconds it took.
     pub stop: Option<(String, f64)>,
 }
@@ -53,6 +55,7 @@ impl Report {
             latency: None,
             end: None,
             server_counts: None,
+            applied: 0,
             stop: None,
         }
     }
@@ -76,6 +79,8 @@ impl Report {
 
     fn table(&self, args: &IngestArgs) -> String {
         let (model, cores, load) = process::machine();
+        // What must be reached is said of the search alone: another rate was asked for by hand.
+        let searched = args.rate.is_none() && !args.memory;
         let mut out = String::from("\n");
         let mut row = |what: &str, value: String| out += &format!("{what:<34} {value}\n");
         row("machine", format!("{model}, {cores} cores; load average {:.1} before, {load:.1} after", self.load_before));
@@ -99,11 +104,11 @@ impl Report {
                     "applied {:.0}/s over {:.0} s{}",
                     trace.applied,
                     trace.seconds,
-                    must(trace.applied >= MUST_RATE && !args.memory, "500,000/s")
+                    if searched { must(trace.applied >= MUST_RATE, "500,000/s") } else { String::new() }
                 ),
             };
             row(
-                if args.rate.is_some() || args.memory { "rate asked for" } else { "sustained rate" },
+                if searched { "sustained rate" } else { "rate asked for" },
                 format!("{:.0} events/s: {verdict}", trace.rate),
             );
             row("  acknowledged after", percentiles(&trace.tally.acknowledged));
@@ -113,7 +118,8 @@ impl Report {
             row("  bodies", format!("{:.0}/s, {bytes:.0} MB/s", trace.tally.bodies as f64 / trace.seconds));
         }
         if let Some(latency) = &self.latency {
-            let must = must(latency.from_written.percentile(0.99) <= MUST_P99 && latency.missed == 0, "p99 10 ms");
+            let met = latency.from_written.percentile(0.99) <= MUST_P99 && latency.missed == 0;
+            let must = if searched { must(met, "p99 10 ms") } else { String::new() };
             row(
                 "detection",
                 format!(
@@ -152,7 +158,10 @@ impl Report {
             row("  at 1 M series", must(end.most <= MUST_MEMORY, "2 GiB").trim_start_matches(", ").to_owned());
         }
         if let Some(counts) = self.server_counts {
-            row("events by the server's own count", format!("{counts:.0}"));
+            row(
+                "events taken, by the server's count",
+                format!("{counts:.0}; acknowledged without reject: {}", self.applied),
+            );
         }
         if let Some((status, seconds)) = &self.stop {
             row("SIGTERM", format!("{status} after {seconds:.2} s"));
@@ -187,6 +196,7 @@ impl Report {
                 "loaded": memory(self.loaded), "end": memory(self.end),
             },
             "events_by_server": self.server_counts,
+            "events_acknowledged": self.applied,
         })
     }
 }
