@@ -26,7 +26,7 @@ const WARM: f64 = 0.2;
 /// A backlog of this many seconds' events ends a step.
 const BACKLOG_MAX: f64 = 2.0;
 /// Between two steps: checkpoints, tiles and checks of the last one end.
-const REST: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_millis(250);
 /// How long alerts may be under way after the last crossing.
 const ALERTS_LATE_MAX: Duration = Duration::from_secs(10);
 /// How long the server's own counters may be behind its acknowledgements.
