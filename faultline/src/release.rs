@@ -102,7 +102,10 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         if !batch.leaves.is_empty() {
             doors.ledger.push(batch.first_leaf, batch.leaves);
         }
-        let leaves = doors.ledger.taken();
+        // The state may be of a record amid the group: only leaves up to that one are in it.
+        let upto = batch.checkpoint.as_ref().and_then(|checkpoint| checkpoint.position);
+        let within = batch.effects.decisions().filter(|(id, _)| Some(id.cause) <= upto).count();
+        let leaves = batch.first_leaf + within as u64;
         let (mut asks, mut leaf) = (Vec::new(), batch.first_leaf);
         for effect in batch.effects.list {
             match effect {

@@ -2,7 +2,7 @@
 use crate::keeper::Kept;
 use faultline_engine::{Checkpoint, Engine, RestoreError};
 use faultline_host::{Item, ReadError, Reader};
-use faultline_model::{Canonical, Control, Genesis, HashSeed, Kind, Position};
+use faultline_model::{Canonical, Control, Digest, Genesis, HashSeed, Kind, Position};
 use faultline_storage::{CheckpointStore, DataFolder};
 
 /// Why a folder gives no engine.
@@ -120,6 +120,29 @@ fn newest(folder: &DataFolder, wanted: impl Fn(Position) -> bool, oldest_first: 
         }
     }
     Ok(Taken { good: None, why })
+}
+
+/// What each checkpoint of the folder states: the digest of the state it holds, or why it holds none.
+pub fn kept(folder: &DataFolder) -> Result<Vec<(Position, Result<Digest, String>)>, StartError> {
+    let store = CheckpointStore::open(folder)?;
+    let mut all = Vec::new();
+    for offset in store.offsets()? {
+        let position = Position { partition: 0, offset };
+        let (found, skipped) = store.newest(|at, _| at == position)?;
+        let state = match found {
+            Some(stored) => Kept::from_bytes(&stored.state)
+                .and_then(|kept| Checkpoint::from_bytes(&kept.state))
+                .map(|checkpoint| checkpoint.digest())
+                .map_err(|error| error.to_string()),
+            None => match skipped.into_iter().find(|s| s.path.ends_with(format!("checkpoint-{offset:016x}"))) {
+                Some(skipped) => Err(skipped.what),
+                // A running server has removed it since.
+                None => continue,
+            },
+        };
+        all.push((position, state));
+    }
+    Ok(all)
 }
 
 fn restore(bytes: &[u8]) -> Result<(Engine, u64), String> {

@@ -3,13 +3,13 @@ use crate::cli::{FolderArgs, Output};
 use crate::explainer::answer;
 use crate::keys;
 use crate::replayed::{Replay, ReplayError, Watch, asks};
-use crate::start::{Beginning, beginning, checkpointed};
+use crate::start::{Beginning, kept, beginning, checkpointed};
 use faultline_engine::{Ask, Effects};
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
-use faultline_ledger::{Head, TILE_WIDTH, TileName, Tree, leaf_hash, push_entry};
+use faultline_ledger::{Fact, Head, LedgerEntry, TILE_WIDTH, TileName, Tree, leaf_hash, push_entry};
 use faultline_model::facts::Decision;
-use faultline_model::{EffectId, Kind};
+use faultline_model::{Canonical, Digest, EffectId, Kind, Position};
 use faultline_storage::{DataFolder, LedgerReader, SegmentJournal};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -75,6 +75,12 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let verifier = keys::read_verifier(data)?;
     let ledger = LedgerReader::new(disk, &data.join(keys::LEDGER_FOLDER), verifier);
     let head = ledger.head()?;
+    // Before the journal: of a running server, whatever a checkpoint states is in the journal already.
+    let mut checkpoints = BTreeMap::new();
+    for (position, state) in kept(&folder)? {
+        let state = state.map_err(|what| format!("the checkpoint at {position} is damaged: {what}"))?;
+        checkpoints.insert(position, state);
+    }
     let (mut reader, recovered) = SegmentJournal::inspect(&folder, checkpointed(&folder)?)?;
     report.torn_tail = recovered.torn.map(|torn| format!("{} from byte {}", torn.path.display(), torn.byte));
     report.tree_size = head.map(|head| head.size);
@@ -93,6 +99,7 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
         open: BTreeMap::new(),
         explanations: 0,
         anchors: 0,
+        checkpoints,
         difference: None,
     };
     watch.open.extend(engine.unanswered());
@@ -129,6 +136,8 @@ struct Recount<'a> {
     open: BTreeMap<EffectId, Ask>,
     explanations: u64,
     anchors: u64,
+    /// Digests of the states in checkpoints whose anchor has not come yet.
+    checkpoints: BTreeMap<Position, Digest>,
     difference: Option<String>,
 }
 
@@ -150,6 +159,7 @@ impl Recount<'_> {
     }
 
     fn take(&mut self, leaf: &[u8]) {
+        self.compare_checkpoint(leaf);
         let mut completed = Vec::new();
         push_entry(&mut self.bundle, leaf);
         self.tree.push(leaf_hash(leaf), &mut completed);
@@ -168,6 +178,21 @@ impl Recount<'_> {
         }
         if self.head.is_some_and(|head| head.size == self.tree.size()) {
             self.at_head();
+        }
+    }
+
+    /// A checkpoint must hold the state that its anchor's leaf states.
+    fn compare_checkpoint(&mut self, leaf: &[u8]) {
+        if self.checkpoints.is_empty() {
+            return;
+        }
+        let Ok(LedgerEntry { fact: Fact::Decided { decision: Decision::Anchor(anchor), .. }, .. }) =
+            LedgerEntry::from_bytes(leaf)
+        else {
+            return;
+        };
+        if self.checkpoints.remove(&anchor.position).is_some_and(|state| state != anchor.state) {
+            self.differ(format!("the checkpoint at {} does not hold the state that its anchor states", anchor.position));
         }
     }
 
@@ -230,6 +255,12 @@ impl Recount<'_> {
                 head.size,
                 self.tree.size()
             ));
+        }
+        if self.head.is_none() && self.tree.size() > 0 {
+            self.differ(format!("the journal holds {} leaves, but there is no signed head", self.tree.size()));
+        }
+        if let Some(position) = self.checkpoints.keys().next() {
+            self.differ(format!("the checkpoint at {position} is of no anchor in the ledger"));
         }
         self.difference.map_or(Ok(()), |difference| Err(difference.into()))
     }
