@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 const IMPORT_MS: i64 = 2 * 3_600_000;
 /// True time of an imported body.
 const IMPORT_STEP_MS: i64 = 10_000;
+/// The last of it comes in steps as fine as the seconds that onsets are looked for in.
+const IMPORT_FINE_MS: i64 = 180_000;
+const IMPORT_FINE_STEP_MS: i64 = 1_000;
 /// How often agents send, live.
 const LIVE_STEP: Duration = Duration::from_millis(250);
 /// Live telemetry before the fault.
@@ -182,7 +185,8 @@ fn import(agents: &Agents, estate: &mut Estate, clock: &SystemClock) -> Result<(
         scope.spawn(move || {
             let mut at = clock.now().plus(-IMPORT_MS);
             loop {
-                at = at.plus(IMPORT_STEP_MS);
+                let fine = clock.now().since(at) <= IMPORT_FINE_MS;
+                at = at.plus(if fine { IMPORT_FINE_STEP_MS } else { IMPORT_STEP_MS });
                 // What has become the past while the import ran is imported too.
                 if at > clock.now() || estate.advance(at).into_iter().any(|body| bodies.send(body).is_err()) {
                     break;
