@@ -252,8 +252,9 @@ fn recover(
         }
         fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]) {
             self.published.leaves(first, leaves);
-            if let Err(error) = self.ledger.append(first, leaves) {
-                self.error.get_or_insert(error);
+            // After the first error nothing more is offered: the ledger would miss what came between.
+            if self.error.is_none() {
+                self.error = self.ledger.append(first, leaves).err();
             }
         }
     }

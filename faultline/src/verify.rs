@@ -3,7 +3,7 @@ use crate::cli::{FolderArgs, Output};
 use crate::explainer::answer;
 use crate::keys;
 use crate::replayed::{Replay, ReplayError, Watch, asks};
-use crate::start::{Beginning, kept, beginning, checkpointed};
+use crate::start::{Beginning, beginning, checkpointed, kept};
 use faultline_engine::{Ask, Effects};
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
@@ -192,7 +192,10 @@ impl Recount<'_> {
             return;
         };
         if self.checkpoints.remove(&anchor.position).is_some_and(|state| state != anchor.state) {
-            self.differ(format!("the checkpoint at {} does not hold the state that its anchor states", anchor.position));
+            self.differ(format!(
+                "the checkpoint at {} does not hold the state that its anchor states",
+                anchor.position
+            ));
         }
     }
 

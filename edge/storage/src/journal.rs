@@ -10,7 +10,7 @@ use crate::recover::{self, OpenError, Recovered};
 use crate::segment::{FIRST_FRAME, PAGE, Place, segment_path, spare_path};
 use crate::shared::{Ready, Segment, SegmentInfo, Settings, Shared};
 use faultline_formats::{Decoded, Record};
-use faultline_host::{AppendError, Extent, Clock, File, Flush, FlushError, Journal, Reader, TrimError};
+use faultline_host::{AppendError, Clock, Extent, File, Flush, FlushError, Journal, Reader, TrimError};
 use faultline_model::{Hlc, Position};
 use std::io;
 use std::sync::Arc;
