@@ -44,6 +44,8 @@ impl Estate {
             service("small", 2.0, 25.0),
             service("quiet", 0.05, 10.0),
             service("other", 8.0, 5.0),
+            // Five errors in ten seconds are chance here, an hour without them is not.
+            Service { failing: 0.04, ..service("flaky", 2.5, 30.0) },
         ];
         Estate { rules, store, services, now, dice: seed, told }
     }

@@ -1,0 +1,164 @@
+//! The server's own loop on a simulated clock and a disk in memory, on one thread.
+//!
+//! `turn`, journal, engine, leaves and explanations are the product's; only the threads around the loop are played here, one after the
+//! other. An explanation is answered at the instant at which it was asked for: its real time is measured beside
+//! ([`Server::slowest_explanation`]).
+use faultline::release::{Batch, Outlet};
+use faultline::world::{TICK, World, control, own, turn};
+use faultline::{explainer, rule_files};
+use faultline_engine::{Ask, ENGINE_VERSION, Effect, Engine};
+use faultline_formats::Decoded;
+use faultline_host::{Answer, Clock, Inlet, Journal, Limits, ManualClock, MemoryDisk, inlet};
+use faultline_model::facts::{Decision, Evidence};
+use faultline_model::{Canonical, Control, Evaluation, Genesis, HashSeed, Kind, Millis, Position, RuleFile, RuleFiles};
+use faultline_storage::{DataFolder, SegmentJournal, Settings};
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Small segments: trimming gives memory back early.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// The most that the journal may hold: the whole import, which no anchor lets go of, and the time between two anchors.
+const JOURNAL_BYTES: u64 = 4 << 30;
+/// A step of the whole estate at once, and room for our own records.
+const INLET: Limits = Limits { bytes: 1 << 30, count: 4_096, retry_after: Duration::from_millis(100) };
+
+/// Where the server's decisions are told of, in order, once durable.
+pub trait Watch {
+    /// A decision, at an instant of the simulated clock.
+    fn decided(&mut self, at: Millis, decision: &Decision);
+    /// Evidence that was frozen, before its verdict is decided.
+    fn asked(&mut self, at: Millis, evidence: &Evidence);
+}
+
+/// A server.
+pub struct Server {
+    world: World,
+    inlet: Inlet,
+    clock: Arc<ManualClock>,
+    batches: Receiver<Batch>,
+    trims: Sender<Position>,
+    /// The newest anchor: the journal keeps everything since the one before.
+    anchor: Option<Position>,
+    slowest: Duration,
+    _folder: DataFolder,
+}
+
+impl Server {
+    /// A new server at `now`, with the built-in rules as the demo has them.
+    pub fn start(now: Millis, seed: HashSeed) -> Result<Server, Box<dyn Error>> {
+        let clock = Arc::new(ManualClock::at(now));
+        let disk = Arc::new(MemoryDisk::new(2 * JOURNAL_BYTES));
+        let folder = DataFolder::open(disk, Path::new("/eval"), [7; 16])?;
+        let settings = Settings { segment_size: SEGMENT_BYTES, limit: JOURNAL_BYTES };
+        let (mut journal, _) = SegmentJournal::open(&folder, settings, clock.clone(), None)?;
+        let genesis = Genesis { format: 1, journal: folder.journal_id(), seed, created: now };
+        let version = control(Control::EngineVersion, ENGINE_VERSION.to_bytes(), seed);
+        journal.append(vec![control(Control::Genesis, genesis.to_bytes(), seed), version])?;
+        journal.flush().wait()?;
+        let (inlet, intake) = inlet(INLET);
+        // Nobody keeps checkpoints; the anchors' positions are all that trimming needs.
+        let (outlet, batches) = Outlet::new(channel().0);
+        let (trims, trimmed) = channel();
+        let world = World {
+            journal: Box::new(journal),
+            engine: Engine::new(seed),
+            intake,
+            outlet,
+            seed,
+            leaves: 0,
+            viewed: Millis(0),
+            trims: trimmed,
+        };
+        let (anchor, slowest) = (None, Duration::ZERO);
+        let mut server = Server { world, inlet, clock, batches, trims, anchor, slowest, _folder: folder };
+        let rules = RuleFiles {
+            files: vec![RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() }],
+            default_evaluation: Evaluation::Stream,
+            groups: Vec::new(),
+            external_labels: Vec::new(),
+            default_interval: 60_000,
+        };
+        let began = [(Control::Started, Vec::new()), (Control::Rules, rules.to_bytes())];
+        let began = began.map(|(kind, body)| control(kind, body, seed));
+        server.take(now, began.into(), &mut Nobody)?;
+        Ok(server)
+    }
+
+    /// What the real clock measured for the slowest explanation so far.
+    pub fn slowest_explanation(&self) -> Duration {
+        self.slowest
+    }
+
+    /// Lets time pass to `at`, with a tick after each 100 ms without a record, and takes what arrives then.
+    pub fn take(&mut self, at: Millis, records: Vec<Decoded>, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
+        let tick = TICK.as_millis() as i64;
+        let mut now = self.clock.now();
+        while at.since(now) > tick {
+            now = now.plus(tick);
+            self.clock.set(now);
+            self.offer(own(Kind::Tick, Vec::new(), self.world.seed))?;
+            self.settle(now, watch)?;
+        }
+        self.clock.set(at);
+        for record in records {
+            self.offer(record)?;
+        }
+        self.settle(at, watch)
+    }
+
+    fn offer(&self, record: Decoded) -> Result<(), Box<dyn Error>> {
+        // Whoever waits for the answer is the watcher, which sees every decision.
+        let _pending = self.inlet.offer(record)?;
+        Ok(())
+    }
+
+    /// Turns until everything offered is done, and what was asked is answered.
+    fn settle(&mut self, now: Millis, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
+        while self.inlet.load().1 > 0 {
+            turn(&mut self.world)?;
+            while let Ok(batch) = self.batches.try_recv() {
+                self.release(batch, now, watch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the release thread does, as far as anybody here looks.
+    fn release(&mut self, batch: Batch, now: Millis, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
+        batch.flush.wait()?;
+        for (reply, at) in batch.answers {
+            reply.send(Ok(Answer { at, rejects: Vec::new() }));
+        }
+        for effect in batch.effects.list {
+            match effect {
+                Effect::Decided(_, decision) => watch.decided(now, &decision),
+                Effect::Ask(id, ask) => {
+                    let Ask::Explain(evidence) = &ask;
+                    watch.asked(now, evidence);
+                    let began = Instant::now();
+                    let body = explainer::answer(&ask);
+                    self.slowest = self.slowest.max(began.elapsed());
+                    self.offer(own(Kind::Reply(id), body, self.world.seed))?;
+                }
+                Effect::Accepted(_) | Effect::Rejected(_) => {}
+            }
+        }
+        if let Some(position) = batch.checkpoint.and_then(|checkpoint| checkpoint.position)
+            && let Some(before) = self.anchor.replace(position)
+        {
+            self.trims.send(before)?;
+        }
+        Ok(())
+    }
+}
+
+/// Watches nothing.
+struct Nobody;
+
+impl Watch for Nobody {
+    fn decided(&mut self, _: Millis, _: &Decision) {}
+    fn asked(&mut self, _: Millis, _: &Evidence) {}
+}
