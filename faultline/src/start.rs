@@ -122,8 +122,11 @@ fn newest(folder: &DataFolder, wanted: impl Fn(Position) -> bool, oldest_first: 
     Ok(Taken { good: None, why })
 }
 
-/// What each checkpoint of the folder states: the digest of the state it holds, or why it holds none.
-pub fn kept(folder: &DataFolder) -> Result<Vec<(Position, Result<Digest, String>)>, StartError> {
+/// A checkpoint on disk: its record, and the digest of the state it holds, or why it holds none.
+pub type OnDisk = (Position, Result<Digest, String>);
+
+/// The checkpoints of a folder, oldest first.
+pub fn kept(folder: &DataFolder) -> Result<Vec<OnDisk>, StartError> {
     let store = CheckpointStore::open(folder)?;
     let mut all = Vec::new();
     for offset in store.offsets()? {
