@@ -1,0 +1,257 @@
+//! What `faultline run` builds, on any disk and without threads: the same `turn` and the same `release`, one after the other.
+use faultline::keeper::Kept;
+use faultline::ledger_feed::LedgerFeed;
+use faultline::published::Published;
+use faultline::release::{Doors, Keep, Outlet, release};
+use faultline::replayed::{Replay, Watch};
+use faultline::start::latest;
+use faultline::world::{World, control, turn};
+use faultline_engine::{Ask, ENGINE_VERSION, Effects};
+use faultline_formats::{Decoded, Record};
+use faultline_host::{Answer, Disk, Inlet, Journal, Limits, ManualClock, Reader, inlet};
+use faultline_ledger::Signer;
+use faultline_model::{Canonical, Control, EffectId, Genesis, HashSeed, Millis, Position};
+use faultline_storage::{
+    Checkpoint, CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, SegmentJournal, Settings,
+};
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// Why a node ended: the disk failed somewhere.
+pub type Ended = Box<dyn Error>;
+
+/// Keys the hashes of these journals.
+pub const SEED: HashSeed = HashSeed(0xbeef);
+/// Name of the sink's cursor.
+const CURSOR: &str = "sink";
+
+/// Leaves on their way to the tiles, with the number of the first.
+type Groups = Receiver<(u64, Vec<Box<[u8]>>)>;
+
+/// A server in pieces, driven by hand.
+pub struct Node {
+    pub world: World,
+    pub inlet: Inlet,
+    folder: DataFolder,
+    doors: Doors,
+    feed: Arc<LedgerFeed>,
+    groups: Groups,
+    ledger: LedgerStore,
+    cursors: Cursors,
+    keep_in: Sender<Keep>,
+    keep_out: Receiver<Keep>,
+    asks_out: Receiver<(EffectId, Ask)>,
+    trims: Sender<Position>,
+    anchors: Vec<Position>,
+}
+
+/// What a sink of this process handed on: number of the leaf, and its bytes.
+pub type Delivered = Vec<(u64, Box<[u8]>)>;
+
+impl Node {
+    /// Opens the folder, recovers as `run::start` does, and is ready for turns.
+    pub fn open(
+        disk: &Arc<dyn Disk>,
+        data: &Path,
+        settings: Settings,
+        signer: impl FnOnce(&DataFolder) -> Signer,
+        clock: &Arc<ManualClock>,
+    ) -> Result<Node, Ended> {
+        let folder = DataFolder::open(disk.clone(), data, [9; 16])?;
+        let (mut journal, recovered) = SegmentJournal::open(&folder, settings, clock.clone(), None)?;
+        let signer = signer(&folder);
+        let ledger_folder = data.join("ledger");
+        let reader = LedgerReader::new(disk.clone(), &ledger_folder, signer.verifier());
+        let mut ledger = LedgerStore::open(disk.clone(), &ledger_folder, signer)?;
+        let cursors = Cursors::open(&folder)?;
+        if recovered.next.offset == 0 {
+            let genesis = Genesis { format: 1, journal: folder.journal_id(), seed: SEED, created: Millis(0) };
+            let version = control(Control::EngineVersion, ENGINE_VERSION.to_bytes(), SEED);
+            journal.append(vec![control(Control::Genesis, genesis.to_bytes(), SEED), version])?;
+            journal.flush().wait()?;
+        }
+        let mut from = journal.reader();
+        let beginning = latest(&folder, &mut *from)?;
+        let mut replay = Replay::new(beginning.engine, beginning.leaves);
+        let mut fill = Fill { ledger: &mut ledger, error: None };
+        replay.run(&mut *from, &mut fill)?;
+        if let Some(error) = fill.error {
+            return Err(error.into());
+        }
+        if !replay.missing.is_empty() {
+            let missing: Vec<Box<[u8]>> = replay.missing.drain(..).collect();
+            journal.append_leaves(&missing)?;
+            journal.flush().wait()?;
+            ledger.append(replay.leaves, &missing)?;
+            replay.leaves += missing.len() as u64;
+        }
+        ledger.publish()?;
+        let (inlet, intake) = inlet(Limits { bytes: 16 << 20, count: 1_024, retry_after: Duration::from_millis(1) });
+        let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), reader);
+        let feed = Arc::new(feed);
+        let (keep_in, keep_out) = channel();
+        let (trims, trims_out) = channel();
+        let (asks, asks_out) = channel();
+        for ask in replay.engine.unanswered() {
+            asks.send(ask)?;
+        }
+        let (outlet, _) = Outlet::new(keep_in.clone());
+        let published = Arc::new(Published::default());
+        let doors = Doors { ledger: feed.clone(), published, asks, keeper: keep_in.clone() };
+        let anchors = CheckpointStore::open(&folder)?.offsets()?;
+        let world = World {
+            journal: Box::new(journal),
+            engine: replay.engine,
+            intake,
+            outlet,
+            seed: SEED,
+            leaves: replay.leaves,
+            viewed: Millis(0),
+            trims: trims_out,
+        };
+        let anchors = anchors.into_iter().map(|offset| Position { partition: 0, offset }).collect();
+        let node = Node {
+            world,
+            inlet,
+            folder,
+            doors,
+            feed,
+            groups,
+            ledger,
+            cursors,
+            keep_in,
+            keep_out,
+            asks_out,
+            trims,
+            anchors,
+        };
+        node.offer_own(control(Control::Started, Vec::new(), SEED));
+        Ok(node)
+    }
+
+    /// Queues a record of our own whose answer nobody waits for.
+    pub fn offer_own(&self, decoded: Decoded) {
+        let _nobody = self.inlet.offer(decoded).expect("the inlet has room");
+    }
+
+    /// One turn over `group` up to the point where only the flush is missing, then `before_flush`, then the release.
+    /// Returns the answer of each record; those of a turn that ended early got none.
+    pub fn turn(
+        &mut self,
+        group: Vec<Decoded>,
+        before_flush: impl FnOnce(),
+    ) -> (Vec<Option<Answer>>, Result<(), Ended>) {
+        let pending: Vec<_> = group.into_iter().map(|decoded| self.inlet.offer(decoded).expect("room")).collect();
+        let (outlet, batches) = Outlet::new(self.keep_in.clone());
+        self.world.outlet = outlet;
+        let result = turn(&mut self.world);
+        // The sender goes, so that the release ends once it has worked off what is there.
+        self.world.outlet = Outlet::new(self.keep_in.clone()).0;
+        let result = match result {
+            Ok(()) => {
+                before_flush();
+                release(batches, &self.doors).map_err(Ended::from)
+            }
+            Err(stop) => {
+                drop(batches);
+                Err(stop.into())
+            }
+        };
+        let answers = match &result {
+            Ok(()) => pending.into_iter().map(|pending| pending.wait().ok()).collect(),
+            // What the loop did not take is still queued and never answered; what it took was dropped.
+            Err(_) => {
+                self.inlet.stop();
+                Vec::new()
+            }
+        };
+        (answers, result)
+    }
+
+    /// What the other threads do after a turn: answers to asks, tiles and heads, checkpoints, trims.
+    pub fn chores(&mut self, publish: bool, trim: bool) -> Result<(), Ended> {
+        while let Ok((id, ask)) = self.asks_out.try_recv() {
+            let body = faultline::explainer::answer(&ask);
+            self.offer_own(faultline::world::own(faultline_model::Kind::Reply(id), body, SEED));
+        }
+        while let Ok((first, leaves)) = self.groups.try_recv() {
+            self.ledger.append(first, &leaves)?;
+        }
+        let mut kept = Vec::new();
+        while let Ok(keep) = self.keep_out.try_recv() {
+            if let Keep::Checkpoint(checkpoint, leaves) = keep {
+                kept.push((checkpoint, leaves));
+            }
+        }
+        if publish || !kept.is_empty() {
+            self.ledger.publish()?;
+        }
+        let store = CheckpointStore::open(&self.folder)?;
+        for (checkpoint, leaves) in kept {
+            let Some(at) = checkpoint.position else { continue };
+            let whole = Kept { leaves, state: checkpoint.to_bytes().into() };
+            store.write(&Checkpoint { at, engine: checkpoint.engine, state: whole.to_bytes().into() })?;
+            self.anchors.push(at);
+            if trim && let Some(&below) = self.anchors.iter().rev().nth(1) {
+                self.trims.send(below)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A sink at work: hands on what is durable in the journal and notes how far it is; a crash between the two makes the
+    /// next process hand it on again.
+    pub fn deliver(&mut self, delivered: &mut Delivered) -> Result<(), Ended> {
+        let from = self.cursor()?;
+        let leaves = self.feed.read(from, usize::MAX)?;
+        delivered.extend((from..).zip(leaves.iter().cloned()));
+        if !leaves.is_empty() {
+            self.cursors.set(CURSOR, &(from + leaves.len() as u64).to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn cursor(&self) -> Result<u64, Ended> {
+        Ok(self.cursors.get(CURSOR).map(<[u8; 8]>::try_from).transpose()?.map_or(0, u64::from_le_bytes))
+    }
+
+    /// A reader of the journal.
+    pub fn reader(&self) -> Box<dyn Reader> {
+        self.world.journal.reader()
+    }
+
+    /// Leaves in the journal.
+    pub fn leaves(&self) -> u64 {
+        self.world.leaves
+    }
+
+    /// The signed head.
+    pub fn head(&self) -> Option<faultline_ledger::Head> {
+        self.ledger.head()
+    }
+
+    /// Ends cleanly.
+    pub fn close(mut self) -> Result<(), Ended> {
+        self.chores(true, false)?;
+        self.world.journal.close()?;
+        Ok(())
+    }
+}
+
+struct Fill<'a> {
+    ledger: &'a mut LedgerStore,
+    error: Option<faultline_storage::LedgerError>,
+}
+
+impl Watch for Fill<'_> {
+    fn stepped(&mut self, _: &Record, _: Effects) {}
+    fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]) {
+        // After the first error nothing more is offered: the ledger would miss what came between.
+        if self.error.is_none() {
+            self.error = self.ledger.append(first, leaves).err();
+        }
+    }
+}
