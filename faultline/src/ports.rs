@@ -55,6 +55,10 @@ fn holder(port: u16) -> Option<String> {
     let socket = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let pid = process.file_name().to_string_lossy().into_owned();
+        // Beside the numbers there are names such as `self`, which lead to the same files.
+        if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
         let holds = files.flatten().any(|f| fs::read_link(f.path()).is_ok_and(|l| l.to_string_lossy() == socket));
         if holds {
