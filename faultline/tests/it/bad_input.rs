@@ -384,6 +384,8 @@ fn grpc(target: &Target) {
     let good = one("over_grpc", now(), 4.0);
     let (status, message, body) = call(METRICS, "identity", framed(0, &good));
     assert_eq!((&*status, &*message, &body[..]), ("0", "", &[0, 0, 0, 0, 0][..]));
+    // Another value for the same millisecond would be a conflict, and the first one would stay.
+    std::thread::sleep(Duration::from_millis(2));
     let (status, ..) =
         call(METRICS, "gzip", framed(1, &encode::compress(&one("over_grpc", now(), 5.0), Encoding::Gzip)));
     assert_eq!(status, "0");
