@@ -10,5 +10,5 @@ pub mod onset;
 pub mod watch;
 
 pub use baseline::{Baseline, Noise, Score};
-pub use onset::onset;
+pub use onset::{Stretch, onset};
 pub use watch::Watch;

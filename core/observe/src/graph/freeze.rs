@@ -3,7 +3,7 @@ use super::Graph;
 use super::edges::Edge;
 use super::limits::{EVIDENCE_NODES, SECONDS, WINDOW};
 use super::services::Service;
-use super::windows::{LATENCY, Means, mean_ms, share, signal_onset};
+use super::windows::{LATENCY, Means, mean_ms, share, signal_shift};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -265,16 +265,19 @@ fn rate(baseline: &Baseline, count: i64, seconds: f64) -> Shift {
     Shift { expected, seen, z: baseline.score(Noise::Count, count / part, part).z, count }
 }
 
-/// When the first of a service's signals left its baseline: as told by its watch, or as its last seconds show.
+/// When the first of a service's signals that are off their baselines now left them.
 fn node_onset(service: &Service, shifts: &[Shift; 4], to: i64) -> Option<Millis> {
     let watches = &service.watches;
     let watches = [&watches.traffic, &watches.latency, &watches.errors, &watches.error_logs];
     let signals = [Signal::Traffic, Signal::Latency, Signal::Errors, Signal::ErrorLogs];
     (0..4)
-        .filter_map(|i| match watches[i].is_active() {
-            true => Some(watches[i].since),
-            false if float::abs(shifts[i].z) >= ONSET_Z => signal_onset(service, signals[i], shifts[i].z, to),
-            false => None,
+        .filter(|&i| float::abs(shifts[i].z) >= ONSET_Z)
+        .filter_map(|i| {
+            let told = watches[i].is_active().then_some(watches[i].since);
+            let Some(shifted) = signal_shift(service, signals[i], shifts[i].z, to) else { return told };
+            // The watch outlives its trouble by some windows: what it tells began this only if nothing usual lies between.
+            let same = told.filter(|&since| shifted.usual_until.is_none_or(|until| until <= since));
+            shifted.lasts.then(|| same.unwrap_or(shifted.start))
         })
         .min()
 }

@@ -6,7 +6,7 @@ use super::limits::WINDOW;
 use super::seconds::{Called, Served};
 use super::services::Service;
 use alloc::vec::Vec;
-use faultline_detect::{Noise, Score, Watch, onset};
+use faultline_detect::{Noise, Score, Watch};
 use faultline_model::facts::{Anomaly, Signal};
 use faultline_model::{Millis, float};
 
@@ -149,7 +149,8 @@ fn judge(
     if !watch(service, signal).observe(score.z, material) {
         return;
     }
-    let onset = signal_onset(service, signal, score.z, at.0.div_euclid(1000)).unwrap_or(at.plus(-WINDOW * 1000));
+    let shifted = signal_shift(service, signal, score.z, at.0.div_euclid(1000));
+    let onset = shifted.map_or(at.plus(-WINDOW * 1000), |shifted| shifted.start);
     watch(service, signal).since = onset;
     let Score { expected, z, .. } = score;
     out.push(Anomaly { entity: service.entity.clone(), signal, at, onset, expected, seen, z });
@@ -164,10 +165,20 @@ fn watch(service: &mut Service, signal: Signal) -> &mut Watch {
     }
 }
 
-/// Start of the shift of a signal within the seconds kept before `to`, in the direction of `z`, if one is to be seen.
+/// The last lasting shift of a signal.
+pub(super) struct Shifted {
+    /// Until then the signal was as usual; none where the seconds kept do not reach back to that.
+    pub usual_until: Option<Millis>,
+    /// When it began.
+    pub start: Millis,
+    /// Whether it goes on.
+    pub lasts: bool,
+}
+
+/// The last shift of a signal within the seconds kept before `to`, in the direction of `z`, if one is to be seen.
 ///
 /// Seconds are judged as short windows: a second in which nothing came says something about traffic only.
-pub(super) fn signal_onset(service: &Service, signal: Signal, z: f64, to: i64) -> Option<Millis> {
+pub(super) fn signal_shift(service: &Service, signal: Signal, z: f64, to: i64) -> Option<Shifted> {
     let since = service.since.0.div_euclid(1000) + 1;
     let from = (to - super::limits::SECONDS).max(since);
     let (mut residuals, mut seconds) = (Vec::new(), Vec::new());
@@ -189,5 +200,8 @@ pub(super) fn signal_onset(service: &Service, signal: Signal, z: f64, to: i64) -
         seconds.push(start);
     }
     let side = if z < 0.0 { -1.0 } else { 1.0 };
-    onset(&residuals, side).map(|i| Millis(seconds[i].saturating_mul(1000)))
+    let time = |i: usize| Millis(seconds[i].saturating_mul(1000));
+    let stretch = faultline_detect::onset(&residuals, side)?;
+    let usual_until = (stretch.left > 0).then(|| time(stretch.left));
+    Some(Shifted { usual_until, start: time(stretch.start), lasts: stretch.lasts })
 }

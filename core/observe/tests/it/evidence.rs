@@ -257,6 +257,38 @@ fn a_slow_callee_is_an_anomaly_with_its_onset() {
     assert_eq!(shop.onset.map(|at| (at.0 - onset).abs() <= 1000), Some(true), "{shop:?}");
 }
 
+/// Trouble, healed, trouble again before the watch has forgotten the first: the second has its own onset, and what has healed
+/// has none.
+#[test]
+fn healed_trouble_began_nothing() {
+    let slow = |at: i64| (600_000..640_000).contains(&at) || at >= 655_000;
+    let mut world = World::new();
+    for tick in 0..3300_i64 {
+        let at = tick * 200;
+        let shop = 20.0 + (tick * 7919 % 13) as f64 + if slow(at) { 300.0 } else { 0.0 };
+        // From 656 s on web is slow by itself.
+        let web = shop + 10.0 + if at >= 656_000 { 500.0 } else { 0.0 };
+        let spans = [
+            format!("shop server {tick}:3<2 0+{}", if at >= 656_000 { 25.0 } else { shop }),
+            format!("web client {tick}:2<1 2+{}", shop + 3.0),
+            format!("web server {tick}:1<0 0+{web}"),
+        ];
+        world.observe(&body(&spans.each_ref().map(|s| s.as_str())), Millis(at));
+        let onsets = |onset: i64| -> Vec<Option<i64>> {
+            let evidence = freeze(&world, at, onset, &["web"]);
+            evidence.nodes.iter().map(|node| node.onset.map(|onset| onset.0)).collect()
+        };
+        match at {
+            630_000 => assert_eq!(onsets(600_000), [Some(600_000), Some(600_000)]),
+            // Healed: the watches of both are still active.
+            654_000 => assert_eq!(onsets(650_000), [None, None]),
+            // Shop's second trouble lasted one second: too short to be one.
+            659_800 => assert_eq!(onsets(656_000), [None, Some(655_000)]),
+            _ => {}
+        }
+    }
+}
+
 /// A new version is a change; the first one and one known are not.
 #[test]
 fn a_new_version_is_a_change() {
