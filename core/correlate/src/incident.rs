@@ -40,11 +40,13 @@ pub struct Incident {
     /// Since when nothing in it fires; none while something does.
     pub(crate) quiet_since: Option<Millis>,
     pub(crate) revision: u64,
+    /// When an alert of it last began to fire: what the schedule of explanations counts from.
+    pub(crate) news_at: Millis,
     /// When its last explanation was asked for.
     pub(crate) asked_at: Option<Millis>,
     /// Whether that one is unanswered.
     pub(crate) outstanding: bool,
-    /// Whether its alerts changed since.
+    /// Whether one began to fire since.
     pub(crate) changed: bool,
 }
 canonical_struct!(Incident {
@@ -57,6 +59,7 @@ canonical_struct!(Incident {
     untold,
     quiet_since,
     revision,
+    news_at,
     asked_at,
     outstanding,
     changed,
@@ -74,6 +77,7 @@ impl Incident {
             untold: false,
             quiet_since: None,
             revision: 0,
+            news_at: at,
             asked_at: None,
             outstanding: false,
             changed: false,
@@ -125,13 +129,18 @@ impl Incident {
     }
 
     /// Adds alerts that it does not have; `onset` is the earliest of them.
-    pub(crate) fn grow(&mut self, members: Vec<Member>, onset: Millis) {
-        self.onset = self.onset.min(onset);
+    pub(crate) fn grow(&mut self, members: Vec<Member>, onset: Millis, at: Millis) {
         self.members.extend(members);
         self.members.sort_by_key(|member| member.alert);
-        self.quiet_since = None;
         self.untold = true;
-        self.changed = true;
+        self.renew(onset, at);
+    }
+
+    /// An alert of it that began at `onset` began to fire: there is something new to explain, and evidence of it is thin at first.
+    pub(crate) fn renew(&mut self, onset: Millis, at: Millis) {
+        self.onset = self.onset.min(onset);
+        self.quiet_since = None;
+        (self.changed, self.news_at) = (true, at);
     }
 
     /// When it next needs attention.
@@ -154,9 +163,10 @@ impl Incident {
             return None;
         }
         let Some(asked) = self.asked_at else { return Some(self.opened_at) };
-        let scheduled = EXPLAIN_AFTER.iter().map(|&after| self.opened_at.plus(after)).find(|&at| at > asked);
-        let grown = self.changed.then(|| asked.plus(EXPLAIN_GAP));
-        [scheduled, grown].into_iter().flatten().min()
+        if self.changed {
+            return Some(asked.plus(EXPLAIN_GAP));
+        }
+        EXPLAIN_AFTER.iter().map(|&after| self.news_at.plus(after)).find(|&at| at > asked)
     }
 
     pub(crate) fn update(&self, phase: IncidentPhase, at: Millis, merged_into: Option<IncidentId>) -> IncidentUpdate {

@@ -175,7 +175,7 @@ impl Incidents {
         let at = transition.at;
         match matching.iter().find(has_room).copied() {
             Some(home) => {
-                self.join(home, Vec::from([member]), transition.active_at);
+                self.join(home, Vec::from([member]), transition.active_at, at);
                 for &other in matching.iter().filter(|&&id| id > home) {
                     self.merge(other, home, at, out);
                 }
@@ -201,11 +201,7 @@ impl Incidents {
             member.firing = true;
             member.imported &= transition.imported;
         });
-        self.edit(home, |incident| {
-            incident.onset = incident.onset.min(transition.active_at);
-            incident.quiet_since = None;
-            incident.changed = true;
-        });
+        self.edit(home, |incident| incident.renew(transition.active_at, transition.at));
     }
 
     fn resolve(&mut self, home: IncidentId, transition: &Transition) {
@@ -255,7 +251,7 @@ impl Incidents {
         }
         out.push(self.open[&younger].update(IncidentPhase::Merged, at, Some(home)));
         let younger = self.close(younger);
-        self.join(home, younger.members, younger.onset);
+        self.join(home, younger.members, younger.onset, at);
         let names: Vec<IncidentId> = younger.merged.into_iter().chain([younger.id]).collect();
         self.merged.extend(names.iter().map(|&name| (name, home)));
         let merged = &mut self.open.get_mut(&home).expect("the older one is open").merged;
@@ -271,9 +267,9 @@ impl Incidents {
         });
     }
 
-    fn join(&mut self, home: IncidentId, members: Vec<Member>, onset: Millis) {
+    fn join(&mut self, home: IncidentId, members: Vec<Member>, onset: Millis, at: Millis) {
         members.iter().for_each(|member| self.index(home, member));
-        self.edit(home, |incident| incident.grow(members, onset));
+        self.edit(home, |incident| incident.grow(members, onset, at));
     }
 
     /// Every change of an incident passes here or through [`Incidents::insert`] and [`Incidents::close`], so that its timer follows.

@@ -17,7 +17,8 @@ pub const QUIET: i64 = 60_000;
 /// would write its square.
 pub const UPDATE_GAP: i64 = 1_000;
 
-/// When an incident is explained, in ms after it opened: evidence is thin at first and settles within two minutes.
+/// When an incident is explained, in ms after it opened or one of its alerts last began to fire: evidence is thin at first and settles
+/// within two minutes.
 pub const EXPLAIN_AFTER: [i64; 6] = [0, 1_000, 3_000, 10_000, 30_000, 120_000];
 
 /// Shortest time between two explanations for new alerts, in ms.
