@@ -141,6 +141,28 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Defaults, on ports that the system picks, and nothing printed: for a server within another program.
+    pub fn on_free_ports(data: PathBuf) -> Config {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Config {
+            data,
+            rules: Vec::new(),
+            builtin_rules: true,
+            evaluation: Evaluation::Grid,
+            groups: BTreeMap::new(),
+            external_labels: BTreeMap::new(),
+            interval_ms: 60_000,
+            otlp_grpc: free,
+            otlp_http: free,
+            http: free,
+            alertmanagers: Vec::new(),
+            insecure: false,
+            journal_bytes: None,
+            series_max: None,
+            print: false,
+        }
+    }
+
     /// Defaults, then the file, then `args`.
     pub fn load(args: &RunArgs) -> Result<Config, ConfigError> {
         let file = match &args.config {

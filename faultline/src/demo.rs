@@ -15,7 +15,6 @@ use http::Method;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
@@ -99,24 +98,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn config(data: PathBuf) -> Config {
-    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Config {
-        data,
-        rules: Vec::new(),
-        builtin_rules: true,
-        evaluation: Evaluation::Stream,
-        groups: BTreeMap::new(),
-        external_labels: BTreeMap::new(),
-        interval_ms: 60_000,
-        otlp_grpc: free,
-        otlp_http: free,
-        http: free,
-        alertmanagers: Vec::new(),
-        insecure: false,
-        journal_bytes: Some(4 << 30),
-        series_max: None,
-        print: false,
-    }
+    Config { evaluation: Evaluation::Stream, journal_bytes: Some(4 << 30), ..Config::on_free_ports(data) }
 }
 
 /// What the terminal showed, for the judgement at the end.

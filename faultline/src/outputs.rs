@@ -48,15 +48,14 @@ impl Cursor for Place {
     }
 }
 
-/// Starts every sink of the configuration.
-pub fn start(
-    config: &Config,
-    http: SocketAddr,
-    feed: &Arc<LedgerFeed>,
-    cursors: &Arc<Mutex<Cursors>>,
-    clock: &Arc<dyn Clock>,
-) -> Result<Vec<JoinHandle<()>>, Box<dyn Error>> {
-    let mut sinks: Vec<(String, Box<dyn Sink>)> = Vec::new();
+/// A sink and its name, which its cursor and its thread carry.
+pub type Named = (String, Box<dyn Sink>);
+
+/// Every sink of the configuration, not yet running.
+///
+/// - `http`: where the API is.
+pub fn sinks(config: &Config, http: SocketAddr) -> Result<Vec<Named>, Box<dyn Error>> {
+    let mut sinks: Vec<Named> = Vec::new();
     if config.print {
         let form = if io::stdout().is_terminal() { Form::Coloured } else { Form::Plain };
         sinks.push(("stdout".into(), Box::new(Stdout::new(io::stdout(), form))));
@@ -67,8 +66,19 @@ pub fn start(
             interval: Duration::from_millis(config.interval_ms.unsigned_abs()),
             ..Options::default()
         };
-        sinks.push((format!("alertmanager-{number}"), Box::new(Alertmanager::new(url, options)?)));
+        let sink = Alertmanager::new(url, options).map_err(|error| format!("--alertmanager {url}: {error}"))?;
+        sinks.push((format!("alertmanager-{number}"), Box::new(sink)));
     }
+    Ok(sinks)
+}
+
+/// Starts them, each on a thread of its own.
+pub fn start(
+    sinks: Vec<Named>,
+    feed: &Arc<LedgerFeed>,
+    cursors: &Arc<Mutex<Cursors>>,
+    clock: &Arc<dyn Clock>,
+) -> io::Result<Vec<JoinHandle<()>>> {
     let mut threads = Vec::new();
     for (name, mut sink) in sinks {
         let (leaves, clock) = (Tail(feed.clone()), clock.clone());

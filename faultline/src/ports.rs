@@ -1,7 +1,68 @@
-//! Listening, and saying who is in the way.
+//! Listening, saying who is in the way, and what is served where.
+use crate::config::Config;
+use axum::Router;
+use faultline_sources::{Receiver, grpc, http as otlp_http, remote_write};
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Addresses that a running server listens on.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// OTLP over gRPC.
+    pub otlp_grpc: SocketAddr,
+    /// OTLP over HTTP.
+    pub otlp_http: SocketAddr,
+    /// The API and remote write.
+    pub http: SocketAddr,
+}
+
+/// Every port, bound and not yet served: whoever connects waits in the system's queue.
+pub struct Ports {
+    otlp_grpc: TcpListener,
+    otlp_http: TcpListener,
+    http: TcpListener,
+}
+
+impl Ports {
+    /// Binds every port of the configuration, or none.
+    pub async fn bind(config: &Config) -> Result<Ports, ListenError> {
+        Ok(Ports {
+            otlp_grpc: listen("--otlp-grpc", config.otlp_grpc).await?,
+            otlp_http: listen("--otlp-http", config.otlp_http).await?,
+            http: listen("--http", config.http).await?,
+        })
+    }
+
+    /// Where they are.
+    pub fn addresses(&self) -> io::Result<Addresses> {
+        Ok(Addresses {
+            otlp_grpc: self.otlp_grpc.local_addr()?,
+            otlp_http: self.otlp_http.local_addr()?,
+            http: self.http.local_addr()?,
+        })
+    }
+
+    /// Serves them until `stopped` turns true, on tasks of the runtime that is entered.
+    pub fn serve(self, receiver: &Receiver, api: Router, stopped: &watch::Receiver<bool>) {
+        tokio::spawn(grpc::serve(self.otlp_grpc, receiver.clone(), stopped.clone()));
+        let api = api.merge(remote_write::router(receiver.clone())).merge(otlp_http::import_router(receiver.clone()));
+        for (listener, router) in [(self.otlp_http, otlp_http::router(receiver.clone())), (self.http, api)] {
+            let mut stopped = stopped.clone();
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            tokio::spawn(async move {
+                let until = async move {
+                    let _ended = stopped.wait_for(|stop| *stop).await;
+                };
+                if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until).await {
+                    tracing::error!(%error, "an HTTP listener ended");
+                }
+            });
+        }
+    }
+}
 
 /// Why nothing listens.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +91,7 @@ pub enum ListenError {
 }
 
 /// Listens on an address; port 0 takes a free one.
-pub async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
+async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         std::io::ErrorKind::AddrInUse => {
             let holder = holder(address.port()).unwrap_or_else(|| "another process".to_string());

@@ -2,7 +2,7 @@
 use crate::ledger_feed::LedgerFeed;
 use faultline_engine::{Accepted, Effect, Effects, Engine, Overview, Rejected};
 use faultline_formats::Reject;
-use faultline_host::{Clock, Extent, SystemClock};
+use faultline_host::{Clock, Extent, SystemClock, TurnedAway};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::{AlertState, Decision};
 use faultline_model::{Canonical, EffectId, Millis, Position, SourceId};
@@ -112,6 +112,11 @@ impl Published {
         self.store.rejected(*at, source, std::slice::from_ref(reject), None);
     }
 
+    /// A request that was answered without a record, at the wall time `at`.
+    pub fn turned_away(&self, at: Millis, turned: TurnedAway) {
+        self.store.turned_away(at, turned);
+    }
+
     /// What a decoder refused.
     pub fn rejected(&self, body: RejectedBody) {
         self.store.rejected(body.at, body.source, &body.rejects, Some(body.body));
@@ -128,7 +133,14 @@ impl Published {
         self.journal_bytes.load(Ordering::Relaxed)
     }
 
-    /// Everything listens.
+    /// What a start is busy with, in words.
+    pub fn starting(&self, with: String) {
+        let mut last = self.last.lock().expect("no holder panics");
+        last.not_ready = with;
+        self.store.publish(last.clone());
+    }
+
+    /// Everything runs.
     pub fn ready(&self) {
         let mut last = self.last.lock().expect("no holder panics");
         last.ready = true;
@@ -167,6 +179,7 @@ impl Published {
                 newest: source.watermark,
                 lag_ms: source.lag_ms(overview.at),
                 idle: source.is_idle(overview.at),
+                heard: source.bodies + source.retries > 0,
             })
             .collect();
         view.at = overview.at;

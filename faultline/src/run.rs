@@ -4,7 +4,8 @@ use crate::explainer;
 use crate::keeper;
 use crate::keys::{self, LEDGER_FOLDER};
 use crate::ledger_feed::{LedgerFeed, keep_tiles};
-use crate::ports::listen;
+pub use crate::ports::Addresses;
+use crate::ports::Ports;
 use crate::published::Published;
 use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
@@ -14,16 +15,15 @@ use crate::start::{Beginning, checkpointed, latest};
 use crate::world::{Stop, World, control, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
 use faultline_formats::Record;
-use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, SystemClock, inlet, random};
-use faultline_model::{Canonical, Control, Genesis, HashSeed, Millis, Setting};
+use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, SystemClock, TellAway, inlet, random};
+use faultline_model::{Canonical, Control, Genesis, HashSeed, Millis, RuleFiles, Setting};
 use faultline_sources::Receiver;
 use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, SegmentJournal, Settings};
 use std::error::Error;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -32,17 +32,6 @@ use tokio::sync::watch;
 const INLET: Limits = Limits { bytes: 192 << 20, count: 4096, retry_after: Duration::from_millis(500) };
 /// The journal's limit where none is set: the smaller of a fifth of the disk and this.
 const JOURNAL_BYTES_MAX: u64 = 50 << 30;
-
-/// Addresses that a running server listens on.
-#[derive(Debug, Clone, Copy)]
-pub struct Addresses {
-    /// OTLP over gRPC.
-    pub otlp_grpc: SocketAddr,
-    /// OTLP over HTTP.
-    pub otlp_http: SocketAddr,
-    /// The API and remote write.
-    pub http: SocketAddr,
-}
 
 /// A running server.
 pub struct Server {
@@ -99,11 +88,36 @@ fn banner(config: &Config, addresses: &Addresses) {
     line("rules", &format!("{} files, {rules}", config.rules.len()), "faultline rules check FILE");
 }
 
-/// Opens the folder, recovers, and starts every thread.
+/// Binds the ports, opens the folder, recovers, and starts every thread. Where that fails nothing is left behind: no
+/// thread, no port, no lock.
+///
+/// The ports come first: a busy one is told at once, before anything was touched. From then on the server answers: healthy,
+/// not ready, and telemetry is told when to come back, until what the journal holds is replayed.
 pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("faultline-io").build()?;
+    let ports = runtime.block_on(Ports::bind(config))?;
+    let addresses = ports.addresses()?;
+    let rules = rule_files::read(config)?;
+    let sinks = crate::outputs::sinks(config, addresses.http)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let folder = DataFolder::open(disk.clone(), &config.data, random::secret()?)?;
+
+    let published = Arc::new(Published::default());
+    let (inlet, intake) = inlet(INLET);
+    let known_seed = Arc::new(OnceLock::new());
+    let tell: TellAway = {
+        let (published, clock) = (published.clone(), clock.clone());
+        Arc::new(move |turned| published.turned_away(clock.now(), turned))
+    };
+    let receiver = Receiver::new(inlet.clone(), known_seed.clone(), tell);
+    let api = faultline_serve::router(published.store(), inlet.clone(), known_seed.clone(), clock.clone());
+    let (stop, stopped) = watch::channel(false);
+    {
+        let _entered = runtime.enter();
+        ports.serve(&receiver, api, &stopped);
+    }
+
     let space = disk.space(&config.data)?;
     let limit = config.journal_bytes.unwrap_or((space.total / 5).min(JOURNAL_BYTES_MAX));
     let at_least = checkpointed(&folder)?;
@@ -121,7 +135,6 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         0 => begin(&mut journal, &folder, &*clock)?,
         _ => HashSeed(0),
     };
-    let published = Arc::new(Published::default());
     let mut replay = recover(&folder, &journal, &mut ledger, &published)?;
     let seed = if seed == HashSeed(0) { replay.engine.seed() } else { seed };
     if !replay.missing.is_empty() {
@@ -135,7 +148,6 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     }
     ledger.publish()?;
 
-    let (inlet, intake) = inlet(INLET);
     let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
     let feed = Arc::new(feed);
     published.follow(feed.clone());
@@ -202,21 +214,22 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             }
         }
     })?;
-
-    begin_process(config, limit, &inlet, seed, replay.rules.as_deref())?;
-    {
-        let (config, inlet, stopping) = (config.clone(), inlet.clone(), stopping.clone());
-        let known = rule_files::read(&config)?;
-        others.push(spawn("rules", move || rule_files::watch(&config, known, &inlet, seed, &stopping))?);
+    let mut server = Server { addresses, inlet, stop, stopping, feed, runtime, engine_loop, release, tiles, others };
+    let begun = begin_process(config, limit, &server.inlet, seed, &rules, replay.rules.as_deref()).and_then(|()| {
+        let (config, inlet, stopping) = (config.clone(), server.inlet.clone(), server.stopping.clone());
+        server.others.push(spawn("rules", move || rule_files::watch(&config, rules, &inlet, seed, &stopping))?);
+        server.others.extend(crate::outputs::start(sinks, &server.feed, &cursors, &clock)?);
+        Ok(())
+    });
+    if let Err(error) = begun {
+        // What ended a thread says more than that its queue is closed.
+        server.stop()?;
+        return Err(error);
     }
-
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("faultline-io").build()?;
-    let (stop, stopped) = watch::channel(false);
-    let receiver = Receiver::new(inlet.clone(), seed, replay.named);
-    let addresses = runtime.block_on(listeners(config, receiver, &published, &inlet, seed, &clock, stopped))?;
-    others.extend(crate::outputs::start(config, addresses.http, &feed, &cursors, &clock)?);
+    receiver.know(replay.named);
+    let _first = known_seed.set(seed);
     published.ready();
-    Ok(Server { addresses, inlet, stop, stopping, feed, runtime, engine_loop, release, tiles, others })
+    Ok(server)
 }
 
 /// Writes record 0 of a new journal.
@@ -248,6 +261,7 @@ fn recover(
             self.records += 1;
             if self.records.is_multiple_of(20_000) {
                 eprintln!("replaying: {} records", self.records);
+                self.published.starting(format!("it reads its journal again, {} records so far", self.records));
             }
         }
         fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]) {
@@ -285,6 +299,7 @@ fn begin_process(
     journal_limit: u64,
     inlet: &Inlet,
     seed: HashSeed,
+    rules: &RuleFiles,
     in_force: Option<&[u8]>,
 ) -> Result<(), Box<dyn Error>> {
     let mut records = vec![control(Control::Started, Vec::new(), seed)];
@@ -295,7 +310,7 @@ fn begin_process(
         let setting = Setting { name: name.into(), value: value.to_string() };
         records.push(control(Control::Setting, setting.to_bytes(), seed));
     }
-    let rules = rule_files::read(config)?.to_bytes();
+    let rules = rules.to_bytes();
     if in_force != Some(&rules[..]) {
         records.push(control(Control::Rules, rules, seed));
     }
@@ -304,39 +319,6 @@ fn begin_process(
         pending.wait()?;
     }
     Ok(())
-}
-
-async fn listeners(
-    config: &Config,
-    receiver: Receiver,
-    published: &Published,
-    inlet: &Inlet,
-    seed: HashSeed,
-    clock: &Arc<dyn Clock>,
-    stopped: watch::Receiver<bool>,
-) -> Result<Addresses, Box<dyn Error>> {
-    let grpc = listen("--otlp-grpc", config.otlp_grpc).await?;
-    let otlp = listen("--otlp-http", config.otlp_http).await?;
-    let http = listen("--http", config.http).await?;
-    let addresses =
-        Addresses { otlp_grpc: grpc.local_addr()?, otlp_http: otlp.local_addr()?, http: http.local_addr()? };
-    tokio::spawn(faultline_sources::grpc::serve(grpc, receiver.clone(), stopped.clone()));
-    let api = faultline_serve::router(published.store(), inlet.clone(), seed, clock.clone())
-        .merge(faultline_sources::remote_write::router(receiver.clone()))
-        .merge(faultline_sources::http::import_router(receiver.clone()));
-    for (listener, router) in [(otlp, faultline_sources::http::router(receiver)), (http, api)] {
-        let mut stopped = stopped.clone();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move {
-            let until = async move {
-                let _ended = stopped.wait_for(|stop| *stop).await;
-            };
-            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until).await {
-                tracing::error!(%error, "an HTTP listener ended");
-            }
-        });
-    }
-    Ok(addresses)
 }
 
 impl Server {

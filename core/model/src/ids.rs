@@ -140,6 +140,15 @@ short_digest! {
     /// Who sent: H(tenant, listener, principal or peer address without port). Its name is journalled once.
     SourceId
 }
+impl SourceId {
+    /// The id of a sender.
+    ///
+    /// - `listener`: such as `otlp-grpc`; `peer`: its principal or its address without the port.
+    pub fn of_sender(tenant: TenantId, listener: &str, peer: &str) -> SourceId {
+        SourceId::of_parts(&[&tenant.0.to_be_bytes(), listener.as_bytes(), peer.as_bytes()])
+    }
+}
+
 short_digest! {
     /// What an alert is: H(tenant, group, alert name, labels). Editing the expression or an annotation keeps it.
     AlertId

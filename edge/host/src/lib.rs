@@ -10,6 +10,7 @@ pub mod memory;
 pub mod random;
 pub mod real;
 pub mod retry;
+pub mod turned_away;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, File, Lock, Space};
@@ -19,3 +20,4 @@ pub use memory::{CrashPolicy, MemoryDisk};
 pub use random::Random;
 pub use real::RealDisk;
 pub use retry::Backoff;
+pub use turned_away::{AwayReason, TellAway, TurnedAway};

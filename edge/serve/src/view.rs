@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub struct View {
     /// The last record whose effects are in the store and in this snapshot.
     pub covers: Position,
-    /// Rule time at that record: the instant at which queries are evaluated.
+    /// Rule time at that record: the instant at which queries are evaluated; 0 until it begins.
     pub at: Millis,
     /// Whether the engine has caught up and takes telemetry.
     pub ready: bool,
@@ -30,6 +30,13 @@ pub struct View {
     pub lacks: Coverage,
     /// Latency of each stage of the way since the start; at most 32 are shown.
     pub stages: Vec<Stage>,
+}
+
+impl View {
+    /// Rule time; none until it begins, with the first telemetry or a minute after the start.
+    pub fn rule_time(&self) -> Option<Millis> {
+        (self.at != Millis(0)).then_some(self.at)
+    }
 }
 
 /// A rule group in force.
@@ -142,6 +149,8 @@ pub struct SourceStatus {
     pub lag_ms: Option<i64>,
     /// Whether it has stopped sending and holds nothing up.
     pub idle: bool,
+    /// Whether anything of it was ever taken in: its name comes before its first body, which may be refused.
+    pub heard: bool,
 }
 
 /// How much there is.

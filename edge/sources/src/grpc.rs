@@ -2,11 +2,14 @@
 //!
 //! The framing is ours because the usual server inflates before its codec sees the bytes, and the journal keeps bytes as
 //! received. Protocol: grpc.io "gRPC over HTTP2"; errors as the OTLP specification ("OTLP/gRPC response") asks.
-use crate::receiver::{Outcome, Receiver, read_body};
+use crate::body::Seen;
+use crate::http::PATH_SHOWN;
+use crate::receiver::{Outcome, Reading, Receiver, Sender};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
 use faultline_formats::encode;
+use faultline_host::AwayReason;
 use faultline_model::{Clock, Encoding, Format};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -82,37 +85,52 @@ pub async fn serve(listener: TcpListener, receiver: Receiver, mut stop: watch::R
 type Reply = Response<BoxBody<Bytes, Infallible>>;
 
 async fn call(receiver: &Receiver, peer: IpAddr, request: Request<Incoming>) -> Reply {
-    let format = match request.uri().path() {
+    let sender = Sender { listener: "otlp-grpc", peer };
+    let (head, body) = request.into_parts();
+    let refuse = |code, reason, text: &str, seen| {
+        receiver.turn_away(sender, reason, text, seen);
+        failed(code, text, None)
+    };
+    let format = match head.uri.path() {
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => Format::OtlpMetrics,
         "/opentelemetry.proto.collector.logs.v1.LogsService/Export" => Format::OtlpLogs,
         "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => Format::OtlpTraces,
         other => {
+            let other = &other[..other.floor_char_boundary(PATH_SHOWN)];
             let text = format!("`{other}` is not served here; this port takes OTLP metrics, logs and traces");
-            return failed(Code::Unimplemented, &text, None);
+            let seen = Seen::nothing(&head.headers, body);
+            return refuse(Code::Unimplemented, AwayReason::UnknownPath, &text, seen);
         }
     };
-    let named = request.headers().get("grpc-encoding").map(HeaderValue::as_bytes);
+    let named = head.headers.get("grpc-encoding").map(HeaderValue::as_bytes);
     let encoding = match named {
         None | Some(b"identity") => Encoding::Identity,
         Some(b"gzip") => Encoding::Gzip,
         Some(b"zstd") => Encoding::Zstd,
-        Some(_) => return failed(Code::Unimplemented, "grpc-encoding must be identity, gzip or zstd", None),
+        Some(_) => {
+            let seen = Seen::nothing(&head.headers, body);
+            let text = "grpc-encoding must be identity, gzip or zstd";
+            return refuse(Code::Unimplemented, AwayReason::ContentEncoding, text, seen);
+        }
     };
-    let body = match read_body(request.into_body(), PREFIX).await {
+    let body = match receiver.read(sender, &head.headers, body, PREFIX).await {
         Ok(body) => body,
-        Err(error) => return failed(Code::ResourceExhausted, &error.to_string(), None),
+        // Not retryable without RetryInfo (OTLP specification): the same body would be refused again.
+        Err((AwayReason::TooLarge, text)) => return failed(Code::ResourceExhausted, &text, None),
+        Err((_, text)) => return failed(Code::InvalidArgument, &text, None),
     };
     let (encoding, message) = match unframe(&body, encoding) {
         Ok(message) => message,
-        Err(text) => return failed(Code::InvalidArgument, text, None),
+        Err(text) => return refuse(Code::InvalidArgument, AwayReason::BadFraming, text, Seen::whole(&body)),
     };
-    match receiver.receive("otlp-grpc", peer, format, encoding, Clock::Live, message).await {
+    match receiver.receive(sender, Reading { format, encoding, clock: Clock::Live }, message).await {
         Outcome::Taken(rejects) => succeeded(&encode::answer(&rejects)),
         Outcome::Bad(text) => failed(Code::InvalidArgument, &text, None),
-        // Not retryable without RetryInfo (OTLP specification): the same body would be refused again.
         Outcome::TooLarge(text) => failed(Code::ResourceExhausted, &text, None),
-        Outcome::Busy(delay, text) => failed(Code::ResourceExhausted, &text, Some(delay)),
-        Outcome::Stopping => failed(Code::Unavailable, "the server is stopping", None),
+        Outcome::Busy(delay, text) | Outcome::DiskFull(delay, text) => {
+            failed(Code::ResourceExhausted, &text, Some(delay))
+        }
+        Outcome::Unavailable(delay, text) => failed(Code::Unavailable, &text, Some(delay)),
     }
 }
 

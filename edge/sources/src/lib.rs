@@ -1,9 +1,10 @@
 //! OTLP over gRPC and HTTP, Prometheus remote write.
 //!
 //! Every source ends in [`Receiver::receive`]: bytes in, a durable answer out. What is around it is framing.
+mod body;
 pub mod grpc;
 pub mod http;
 pub mod receiver;
 pub mod remote_write;
 
-pub use receiver::{Outcome, Receiver};
+pub use receiver::{Outcome, Receiver, Sender};

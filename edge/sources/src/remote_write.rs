@@ -1,13 +1,16 @@
 //! Prometheus remote write 1.0 on `/api/v1/write` (prometheus.io, "Remote-Write 1.0 specification").
-use crate::receiver::{Outcome, ReadBodyError, Receiver, read_body, retry_after_seconds};
+use crate::body::Seen;
+use crate::http::later;
+use crate::receiver::{Outcome, Reading, Receiver, Sender};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::post;
 use faultline_formats::{Scope, summary};
+use faultline_host::AwayReason;
 use faultline_model::{Clock, Encoding, Format};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use std::net::SocketAddr;
 
@@ -21,28 +24,25 @@ async fn write(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let (first, second) = versions(request.headers());
-    if second {
-        // The specification's answer to a message that is not known, on which senders fall back to 1.0.
-        return answer(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "remote write 2.0 is not taken yet; use prometheus.WriteRequest",
-        );
-    }
-    if !first {
-        let text = "remote write 1.0 is application/x-protobuf with content-encoding snappy";
+    let sender = Sender { listener: "remote-write", peer: peer.ip() };
+    let (head, body) = request.into_parts();
+    let (first, second) = versions(&head.headers);
+    if second || !first {
+        // Of 2.0 this is the specification's answer to a message that is not known, on which senders fall back to 1.0.
+        let text = match second {
+            true => "remote write 2.0 is not taken yet; use prometheus.WriteRequest",
+            false => "remote write 1.0 is application/x-protobuf with content-encoding snappy",
+        };
+        receiver.turn_away(sender, AwayReason::ContentType, text, Seen::nothing(&head.headers, body));
         return answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
     }
-    let body = match read_body(request.into_body(), 0).await {
+    let body = match receiver.read(sender, &head.headers, body, 0).await {
         Ok(body) => body,
-        Err(error @ ReadBodyError::TooLarge { .. }) => {
-            return answer(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string());
-        }
-        Err(error) => return answer(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err((AwayReason::TooLarge, text)) => return answer(StatusCode::PAYLOAD_TOO_LARGE, &text),
+        Err((_, text)) => return answer(StatusCode::BAD_REQUEST, &text),
     };
-    let outcome =
-        receiver.receive("remote-write", peer.ip(), Format::RemoteWrite1, Encoding::Snappy, Clock::Live, body).await;
-    match outcome {
+    let reading = Reading { format: Format::RemoteWrite1, encoding: Encoding::Snappy, clock: Clock::Live };
+    match receiver.receive(sender, reading, body).await {
         // What could be taken was taken and is durable; 400 tells of the rest and forbids a retry.
         Outcome::Taken(rejects) if rejects.iter().any(|r| r.reason.scope() == Scope::Item) => {
             answer(StatusCode::BAD_REQUEST, &summary(&rejects, Scope::Item))
@@ -50,13 +50,10 @@ async fn write(
         Outcome::Taken(_) => answer(StatusCode::NO_CONTENT, ""),
         Outcome::Bad(text) => answer(StatusCode::BAD_REQUEST, &text),
         Outcome::TooLarge(text) => answer(StatusCode::PAYLOAD_TOO_LARGE, &text),
-        Outcome::Busy(delay, text) => {
-            let mut response = answer(StatusCode::TOO_MANY_REQUESTS, &text);
-            let seconds = HeaderValue::from_str(&retry_after_seconds(delay)).expect("digits");
-            response.headers_mut().insert(RETRY_AFTER, seconds);
-            response
+        Outcome::Busy(delay, text) | Outcome::DiskFull(delay, text) => {
+            later(answer(StatusCode::TOO_MANY_REQUESTS, &text), delay)
         }
-        Outcome::Stopping => answer(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"),
+        Outcome::Unavailable(delay, text) => later(answer(StatusCode::SERVICE_UNAVAILABLE, &text), delay),
     }
 }
 

@@ -69,19 +69,38 @@ fn cause(row: Shape<'_>) -> String {
     }
 }
 
-/// What was refused, newest first as the server gives it.
+/// What was refused, newest first as the server gives it: of records, then what never became one.
 pub fn rejects(answer: Shape<'_>, paint: Paint) -> String {
-    let counts = answer.at("counts");
-    let reasons: Vec<String> = counts.fields().map(|(reason, count)| format!("{} {reason}", count.figure())).collect();
-    if reasons.is_empty() {
+    let headings = |first| [first, "SEEN (UTC)", "REASON", "COUNT", "FROM", "BODY", "FIRST BYTES", "", "DETAIL"];
+    let mut parts = Vec::new();
+    if let Some(reasons) = counted(answer.at("counts")) {
+        let rows: Vec<Vec<String>> =
+            answer.at("rejects").list().map(|row| reject(row, row.at("position").text_or("?"))).collect();
+        let table = headed(&headings("RECORD"), &rows, paint);
+        parts.push(format!("Refused since the start: {reasons}.\n\n{table}"));
+    }
+    if let Some(reasons) = counted(answer.at("turned_away_counts")) {
+        let rows: Vec<Vec<String>> =
+            answer.at("turned_away").list().map(|row| reject(row, "none".to_string())).collect();
+        let table = headed(&headings("RECORD"), &rows, paint);
+        parts.push(format!(
+            "Turned away before they were records (requests; no journal holds them): {reasons}.\n\n{table}"
+        ));
+    }
+    if parts.is_empty() {
         return "Nothing was refused since the start.\n".to_string();
     }
-    let rows: Vec<Vec<String>> = answer.at("rejects").list().map(reject).collect();
-    let headings = ["RECORD", "SEEN (UTC)", "REASON", "COUNT", "FROM", "BODY", "FIRST BYTES", "", "DETAIL"];
-    format!("Refused since the start: {}.\n\n{}", reasons.join(", "), headed(&headings, &rows, paint))
+    parts.join("\n")
 }
 
-fn reject(row: Shape<'_>) -> Vec<String> {
+/// Counts by reason in one line; none where there are none.
+fn counted(counts: Shape<'_>) -> Option<String> {
+    let reasons: Vec<String> = counts.fields().map(|(reason, count)| format!("{} {reason}", count.figure())).collect();
+    (!reasons.is_empty()).then(|| reasons.join(", "))
+}
+
+/// - `record`: where its record stands, in words.
+fn reject(row: Shape<'_>, record: String) -> Vec<String> {
     let source = row.at("source");
     let who = match (source.at("listener").text(), source.at("peer").text()) {
         (listener, peer) if listener.is_empty() && peer.is_empty() => shortened(&source.at("id").text_or("-"), 12),
@@ -92,7 +111,7 @@ fn reject(row: Shape<'_>) -> Vec<String> {
     let hex: Vec<String> = start.iter().map(|byte| format!("{byte:02x}")).collect();
     let shown = |byte: &u8| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' };
     Vec::from([
-        row.at("position").text_or("?"),
+        record,
         row.at("seen_at").moment(),
         row.at("reason").text_or("?"),
         row.at("count").figure(),
@@ -172,7 +191,14 @@ RECORD  SEEN (UTC)           REASON        COUNT  FROM                 BODY    F
         assert_eq!(text(&value), expected);
         without_each_field(&value, &mut |value| assert!(!text(value).is_empty()));
         assert_eq!(text(&json!({"counts": {}, "rejects": []})), "Nothing was refused since the start.\n");
+        let away = text(&served(include_str!("../../../edge/serve/tests/golden/rejects_turned_away.txt")));
+        for part in [
+            "\n\nTurned away before they were records (requests; no journal holds them): 1 content-type, 2 too-large.\n\n",
+            "none    2026-11-21 00:54:16  too-large  2      otlp-http 10.0.0.7  314572800 B  0a ff        ..  send smaller \"batches\"\n",
+        ] {
+            assert!(away.contains(part), "{part:?} is not in\n{away}");
+        }
         let real = text(&served(include_str!("../../../edge/serve/tests/golden/rejects.txt")));
-        assert!(real.contains("0/9     1970-01-01 00:00:00  cardinality  3      otlp-grpc 127.0.0.1"), "{real}");
+        assert!(real.contains("0/9     -           cardinality  3      otlp-grpc 127.0.0.1"), "{real}");
     }
 }

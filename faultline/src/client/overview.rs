@@ -30,7 +30,7 @@ pub fn page(status: Shape<'_>, url: &str, paint: Paint) -> String {
     }
     out.push_str(&sources(status, paint));
     out.push_str(&lacks(status.at("lacks"), paint));
-    out.push_str(&rejects(status.at("rejects"), paint));
+    out.push_str(&rejects(status, paint));
     out
 }
 
@@ -119,7 +119,7 @@ fn source(row: Shape<'_>) -> Vec<String> {
         count("rejects"),
         count("retries"),
         row.at("lag_ms").whole().map_or("-".to_string(), apart),
-        if row.at("idle").flag() { "idle" } else { "sending" }.to_string(),
+        row.at("state").text_or("?"),
     ])
 }
 
@@ -153,16 +153,21 @@ pub fn told_lacks(lacks: Shape<'_>) -> Vec<String> {
     told
 }
 
-fn rejects(counts: Shape<'_>, paint: Paint) -> String {
-    let mut rows: Vec<(u64, String)> = counts.fields().map(|(reason, count)| (count.count(), reason)).collect();
+/// What was refused by reason, largest first: of records, and requests that never became one.
+fn rejects(status: Shape<'_>, paint: Paint) -> String {
+    let kinds = [("rejects", "refused"), ("turned_away", "turned away")];
+    let counts = |(name, what): (&str, &'static str)| -> Vec<(u64, String, &'static str)> {
+        status.at(name).fields().map(|(reason, count)| (count.count(), reason, what)).collect()
+    };
+    let mut rows = kinds.map(counts).concat();
     if rows.is_empty() {
         return String::new();
     }
     rows.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let rows: Vec<Vec<String>> =
-        rows.into_iter().map(|(count, reason)| Vec::from([count.to_string(), reason])).collect();
-    let title = paint.bold("REJECTS");
-    format!("\n{title}\n{}`faultline rejects` shows them.\n", headed(&["COUNT", "REASON"], &rows, paint))
+    let row = |(count, reason, what): (u64, String, &str)| Vec::from([count.to_string(), reason, what.to_string()]);
+    let rows: Vec<Vec<String>> = rows.into_iter().map(row).collect();
+    let (title, headings) = (paint.bold("REJECTS"), ["COUNT", "REASON", "HOW"]);
+    format!("\n{title}\n{}`faultline rejects` shows them.\n", headed(&headings, &rows, paint))
 }
 
 #[cfg(test)]
@@ -187,14 +192,14 @@ mod tests {
                       "refused": {"id": "0/6.0", "decided_at": "2026-11-21T00:54:11.050Z", "file": "red.yml", "line": 3,
                                   "reason": "unknown function rat()"}},
             "open_incidents": 1, "alerts": 2, "recent": {"series": 3, "samples_room": 132},
-            "rejects": {"bad-encoding": 1, "cardinality": 3},
+            "rejects": {"bad-encoding": 1, "cardinality": 3}, "turned_away": {"busy": 2},
             "quarantined": [{"position": "0/9", "reason": "assertion failed"}],
             "lacks": {"unseen": ["ledger-db"], "silent": ["mainframe"], "unpaired": 0.25, "sampling_unknown": true},
             "sources": [
                 {"id": "03", "listener": "otlp-grpc", "peer": "127.0.0.1", "points": 121, "logs": 0, "spans": 7, "rejects": 1,
-                 "retries": 2, "newest": "2026-11-21T00:54:16.050Z", "lag_ms": 250, "idle": false},
+                 "retries": 2, "newest": "2026-11-21T00:54:16.050Z", "lag_ms": 250, "idle": false, "state": "sending"},
                 {"id": "04", "listener": "remote-write", "peer": "prom\u{1b}]0;x", "points": 0, "logs": 0, "spans": 0,
-                 "rejects": 0, "retries": 0, "newest": null, "lag_ms": null, "idle": true}
+                 "rejects": 0, "retries": 0, "newest": null, "lag_ms": null, "idle": true, "state": "never"}
             ]
         })
     }
@@ -225,7 +230,7 @@ mod tests {
             "rules        1 group, 1 alerting and 1 recording rules, digest 0707070707070707\n",
             "otlp-grpc  127.0.0.1  121     0     0      0        0        250 ms  sending\n",
             "services that only their callers tell of: ledger-db\n",
-            "3      cardinality\n1      bad-encoding\n",
+            "3      cardinality   refused\n2      too-large     turned away\n1      bad-encoding  refused\n1      content-type  turned away\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }

@@ -12,11 +12,9 @@ use http::Method;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Most series of the server under test.
@@ -24,23 +22,11 @@ const SERIES_MAX: u64 = 2_000;
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
 fn config(data: &Path) -> Config {
-    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Config {
-        data: data.to_path_buf(),
-        rules: Vec::new(),
-        builtin_rules: true,
         evaluation: Evaluation::Stream,
-        groups: BTreeMap::new(),
-        external_labels: BTreeMap::new(),
-        interval_ms: 60_000,
-        otlp_grpc: free,
-        otlp_http: free,
-        http: free,
-        alertmanagers: Vec::new(),
-        insecure: false,
         journal_bytes: Some(1 << 30),
         series_max: Some(SERIES_MAX),
-        print: false,
+        ..Config::on_free_ports(data.to_path_buf())
     }
 }
 
@@ -91,11 +77,36 @@ impl Target {
         assert_eq!(look().as_str(), expected, "{query}");
     }
 
-    /// Items refused so far, by reason.
+    /// Items refused so far, by reason, and requests that were turned away: `away` and the reason.
     fn counts(&self) -> BTreeMap<String, u64> {
-        let counts = &self.get("/api/faultline/v1/rejects")["counts"];
-        let one = |(reason, count): (&String, &serde_json::Value)| (reason.clone(), count.as_u64().unwrap_or(0));
-        counts.as_object().expect("an object").iter().map(one).collect()
+        let rejects = self.get("/api/faultline/v1/rejects");
+        let of = |name: &str, before: &str| -> Vec<(String, u64)> {
+            let counts = rejects[name].as_object().expect("an object").iter();
+            counts.map(|(reason, count)| (format!("{before}{reason}"), count.as_u64().unwrap_or(0))).collect()
+        };
+        of("counts", "").into_iter().chain(of("turned_away_counts", "away ")).collect()
+    }
+
+    /// Checks what was counted since `before`. Answers go out a moment before the view is there, and a request that is
+    /// turned away is counted when its first bytes have come.
+    fn counted(&self, before: &BTreeMap<String, u64>, expected: &[(&str, u64)]) {
+        let settled = || {
+            let mut after = self.counts();
+            after.retain(|reason, count| {
+                *count -= before.get(reason).copied().unwrap_or(0);
+                *count > 0
+            });
+            after
+        };
+        let expected: BTreeMap<String, u64> = expected.iter().map(|(r, n)| (r.to_string(), *n)).collect();
+        let found = (0..200).map(|_| settled()).find(|found| {
+            let same = *found == expected;
+            if !same {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            same
+        });
+        assert_eq!(found.unwrap_or_else(settled), expected, "counted");
     }
 
     /// Sends something bad; checks the answer, what is counted, and that the server still takes something good.
@@ -112,24 +123,7 @@ impl Target {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         assert_eq!(answer.status.as_u16(), status, "{case}: {text}");
         assert!(text.contains(says), "{case}: {text:?} does not say {says:?}");
-        // Answers go out when a group is durable, a moment before the view is there.
-        let settled = || {
-            let mut after = self.counts();
-            after.retain(|reason, count| {
-                *count -= before.get(reason).copied().unwrap_or(0);
-                *count > 0
-            });
-            after
-        };
-        let expected: BTreeMap<String, u64> = counted.into_iter().map(|(r, n)| (r.to_string(), n)).collect();
-        let found = (0..100).map(|_| settled()).find(|found| {
-            let same = *found == expected;
-            if !same {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            same
-        });
-        assert_eq!(found.unwrap_or_else(settled), expected, "{case}: counted");
+        self.counted(&before, counted.as_slice());
         let good = self.metrics(gauges("good", [("a".to_string(), now(), Number::Int(1))]));
         assert_eq!((good.status.as_u16(), &good.body[..]), (200, &b""[..]), "after {case}");
     }
@@ -218,19 +212,53 @@ fn bodies(target: &Target) {
     let bomb = encode::compress(&vec![0; 32 << 20], Encoding::Zstd);
     let send = || target.otlp("/v1/metrics", &[PROTOBUF, ("content-encoding", "zstd")], bomb);
     target.check("zstd bomb", send, 400, "bomb", Some(("bomb", 1)));
-    // Refused by its declared length, before a byte of it is read: there is no body to keep, and so no reject is counted.
-    // Only the head is sent: a client that goes on writing may see the connection break before it reads the answer.
-    let send = || declared(target.addresses.otlp_http, limits::BODY_SIZE + 1);
-    target.check("oversized", send, 413, "the body exceeds 16777216 bytes", None);
+    oversized(target);
 }
 
-/// The answer to a request that declares a body of `size` bytes and sends none of it.
-fn declared(to: SocketAddr, size: usize) -> Response {
+/// A body that is too large is refused by its declared length or by what arrives, and a client that writes all of it
+/// before it reads sees the answer, too.
+fn oversized(target: &Target) {
+    const LARGE: usize = 200 << 20;
+    let protobuf = "content-type: application/x-protobuf\r\n";
+    let says = "the body exceeds 16777216 bytes";
+    let too_large = Some(("away too-large", 1));
+    let http = target.addresses.otlp_http;
+    let one_more = format!("{protobuf}content-length: {}\r\n", limits::BODY_SIZE + 1);
+    target.check("declared only", || raw(http, &one_more, 0, false), 413, says, too_large);
+    let expecting = format!("{one_more}expect: 100-continue\r\n");
+    target.check("asks before it sends", || raw(http, &expecting, 0, false), 413, says, too_large);
+    let all = format!("{protobuf}content-length: {LARGE}\r\n");
+    target.check("writes all of it first", || raw(http, &all, LARGE, false), 413, says, too_large);
+    let chunked = format!("{protobuf}transfer-encoding: chunked\r\n");
+    target.check("in chunks", || raw(http, &chunked, LARGE, true), 413, says, too_large);
+    let json = format!("content-type: application/json\r\ncontent-length: {LARGE}\r\n");
+    let wrong = Some(("away content-type", 1));
+    target.check("writes all of a wrong type", || raw(http, &json, LARGE, false), 415, "x-protobuf", wrong);
+    let rejects = target.get("/api/faultline/v1/rejects?reason=content-type");
+    let row = &rejects["turned_away"][0];
+    assert_eq!((&row["body_size"], &row["journalled"]), (&LARGE.into(), &false.into()), "{row}");
+    assert_eq!((&row["source"]["listener"], &row["source"]["peer"]), (&"otlp-http".into(), &"127.0.0.1".into()));
+    let start = row["body_start_hex"].as_str().expect("a text");
+    assert!(start.len() > 2_000 && start.bytes().all(|byte| byte == b'0'), "{start}");
+}
+
+/// The answer to a request with a body of `size` zero bytes, all of it written before the answer is read.
+fn raw(to: SocketAddr, headers: &str, size: usize, chunked: bool) -> Response {
     let mut stream = TcpStream::connect(to).expect("it listens");
-    let head = format!(
-        "POST /v1/metrics HTTP/1.1\r\nhost: {to}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {size}\r\n\r\n"
-    );
+    let head = format!("POST /v1/metrics HTTP/1.1\r\nhost: {to}\r\n{headers}\r\n");
     stream.write_all(head.as_bytes()).expect("it listens");
+    let (part, mut left) = (vec![0; 1 << 20], size);
+    while left > 0 {
+        let now = &part[..left.min(part.len())];
+        left -= now.len();
+        if chunked {
+            write!(stream, "{:x}\r\n", now.len()).expect("it reads on");
+        }
+        stream.write_all(now).unwrap_or_else(|error| panic!("{left} bytes before the end: {error}"));
+        if chunked {
+            stream.write_all(if left > 0 { b"\r\n" } else { b"\r\n0\r\n\r\n" }).expect("it reads on");
+        }
+    }
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
     let mut answer = vec![0; 4_096];
     let read = stream.read(&mut answer).expect("an answer comes");
@@ -240,16 +268,16 @@ fn declared(to: SocketAddr, size: usize) -> Response {
 }
 
 fn types_and_encodings(target: &Target) {
-    // None of these is counted: nothing was received that could be kept as a record.
     let json = [("content-type", "application/json")];
     let send = || target.otlp("/v1/metrics", &json, b"{}".to_vec());
-    target.check("wrong content-type", send, 415, "application/x-protobuf", None);
+    target.check("wrong content-type", send, 415, "application/x-protobuf", Some(("away content-type", 1)));
     let send = || target.otlp("/v1/metrics", &[], one("odd", now(), 1.0));
-    target.check("no content-type", send, 415, "application/x-protobuf", None);
+    target.check("no content-type", send, 415, "application/x-protobuf", Some(("away content-type", 1)));
     let send = || target.otlp("/v1/metrics", &[PROTOBUF, ("content-encoding", "br")], Vec::new());
-    target.check("unknown encoding", send, 415, "identity, gzip or zstd", None);
+    let away = Some(("away content-encoding", 1));
+    target.check("unknown encoding", send, 415, "identity, gzip or zstd", away);
     let send = || target.otlp("/v1/profiles", &[PROTOBUF], Vec::new());
-    target.check("unknown path", send, 404, "", None);
+    target.check("unknown path", send, 404, "`/v1/profiles` is not served here", Some(("away unknown-path", 1)));
     let long = with_attribute(Value::Text("x".repeat(1 << 20)));
     target.check("label of 1 MiB", || target.metrics(long), 200, "label-too-long", Some(("label-too-long", 1)));
     let deep = (0..40).fold(Value::Int(1), |inner, _| Value::List(vec![inner]));
@@ -312,9 +340,10 @@ fn remote_write(target: &Target) {
         ("content-encoding", "snappy"),
     ];
     let send = || target.call(Method::POST, target.addresses.http, "/api/v1/write", &second, Vec::new());
-    target.check("version 2", send, 415, "remote write 2.0 is not taken yet", None);
+    let away = Some(("away content-type", 1));
+    target.check("version 2", send, 415, "remote write 2.0 is not taken yet", away);
     let send = || target.call(Method::POST, target.addresses.http, "/api/v1/write", &[PROTOBUF], Vec::new());
-    target.check("no encoding", send, 415, "snappy", None);
+    target.check("no encoding", send, 415, "snappy", away);
 }
 
 /// What bytes that are no snappy are counted as: the block's own lie about its size decides.
@@ -346,7 +375,7 @@ fn too_many_series(target: &Target) {
 }
 
 /// Status, message and body of a unary call over HTTP/2 without TLS.
-async fn unary(to: SocketAddr, path: &str, encoding: &str, framed: Vec<u8>) -> (String, String, Bytes) {
+pub async fn unary(to: SocketAddr, path: &str, encoding: &str, framed: Vec<u8>) -> (String, String, Bytes) {
     let stream = tokio::net::TcpStream::connect(to).await.expect("it listens");
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
@@ -398,65 +427,26 @@ fn grpc(target: &Target) {
         std::thread::sleep(Duration::from_millis(10));
         false
     }));
-    let (status, message, _) = call(METRICS, "identity", framed(0, &vec![0; limits::BODY_SIZE + 1]));
-    assert!(status == "8" && message.contains("exceeds"), "{status} {message}");
+    for size in [limits::BODY_SIZE + 1, 200 << 20] {
+        let before = target.counts();
+        let (status, message, _) = call(METRICS, "identity", framed(0, &vec![0; size]));
+        assert!(status == "8" && message.contains("exceeds"), "{status} {message}");
+        target.counted(&before, &[("away too-large", 1)]);
+    }
     let (status, message, body) = call(METRICS, "identity", framed(0, &one("t", 5, 1.0)));
     let partial = String::from_utf8_lossy(&body).into_owned();
     assert!(
         status == "0" && message.is_empty() && partial.contains("time-out-of-range"),
         "{status} {message} {partial}"
     );
-    for (path, encoding, bytes, code) in [
-        ("/no.such.Service/Export", "identity", framed(0, &good), "12"),
-        (METRICS, "br", framed(0, &good), "12"),
-        (METRICS, "identity", framed(1, &good), "3"),
-        (METRICS, "identity", vec![0, 0, 0, 0, 9, 1], "3"),
+    for (path, encoding, bytes, code, away) in [
+        ("/no.such.Service/Export", "identity", framed(0, &good), "12", "away unknown-path"),
+        (METRICS, "br", framed(0, &good), "12", "away content-encoding"),
+        (METRICS, "identity", framed(1, &good), "3", "away bad-framing"),
+        (METRICS, "identity", vec![0, 0, 0, 0, 9, 1], "3", "away bad-framing"),
     ] {
+        let before = target.counts();
         assert_eq!(call(path, encoding, bytes).0, code, "{path} {encoding}");
+        target.counted(&before, &[(away, 1)]);
     }
-}
-
-/// Runs `faultline run` where it must not start; returns what it says.
-fn refused(data: &Path, more: &[&str]) -> String {
-    let free = "127.0.0.1:0";
-    let http: &[&str] = if more.is_empty() { &["--http", free] } else { more };
-    let output = Command::new(env!("CARGO_BIN_EXE_faultline"))
-        .current_dir(data.parent().expect("it is in a folder"))
-        .args(["run", "--otlp-grpc", free, "--otlp-http", free])
-        .args(http)
-        .arg("--data")
-        .arg(data)
-        .output()
-        .expect("the binary was built");
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-#[test]
-fn a_server_that_cannot_start_says_why() {
-    let temporary = tempfile::tempdir().expect("a temporary folder");
-    let data = temporary.path().join("data");
-    let check = |says: &str, data: &Path, more: &[&str]| {
-        let said = refused(data, more);
-        assert!(said.contains(says), "{said:?} does not say {says:?}");
-        assert!(!said.contains("panicked"), "{said}");
-    };
-    let server = start(&config(&data)).expect("free ports and a new folder");
-    check("is in use by another faultline process", &data, &[]);
-    server.stop().expect("a clean end");
-    let version = fs::read_to_string(data.join("VERSION")).expect("it was written");
-    fs::write(data.join("VERSION"), version.replace("format 1", "format 2")).expect("it can be written");
-    check("has format 2, this release reads up to 1", &data, &[]);
-    fs::write(data.join("VERSION"), version.replace("journal ", "journal f")).expect("it can be written");
-    check("VERSION file", &data, &[]);
-    fs::write(data.join("VERSION"), version).expect("it can be written");
-    let foreign = temporary.path().join("holiday");
-    fs::create_dir(&foreign).expect("it can be made");
-    fs::write(foreign.join("beach.jpg"), b"sand").expect("it can be written");
-    check("is not a faultline data folder (it holds `beach.jpg`", &foreign, &[]);
-    assert_eq!(fs::read_dir(&foreign).expect("it is there").count(), 1, "nothing was put there");
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = taken.local_addr().expect("it listens").to_string();
-    check(&format!("--http {address} is in use by"), &data, &["--http", &address]);
-    check("say --insecure", &data, &["--http", "0.0.0.0:0"]);
 }

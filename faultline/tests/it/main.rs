@@ -12,3 +12,4 @@ mod real_script;
 mod real_sdk;
 mod real_tools;
 mod sender;
+mod starting;

@@ -1,9 +1,9 @@
 //! `/api/faultline/v1/changes`: what changed in the estate, to read and to tell.
-use super::Api;
 use super::answer::{FieldError, Problem, covers, json};
 use super::params::Params;
 use super::shapes::{ChangeShape, Placed, text};
 use super::time;
+use super::{Api, not_ready};
 use crate::store::book::CHANGES_MAX;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
@@ -58,7 +58,8 @@ async fn add_answer(api: &Api, request: Request) -> Result<Response, Problem> {
     let change = read(&body, api.clock.now())?;
     let kind = Kind::Control(Control::Change);
     let payload = Payload { tenant: TenantId(0), kind, body: change.to_bytes().into() };
-    let answer = api.inlet.submit(decode(payload, api.seed)).await.map_err(refused)?;
+    let seed = *api.seed.get().ok_or_else(|| not_ready(&api.store.view()))?;
+    let answer = api.inlet.submit(decode(payload, seed)).await.map_err(refused)?;
     let body = Added { position: answer.at, change: (&change).into() };
     Ok(json(StatusCode::CREATED, &body))
 }

@@ -1,8 +1,6 @@
 //! `/-/healthy` and `/-/ready`.
-use super::Api;
-use super::answer::Problem;
+use super::{Api, not_ready};
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
@@ -16,6 +14,6 @@ pub async fn ready(State(api): State<Arc<Api>>) -> Response {
     let view = api.store.view();
     match view.ready {
         true => "Faultline is ready.\n".into_response(),
-        false => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", &*view.not_ready).into_response(),
+        false => not_ready(&view).into_response(),
     }
 }

@@ -42,6 +42,7 @@ impl Page {
 fn page(api: &Api) -> String {
     let (view, fill) = (api.store.view(), api.store.recent().fill());
     let (rejects, open) = (api.store.rejects().counts().clone(), api.store.book().open_count());
+    let away = api.store.away().sums().clone();
     let (counts, (inlet_bytes, inlet_records)) = (&view.counts, api.inlet.load());
     let mut page = Page(String::with_capacity(8 << 10));
 
@@ -51,7 +52,9 @@ fn page(api: &Api) -> String {
     page.family("faultline_start_time_seconds", "gauge", "Wall time at which the process started.");
     page.sample("faultline_start_time_seconds", &[], view.started.0 as f64 / 1000.0);
     page.family("faultline_rule_time_seconds", "gauge", "Rule time of the last record covered.");
-    page.sample("faultline_rule_time_seconds", &[], view.at.0 as f64 / 1000.0);
+    if let Some(at) = view.rule_time() {
+        page.sample("faultline_rule_time_seconds", &[], at.0 as f64 / 1000.0);
+    }
 
     page.one("faultline_records_total", "counter", "Records of the journal.", counts.records);
     page.family("faultline_events_total", "counter", "Events taken.");
@@ -61,6 +64,12 @@ fn page(api: &Api) -> String {
     page.family("faultline_rejects_total", "counter", "Items refused since the start.");
     for (reason, value) in &rejects {
         page.sample("faultline_rejects_total", &[("reason", reason)], *value as f64);
+    }
+    let help = "Requests answered without a record since the start: too large, of a wrong type, or at a wrong time.";
+    page.family("faultline_turned_away_total", "counter", help);
+    for ((listener, reason), value) in &away {
+        let labels = [("listener", *listener), ("reason", reason.word())];
+        page.sample("faultline_turned_away_total", &labels, *value as f64);
     }
     page.one("faultline_series", "gauge", "Live series.", counts.series);
     page.one("faultline_services", "gauge", "Services in the graph.", counts.services);

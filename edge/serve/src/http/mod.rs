@@ -16,21 +16,26 @@ mod time;
 mod transitions;
 
 use crate::store::Store;
+use crate::view::View;
 use answer::Problem;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use faultline_host::{Clock, Inlet};
 use faultline_model::HashSeed;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Largest request body, in bytes.
 const BODY_SIZE_MAX: usize = 256 << 10;
 /// Queries evaluated at one time.
 const QUERIES_MAX: usize = 2;
+/// When to come back to a server that is starting.
+const STARTING_FOR: Duration = Duration::from_secs(2);
 
 const PATHS: &[&str] = &[
     "/api/faultline/v1/incidents",
@@ -53,29 +58,34 @@ const PATHS: &[&str] = &[
 pub(crate) struct Api {
     store: Store,
     inlet: Inlet,
-    seed: HashSeed,
+    seed: Arc<OnceLock<HashSeed>>,
     clock: Arc<dyn Clock>,
     queries: Arc<Semaphore>,
 }
 
 /// Every route of the API.
 ///
-/// - `inlet`, `seed`: where a posted change goes, and record 0's seed to decode it with.
+/// - `inlet`, `seed`: where a posted change goes, and record 0's seed to decode it with, known before the first snapshot
+///   that is ready. Until then only health, readiness, status and metrics are answered.
 /// - `clock`: gives a posted change its time where it states none.
-pub fn router(store: Store, inlet: Inlet, seed: HashSeed, clock: Arc<dyn Clock>) -> Router {
+pub fn router(store: Store, inlet: Inlet, seed: Arc<OnceLock<HashSeed>>, clock: Arc<dyn Clock>) -> Router {
     let queries = Arc::new(Semaphore::new(QUERIES_MAX));
-    Router::new()
+    let api = Arc::new(Api { store, inlet, seed, clock, queries });
+    let once_ready = Router::new()
         .route("/api/faultline/v1/incidents", get(incidents::list))
         // Ids have a slash in them, which clients may or may not escape.
         .route("/api/faultline/v1/incidents/{*id}", get(incidents::one))
         .route("/api/faultline/v1/transitions", get(transitions::list))
         .route("/api/faultline/v1/rejects", get(rejects::list))
         .route("/api/faultline/v1/changes", get(changes::list).post(changes::add))
-        .route("/api/faultline/v1/status", get(status::show))
         .route("/api/faultline/v1/events", get(events::stream))
         .route("/api/v1/query", get(query::query).merge(post(query::query)))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/alerts", get(rules::alerts))
+        .route_layer(from_fn_with_state(Arc::clone(&api), when_ready));
+    Router::new()
+        .merge(once_ready)
+        .route("/api/faultline/v1/status", get(status::show))
         .route("/api/v1/status/buildinfo", get(status::build_info))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
@@ -83,7 +93,22 @@ pub fn router(store: Store, inlet: Inlet, seed: HashSeed, clock: Arc<dyn Clock>)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_SIZE_MAX))
-        .with_state(Arc::new(Api { store, inlet, seed, clock, queries }))
+        .with_state(api)
+}
+
+/// What is asked while the journal is still being read would be answered from a part of it.
+async fn when_ready(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let view = api.store.view();
+    match view.ready {
+        true => next.run(request).await,
+        false => not_ready(&view).into_response(),
+    }
+}
+
+/// Why nothing but health, readiness, status and metrics is answered yet.
+fn not_ready(view: &View) -> Problem {
+    let detail = format!("the server is not ready: {}", view.not_ready);
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail).retry_after(STARTING_FOR)
 }
 
 async fn unknown_path() -> Response {

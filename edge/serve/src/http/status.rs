@@ -50,7 +50,7 @@ async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
     let params = Params::of(uri).only(&[])?;
     let view = api.covered(&params).await?;
     let fill = api.store.recent().fill();
-    let rejects = api.store.rejects().counts().clone();
+    let (rejects, turned_away) = (api.store.rejects().counts().clone(), api.store.away().counts());
     let body = {
         let book = api.store.book();
         Status {
@@ -58,7 +58,7 @@ async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
             ready: view.ready,
             not_ready: view.not_ready.clone(),
             started: view.started,
-            at: view.at,
+            at: view.rule_time(),
             covers: view.covers,
             counts: (&view.counts).into(),
             ledger: LedgerShape {
@@ -77,6 +77,7 @@ async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
             alerts: view.alerts.len(),
             recent: RecentShape { series: fill.series, samples_room: fill.room },
             rejects,
+            turned_away,
             quarantined: book.quarantined().map(QuarantinedShape::from).collect(),
             lacks: (&view.lacks).into(),
             sources: view.sources.iter().map(SourceShape::from).collect(),
@@ -92,9 +93,9 @@ struct Status<'a> {
     not_ready: String,
     #[serde(serialize_with = "text")]
     started: Millis,
-    /// Rule time.
-    #[serde(serialize_with = "text")]
-    at: Millis,
+    /// Rule time; `null` until it begins.
+    #[serde(serialize_with = "maybe")]
+    at: Option<Millis>,
     #[serde(serialize_with = "text")]
     covers: Position,
     counts: CountsShape,
@@ -105,6 +106,8 @@ struct Status<'a> {
     alerts: usize,
     recent: RecentShape,
     rejects: BTreeMap<&'static str, u64>,
+    /// Requests that never became a record, by reason.
+    turned_away: BTreeMap<&'static str, u64>,
     quarantined: Vec<QuarantinedShape>,
     lacks: CoverageShape<'a>,
     sources: Vec<SourceShape<'a>>,
@@ -236,6 +239,8 @@ struct SourceShape<'a> {
     newest: Option<Millis>,
     lag_ms: Option<i64>,
     idle: bool,
+    /// `sending`, `quiet` (for more than five minutes), or `never` where nothing of it was ever taken in.
+    state: &'static str,
 }
 
 impl<'a> From<&'a SourceStatus> for SourceShape<'a> {
@@ -252,6 +257,11 @@ impl<'a> From<&'a SourceStatus> for SourceShape<'a> {
             newest: it.newest,
             lag_ms: it.lag_ms,
             idle: it.idle,
+            state: match (it.heard, it.idle) {
+                (false, _) => "never",
+                (true, true) => "quiet",
+                (true, false) => "sending",
+            },
         }
     }
 }

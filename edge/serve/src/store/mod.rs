@@ -2,19 +2,21 @@
 //!
 //! Bounds, all in constants beside the code: 16 Mi samples (256 MiB) or 2 of each series where that is more, and about
 //! 100 B and the labels of each live series; 1,000 incidents, 10,000 transitions, 1,000 changes; 1,000 rejects of at most
-//! 4 KiB; 64 listeners with 1,024 waiting texts each.
+//! 4 KiB; 1,024 rows of what was turned away, with 4 KiB each; 64 listeners with 1,024 waiting texts each.
 pub(crate) mod book;
 pub(crate) mod incident;
 pub(crate) mod recent;
 pub(crate) mod rejects;
 mod ring;
 pub(crate) mod stream;
+pub(crate) mod turned_away;
 
 use crate::http::events;
 use crate::view::View;
 use book::Book;
 use bytes::Bytes;
 use faultline_formats::Reject;
+use faultline_host::TurnedAway;
 use faultline_model::facts::Decision;
 use faultline_model::{EffectId, Labels, Millis, Position, Sample, SourceId};
 use recent::Recent;
@@ -22,6 +24,7 @@ use rejects::{Refusal, Rejects};
 use std::sync::{Arc, Mutex, MutexGuard};
 use stream::Listeners;
 use tokio::sync::watch;
+use turned_away::Away;
 
 /// The shared store; a clone is the same store.
 ///
@@ -36,6 +39,7 @@ struct Shared {
     book: Mutex<Book>,
     recent: Recent,
     rejects: Mutex<Rejects>,
+    away: Mutex<Away>,
     listeners: Listeners,
     view: watch::Sender<Arc<View>>,
 }
@@ -53,6 +57,7 @@ impl Store {
             book: Mutex::default(),
             recent: Recent::new(samples),
             rejects: Mutex::default(),
+            away: Mutex::default(),
             listeners: Listeners::default(),
             view: watch::Sender::new(Arc::new(View { not_ready: "starting".into(), ..View::default() })),
         };
@@ -78,7 +83,7 @@ impl Store {
     /// Takes in what a decoder refused of the record at `at`, with the record's body as received.
     pub fn rejected(&self, at: Position, source: Option<SourceId>, rejects: &[Reject], body: Option<Bytes>) {
         if !rejects.is_empty() {
-            let seen_at = self.shared.view.borrow().at;
+            let seen_at = self.rule_time();
             self.rejects().body(at, seen_at, source, rejects, body.as_ref());
         }
     }
@@ -87,9 +92,14 @@ impl Store {
     ///
     /// - `reason`: a stable word, one of few.
     pub fn refused(&self, at: Position, source: Option<SourceId>, reason: &'static str, count: u64) {
-        let seen_at = self.shared.view.borrow().at;
+        let seen_at = self.rule_time();
         let (detail, size, body) = (String::new(), None, Bytes::new());
         self.rejects().add(Refusal { at, seen_at, source, reason, count, detail, size, body });
+    }
+
+    /// Takes in a request that was answered without a record, at the wall time `at`.
+    pub fn turned_away(&self, at: Millis, turned: TurnedAway) {
+        self.away().add(at, turned);
     }
 
     /// Shows a new snapshot and releases the readers who waited for what it covers.
@@ -108,6 +118,15 @@ impl Store {
 
     pub(crate) fn rejects(&self) -> MutexGuard<'_, Rejects> {
         self.shared.rejects.lock().expect("no holder panics")
+    }
+
+    pub(crate) fn away(&self) -> MutexGuard<'_, Away> {
+        self.shared.away.lock().expect("no holder panics")
+    }
+
+    /// Rule time of the snapshot in force; none before it begins.
+    fn rule_time(&self) -> Option<Millis> {
+        self.shared.view.borrow().rule_time()
     }
 
     pub(crate) fn recent(&self) -> &Recent {

@@ -14,8 +14,8 @@ pub const BODY_SIZE_MAX: usize = 4 << 10;
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub at: Position,
-    /// Rule time of the snapshot in force when it was told.
-    pub seen_at: Millis,
+    /// Rule time of the snapshot in force when it was told; none before rule time begins.
+    pub seen_at: Option<Millis>,
     pub source: Option<SourceId>,
     pub reason: &'static str,
     pub count: u64,
@@ -37,7 +37,7 @@ impl Rejects {
     pub fn body(
         &mut self,
         at: Position,
-        seen_at: Millis,
+        seen_at: Option<Millis>,
         source: Option<SourceId>,
         rejects: &[Reject],
         body: Option<&Bytes>,

@@ -1,8 +1,10 @@
 //! The store keeps to its maxima whatever it is fed.
 use super::served::*;
+use faultline_host::{AwayReason, TurnedAway};
 use faultline_model::facts::{AlertState, Decision, IncidentPhase};
 use faultline_model::{Labels, Millis, Sample};
 use faultline_serve::Store;
+use std::net::{IpAddr, Ipv4Addr};
 
 fn count(text: &str, word: &str) -> usize {
     text.matches(word).count()
@@ -51,6 +53,34 @@ fn incidents_transitions_changes_and_rejects_are_bounded() {
         after = format!("&after={next}");
     }
     assert_eq!(seen, 10_000);
+}
+
+#[test]
+fn senders_turned_away_are_bounded_and_no_count_is_lost() {
+    let served = small_book();
+    for n in 0..5_000_u32 {
+        served.store.turned_away(
+            Millis(NOW + i64::from(n)),
+            TurnedAway {
+                listener: "remote-write",
+                peer: IpAddr::V4(Ipv4Addr::from_bits(n % 2_500)),
+                reason: AwayReason::Busy,
+                detail: String::new(),
+                size: Some(7),
+                start: Default::default(),
+            },
+        );
+    }
+    let text = run(served.get("/api/faultline/v1/rejects?limit=1000&reason=busy")).text;
+    assert_eq!(count(&text, r#""journalled":false"#), 1_000);
+    assert!(text.contains(r#""busy":5000"#), "{text}");
+    assert_eq!(count(&text, r#""count":1,"#), 1_000, "rows that went and came back begin anew");
+    assert!(text.contains(r#""peer":"0.0.9.195""#) && !text.contains(r#""peer":"0.0.0.1""#), "the newest stay");
+    let metrics = run(served.get("/metrics")).text;
+    assert!(
+        metrics.contains("faultline_turned_away_total{listener=\"remote-write\",reason=\"busy\"} 5000\n"),
+        "{metrics}"
+    );
 }
 
 #[test]

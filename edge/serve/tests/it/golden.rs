@@ -12,6 +12,7 @@ const CASES: &[(&str, &str)] = &[
     ("incident_unknown", "/api/faultline/v1/incidents/0/99.0"),
     ("transitions", "/api/faultline/v1/transitions?after=0/11.0&limit=5"),
     ("rejects", "/api/faultline/v1/rejects?reason=cardinality"),
+    ("rejects_turned_away", "/api/faultline/v1/rejects?reason=too-large"),
     ("changes", "/api/faultline/v1/changes?limit=1"),
     ("status", "/api/faultline/v1/status"),
     ("prom_rules", "/api/v1/rules"),
@@ -136,6 +137,21 @@ fn readiness_has_its_reason() {
     let answer = run(served.get("/-/ready"));
     assert_eq!((answer.status, answer.text.contains("starting")), (StatusCode::SERVICE_UNAVAILABLE, true));
     assert_eq!(run(served.get("/-/healthy")).status, StatusCode::OK);
+    for (path, status) in [
+        ("/api/v1/query?query=up", 503),
+        ("/api/v1/alerts", 503),
+        ("/api/faultline/v1/incidents", 503),
+        ("/api/faultline/v1/status", 200),
+        ("/api/v1/status/buildinfo", 200),
+        ("/metrics", 200),
+        ("/nope", 404),
+    ] {
+        let answer = run(served.get(path));
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text);
+        assert_eq!(answer.retry_after, if status == 503 { "2" } else { "" }, "{path}");
+    }
+    // Rule time has not begun: no instant, and not 1970.
+    assert!(run(served.get("/api/faultline/v1/status")).text.contains(r#","at":null,"#));
     served.store.publish(view(3));
     assert_eq!(run(served.get("/-/ready")).status, StatusCode::OK);
 }

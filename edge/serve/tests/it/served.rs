@@ -2,7 +2,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use faultline_host::{Inlet, Intake, Limits, ManualClock, inlet};
+use faultline_host::{AwayReason, Inlet, Intake, Limits, ManualClock, TurnedAway, inlet};
 use faultline_model::facts::*;
 use faultline_model::{
     AlertId, ChangeEvent, Digest, EffectId, Evaluation, HashSeed, IncidentId, Labels, Millis, Position, Sample,
@@ -10,6 +10,7 @@ use faultline_model::{
 };
 use faultline_serve::*;
 use http_body_util::BodyExt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
@@ -37,7 +38,7 @@ pub struct Answer {
 pub fn served(store: Store) -> Served {
     let (inlet, intake) = inlet(Limits { bytes: 1 << 20, count: 32, retry_after: Duration::from_millis(1_500) });
     let clock = Arc::new(ManualClock::at(Millis(NOW)));
-    let router = router(store.clone(), inlet.clone(), HashSeed(1), clock);
+    let router = router(store.clone(), inlet.clone(), Arc::new(HashSeed(1).into()), clock);
     Served { store, router, intake: Some(intake), inlet }
 }
 
@@ -186,6 +187,17 @@ pub fn small_book() -> Served {
     );
     store.rejected(at(8), Some(source), &decoded.rejects, Some(decoded.payload.body.clone()));
     store.refused(at(9), Some(source), "cardinality", 3);
+    let turned = |reason, size, start: &'static [u8]| TurnedAway {
+        listener: "otlp-http",
+        peer: IpAddr::from([10, 0, 0, 7]),
+        reason,
+        detail: "send smaller \"batches\"".into(),
+        size,
+        start: start.into(),
+    };
+    store.turned_away(Millis(NOW - 2_000), turned(AwayReason::TooLarge, Some(200 << 20), b""));
+    store.turned_away(Millis(NOW - 1_000), turned(AwayReason::ContentType, None, b"{}"));
+    store.turned_away(Millis(NOW), turned(AwayReason::TooLarge, Some(300 << 20), b"\x0a\xff"));
     store.publish(view(14));
     served(store)
 }
@@ -246,6 +258,7 @@ pub fn view(offset: u64) -> View {
         listener: "otlp-grpc".into(),
         peer: "127.0.0.1".into(),
         points: 121,
+        heard: true,
         newest: Some(Millis(NOW)),
         lag_ms: Some(250),
         ..SourceStatus::default()
