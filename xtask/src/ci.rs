@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::stages::{self, Stage, Step};
 use crate::workspace::{self, Workspace};
-use crate::{Outcome, licences, no_words, tidy};
+use crate::{Outcome, licences, no_words, services, tidy};
 
 pub const HELP: &str = "
 cargo xtask ci: what must pass before a change lands; `.ci/run` calls this and nothing else
@@ -16,6 +16,7 @@ Stages, cheapest first; the first that fails stops the run and prints the comman
   clippy    cargo clippy ... -- -D warnings       the whole workspace, tests included
   alone     cargo check -p faultline-NAME         each crate in core/ by itself, because features that a
                                                   neighbour switches on can let the standard library in
+  services  cargo xtask services need all         servers and senders that we did not write
   tests     cargo xtask test                      every test and every documented example, each once
 
 Prints the seconds of each stage, then `N passed, N failed` over all test binaries.
@@ -25,8 +26,14 @@ pub const TEST_HELP: &str = "
 cargo xtask test: every test of the workspace, debug profile, exactly the locked dependencies
 
 Stages:
+  services  real servers and senders for tests: Prometheus, node-exporter, Alertmanager, the OpenTelemetry SDK for Python
   tests     unit and integration tests of every crate
   examples  the examples in the documentation, compiled and run
+
+Tests with real servers and senders run where these are installed, and say NOT RUN where they are not. To have them run:
+  cargo xtask services install all                once, some minutes; needs Go and Python 3 with venv
+With CI=true in the environment they are installed, and a missing one is a failure. They wait more than they work: about
+3 minutes more. Without them:  cargo test --workspace -- --skip real
 
 One crate:   cargo test -p faultline-NAME
 One test:    cargo test -p faultline-NAME WORDS_OF_ITS_NAME
@@ -36,6 +43,11 @@ Prints `N passed, N failed` over all test binaries; fails when none ran.
 /// Every test, for `test` and as the last stages of `ci`. A new kind of test is a row here.
 fn test_stages() -> Vec<Stage> {
     vec![
+        Stage {
+            name: "services",
+            why: "servers and senders that we did not write, for the tests with them",
+            steps: vec![Step::Own("cargo xtask services need all", services::for_tests)],
+        },
         Stage {
             name: "tests",
             why: "unit and integration tests of every crate",
@@ -101,7 +113,7 @@ mod tests {
         let packages = vec![package("core/model", "faultline-model"), package("edge/host", "faultline-host")];
         let stages = ci_stages(&Workspace { root: "".into(), packages });
         let names: Vec<_> = stages.iter().map(|stage| stage.name).collect();
-        assert_eq!(names, ["fmt", "tidy", "licences", "clippy", "alone", "tests", "examples"]);
+        assert_eq!(names, ["fmt", "tidy", "licences", "clippy", "alone", "services", "tests", "examples"]);
         let Step::Cargo(alone) = &stages[4].steps[0] else { panic!("`alone` starts cargo") };
         assert_eq!(alone.join(" "), "check --quiet --locked --lib -p faultline-model");
         assert_eq!(stages[4].steps.len(), 1, "only core crates are checked alone");

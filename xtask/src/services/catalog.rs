@@ -17,8 +17,8 @@ pub enum Install {
     Go {
         module: &'static str,
         tags: &'static str,
-        /// Package within the module, and the program that it builds.
-        programs: &'static [(&'static str, &'static str)],
+        /// Package within the module, and the program that it builds. One, since a second costs half a minute.
+        program: (&'static str, &'static str),
         /// A file that the module embeds but does not contain: an empty one stands in.
         missing: Option<&'static str>,
     },
@@ -27,18 +27,17 @@ pub enum Install {
 }
 
 impl Install {
-    /// Names of the programs, in the order in which `install` prints them.
-    pub fn programs(&self) -> Vec<&'static str> {
+    /// Name of the program.
+    pub fn program(&self) -> &'static str {
         match self {
-            Install::Go { programs, .. } => programs.iter().map(|(_, program)| *program).collect(),
-            Install::Python { .. } => vec!["python"],
+            Install::Go { program: (_, name), .. } => name,
+            Install::Python { .. } => "python",
         }
     }
 }
 
 /// How a server is started.
 pub struct Server {
-    pub program: &'static str,
     /// `PORT` and `DIR` in them are replaced by the port on 127.0.0.1 and the folder of its files.
     pub arguments: &'static [&'static str],
     /// A configuration's file name in the folder, and what stands in it if the caller wrote none.
@@ -52,15 +51,14 @@ pub const SERVICES: &[Service] = &[
     Service {
         name: "prometheus",
         version: "v0.315.0", // Prometheus 3.15 as a Go module.
-        about: "Prometheus 3.15 and promtool, without web pages and cloud discoveries",
+        about: "Prometheus 3.15, without web pages and cloud discoveries",
         install: Install::Go {
             module: "github.com/prometheus/prometheus",
             tags: "remove_all_sd",
-            programs: &[("./cmd/prometheus", "prometheus"), ("./cmd/promtool", "promtool")],
+            program: ("./cmd/prometheus", "prometheus"),
             missing: None,
         },
         server: Some(Server {
-            program: "prometheus",
             arguments: &[
                 "--config.file=DIR/prometheus.yml",
                 "--storage.tsdb.path=DIR/prometheus-data",
@@ -77,15 +75,14 @@ pub const SERVICES: &[Service] = &[
     Service {
         name: "alertmanager",
         version: "v0.34.2",
-        about: "Alertmanager and amtool, alone (no cluster), without web pages",
+        about: "Alertmanager, alone (no cluster), without web pages",
         install: Install::Go {
             module: "github.com/prometheus/alertmanager",
             tags: "",
-            programs: &[("./cmd/alertmanager", "alertmanager"), ("./cmd/amtool", "amtool")],
+            program: ("./cmd/alertmanager", "alertmanager"),
             missing: Some("ui/app/dist/index.html"),
         },
         server: Some(Server {
-            program: "alertmanager",
             arguments: &[
                 "--config.file=DIR/alertmanager.yml",
                 "--storage.path=DIR/alertmanager-data",
@@ -104,11 +101,10 @@ pub const SERVICES: &[Service] = &[
         install: Install::Go {
             module: "github.com/prometheus/node_exporter",
             tags: "",
-            programs: &[(".", "node_exporter")],
+            program: (".", "node_exporter"),
             missing: None,
         },
         server: Some(Server {
-            program: "node_exporter",
             arguments: &["--web.listen-address=127.0.0.1:PORT"],
             configuration: None,
             ready: "/metrics",
@@ -128,11 +124,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_server_listens_on_loopback_and_is_among_its_programs() {
+    fn every_server_listens_on_loopback() {
         for service in SERVICES {
             let Some(server) = &service.server else { continue };
             assert!(server.arguments.contains(&"--web.listen-address=127.0.0.1:PORT"), "{}", service.name);
-            assert!(service.install.programs().contains(&server.program), "{}", service.name);
             if let Some((file, _)) = server.configuration {
                 assert!(server.arguments.contains(&format!("--config.file=DIR/{file}").as_str()), "{}", service.name);
             }

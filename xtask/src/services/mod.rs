@@ -2,9 +2,11 @@
 //!
 //! The contract, which tests in other crates and people alike may lean on:
 //!
-//! - `install NAME` builds the programs of NAME into the cache folder (`$XDG_CACHE_HOME/faultline-services`, else
+//! - `install NAME...` (or `install all`) builds each NAME's program into the cache folder (`$XDG_CACHE_HOME/faultline-services`, else
 //!   `~/.cache/faultline-services`) at the version written in `catalog.rs`; a second call finds them and is instant.
-//!   Calls at the same time wait for each other. **stdout: one line `PROGRAM PATH` for each program.**
+//!   Calls at the same time wait for each other. **stdout: one line `PROGRAM PATH` for each NAME.**
+//! - `need NAME...` is what a test asks before it begins. With `CI=true` in the environment it installs what is missing and fails
+//!   where it cannot; without, it installs nothing. **stdout: `yes`, or `no` with a line on stderr that says how to install.**
 //! - `start NAME --dir DIR` installs if need be, starts the server on a free port of 127.0.0.1 and returns when it
 //!   answers. **stdout: the one line `NAME URL PID`.** DIR keeps `NAME.pid`, `NAME.url`, `NAME.log` and the server's data
 //!   in `NAME-data/`. A configuration in DIR (`prometheus.yml`, `alertmanager.yml`) is used as it is; without one a small
@@ -16,8 +18,8 @@
 //! - `list` prints one line for each service: name, version, and whether it is installed.
 //!
 //! Without `--dir`, DIR is `run/` in the cache folder. Progress and errors go to stderr; the exit code is 0 or 1.
-//! A test calls either `cargo xtask services ...` or, in a workspace build, the program `xtask` two folders above its own
-//! (`target/debug/xtask`). Linux only: processes are told apart through `/proc`.
+//! A test calls cargo, never a program that it finds built: that may be an older one. Linux only: processes are told apart
+//! through `/proc`.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +35,9 @@ pub const HELP: &str = "
 cargo xtask services ACTION NAME [--dir DIR] [-- ARGUMENTS]: real servers for tests, on loopback and free ports
 
   list              what there is, and what is installed
-  install NAME      build it into the cache folder; prints `PROGRAM PATH` lines
+  install NAME...   build them into the cache folder (`all`: every one); prints `PROGRAM PATH` lines
+  need NAME...      whether a test that needs them runs here: prints `yes` or `no`. With CI=true in the environment
+                    what is missing is installed, and it is an error if that cannot be
   start NAME        install if need be, start, wait until it answers; prints `NAME URL PID`
   stop NAME         end it
 
@@ -41,7 +45,7 @@ cargo xtask services ACTION NAME [--dir DIR] [-- ARGUMENTS]: real servers for te
                     if there); default: run/ in the cache folder
   -- ARGUMENTS      passed on to the server
 
-Try:  cargo xtask services start prometheus
+Try:  cargo xtask services install all        then `cargo xtask test` runs the tests with real senders, too
 The first call builds from source with Go (minutes) or installs from PyPI; the next is instant.
 ";
 
@@ -55,20 +59,21 @@ pub fn services(words: &[String]) -> Outcome {
             let state = if install::is_installed(service, &cache) { "installed" } else { "not installed" };
             println!("{:<14} {:<9} {state:<14} {}", service.name, service.version, service.about);
         }),
-        Action::Install(service) => {
-            install::install(service, &cache)?;
-            for program in service.install.programs() {
-                println!("{program} {}", install::program(service, &cache, program).display());
+        Action::Install(services) => {
+            install::install(&services, &cache)?;
+            for service in services {
+                println!("{} {}", service.install.program(), install::program(service, &cache).display());
             }
         }
+        Action::Need(services) => println!("{}", if need(&services, &cache, in_ci())? { "yes" } else { "no" }),
         Action::Start(service) => {
             // Before the build, which takes minutes: a library has nothing to start.
             let server = service.server.as_ref().ok_or_else(|| {
                 let name = service.name;
                 format!("{name} is a library, not a server: `cargo xtask services install {name}` prints the python that has it")
             })?;
-            install::install(service, &cache)?;
-            let program = install::program(service, &cache, server.program);
+            install::install(&[service], &cache)?;
+            let program = install::program(service, &cache);
             let running = process::start(service.name, server, &program, &absolute(&dir)?, &order.arguments)?;
             println!("{} {} {}", service.name, running.url, running.pid);
         }
@@ -77,9 +82,38 @@ pub fn services(words: &[String]) -> Outcome {
     Ok(())
 }
 
+/// The rule for tests that need what is not ours: in CI they run, whatever it takes; elsewhere where it is there.
+fn need(services: &[&Service], cache: &Path, in_ci: bool) -> Result<bool, String> {
+    if in_ci {
+        install::install(services, cache)?;
+        return Ok(true);
+    }
+    let missing: Vec<_> = services.iter().filter(|it| !install::is_installed(it, cache)).map(|it| it.name).collect();
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    eprintln!(
+        "NOT RUN: tests with {}; to have them run: cargo xtask services install {}",
+        missing.join(", "),
+        missing.join(" ")
+    );
+    Ok(false)
+}
+
+/// As GitHub, GitLab and `.ci/run` say it.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// The stage of `test` and `ci` before the tests: installs every service in CI, elsewhere says which are missing.
+pub fn for_tests() -> Outcome {
+    need(&SERVICES.iter().collect::<Vec<_>>(), &cache_folder()?, in_ci()).map(drop)
+}
+
 enum Action {
     List,
-    Install(&'static Service),
+    Install(Vec<&'static Service>),
+    Need(Vec<&'static Service>),
     Start(&'static Service),
     Stop(&'static Service),
 }
@@ -103,19 +137,30 @@ fn parse(words: &[String]) -> Result<Order, String> {
             _ => plain.push(word.as_str()),
         }
     }
-    let names = || SERVICES.iter().map(|service| service.name).collect::<Vec<_>>().join(", ");
-    let (action, name) = match plain.as_slice() {
+    let all = || SERVICES.iter().map(|service| service.name).collect::<Vec<_>>().join(", ");
+    let (action, names) = match plain.as_slice() {
         ["list"] => return Ok(Order { action: Action::List, dir, arguments }),
-        [action, name] => (*action, *name),
-        _ => return Err(format!("expected an action and a name, like `start prometheus`; the names are {}", names())),
+        [action, names @ ..] if !names.is_empty() => (*action, names),
+        _ => return Err(format!("expected an action and a name, like `start prometheus`; the names are {}", all())),
     };
-    let service = SERVICES.iter().find(|service| service.name == name);
-    let service = service.ok_or_else(|| format!("there is no service `{name}`; the names are {}", names()))?;
+    let find = |name: &&str| {
+        let service = SERVICES.iter().find(|service| service.name == *name);
+        service.ok_or_else(|| format!("there is no service `{name}`; the names are {}", all()))
+    };
+    let several = || match names {
+        ["all"] => Ok(SERVICES.iter().collect()),
+        _ => names.iter().map(find).collect::<Result<Vec<_>, _>>(),
+    };
+    let one = || match names {
+        [name] => find(name),
+        _ => Err(format!("`{action}` takes one name")),
+    };
     let action = match action {
-        "install" => Action::Install(service),
-        "start" => Action::Start(service),
-        "stop" => Action::Stop(service),
-        _ => return Err(format!("there is no action `{action}`; the actions are list, install, start, stop")),
+        "install" => Action::Install(several()?),
+        "need" => Action::Need(several()?),
+        "start" => Action::Start(one()?),
+        "stop" => Action::Stop(one()?),
+        _ => return Err(format!("there is no action `{action}`; the actions are list, install, need, start, stop")),
     };
     if !arguments.is_empty() && !matches!(action, Action::Start(_)) {
         return Err("arguments after `--` go to a server, so only with `start`".into());
@@ -144,12 +189,19 @@ mod tests {
         let cases = [
             ("list", ""),
             ("install prometheus", ""),
+            ("install prometheus otel-python", ""),
+            ("install all", ""),
+            ("need node-exporter alertmanager", ""),
+            ("need", "expected an action and a name"),
+            ("need nagios", "there is no service `nagios`; the names are prometheus, alertmanager"),
+            ("start prometheus alertmanager", "`start` takes one name"),
+            ("stop all", "there is no service `all`"),
             ("start prometheus --dir d -- --log.level=debug --dir x", ""),
             ("start --dir d node-exporter", ""),
             ("", "expected an action and a name"),
             ("prometheus", "expected an action and a name"),
             ("start nagios", "there is no service `nagios`; the names are prometheus, alertmanager"),
-            ("restart prometheus", "there is no action `restart`; the actions are list, install, start, stop"),
+            ("restart prometheus", "there is no action `restart`; the actions are list, install, need, start, stop"),
             ("start prometheus --port 1", "there is no option --port"),
             ("start prometheus --dir", "--dir needs a folder"),
             ("stop prometheus -- x", "arguments after `--` go to a server"),
@@ -169,5 +221,19 @@ mod tests {
                 Err(error) => assert!(!expected.is_empty() && error.starts_with(expected), "{line}: {error}"),
             }
         }
+    }
+
+    #[test]
+    fn what_is_missing_elsewhere_than_in_ci_is_said_and_not_installed() {
+        let cache = std::env::temp_dir().join(format!("xtask-{}-need", std::process::id()));
+        let [first, second] = [&SERVICES[0], &SERVICES[1]];
+        let folder = cache.join(format!("{}-{}", first.name, first.version));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("complete"), "").unwrap();
+        assert_eq!(need(&[first, second], &cache, false), Ok(false));
+        assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 1, "nothing was installed");
+        assert_eq!(need(&[first], &cache, false), Ok(true));
+        assert_eq!(need(&[first], &cache, true), Ok(true));
+        std::fs::remove_dir_all(cache).unwrap();
     }
 }

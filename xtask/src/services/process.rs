@@ -186,8 +186,7 @@ mod tests {
     /// Starts a shell script as server `it` in a folder named after the test.
     fn start_script(test: &str, script: &'static [&'static str]) -> (PathBuf, Result<Running, String>) {
         let dir = std::env::temp_dir().join(format!("xtask-{}-{test}", std::process::id()));
-        let server =
-            Server { program: "sh", arguments: script, configuration: Some(("c.yml", "quiet: true\n")), ready: "/" };
+        let server = Server { arguments: script, configuration: Some(("c.yml", "quiet: true\n")), ready: "/" };
         let this_program = std::env::current_exe().unwrap().to_string_lossy().into_owned();
         let outcome = start("it", &server, Path::new("sh"), &dir, &[this_program]);
         (dir, outcome)
