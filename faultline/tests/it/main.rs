@@ -7,6 +7,7 @@ mod kill;
 mod laws;
 mod node;
 mod real_alerts;
+mod real_machine;
 mod real_prometheus;
 mod real_script;
 mod real_sdk;

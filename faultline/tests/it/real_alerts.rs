@@ -21,95 +21,128 @@ pub struct Occurrence {
 /// Labels as one text: name="value", by name.
 type Labels = String;
 
-/// What was seen of one server's `/api/v1/alerts`.
-#[derive(Debug, Default)]
-pub struct Seen {
-    alerts: BTreeMap<Labels, Vec<Occurrence>>,
+/// What was seen of one server's `/api/v1/alerts`, by labels.
+pub type Seen = BTreeMap<Labels, Vec<Occurrence>>;
+
+/// Watches Prometheus and us, and how far we are behind it.
+#[derive(Debug)]
+pub struct Watch {
+    /// Prometheus, then we.
+    servers: [String; 2],
+    seen: [Seen; 2],
+    /// When each scrape of node-exporter was first found, by the time that node-exporter told.
+    scrapes: [BTreeMap<String, Instant>; 2],
+    looked: Option<Instant>,
+    /// The longest time between two looks: a change may have come that much earlier.
+    gap: Duration,
 }
 
-impl Seen {
-    /// Looks once.
-    pub fn look(&mut self, server: &str) {
-        let answer = get(server, "/api/v1/alerts");
-        let now = Instant::now();
-        let mut firing = BTreeSet::new();
-        for alert in answer["data"]["alerts"].as_array().expect("a list") {
-            if alert["state"] != "firing" {
-                continue;
-            }
-            let labels = shown(&alert["labels"]);
-            let active_at = millis(alert["activeAt"].as_str().expect("a time"));
-            let seen = self.alerts.entry(labels.clone()).or_default();
-            match seen.last_mut().filter(|last| last.over.is_none()) {
-                Some(_) => {}
-                None => seen.push(Occurrence { active_at, fired: now, over: None }),
-            }
-            firing.insert(labels);
-        }
-        for (labels, seen) in &mut self.alerts {
-            if let Some(last) = seen.last_mut().filter(|last| last.over.is_none() && !firing.contains(labels)) {
-                last.over = Some(now);
-            }
-        }
+impl Watch {
+    pub fn new(theirs: &str, ours: &str) -> Watch {
+        let servers = [theirs, ours].map(String::from);
+        Watch { servers, seen: Default::default(), scrapes: Default::default(), looked: None, gap: Duration::ZERO }
     }
 
-    /// What fired, in order, by labels.
-    pub fn occurrences(&self) -> &BTreeMap<Labels, Vec<Occurrence>> {
-        &self.alerts
+    /// Looks once at both.
+    pub fn look(&mut self) {
+        for index in [0, 1] {
+            note_alerts(&mut self.seen[index], &get(&self.servers[index], "/api/v1/alerts"));
+            let answer = get(&self.servers[index], "/api/v1/query?query=node_time_seconds");
+            if let Some(time) = answer["data"]["result"][0]["value"][1].as_str() {
+                self.scrapes[index].entry(time.into()).or_insert_with(Instant::now);
+            }
+        }
+        let now = Instant::now();
+        self.gap = self.gap.max(now - self.looked.replace(now).unwrap_or(now));
+    }
+
+    /// The longest time that a scrape took from Prometheus' memory to ours, looks included.
+    fn delay(&self) -> Duration {
+        let [theirs, ours] = &self.scrapes;
+        let both = theirs.iter().filter_map(|(time, at)| Some(ours.get(time)?.saturating_duration_since(*at)));
+        both.max().expect("some scrape was seen by both")
+    }
+
+    /// How often Prometheus found no time to evaluate a group when it was due.
+    fn missed(&self) -> u32 {
+        let query = "/api/v1/query?query=max(prometheus_rule_group_iterations_missed_total)";
+        let answer = get(&self.servers[0], query);
+        let text = answer["data"]["result"][0]["value"][1].as_str().expect("Prometheus tells it");
+        text.parse::<f64>().expect("a number") as u32
+    }
+}
+
+fn note_alerts(seen: &mut Seen, answer: &Value) {
+    let now = Instant::now();
+    let mut firing = BTreeSet::new();
+    for alert in answer["data"]["alerts"].as_array().expect("a list") {
+        if alert["state"] != "firing" {
+            continue;
+        }
+        let labels = shown(&alert["labels"]);
+        let active_at = millis(alert["activeAt"].as_str().expect("a time"));
+        let occurrences = seen.entry(labels.clone()).or_default();
+        if occurrences.last().is_none_or(|last| last.over.is_some()) {
+            occurrences.push(Occurrence { active_at, fired: now, over: None });
+        }
+        firing.insert(labels);
+    }
+    for (labels, occurrences) in seen {
+        if let Some(last) = occurrences.last_mut().filter(|last| last.over.is_none() && !firing.contains(labels)) {
+            last.over = Some(now);
+        }
     }
 }
 
 /// Fails where the two differ; prints by how much they do not.
 ///
-/// - `alerts`: how many rules must have fired and resolved.
-/// - `apart`: how far apart the same change may be seen.
-pub fn check(
-    theirs: &BTreeMap<Labels, Vec<Occurrence>>,
-    ours: &BTreeMap<Labels, Vec<Occurrence>>,
-    alerts: usize,
-    apart: Duration,
-) {
-    let keys = |seen: &BTreeMap<Labels, Vec<Occurrence>>| seen.keys().cloned().collect::<Vec<_>>();
+/// - `names`: the rules; each must have fired and resolved.
+/// - `interval`: the longest of the rules' groups. Beginnings and ends may lie that far apart, and further by what samples took
+///   from Prometheus to us, by evaluations that Prometheus left out, and by what our looks left unseen.
+pub fn check(watch: &Watch, names: &BTreeSet<&str>, interval: Duration) {
+    let [theirs, ours] = &watch.seen;
+    let (delay, missed) = (watch.delay(), watch.missed());
+    let begins = interval * (1 + missed) + delay;
+    let changes = begins + watch.gap;
     let mut faults = Vec::new();
-    let (mut starts, mut changes) = (Vec::new(), Vec::new());
-    for labels in keys(theirs).into_iter().chain(keys(ours)).collect::<BTreeSet<_>>() {
-        let (Some(a), Some(b)) = (theirs.get(&labels), ours.get(&labels)) else {
-            faults.push(format!("{labels}: theirs {:?}, ours {:?}", theirs.get(&labels), ours.get(&labels)));
-            continue;
-        };
+    let (mut starts, mut seen_apart) = (Vec::new(), Vec::new());
+    for labels in theirs.keys().chain(ours.keys()).collect::<BTreeSet<_>>() {
+        let none = Vec::new();
+        let (a, b) = (theirs.get(labels).unwrap_or(&none), ours.get(labels).unwrap_or(&none));
         if a.len() != b.len() {
             faults.push(format!("{labels}: theirs {a:?}, ours {b:?}"));
         }
         for (a, b) in a.iter().zip(b) {
-            let start = (a.active_at - b.active_at).unsigned_abs();
+            let start = Duration::from_millis((a.active_at - b.active_at).unsigned_abs());
             let fired = distance(a.fired, b.fired);
             let over = a.over.zip(b.over).map(|(a, b)| distance(a, b));
             eprintln!(
-                "{labels}: begins {:+} ms, seen to fire {fired:?} apart, over {over:?}",
+                "{labels}: begins {:+} ms, seen to fire {fired:.1?} apart, over {over:.1?}",
                 b.active_at - a.active_at
             );
-            starts.push(start);
-            changes.extend([Some(fired), over].into_iter().flatten());
-            if u128::from(start) > apart.as_millis() || fired > apart || over.is_none_or(|over| over > apart) {
+            if start > begins || fired > changes || over.is_none_or(|over| over > changes) {
                 faults.push(format!("{labels}: theirs {a:?}, ours {b:?}"));
             }
+            starts.push(start);
+            seen_apart.extend([Some(fired), over].into_iter().flatten());
         }
     }
-    let name =
-        |labels: &Labels| labels.split_once("alertname=\"").map(|(_, rest)| rest.split('"').next().map(String::from));
-    let names: BTreeSet<_> = theirs.keys().map(name).collect();
+    let name = |labels: &Labels| labels.split_once("alertname=\"")?.1.split('"').next().map(String::from);
+    let fired: BTreeSet<_> = theirs.keys().filter_map(name).collect();
     starts.sort();
-    changes.sort();
+    seen_apart.sort();
     eprintln!(
-        "{} rules, {} label sets, {} occurrences; begins {:?} ms apart (median, most), changes seen {:?} apart",
-        names.len(),
+        "{} rules, {} label sets, {} occurrences; begins {:.1?} apart (median, most), changes seen {:.1?}; \
+         samples took {delay:.1?} at most, {missed} evaluations missed, {:.1?} between looks",
+        fired.len(),
         theirs.len(),
         starts.len(),
         (starts.get(starts.len() / 2), starts.last()),
-        (changes.get(changes.len() / 2), changes.last())
+        (seen_apart.get(seen_apart.len() / 2), seen_apart.last()),
+        watch.gap
     );
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    assert_eq!(names.len(), alerts, "rules that fired: {names:?}");
+    assert_eq!(fired.iter().map(String::as_str).collect::<BTreeSet<_>>(), *names, "rules that fired and resolved");
 }
 
 /// `2026-11-21T01:52:06.123456Z` in ms since 1970.

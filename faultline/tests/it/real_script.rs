@@ -1,59 +1,35 @@
-//! What happens to the figures that node-exporter reads from a text file: who rises when, and who goes away.
-use crate::real_tools::{answers, connections};
+//! What happens while Prometheus watches: figures that node-exporter reads from a text file rise, fall and go away, and this
+//! machine's own figures follow what `real_machine.rs` does to it.
+use crate::real_machine::Machine;
+use crate::real_tools::answers;
 use std::fs;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// From its first change until every alert has long been over.
 pub const LENGTH: Duration = Duration::from_secs(75);
-/// Requests to Prometheus at each step, so that it has something to tell of.
-const REQUESTS: usize = 2;
-/// Connections that are held for a while; each is a socket at both ends.
-const CONNECTIONS: usize = 120;
+/// Between two changes of figures that rise on; scrapes come every second.
+const STEP: Duration = Duration::from_millis(100);
 
-/// The script and where it is.
-pub struct Script {
+/// The figures in the text file.
+pub struct Figures {
     file: PathBuf,
     begun: Instant,
-    /// Work done so far by kind, and when it was counted last.
-    work: [f64; 2],
     counted: Duration,
+    /// Work done so far by kind.
+    work: [f64; 2],
     /// Requests by latency: within 0.1 s, within 1 s, all.
     buckets: [f64; 3],
-    held: Vec<TcpStream>,
 }
 
-impl Script {
+impl Figures {
     /// Writes the calm figures.
-    pub fn begin(texts: &Path) -> Script {
-        let file = texts.join("real.prom");
-        let mut script = Script {
-            file,
-            begun: Instant::now(),
-            work: [0.0; 2],
-            counted: Duration::ZERO,
-            buckets: [0.0; 3],
-            held: Vec::new(),
-        };
-        script.write(Duration::ZERO);
-        script
-    }
-
-    /// Brings everything to where it is `at` a time of the script.
-    pub fn play(&mut self, at: Duration, prometheus: &str, node: &str) {
-        self.write(at);
-        if within(at, 22, 36) {
-            (0..REQUESTS).for_each(|_| assert!(answers(&format!("{prometheus}/-/healthy"))));
-        }
-        match (within(at, 30, 44), self.held.is_empty()) {
-            (true, true) => {
-                let address = node.trim_start_matches("http://").parse().expect("an address");
-                self.held = connections(address, CONNECTIONS);
-            }
-            (false, false) => self.held.clear(),
-            _ => {}
-        }
+    pub fn begin(texts: &Path) -> Figures {
+        let (file, begun) = (texts.join("real.prom"), Instant::now());
+        let mut figures = Figures { file, begun, counted: Duration::ZERO, work: [0.0; 2], buckets: [0.0; 3] };
+        figures.write(Duration::ZERO);
+        figures
     }
 
     fn write(&mut self, at: Duration) {
@@ -91,6 +67,26 @@ impl Script {
     }
 }
 
-fn within(at: Duration, from: u64, to: u64) -> bool {
+/// Stays calm for a while, then plays the script to its end, on a thread of its own: whoever watches does not hold it up.
+pub fn play(mut figures: Figures, calm: Duration, prometheus: &str, node: &str) -> thread::JoinHandle<()> {
+    let health = format!("{prometheus}/-/healthy");
+    let node = node.trim_start_matches("http://").parse().expect("an address");
+    thread::spawn(move || {
+        let (begun, mut machine) = (Instant::now(), Machine::new(node));
+        while begun.elapsed() < calm + LENGTH {
+            let due = Instant::now() + STEP;
+            let at = begun.elapsed().saturating_sub(calm);
+            figures.write(at);
+            machine.play(at);
+            if within(at, 22, 36) {
+                assert!(answers(&health), "Prometheus is not healthy");
+            }
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    })
+}
+
+/// Whether `at` lies between two seconds of the script.
+pub fn within(at: Duration, from: u64, to: u64) -> bool {
     (Duration::from_secs(from)..Duration::from_secs(to)).contains(&at)
 }

@@ -15,19 +15,18 @@ use std::time::{Duration, Instant};
 
 /// Baselines learn from 12 windows of 10 s before they judge; the first window of a service is cut short.
 const CALM: Duration = Duration::from_secs(135);
-/// From an injected fault to the right verdict.
-const PATIENCE: Duration = Duration::from_secs(45);
-/// From the cure to the last alert's end: the rules' window of 10 s, `keep_firing_for` of 15 s, and the exporters' delay.
-const CURE: Duration = Duration::from_secs(45);
-/// From there to when every anomaly is over, three calm windows of 10 s after the cure. Before that the delay's beginning is
-/// taken for the onset of what comes next, and causes are looked for in the wrong order.
-const SETTLED: Duration = Duration::from_secs(12);
+/// From an injected fault to the right verdict, which takes seconds; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// From the cure to the last alert's end: the rules' window of 10 s, `keep_firing_for` of 15 s, and the exporters' delay; the machine may be busy.
+const CURE: Duration = Duration::from_secs(120);
 /// Time between two requests: 20 a second.
 const PACE: Duration = Duration::from_millis(50);
 
 #[test]
 fn the_sdk_for_python_a_delay_and_a_kill_are_named() {
-    let Some(_alone) = wanted("the OpenTelemetry SDK for Python against the server, about 3 minutes") else { return };
+    if !wanted(&["otel-python"]) {
+        return;
+    }
     let python = services(&["install", "otel-python"]);
     let python = PathBuf::from(python.trim().strip_prefix("python ").expect("`python PATH`"));
     let dir = tempfile::tempdir().expect("a folder");
@@ -50,7 +49,6 @@ fn the_sdk_for_python_a_delay_and_a_kill_are_named() {
     await_verdict(&server, delayed, "payment", "slow");
     post(&format!("{}/control/delay/0", payment.url));
     await_calm(&server);
-    thread::sleep(SETTLED);
 
     let killed = Instant::now();
     drop(ledger);
@@ -135,7 +133,7 @@ fn everything_came(server: &Faultline) {
         ("count(bank_request_duration_seconds_bucket{le=\"+Inf\"})", 3.0),
         ("count(bank_queue_depth)", 3.0),
         ("count(bank_requests_active)", 3.0),
-        ("min(rate(bank_requests_total[30s]))", 15.0),
+        ("min(rate(bank_requests_total[30s]))", 10.0),
         (
             "histogram_quantile(0.5, sum by (le, job) (rate(bank_request_duration_seconds_bucket{job=\"ledger\"}[30s])))",
             0.0,
@@ -143,8 +141,8 @@ fn everything_came(server: &Faultline) {
         // Logs, counted by service and severity.
         ("count(faultline_log_records_total{severity=\"INFO\"} > 1000)", 3.0),
         // Traces: who called whom, which needs both halves of each call and the context that connects them.
-        ("rate(traces_service_graph_request_total{client=\"frontend\", server=\"payment\"}[30s])", 15.0),
-        ("rate(traces_service_graph_request_total{client=\"payment\", server=\"ledger\"}[30s])", 15.0),
+        ("rate(traces_service_graph_request_total{client=\"frontend\", server=\"payment\"}[30s])", 10.0),
+        ("rate(traces_service_graph_request_total{client=\"payment\", server=\"ledger\"}[30s])", 10.0),
     ] {
         let result = server.query(query);
         let value: Option<f64> = result.first().and_then(|row| row["value"][1].as_str()).and_then(|v| v.parse().ok());

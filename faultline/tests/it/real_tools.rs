@@ -4,40 +4,27 @@ use faultline_sinks::http::{Limits, Url, request};
 use http::Method;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a process may take to say that it listens: debug builds on a busy machine.
-const START: Duration = Duration::from_secs(30);
-/// Two such tests at once would slow down each other's services, and latency is what they measure.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+const START: Duration = Duration::from_secs(120);
 
-/// Whether tests that take minutes and real services run: where `FAULTLINE_REAL=1` asks for them. Then what
-/// they need is installed where it is missing; otherwise it is said that nothing ran.
-pub fn wanted(what: &str) -> Option<MutexGuard<'static, ()>> {
-    if std::env::var("FAULTLINE_REAL").as_deref() != Ok("1") {
-        eprintln!("SKIPPED: {what}; FAULTLINE_REAL=1 cargo test -p faultline --test it real -- --nocapture runs it");
-        return None;
-    }
-    Some(ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+/// Whether a test that needs these services runs: in CI always, elsewhere where they are installed; otherwise a line on the
+/// terminal says that it did not.
+pub fn wanted(names: &[&str]) -> bool {
+    services(&[&["need"], names].concat()).trim() == "yes"
 }
 
-/// Runs `cargo xtask services ...`, by the built program where there is one; returns what it printed.
+/// Runs `cargo xtask services ...` and returns what it printed; what it says on stderr goes to the terminal, past the harness.
 pub fn services(words: &[&str]) -> String {
-    let built = std::env::current_exe().expect("a test has a path").ancestors().nth(2).expect("target").join("xtask");
-    let mut command = if built.exists() {
-        Command::new(built)
-    } else {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["run", "--quiet", "--package", "xtask", "--"]);
-        cargo
-    };
-    let output = command.arg("services").args(words).output().expect("xtask runs");
-    assert!(output.status.success(), "services {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["run", "--quiet", "--locked", "--package", "xtask", "--"]);
+    let output = cargo.arg("services").args(words).stderr(Stdio::inherit()).output().expect("cargo runs");
+    assert!(output.status.success(), "`cargo xtask services {}` failed: stderr says why", words.join(" "));
     String::from_utf8(output.stdout).expect("xtask prints text")
 }
 
@@ -202,9 +189,4 @@ pub fn answers(url: &str) -> bool {
 pub fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-/// Opens connections to `address` and holds them.
-pub fn connections(address: SocketAddr, count: usize) -> Vec<TcpStream> {
-    (0..count).map_while(|_| TcpStream::connect(address).ok()).collect()
 }

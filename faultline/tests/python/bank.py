@@ -6,7 +6,7 @@ as the SDK's auto-configuration does.
 
     python bank.py [--calls URL]     serves on a free port of 127.0.0.1, which it prints as `PORT n`
 
-    GET  /pay              works for a few milliseconds, calls URL where there is one, answers 200, or 502 if that failed
+    GET  /pay              works for some 40 milliseconds, calls URL where there is one, answers 200, or 502 if that failed
     POST /control/delay/N  makes every later request wait N milliseconds more
 """
 
@@ -93,7 +93,8 @@ class Bank:
 
     def work(self, span):
         """Serves one request; returns the HTTP status."""
-        time.sleep(random.uniform(0.004, 0.008) + self.delay)
+        # Long beside what a busy machine adds to it.
+        time.sleep(random.uniform(0.03, 0.05) + self.delay)
         if not self.calls:
             return 200
         with self.tracer.start_as_current_span("GET", kind=SpanKind.CLIENT) as call:
