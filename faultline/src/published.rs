@@ -189,6 +189,8 @@ impl Published {
             logs: total(|s| s.logs, &sources),
             spans: total(|s| s.spans, &sources),
             series: overview.series,
+            samples_held: overview.held,
+            samples_thinned: overview.samples.thinned,
             services: overview.services,
             edges: overview.edges,
             anchors: self.anchors.load(Ordering::Relaxed),

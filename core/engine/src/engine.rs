@@ -245,7 +245,7 @@ impl Engine {
         self.graph.observe(decoded, self.now);
         let counts = self.applied.counts;
         emit.reject(Reason::Cardinality, counts.cardinality, "raise limits.series or send fewer series");
-        emit.reject(Reason::TooOld, counts.too_old, "older than everything kept of its series");
+        emit.reject(Reason::TooOld, counts.too_old, "more than five minutes late: nothing reads that far back");
         emit.reject(Reason::Conflict, counts.conflicts, "the first value for this time stays");
         emit.reject(Reason::Future, counts.future, "more than ten minutes ahead: check the sender's clock");
         self.touch_rules(self.now, emit, imported);

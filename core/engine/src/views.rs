@@ -24,6 +24,8 @@ pub struct Overview {
     pub series: u64,
     /// Samples since the journal began.
     pub samples: SampleCounts,
+    /// Samples kept for rules, in all series together.
+    pub held: u64,
     /// What a verdict taken now would lack.
     pub lacks: Coverage,
 }
@@ -48,6 +50,7 @@ impl Engine {
             edges: sizes.edges as u64,
             series: self.series.len() as u64,
             samples: self.series.counts(),
+            held: self.series.held() as u64,
             lacks,
         }
     }

@@ -2,29 +2,40 @@
 use alloc::vec::Vec;
 use faultline_model::{Canonical, CodecError, Millis, Reader, Sample, Writer, canonical_struct};
 
-/// Most samples kept of one series: an hour at five a second.
+/// Most samples kept of one series: an hour at five a second. Past it the ring is thinned.
 pub const SAMPLES_MAX: usize = 18_000;
+/// `keep` of a series that nobody reads: only its newest two samples are kept.
+pub const UNREAD: i64 = -1;
+/// How far back an instant selector looks for a sample, in ms: Prometheus' lookback.
+pub const LOOKBACK_MS: i64 = 300_000;
+/// Room for so many samples more than twice those held is given back.
+const SLACK: usize = 4;
 
 /// What became of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     /// It is the newest.
     Newest,
-    /// It was put between older ones.
+    /// It was put among or before newer ones.
     Inserted,
+    /// It came too late for anything that reads the ring, and within the lookback: only the recent store takes it.
+    Late,
     /// The same sample was there.
     Duplicate,
     /// Another value was there for the same time: the first one stays, as in Prometheus.
     Conflict,
-    /// It is older than everything kept.
+    /// It came later than the lookback, and nothing reads that far back.
     TooOld,
 }
 
-/// Samples in rising time. Holds what lies within `keep` of rule time, and always the newest two, so that the newest
-/// sample at or before rule time can be found even when a sender's clock is a little ahead.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Samples in rising time. Holds what lies within `keep` ms of rule time and the newest one before that, which is what an
+/// instant selector reads there; and always the newest two.
+///
+/// Memory: at most 16 bytes for each of twice its samples and [`SLACK`] more, as of its last change. Room is never part
+/// of the state: what a ring does depends on its samples alone.
+#[derive(Clone, Debug, Default)]
 pub struct Ring {
-    // A prefix of `head` samples is dead until enough of them make moving the rest worthwhile.
+    // A prefix of `head` samples is dead: dropped, and not yet moved over.
     samples: Vec<Sample>,
     head: u32,
 }
@@ -36,60 +47,154 @@ impl Ring {
         &self.samples[self.head as usize..]
     }
 
-    /// Adds a sample at rule time `now`, dropping what is older than `keep` ms before it.
+    /// How many samples there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.samples.len() - self.head as usize
+    }
+
+    /// Adds a sample at rule time `now`, dropping what is too old to be read.
+    ///
+    /// - `keep`: how far back from rule time the series is read, in ms, or [`UNREAD`].
     #[inline]
     pub fn push(&mut self, sample: Sample, now: Millis, keep: i64) -> Pushed {
-        let live = self.samples();
-        if let Some(last) = live.last()
-            && sample.time() <= last.time()
-        {
-            return self.insert(sample);
+        let horizon = horizon(now, keep);
+        if let Some(last) = self.samples.last() {
+            if sample.time() <= last.time() {
+                return self.insert(sample, now, keep);
+            }
+            if self.samples.len() == 2 && self.head == 0 && last.time() <= horizon {
+                // Most series of an estate are read by no range: they stay at two samples and one small allocation.
+                self.samples[0] = self.samples[1];
+                self.samples[1] = sample;
+                return Pushed::Newest;
+            }
         }
-        if keep == 0 && live.len() == 2 && self.head == 0 {
-            // Most series of an estate are read by no range: they stay at two samples and one small allocation.
-            self.samples[0] = self.samples[1];
-            self.samples[1] = sample;
-            return Pushed::Newest;
-        }
-        if self.samples.capacity() == 0 {
-            self.samples.reserve_exact(2);
+        self.expire(horizon);
+        if self.samples.len() == self.samples.capacity() {
+            self.make_room();
         }
         self.samples.push(sample);
-        self.trim(now.plus(-keep));
         Pushed::Newest
     }
 
-    /// Drops samples at or before `horizon`, but never the newest two.
-    fn trim(&mut self, horizon: Millis) {
-        let live = self.samples.len() - self.head as usize;
-        let spare = live.saturating_sub(2);
-        let mut dead = live.saturating_sub(SAMPLES_MAX);
-        while dead < spare && self.samples[self.head as usize + dead].time() <= horizon {
+    /// Drops samples that nothing reads any more at rule time `now`, but never the newest two. Returns how many.
+    pub fn trim(&mut self, now: Millis, keep: i64) -> usize {
+        let before = self.len();
+        // Like a push, which leaves one beside the sample that it adds.
+        let Some(newest) = self.samples.pop() else { return 0 };
+        self.expire(horizon(now, keep));
+        self.samples.push(newest);
+        before - self.len()
+    }
+
+    /// Drops every sample whose successor is at or before the horizon too, but never the newest.
+    #[inline]
+    fn expire(&mut self, horizon: Millis) {
+        let live = self.samples();
+        let mut dead = 0;
+        while dead + 1 < live.len() && live[dead + 1].time() <= horizon {
             dead += 1;
         }
-        self.head += dead as u32;
-        if self.head as usize >= 8 && self.head as usize * 2 >= self.samples.len() {
+        if dead > 0 {
+            self.head += dead as u32;
+            self.give_back();
+        }
+    }
+
+    /// Gives up every second sample or more, evenly in time: the first and the last stay, and those at least a certain
+    /// gap after the last that stayed. So the span stays, and with it what a rate, an increase or a delta over it is; the
+    /// resolution falls. Returns how many went: at least one of three or more, and all but `len / 2 + 2` of many.
+    pub fn thin(&mut self) -> usize {
+        let before = self.len();
+        if before < 3 {
+            return 0;
+        }
+        let (head, last) = (self.head as usize, self.samples.len() - 1);
+        let span = self.samples[last].time().since(self.samples[head].time());
+        let gap = (2 * span as u64).div_ceil(before as u64) as i64;
+        let (mut end, mut kept) = (1, self.samples[head].time());
+        self.samples[0] = self.samples[head];
+        for i in head + 1..last {
+            let sample = self.samples[i];
+            if sample.time().since(kept) >= gap {
+                (self.samples[end], kept) = (sample, sample.time());
+                end += 1;
+            }
+        }
+        // A few samples may lie that far apart already: then the newest takes the place of the one before it.
+        end -= usize::from(end + 1 == before);
+        self.samples[end] = self.samples[last];
+        self.samples.truncate(end + 1);
+        self.head = 0;
+        self.give_back();
+        before - self.len()
+    }
+
+    /// Makes room for one more: over the dead prefix if a quarter is dead, so that a sample is moved three times at most
+    /// on average, or by growing by a half.
+    #[cold]
+    fn make_room(&mut self) {
+        if self.head as usize * 4 >= self.samples.len().max(1) {
             self.samples.drain(..self.head as usize);
             self.head = 0;
+        } else {
+            self.resize();
+        }
+    }
+
+    /// Gives back what is far too much room.
+    #[inline]
+    fn give_back(&mut self) {
+        if self.samples.capacity() > 2 * self.len() + SLACK {
+            self.resize();
         }
     }
 
     #[cold]
-    fn insert(&mut self, sample: Sample) -> Pushed {
+    fn resize(&mut self) {
+        let live = self.samples();
+        let mut samples = Vec::with_capacity((live.len() + live.len() / 2).max(2));
+        samples.extend_from_slice(live);
+        (self.samples, self.head) = (samples, 0);
+    }
+
+    #[cold]
+    fn insert(&mut self, sample: Sample, now: Millis, keep: i64) -> Pushed {
         let live = self.samples();
         let at = live.partition_point(|s| s.time() < sample.time());
-        if live.get(at).is_some_and(|s| s.time() == sample.time()) {
+        let (next, near_front) = (live[at], self.head > 0 && at < live.len() / 2);
+        if next.time() == sample.time() {
             // Bits, not values: a repeated NaN is a duplicate too.
-            let same =
-                live[at].is_stale() == sample.is_stale() && live[at].value().to_bits() == sample.value().to_bits();
+            let same = next.is_stale() == sample.is_stale() && next.value().to_bits() == sample.value().to_bits();
             return if same { Pushed::Duplicate } else { Pushed::Conflict };
         }
-        if at == 0 {
-            return Pushed::TooOld;
+        let horizon = horizon(now, keep);
+        if next.time() <= horizon || sample.time() <= horizon.plus(-LOOKBACK_MS) {
+            return if sample.time() > now.plus(-LOOKBACK_MS) { Pushed::Late } else { Pushed::TooOld };
         }
-        self.samples.insert(self.head as usize + at, sample);
+        if near_front {
+            // Nearer to the front: those before it move into the dead prefix.
+            let head = self.head as usize;
+            self.samples.copy_within(head..head + at, head - 1);
+            self.samples[head - 1 + at] = sample;
+            self.head -= 1;
+        } else {
+            if self.samples.len() == self.samples.capacity() {
+                self.make_room();
+            }
+            self.samples.insert(self.head as usize + at, sample);
+        }
+        // One sample far ahead would otherwise put off every trim until its time has come.
+        self.expire(horizon);
         Pushed::Inserted
     }
+}
+
+/// The time before which only the newest sample is read.
+#[inline]
+fn horizon(now: Millis, keep: i64) -> Millis {
+    if keep == UNREAD { Millis(i64::MAX) } else { now.plus(-keep) }
 }
 
 impl Canonical for Ring {
@@ -117,48 +222,16 @@ pub struct SampleCounts {
     pub duplicates: u64,
     /// Refused because another value was there for the same time.
     pub conflicts: u64,
-    /// Refused because they are older than everything kept.
+    /// Refused because they came later than the lookback.
     pub too_old: u64,
     /// Refused because their time lies too far ahead of rule time.
     pub future: u64,
     /// Refused because there are too many series.
     pub cardinality: u64,
+    /// Accepted, and given up again before their time to keep a ring or all rings within bounds.
+    pub thinned: u64,
 }
-canonical_struct!(SampleCounts { accepted, duplicates, conflicts, too_old, future, cardinality });
+canonical_struct!(SampleCounts { accepted, duplicates, conflicts, too_old, future, cardinality, thinned });
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn times(ring: &Ring) -> Vec<i64> {
-        ring.samples().iter().map(|s| s.time().0).collect()
-    }
-
-    #[test]
-    fn samples_stay_in_order_whatever_order_they_come_in() {
-        let mut ring = Ring::default();
-        let mut push = |t: i64, v: f64| ring.push(Sample::new(Millis(t), v), Millis(100), 90);
-        let outcomes: Vec<Pushed> =
-            [(10, 1.0), (30, 3.0), (20, 2.0), (30, 3.0), (30, 4.0), (5, 0.0)].map(|(t, v)| push(t, v)).to_vec();
-        use Pushed::*;
-        assert_eq!(outcomes, [Newest, Newest, Inserted, Duplicate, Conflict, TooOld]);
-        assert_eq!(times(&ring), [10, 20, 30]);
-    }
-
-    #[test]
-    fn a_range_is_kept_and_no_more() {
-        let mut ring = Ring::default();
-        for t in 1..=1000 {
-            ring.push(Sample::new(Millis(t), 0.0), Millis(t), 50);
-            assert_eq!(ring.samples().len() as i64, t.min(50), "the window is open on the left");
-            assert!(ring.samples.len() <= 2 * 50 + 8);
-        }
-        let mut small = Ring::default();
-        for t in 1..=1000 {
-            small.push(Sample::new(Millis(t), 0.0), Millis(t), 0);
-        }
-        assert_eq!((times(&small), small.samples.capacity()), (alloc::vec![999, 1000], 2));
-        let copy = Ring::from_bytes(&ring.to_bytes()).expect("just written");
-        assert_eq!(copy.samples(), ring.samples());
-    }
-}
+mod tests;

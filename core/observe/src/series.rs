@@ -1,17 +1,24 @@
 //! Series: found by key, indexed by label, kept as rings, handed to selections in label order.
 use crate::postings::Postings;
-use crate::ring::{Pushed, Ring, SampleCounts};
+use crate::ring::{Ring, SampleCounts, UNREAD};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_formats::{Decoded, PointFlags, label_sets};
 use faultline_model::canonical_struct;
-use faultline_model::{Canonical, CodecError, HashSeed, Labels, Millis, Reader, Sample, SeriesKey, Table, Writer};
+use faultline_model::{Canonical, CodecError, HashSeed, Labels, Millis, Reader, Sample, Table, Writer};
 use faultline_promql::{MatchOp, Matcher, SeriesView};
 use hashbrown::HashTable;
 
+mod apply;
+
 /// Most samples ahead of rule time that is still believed: a sender's clock may be this wrong.
 pub const AHEAD_MAX_MS: i64 = 10 * 60_000;
+/// Most samples in all rings together, 16 bytes each: 512 MiB, and twice that with the room that rings hold at worst.
+///
+/// Three quarters are for whoever comes first. Once they are taken, a ring that grows past its share of the last quarter
+/// (that quarter divided by the number of series) is thinned, so that every series keeps a stretch and none starves
+/// another. Two samples of each series are kept whatever the bound.
+pub const SAMPLES_ALL_MAX: usize = 32 << 20;
 /// A series without samples for this long is forgotten, unless a rule reads further back.
 pub const IDLE_MS: i64 = 3_600_000;
 /// An idle series is found within this time.
@@ -30,7 +37,7 @@ struct Row {
     total: f64,
     /// Selections it belongs to: derived.
     selections: Vec<u32>,
-    /// Longest range among them, in ms: derived.
+    /// How far back the longest of them reads, in ms, or [`UNREAD`]: derived.
     keep: i64,
 }
 
@@ -51,7 +58,7 @@ impl Canonical for Row {
             seen: Canonical::read(r)?,
             total: Canonical::read(r)?,
             selections: Vec::new(),
-            keep: 0,
+            keep: UNREAD,
         })
     }
 }
@@ -112,7 +119,10 @@ pub struct SeriesStore {
     counts: SampleCounts,
     swept: Millis,
     sweep_page: u64,
+    samples_max: usize,
     // From here on derived, built again on restore.
+    /// Samples in all rings.
+    held: usize,
     keys: HashTable<(u128, u32)>,
     by_labels: HashTable<u32>,
     postings: Postings,
@@ -142,6 +152,8 @@ impl SeriesStore {
             counts: SampleCounts::default(),
             swept: Millis(0),
             sweep_page: 0,
+            samples_max: SAMPLES_ALL_MAX,
+            held: 0,
             keys: HashTable::new(),
             by_labels: HashTable::new(),
             postings: Postings::default(),
@@ -167,122 +179,14 @@ impl SeriesStore {
         self.counts
     }
 
+    /// Samples kept for rules, in all series together: at most [`SAMPLES_ALL_MAX`] and two of each series.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     /// Changes the most series held; those there stay.
     pub fn set_series_max(&mut self, series_max: usize) {
         self.series_max = series_max;
-    }
-
-    /// Applies a record's points at rule time `now`.
-    pub fn apply(&mut self, decoded: &Decoded, now: Millis, out: &mut Applied) {
-        let before = out.counts;
-        let points = &decoded.events.points;
-        // Names first, samples second: the order in which samples are applied must not depend on which keys this
-        // process happens to remember, or a restored engine would differ from one that ran on.
-        let mut ids = core::mem::take(&mut self.ids);
-        ids.clear();
-        let keys = &self.keys;
-        ids.extend(points.iter().map(|point| {
-            let key = point.key.0;
-            keys.find(key as u64, |known| known.0 == key).map_or(UNKNOWN, |known| known.1)
-        }));
-        let unknown: Vec<usize> = (0..ids.len()).filter(|&i| ids[i] == UNKNOWN).collect();
-        if !unknown.is_empty() {
-            let places: Vec<u32> = unknown.iter().map(|&i| points[i].place).collect();
-            let sets = label_sets(decoded, &places);
-            assert_eq!(sets.len(), places.len(), "a label set for each place");
-            for (&i, labels) in unknown.iter().zip(sets) {
-                if let Some(id) = self.intern(&labels, out) {
-                    self.alias(points[i].key, id);
-                    ids[i] = id;
-                }
-            }
-        }
-        for (point, &id) in points.iter().zip(&ids) {
-            if id == UNKNOWN {
-                out.counts.cardinality += 1;
-            } else {
-                self.put(id, point.time, point.value, point.flags, now, out);
-            }
-        }
-        self.ids = ids;
-        add_difference(&mut self.counts, before, out.counts);
-    }
-
-    /// Adds one sample by its labels: recording rules and span series.
-    pub fn append(&mut self, labels: &Labels, sample: Sample, now: Millis, out: &mut Applied) -> Option<u32> {
-        let before = out.counts;
-        let id = self.intern(labels, out);
-        match id {
-            Some(id) => self.push(id, sample, now, out),
-            None => out.counts.cardinality += 1,
-        }
-        add_difference(&mut self.counts, before, out.counts);
-        id
-    }
-
-    /// Adds one sample to a series that is there.
-    pub fn append_to(&mut self, id: u32, sample: Sample, now: Millis, out: &mut Applied) {
-        let before = out.counts;
-        self.push(id, sample, now, out);
-        add_difference(&mut self.counts, before, out.counts);
-    }
-
-    /// Remembers that a key names a series. A sender that spells one series in ever new ways costs a lookup by labels
-    /// each time, never memory without bound.
-    fn alias(&mut self, key: SeriesKey, id: u32) {
-        if self.keys.len() >= self.series_max.saturating_mul(2).max(1024) {
-            self.keys.clear();
-        }
-        // One body may name a new series many times.
-        if self.keys.find(key.0 as u64, |known| known.0 == key.0).is_none() {
-            self.keys.insert_unique(key.0 as u64, (key.0, id), |known| known.0 as u64);
-        }
-    }
-
-    #[inline]
-    fn put(&mut self, id: u32, time: Millis, value: f64, flags: PointFlags, now: Millis, out: &mut Applied) {
-        let sample = if flags.has(PointFlags::STALE) {
-            Sample::stale(time)
-        } else if flags.has(PointFlags::DELTA) {
-            let row = self.rows.row_mut(id);
-            row.total += value;
-            Sample::new(time, row.total)
-        } else {
-            Sample::new(time, value)
-        };
-        self.push(id, sample, now, out);
-    }
-
-    #[inline]
-    fn push(&mut self, id: u32, sample: Sample, now: Millis, out: &mut Applied) {
-        if sample.time() > now.plus(AHEAD_MAX_MS) {
-            out.counts.future += 1;
-            return;
-        }
-        let row = self.rows.row_mut(id);
-        match row.ring.push(sample, now, row.keep) {
-            Pushed::Newest | Pushed::Inserted => {}
-            Pushed::Duplicate => {
-                out.counts.duplicates += 1;
-                return;
-            }
-            Pushed::Conflict => {
-                out.counts.conflicts += 1;
-                return;
-            }
-            Pushed::TooOld => {
-                out.counts.too_old += 1;
-                return;
-            }
-        }
-        row.seen = now;
-        out.counts.accepted += 1;
-        out.samples.push((id, sample));
-        for &selection in &row.selections {
-            if self.selections[selection as usize].told {
-                out.touches.push(Touch { selection, series: id });
-            }
-        }
     }
 
     /// The id of a label set, new or not; nothing where there is no room.
@@ -301,7 +205,7 @@ impl SeriesStore {
             seen: Millis(0),
             total: 0.0,
             selections: Vec::new(),
-            keep: 0,
+            keep: UNREAD,
         });
         out.created.push((id, labels.clone()));
         self.index(id);
@@ -338,43 +242,13 @@ impl SeriesStore {
         if let Ok(entry) = self.by_labels.find_entry(labels.key(self.seed).0 as u64, |&other| other == id) {
             entry.remove();
         }
-        self.rows.remove(id);
+        self.held -= self.rows.remove(id).ring.len();
         out.evicted.push(id);
-    }
-
-    /// Forgets idle series, a few pages at a time: the whole table within ten minutes of rule time.
-    pub fn sweep(&mut self, now: Millis, out: &mut Applied) {
-        let elapsed = now.since(self.swept);
-        if elapsed < 1000 {
-            return;
-        }
-        self.swept = now;
-        let pages = self.rows.page_count() as u64;
-        if pages == 0 {
-            return;
-        }
-        let due = (pages * elapsed.min(SWEEP_MS) as u64).div_ceil(SWEEP_MS as u64);
-        let mut idle = Vec::new();
-        for _ in 0..due {
-            let first = (self.sweep_page % pages) as u32 * 64;
-            self.sweep_page = (self.sweep_page + 1) % pages;
-            for id in first..(first + 64).min(self.rows.end()) {
-                if self.rows.get(id).is_some_and(|row| now.since(row.seen) > IDLE_MS.max(row.keep)) {
-                    idle.push(id);
-                }
-            }
-        }
-        if !idle.is_empty() {
-            idle.iter().for_each(|&id| self.forget(id, out));
-            // Keys of forgotten series must not lead to whoever gets the id next.
-            let rows = &self.rows;
-            self.keys.retain(|(_, id)| rows.get(*id).is_some());
-        }
     }
 
     /// Registers what somebody reads again and again; the number names it in [`SeriesStore::members`].
     ///
-    /// - `keep`: how far back it is read, in ms.
+    /// - `keep`: how far back it is read, in ms; the newest sample before that is kept too.
     /// - `told`: whether each new sample of a member is to appear in [`Applied::touches`].
     pub fn select(&mut self, matchers: &[Matcher], keep: i64, told: bool) -> u32 {
         let number = self.selections.len() as u32;
@@ -399,7 +273,7 @@ impl SeriesStore {
             if self.rows.get(id).is_some_and(|row| !row.selections.is_empty()) {
                 let row = self.rows.row_mut(id);
                 row.selections = Vec::new();
-                row.keep = 0;
+                row.keep = UNREAD;
             }
         }
     }
@@ -468,7 +342,8 @@ impl SeriesStore {
             ..SeriesStore::new(seed, rest.series_max as usize)
         };
         for id in 0..store.rows.end() {
-            if store.rows.get(id).is_some() {
+            if let Some(row) = store.rows.get(id) {
+                store.held += row.ring.len();
                 store.index(id);
             }
         }
@@ -489,15 +364,6 @@ fn join(rows: &mut Table<Row>, id: u32, selection: u32, keep: i64) {
 
 fn accepts(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers.iter().all(|m| m.matches(labels.get(&m.name)))
-}
-
-fn add_difference(total: &mut SampleCounts, before: SampleCounts, after: SampleCounts) {
-    total.accepted += after.accepted - before.accepted;
-    total.duplicates += after.duplicates - before.duplicates;
-    total.conflicts += after.conflicts - before.conflicts;
-    total.too_old += after.too_old - before.too_old;
-    total.future += after.future - before.future;
-    total.cardinality += after.cardinality - before.cardinality;
 }
 
 #[cfg(test)]

@@ -90,14 +90,14 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// How long samples must be kept for this selector, in ms back from the evaluation's instant; `None` for one that
-    /// reads at a fixed instant, which no length covers.
-    pub fn history_ms(&self, lookback_ms: i64) -> Option<i64> {
+    /// How long samples must be kept for this selector, in ms back from the evaluation's instant, together with the newest
+    /// sample before that, which is all that an instant selector reads there; `None` for one that reads at a fixed instant,
+    /// which no length covers.
+    pub fn history_ms(&self) -> Option<i64> {
         if self.reach == i64::MAX || matches!(self.at, Some(At::Time(_))) {
             return None;
         }
-        let own = if self.range > 0 { self.range } else { lookback_ms };
-        Some(own.saturating_add(self.offset).saturating_add(self.reach).max(0))
+        Some(self.range.saturating_add(self.offset).saturating_add(self.reach).max(0))
     }
 
     /// The metric that every selected series belongs to, where the selector fixes it.

@@ -164,9 +164,7 @@ impl Rules {
         for (number, &(g, r)) in self.places.iter().enumerate() {
             let (group, rule) = (&self.set.groups[g], &self.set.groups[g].rules[r]);
             for (index, selector) in rule.expr.selectors().iter().enumerate() {
-                let lookback = self.options.lookback_ms;
-                let own =
-                    selector.history_ms(lookback).unwrap_or(if selector.range > 0 { selector.range } else { lookback });
+                let own = selector.history_ms().unwrap_or(selector.range);
                 all.push(RuleSelector {
                     id: SelectorId { rule: number as u32, index: index as u32 },
                     matchers: selector.matchers.clone(),

@@ -21,8 +21,8 @@ pub struct RuleSelector {
     pub id: SelectorId,
     /// All must hold.
     pub matchers: Vec<Matcher>,
-    /// How long samples must be kept for it, in ms back from now. A fixed instant (`@`) may lie further back: such a
-    /// selector reads what is still there.
+    /// How long samples must be kept for it, in ms back from now, together with the newest sample before that. A fixed
+    /// instant (`@`) may lie further back: such a selector reads what is still there.
     pub history_ms: i64,
     /// Whether [`crate::Rules::touch`] is to be told of each new sample of its series.
     pub stream: bool,

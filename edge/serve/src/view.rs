@@ -166,6 +166,10 @@ pub struct Counts {
     pub spans: u64,
     /// Live series.
     pub series: u64,
+    /// Samples kept for rules, in all series together.
+    pub samples_held: u64,
+    /// Samples given up before their time to keep those within bounds: ranges are then read at a lower resolution.
+    pub samples_thinned: u64,
     /// Services in the graph.
     pub services: u64,
     /// Calls in the graph.

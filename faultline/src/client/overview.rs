@@ -59,13 +59,17 @@ fn lines(status: Shape<'_>) -> Vec<(&'static str, String)> {
         ),
         false => "none in force".to_string(),
     };
+    let thinned = match counts.at("samples_thinned").count() {
+        0 => String::new(),
+        _ => format!("; {} given up early: ranges are coarser", things("samples_thinned", "sample")),
+    };
     let bytes = counts.at("journal_bytes");
     let journal = if bytes.is_there() { size(bytes.count()) } else { "?".to_string() };
     Vec::from([
         ("rule time", format!("{} UTC, up since {} UTC", status.at("at").moment(), status.at("started").moment())),
         ("covers", format!("record {} ({})", status.at("covers").text_or("?"), things("records", "record"))),
         ("taken", format!("{}, {}, {}", things("points", "point"), things("logs", "log"), things("spans", "span"))),
-        ("sees", format!("{series} series, {}, {}", things("services", "service"), things("edges", "call"))),
+        ("sees", format!("{series} series, {}, {}{thinned}", things("services", "service"), things("edges", "call"))),
         ("journal", format!("{journal}, oldest record {}", counts.at("journal_first").text_or("?"))),
         (
             "ledger",
@@ -184,7 +188,7 @@ mod tests {
         json!({
             "version": "0.1.0", "ready": false, "not_ready": "replaying record 0/70",
             "started": "2026-11-21T00:53:16.050Z", "at": "2026-11-21T00:54:16.050Z", "covers": "0/14",
-            "counts": {"records": 15, "points": 1_234_567, "logs": 8, "spans": 9, "series": 3, "services": 4, "edges": 5,
+            "counts": {"records": 15, "points": 1_234_567, "logs": 8, "spans": 9, "series": 3, "samples_thinned": 1_200, "services": 4, "edges": 5,
                        "journal_bytes": 3_500_000, "journal_first": "0/2"},
             "ledger": {"leaves": 112, "tree_size": 110, "tree_root": "00ab".repeat(16), "anchors": 1, "newest_anchor": null},
             "rules": {"groups": 2,

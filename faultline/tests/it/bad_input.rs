@@ -311,9 +311,13 @@ fn samples(target: &Target) {
     target.check("the same sample in another body", || target.metrics(again), 200, "", None);
     let other = one("twice", at, 2.0);
     target.check("another value for the time", || target.metrics(other), 200, "conflict", Some(("conflict", 1)));
-    // No rule reads the series, so its newest sample is all that is kept of it.
+    // No rule reads the series, so the engine keeps its newest samples only; a query sees the late one in its place.
     let late = one("twice", at - second, 7.0);
-    target.check("a second late", || target.metrics(late), 200, "too-old", Some(("too-old", 1)));
+    target.check("a second late", || target.metrics(late), 200, "", None);
+    target.value("twice", Some("1"));
+    target.value("max_over_time(twice%5B1m%5D)", Some("7"));
+    let late = one("twice", at - 301 * second, 7.0);
+    target.check("five minutes late", || target.metrics(late), 200, "too-old", Some(("too-old", 1)));
     let late = one("twice", at - 40 * 24 * 3_600 * second, 7.0);
     target.check("forty days late", || target.metrics(late), 200, "too-old", Some(("too-old", 1)));
 }

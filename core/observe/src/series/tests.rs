@@ -1,9 +1,12 @@
 //! Tests of the series store.
+use super::apply::add_difference;
 use super::*;
+use crate::ring::{LOOKBACK_MS, SAMPLES_MAX};
 use alloc::format;
 use alloc::string::ToString;
-use faultline_formats::decode;
+use alloc::vec;
 use faultline_formats::encode::write_request;
+use faultline_formats::{Decoded, PointFlags, decode};
 use faultline_model::{Clock, Encoding, Format, Kind, Payload, SourceId, TenantId};
 
 const SEED: HashSeed = HashSeed(7);
@@ -84,27 +87,143 @@ fn a_restored_store_goes_on_as_the_one_that_wrote_it() {
     let bodies: Vec<Decoded> = (0..20)
         .map(|i| {
             let names: Vec<String> = (0..10).map(|j| format!("{}", (i * 7 + j * 3) % 40)).collect();
-            let samples = [(i64::from(i) * 1000, f64::from(i)), (i64::from(i) * 1000 + 500, 0.5)];
+            let samples: Vec<(i64, f64)> =
+                (0..10).map(|k| (i64::from(i) * 1000 + k * 100 - k % 3 * 250, f64::from(i))).collect();
             body(&names.iter().map(|n| (&**n, &samples[..])).collect::<Vec<_>>())
         })
         .collect();
+    let select = |store: &mut SeriesStore| {
+        store.samples_max = 400;
+        store.clear_selections();
+        store.select(&[matcher("s", MatchOp::Regex, "[0-9]")], 0, true);
+        store.select(&[matcher("s", MatchOp::Regex, "1.*|2")], 60_000, true);
+    };
     for cut in 0..bodies.len() {
         let (mut whole, mut part) = (SeriesStore::new(SEED, 30), SeriesStore::new(SEED, 30));
         let (mut a, mut b) = (Applied::default(), Applied::default());
+        select(&mut whole);
+        select(&mut part);
         for (i, body) in bodies.iter().enumerate() {
             if i == cut {
                 let bytes = state(&part);
                 let mut r = Reader::new(&bytes);
                 part = SeriesStore::read(&mut r, part.page_count(), SEED).expect("just written");
+                select(&mut part);
             }
             a.clear();
             b.clear();
             whole.apply(body, NOW.plus(i as i64 * 1000), &mut a);
             part.apply(body, NOW.plus(i as i64 * 1000), &mut b);
             assert_eq!((&a.samples, &a.created, a.counts), (&b.samples, &b.created, b.counts), "cut {cut}, body {i}");
+            assert_eq!((&a.touches, whole.held()), (&b.touches, part.held()), "cut {cut}, body {i}");
         }
         assert_eq!(state(&whole), state(&part), "cut at {cut}");
-        assert!(whole.counts().cardinality > 0, "the bound is reached");
+        let counts = whole.counts();
+        assert!(counts.cardinality > 0 && counts.thinned > 0, "both bounds are reached: {counts:?}");
+    }
+}
+
+/// One fast series among slow ones, all read over a range, with far too little room.
+#[test]
+fn all_rings_together_stay_within_their_bound_and_the_slow_ones_whole() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    store.samples_max = 1000;
+    store.select(&[matcher("__name__", MatchOp::Equal, "m")], 100_000, false);
+    let slow: Vec<String> = (0..20).map(|i| format!("slow{i}")).collect();
+    let mut first = true;
+    for second in 0..300_i64 {
+        let now = NOW.plus(second * 1000);
+        let fast: Vec<(i64, f64)> = (0..100).map(|k| second * 1000 - 990 + k * 10).map(|t| (t, t as f64)).collect();
+        let one = [(second * 1000, second as f64)];
+        let mut sets = vec![("fast", &fast[..])];
+        if second % 10 == 0 {
+            sets.extend(slow.iter().map(|name| (&**name, &one[..])));
+        }
+        store.apply(&body(&sets), now, &mut out);
+        store.sweep(now, &mut out);
+        assert_eq!(store.held(), store.iter().map(|view| view.samples.len()).sum::<usize>());
+        assert!(store.held() <= store.samples_max, "{} held", store.held());
+        let fast = store.view(store.find(&[matcher("s", MatchOp::Equal, "fast")])[0]).samples;
+        // The window's ends are where they were, and a counter has grown by as much as it has.
+        let (oldest, newest) = (fast[0], fast[fast.len() - 1]);
+        assert_eq!(newest.time(), now);
+        assert_eq!(newest.value() - oldest.value(), newest.time().since(oldest.time()) as f64);
+        let missing = oldest.time().since(NOW.plus(-990).max(now.plus(-100_000)));
+        assert!(missing <= 1000, "at {second} s the window begins {missing} ms late");
+        first &= out.counts.thinned == 0;
+    }
+    assert!(!first && store.counts().thinned > 25_000);
+    for name in &slow {
+        let times: Vec<i64> = store
+            .view(store.find(&[matcher("s", MatchOp::Equal, name)])[0])
+            .samples
+            .iter()
+            .map(|s| s.time().since(NOW) / 1000)
+            .collect();
+        assert_eq!(times, (19..30).map(|i| i * 10).collect::<Vec<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn a_ring_past_its_own_bound_is_thinned_and_counted() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    store.select(&[matcher("__name__", MatchOp::Equal, "m")], 3_600_000, false);
+    let samples: Vec<(i64, f64)> = (0..SAMPLES_MAX as i64 + 1).map(|t| (t, 0.0)).collect();
+    store.apply(&body(&[("a", &samples)]), NOW.plus(SAMPLES_MAX as i64), &mut out);
+    let held = store.held();
+    assert!(held <= SAMPLES_MAX / 2 + 2, "{held}");
+    assert_eq!(out.counts.thinned as usize + held, samples.len());
+    assert_eq!((out.counts.accepted as usize, out.samples.len()), (samples.len(), samples.len()));
+}
+
+#[test]
+fn late_samples_reach_the_recent_store() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    let minutes = 60_000;
+    store.apply(&body(&[("a", &[(0, 1.0), (1000, 2.0)])]), NOW.plus(1000), &mut out);
+    out.clear();
+    let late = [(-1000, 3.0), (-1000, 3.0), (-4 * minutes, 4.0), (-5 * minutes, 5.0), (-50 * minutes, 6.0)];
+    store.apply(&body(&[("a", &late)]), NOW.plus(1000), &mut out);
+    let times: Vec<i64> = out.samples.iter().map(|(_, sample)| sample.time().since(NOW)).collect();
+    assert_eq!(times, [-1000, -1000, -4 * minutes], "the recent store keeps the first of a time");
+    assert_eq!((out.counts.accepted, out.counts.too_old, store.held()), (3, 2, 2));
+}
+
+#[test]
+fn what_nothing_reads_any_more_goes_even_if_the_series_rests() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    store.select(&[matcher("__name__", MatchOp::Equal, "m")], 60_000, false);
+    let samples: Vec<(i64, f64)> = (0..100).map(|t| (t * 100, 0.0)).collect();
+    store.apply(&body(&[("a", &samples), ("b", &samples)]), NOW.plus(10_000), &mut out);
+    assert_eq!(store.held(), 200);
+    for second in 10..=80 + SWEEP_MS / 1000 {
+        store.sweep(NOW.plus(second * 1000), &mut out);
+    }
+    assert_eq!((store.held(), store.len(), store.counts().thinned), (4, 2, 0));
+}
+
+#[test]
+fn deltas_are_summed_once_each_whenever_they_come() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    let id = store.append(&Labels::new([("__name__", "m")]), Sample::new(NOW, 0.0), NOW, &mut out).expect("room");
+    let mut put = |time: i64, value| {
+        let before = out.counts;
+        store.put(id, NOW.plus(time), value, PointFlags::DELTA, NOW.plus(10_000), &mut out);
+        let mut counts = SampleCounts::default();
+        add_difference(&mut counts, before, out.counts);
+        (counts, store.view(id).samples.last().map_or(0.0, Sample::value))
+    };
+    let one = SampleCounts::default();
+    for (time, value, counts, total) in [
+        (1000, 5.0, SampleCounts { accepted: 1, ..one }, 5.0),
+        (2000, 2.0, SampleCounts { accepted: 1, ..one }, 7.0),
+        (2000, 2.0, SampleCounts { conflicts: 1, ..one }, 7.0),
+        (1500, 4.0, SampleCounts { accepted: 1, ..one }, 7.0),
+        (11_000 + AHEAD_MAX_MS, 100.0, SampleCounts { future: 1, ..one }, 7.0),
+        (10_000 - LOOKBACK_MS, 100.0, SampleCounts { too_old: 1, ..one }, 7.0),
+        (3000, 1.0, SampleCounts { accepted: 1, ..one }, 12.0),
+    ] {
+        assert_eq!(put(time, value), (counts, total), "at {time}");
     }
 }
 

@@ -143,8 +143,8 @@ fn selectors_are_numbered_in_reading_order() {
     assert_eq!(expr.result_type(), Type::Vector);
     let names: Vec<_> = expr.selectors().iter().map(|s| s.metric().unwrap_or_default()).collect();
     assert_eq!(names, ["a", "b", "c.d", "d"]);
-    let history: Vec<_> = expr.selectors().iter().map(|s| s.history_ms(300_000)).collect();
-    assert_eq!(history, [Some(300_000), Some(360_000), Some(11_100_000), None]);
+    let history: Vec<_> = expr.selectors().iter().map(|s| s.history_ms()).collect();
+    assert_eq!(history, [Some(0), Some(360_000), Some(10_800_000), None]);
 }
 
 #[test]

@@ -72,6 +72,10 @@ fn page(api: &Api) -> String {
         page.sample("faultline_turned_away_total", &labels, *value as f64);
     }
     page.one("faultline_series", "gauge", "Live series.", counts.series);
+    let help = "Samples kept for rules, in all series together.";
+    page.one("faultline_samples_held", "gauge", help, counts.samples_held);
+    let help = "Samples given up before their time to keep those held within bounds.";
+    page.one("faultline_samples_thinned_total", "counter", help, counts.samples_thinned);
     page.one("faultline_services", "gauge", "Services in the graph.", counts.services);
     page.one("faultline_edges", "gauge", "Calls in the graph.", counts.edges);
     page.one("faultline_sources", "gauge", "Sources known.", view.sources.len() as u64);

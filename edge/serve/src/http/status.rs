@@ -120,6 +120,8 @@ struct CountsShape {
     logs: u64,
     spans: u64,
     series: u64,
+    samples_held: u64,
+    samples_thinned: u64,
     services: u64,
     edges: u64,
     journal_bytes: u64,
@@ -129,8 +131,21 @@ struct CountsShape {
 
 impl From<&Counts> for CountsShape {
     fn from(it: &Counts) -> CountsShape {
-        let Counts { records, points, logs, spans, series, services, edges, journal_bytes, journal_first, .. } = *it;
-        CountsShape { records, points, logs, spans, series, services, edges, journal_bytes, journal_first }
+        let Counts { records, points, logs, spans, series, samples_held, samples_thinned, .. } = *it;
+        let Counts { services, edges, journal_bytes, journal_first, .. } = *it;
+        CountsShape {
+            records,
+            points,
+            logs,
+            spans,
+            series,
+            samples_held,
+            samples_thinned,
+            services,
+            edges,
+            journal_bytes,
+            journal_first,
+        }
     }
 }
 

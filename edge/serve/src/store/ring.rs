@@ -62,7 +62,8 @@ impl Ring {
         }
     }
 
-    /// Adds a sample; in a full ring the oldest makes room. A second sample of one time replaces the first.
+    /// Adds a sample; in a full ring the oldest makes room. Of two samples of one time the first stays, as in the engine: it has not seen that a
+    /// late one is a repeat.
     pub fn push(&mut self, sample: Sample) {
         if self.newest().is_some_and(|newest| newest >= sample.time()) {
             return self.push_late(sample);
@@ -75,8 +76,7 @@ impl Ring {
 
     fn push_late(&mut self, sample: Sample) {
         let mut place = self.samples.partition_point(|s| s.time() < sample.time());
-        if let Some(same) = self.samples.get_mut(place).filter(|s| s.time() == sample.time()) {
-            *same = sample;
+        if self.samples.get(place).is_some_and(|s| s.time() == sample.time()) {
             return;
         }
         if self.samples.len() == self.samples.capacity() {
@@ -121,7 +121,9 @@ mod tests {
         for time in [10, 30, 20, 30, 40] {
             ring.push(Sample::new(Millis(time), time as f64));
         }
+        ring.push(Sample::new(Millis(20), 0.0));
         assert_eq!((times(&ring), ring.dropped()), (vec![10, 20, 30, 40], None));
+        assert_eq!(ring.samples[1].value(), 20.0, "the first stays");
         ring.push(Sample::new(Millis(25), 1.0));
         assert_eq!((times(&ring), ring.dropped()), (vec![20, 25, 30, 40], Some(Millis(10))));
         ring.push(Sample::new(Millis(15), 1.0));

@@ -272,7 +272,16 @@ pub fn view(offset: u64) -> View {
         groups: Arc::new(vec![group]),
         alerts: Arc::new(vec![alert]),
         sources: Arc::new(vec![source]),
-        counts: Counts { records: 15, points: 121, series: 3, leaves: 110, tree_size: 110, ..Counts::default() },
+        counts: Counts {
+            records: 15,
+            points: 121,
+            series: 3,
+            samples_held: 9,
+            samples_thinned: 4,
+            leaves: 110,
+            tree_size: 110,
+            ..Counts::default()
+        },
         lacks: Coverage { unseen: vec!["ledger-db".into()], unpaired: 0.25, ..Coverage::default() },
         stages: vec![Stage { name: "journal", bounds_s: vec![0.001, 0.01], counts: vec![5, 2, 1], sum_s: 0.5 }],
         ..View::default()

@@ -1,0 +1,209 @@
+//! Samples into their rings: a record's points, what the engine makes itself, and what goes again.
+use super::{AHEAD_MAX_MS, Applied, IDLE_MS, SWEEP_MS, SeriesStore, Touch, UNKNOWN};
+use crate::ring::{LOOKBACK_MS, Pushed, SAMPLES_MAX, SampleCounts};
+use alloc::vec::Vec;
+use faultline_formats::{Decoded, PointFlags, label_sets};
+use faultline_model::{Labels, Millis, Sample, SeriesKey};
+
+impl SeriesStore {
+    /// Applies a record's points at rule time `now`.
+    pub fn apply(&mut self, decoded: &Decoded, now: Millis, out: &mut Applied) {
+        let before = out.counts;
+        let points = &decoded.events.points;
+        // Names first, samples second: the order in which samples are applied must not depend on which keys this
+        // process happens to remember, or a restored engine would differ from one that ran on.
+        let mut ids = core::mem::take(&mut self.ids);
+        ids.clear();
+        let keys = &self.keys;
+        ids.extend(points.iter().map(|point| {
+            let key = point.key.0;
+            keys.find(key as u64, |known| known.0 == key).map_or(UNKNOWN, |known| known.1)
+        }));
+        let unknown: Vec<usize> = (0..ids.len()).filter(|&i| ids[i] == UNKNOWN).collect();
+        if !unknown.is_empty() {
+            let places: Vec<u32> = unknown.iter().map(|&i| points[i].place).collect();
+            let sets = label_sets(decoded, &places);
+            assert_eq!(sets.len(), places.len(), "a label set for each place");
+            for (&i, labels) in unknown.iter().zip(sets) {
+                if let Some(id) = self.intern(&labels, out) {
+                    self.alias(points[i].key, id);
+                    ids[i] = id;
+                }
+            }
+        }
+        for (point, &id) in points.iter().zip(&ids) {
+            if id == UNKNOWN {
+                out.counts.cardinality += 1;
+            } else {
+                self.put(id, point.time, point.value, point.flags, now, out);
+            }
+        }
+        self.ids = ids;
+        add_difference(&mut self.counts, before, out.counts);
+    }
+
+    /// Adds one sample by its labels: recording rules and span series.
+    pub fn append(&mut self, labels: &Labels, sample: Sample, now: Millis, out: &mut Applied) -> Option<u32> {
+        let before = out.counts;
+        let id = self.intern(labels, out);
+        match id {
+            Some(id) => self.push(id, sample, now, out),
+            None => out.counts.cardinality += 1,
+        }
+        add_difference(&mut self.counts, before, out.counts);
+        id
+    }
+
+    /// Adds one sample to a series that is there.
+    pub fn append_to(&mut self, id: u32, sample: Sample, now: Millis, out: &mut Applied) {
+        let before = out.counts;
+        self.push(id, sample, now, out);
+        add_difference(&mut self.counts, before, out.counts);
+    }
+
+    /// Remembers that a key names a series. A sender that spells one series in ever new ways costs a lookup by labels
+    /// each time, never memory without bound.
+    fn alias(&mut self, key: SeriesKey, id: u32) {
+        if self.keys.len() >= self.series_max.saturating_mul(2).max(1024) {
+            self.keys.clear();
+        }
+        // One body may name a new series many times.
+        if self.keys.find(key.0 as u64, |known| known.0 == key.0).is_none() {
+            self.keys.insert_unique(key.0 as u64, (key.0, id), |known| known.0 as u64);
+        }
+    }
+
+    #[inline]
+    pub(super) fn put(&mut self, id: u32, time: Millis, value: f64, flags: PointFlags, now: Millis, out: &mut Applied) {
+        if flags.has(PointFlags::DELTA) && !flags.has(PointFlags::STALE) {
+            return self.put_delta(id, time, value, now, out);
+        }
+        let sample = if flags.has(PointFlags::STALE) { Sample::stale(time) } else { Sample::new(time, value) };
+        self.push(id, sample, now, out);
+    }
+
+    /// Adds a delta to its series' running total, which is the sample. A late one has no place among totals that leave it
+    /// out: the next sample carries it.
+    fn put_delta(&mut self, id: u32, time: Millis, value: f64, now: Millis, out: &mut Applied) {
+        let row = self.rows.row_mut(id);
+        let samples = row.ring.samples();
+        if time > now.plus(AHEAD_MAX_MS) {
+            out.counts.future += 1;
+        } else if samples.last().is_none_or(|last| last.time() < time) {
+            row.total += value;
+            let sample = Sample::new(time, row.total);
+            self.push(id, sample, now, out);
+        } else if samples.binary_search_by_key(&time, Sample::time).is_ok() {
+            // Added twice it would count twice; whether it is the same delta again cannot be told from the totals.
+            out.counts.conflicts += 1;
+        } else if time <= now.plus(-row.keep.max(LOOKBACK_MS)) {
+            out.counts.too_old += 1;
+        } else {
+            row.total += value;
+            row.seen = now;
+            out.counts.accepted += 1;
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, id: u32, sample: Sample, now: Millis, out: &mut Applied) {
+        if sample.time() > now.plus(AHEAD_MAX_MS) {
+            out.counts.future += 1;
+            return;
+        }
+        let row = self.rows.row_mut(id);
+        let before = row.ring.len();
+        let pushed = row.ring.push(sample, now, row.keep);
+        let len = row.ring.len();
+        self.held = self.held + len - before;
+        match pushed {
+            Pushed::Newest | Pushed::Inserted => {}
+            Pushed::Late => {
+                row.seen = now;
+                out.counts.accepted += 1;
+                out.samples.push((id, sample));
+                return;
+            }
+            Pushed::Duplicate => {
+                out.counts.duplicates += 1;
+                return;
+            }
+            Pushed::Conflict => {
+                out.counts.conflicts += 1;
+                return;
+            }
+            Pushed::TooOld => {
+                out.counts.too_old += 1;
+                return;
+            }
+        }
+        row.seen = now;
+        out.counts.accepted += 1;
+        out.samples.push((id, sample));
+        for &selection in &row.selections {
+            if self.selections[selection as usize].told {
+                out.touches.push(Touch { selection, series: id });
+            }
+        }
+        if len > before && (len > SAMPLES_MAX || self.held > self.samples_max / 4 * 3) {
+            self.thin(id, out);
+        }
+    }
+
+    /// Thins a ring that has grown past what it may hold.
+    #[cold]
+    fn thin(&mut self, id: u32, out: &mut Applied) {
+        let share = self.samples_max / 4 / self.rows.len();
+        let ring = &mut self.rows.row_mut(id).ring;
+        if ring.len() > share.min(SAMPLES_MAX) {
+            let gone = ring.thin();
+            self.held -= gone;
+            out.counts.thinned += gone as u64;
+        }
+    }
+
+    /// Forgets idle series, and samples that nothing reads any more of those that rest, a few pages at a time: the whole
+    /// table within ten minutes of rule time.
+    pub fn sweep(&mut self, now: Millis, out: &mut Applied) {
+        let elapsed = now.since(self.swept);
+        if elapsed < 1000 {
+            return;
+        }
+        self.swept = now;
+        let pages = self.rows.page_count() as u64;
+        if pages == 0 {
+            return;
+        }
+        let due = (pages * elapsed.min(SWEEP_MS) as u64).div_ceil(SWEEP_MS as u64);
+        let mut idle = Vec::new();
+        for _ in 0..due {
+            let first = (self.sweep_page % pages) as u32 * 64;
+            self.sweep_page = (self.sweep_page + 1) % pages;
+            for id in first..(first + 64).min(self.rows.end()) {
+                let Some(row) = self.rows.get(id) else { continue };
+                if now.since(row.seen) > IDLE_MS.max(row.keep.saturating_add(LOOKBACK_MS)) {
+                    idle.push(id);
+                } else if row.ring.len() > 2 {
+                    let row = self.rows.row_mut(id);
+                    self.held -= row.ring.trim(now, row.keep);
+                }
+            }
+        }
+        if !idle.is_empty() {
+            idle.iter().for_each(|&id| self.forget(id, out));
+            // Keys of forgotten series must not lead to whoever gets the id next.
+            let rows = &self.rows;
+            self.keys.retain(|(_, id)| rows.get(*id).is_some());
+        }
+    }
+}
+
+pub(super) fn add_difference(total: &mut SampleCounts, before: SampleCounts, after: SampleCounts) {
+    total.accepted += after.accepted - before.accepted;
+    total.duplicates += after.duplicates - before.duplicates;
+    total.conflicts += after.conflicts - before.conflicts;
+    total.too_old += after.too_old - before.too_old;
+    total.future += after.future - before.future;
+    total.cardinality += after.cardinality - before.cardinality;
+    total.thinned += after.thinned - before.thinned;
+}
