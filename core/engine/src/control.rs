@@ -30,13 +30,13 @@ impl Engine {
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.
-    fn start(&mut self, stamp: Millis) {
+    pub(crate) fn start(&mut self, stamp: Millis) {
         if self.live {
             self.skip(stamp);
         }
         self.started = self.now.max(stamp);
         self.sources.started();
-        self.settled = self.sources.caught_up(self.started, self.started);
+        self.settled = self.absence_counts();
         self.judge.rules.suspend_absence(!self.settled);
     }
 

@@ -8,14 +8,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_correlate::{Incidents, Topology, entity_of};
 use faultline_formats::{Decoded, Reason, Record};
-use faultline_model::facts::{Anchor, Asked, Decision, Evidence, Transition, Verdict};
+use faultline_model::facts::{Anchor, Asked, Decision, Evidence, IncidentUpdate, Transition, Verdict};
 use faultline_model::{Canonical, Clock, Digest, EffectId, HashSeed, IncidentId, Kind, Millis, Position};
 use faultline_observe::graph::Derived;
 use faultline_observe::series::{Applied, SeriesStore};
 use faultline_observe::{Closed, Graph, Sources};
 
 /// Instants missed in a longer gap are skipped, as Prometheus skips evaluations that it slept through.
-const GAP_MAX_MS: i64 = 10 * 60_000;
+pub(crate) const GAP_MAX_MS: i64 = 10 * 60_000;
 /// Rule time between anchors.
 const ANCHOR_EVERY_MS: i64 = 5 * 60_000;
 /// Bytes of bodies between anchors at most, until a setting says otherwise: the journal can be trimmed below an anchor only.
@@ -153,9 +153,10 @@ impl Engine {
             }
             Kind::Telemetry { source, clock, .. } => {
                 let imported = clock == Clock::Import;
-                self.live |= !imported;
                 if imported {
-                    self.imported = record.stamp.millis();
+                    self.take_history(record.stamp.millis());
+                } else {
+                    self.go_live(record.stamp.millis(), emit);
                 }
                 let time = if imported { newest_time(decoded).unwrap_or(self.now) } else { record.stamp.millis() };
                 self.advance(time, emit, imported);
@@ -178,8 +179,9 @@ impl Engine {
             }
             Kind::Tick => {
                 let stamp = record.stamp.millis();
-                self.live |=
-                    stamp.since(self.started) >= IMPORT_WAIT_MS && stamp.since(self.imported) >= IMPORT_WAIT_MS;
+                if stamp.since(self.started) >= IMPORT_WAIT_MS && stamp.since(self.imported) >= IMPORT_WAIT_MS {
+                    self.go_live(stamp, emit);
+                }
                 if self.live {
                     self.advance(stamp, emit, false);
                 }
@@ -195,18 +197,23 @@ impl Engine {
         if to.since(self.now) > GAP_MAX_MS {
             self.skip(to);
         }
-        while let Some(at) = self.due().filter(|&at| at <= to) {
-            let at = at.max(self.now);
-            self.now = at;
-            self.fire(at, emit, imported);
-        }
+        self.run_due(to, emit, imported);
         self.now = to;
-        if !self.settled && self.sources.caught_up(self.started, self.now) {
+        if !self.settled && self.absence_counts() {
             self.settled = true;
             self.judge.rules.suspend_absence(false);
         }
         self.series.sweep(self.now, &mut self.applied);
         self.deliver(emit);
+    }
+
+    /// Fires every timer due by `to`, each at its own instant.
+    pub(crate) fn run_due(&mut self, to: Millis, emit: &mut Emitter<'_>, imported: bool) {
+        while let Some(at) = self.due().filter(|&at| at <= to) {
+            let at = at.max(self.now);
+            self.now = at;
+            self.fire(at, emit, imported);
+        }
     }
 
     /// Passes over the instants before `to`: nothing ran then. Rules count theirs as missed.
@@ -293,19 +300,28 @@ impl Engine {
         for mut transition in transitions.drain(..) {
             transition.imported = imported;
             emit.decide(Decision::Alert(transition.clone()));
-            if imported {
-                continue;
-            }
-            self.incidents.apply(&transition, emit.next_id(), &Calls(&self.graph), &mut updates);
-            for update in updates.drain(..) {
-                emit.decide(Decision::Incident(update));
+            if !imported {
+                self.correlate(&transition, &mut updates, emit);
             }
         }
         self.transitions = transitions;
     }
 
+    /// Takes a transition to the incidents. `updates` is room for what it changes about them, empty before and after.
+    pub(crate) fn correlate(
+        &mut self,
+        transition: &Transition,
+        updates: &mut Vec<IncidentUpdate>,
+        emit: &mut Emitter<'_>,
+    ) {
+        self.incidents.apply(transition, emit.next_id(), &Calls(&self.graph), updates);
+        for update in updates.drain(..) {
+            emit.decide(Decision::Incident(update));
+        }
+    }
+
     /// Freezes evidence for the incidents that want an explanation now.
-    fn explain(&mut self, at: Millis, emit: &mut Emitter<'_>) {
+    pub(crate) fn explain(&mut self, at: Millis, emit: &mut Emitter<'_>) {
         for (incident, revision) in self.incidents.explanations_due(at) {
             let Some(evidence) = self.evidence(incident, revision, at) else { continue };
             let input = Digest::of(&evidence.to_bytes());

@@ -10,6 +10,7 @@ mod checkpoint;
 mod control;
 mod effect;
 mod engine;
+mod history;
 mod judge;
 mod retries;
 mod views;

@@ -182,6 +182,22 @@ impl Rules {
         self.suspended = suspended;
     }
 
+    /// Ends every alert; what still holds begins anew when it is next evaluated.
+    pub fn end_alerts(&mut self, at: Millis, cause: Position, out: &mut Vec<Transition>) {
+        for number in 0..self.rules.len() {
+            let mut state = core::mem::take(&mut self.rules[number]);
+            let judge = self.judge(number, cause);
+            for (labels, alert) in core::mem::take(&mut state.alerts) {
+                out.push(judge.transition(&labels, &alert, alert.state, AlertState::Ok, at));
+            }
+            if let Some(live) = &mut state.live {
+                live.elements.values_mut().for_each(|held| held.alert = None);
+            }
+            self.rules[number] = state;
+        }
+        self.timers.clear();
+    }
+
     /// The next grid instant or timer.
     pub fn due(&self) -> Option<Millis> {
         let (grid, timer) = (self.grid.first().map(|(at, _)| *at), self.timers.first().map(|(at, ..)| *at));

@@ -2,6 +2,7 @@
 mod bad_input;
 mod crash;
 mod flips;
+mod history;
 mod journal;
 mod kill;
 mod laws;

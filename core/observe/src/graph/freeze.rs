@@ -104,6 +104,8 @@ impl Graph {
     pub(super) fn telemetry(&self, id: u32, now: Millis) -> Telemetry {
         let service = self.services.get(id);
         let Some(reported) = service.reported else { return Telemetry::Peer };
+        // Nobody was heard of while nothing was received.
+        let reported = reported.max(Millis(self.resumed().saturating_mul(1000)));
         let patience = float::max(SILENT_LEAST as f64, SILENT_GAPS * service.pace);
         if now.since(reported) as f64 > patience { Telemetry::Silent } else { Telemetry::Reporting }
     }
@@ -159,14 +161,36 @@ impl Graph {
 
     /// Largest |z| of a service's signals now.
     fn strength(&self, service: &Service, from: i64, to: i64) -> f64 {
-        let [traffic, latency, errors, logs] = signals(service, from, to);
-        [traffic, latency, errors, logs].iter().fold(0.0, |most, shift| float::max(most, float::abs(shift.z)))
+        let signals = self.signals(service, from, to);
+        signals.iter().fold(0.0, |most, shift| float::max(most, float::abs(shift.z)))
+    }
+
+    /// Traffic, latency, errors and error logs of a service in the seconds `from..to`.
+    fn signals(&self, service: &Service, from: i64, to: i64) -> [Shift; 4] {
+        let (served, expected) = (service.seconds.sum(from, to), &service.expected);
+        let seconds = (to - from) as f64;
+        let means = Means::of(&served);
+        let requests = |from: i64| service.seconds.sum(from, to).requests;
+        [
+            self.traffic(&expected.traffic, requests, from, to),
+            shift(&expected.latency, LATENCY, means.as_ref().map(|means| (means.latency, means.count))),
+            shift(&expected.errors, Noise::Share, means.as_ref().map(|means| (means.errors, means.count))),
+            rate(&expected.error_logs, served.error_logs, seconds),
+        ]
+    }
+
+    /// Traffic in the seconds `from..to`, of which `count` gives that since a second. What came while nothing was received is not
+    /// missing: where too few seconds are left, traffic has not moved.
+    fn traffic(&self, expected: &Baseline, count: impl Fn(i64) -> i64, from: i64, to: i64) -> Shift {
+        let seen_from = from.max(self.resumed());
+        let shift = rate(expected, count(seen_from), (to - seen_from).max(1) as f64);
+        if to - seen_from >= SEEN_LEAST { shift } else { Shift { seen: shift.expected, z: 0.0, ..shift } }
     }
 
     fn node_evidence(&self, id: u32, from: i64, to: i64, question: &Question<'_>) -> NodeEvidence {
         let service = self.services.get(id);
         let from = paced(service, from, to);
-        let [traffic, latency, errors, error_logs] = signals(service, from, to);
+        let [traffic, latency, errors, error_logs] = self.signals(service, from, to);
         let means = Means::of(&service.seconds.sum(from, to));
         let expected = &service.expected;
         let of = |baseline: &Baseline, noise, value: fn(&Means) -> f64| {
@@ -205,7 +229,9 @@ impl Graph {
                 let ends = (index_of(&service.entity), index_of(&self.services.get(server).entity));
                 let (Some(client), Some(server)) = ends else { continue };
                 let edge = self.edges.try_get(edge).expect("edges in the index exist");
-                edges.push(edge_shifts(edge, client, server, from, to));
+                let calls = |from: i64| edge.seconds.sum(from, to).calls;
+                let traffic = self.traffic(&edge.expected.traffic, calls, from, to);
+                edges.push(EdgeEvidence { client, server, traffic, ..edge_shifts(edge, from, to) });
             }
         }
         edges.sort_by_key(|edge| (edge.client, edge.server, edge.asynchronous));
@@ -219,31 +245,17 @@ fn paced(service: &Service, from: i64, to: i64) -> i64 {
     from.min(to - least)
 }
 
-/// Traffic, latency, errors and error logs of a service in the seconds `from..to`.
-fn signals(service: &Service, from: i64, to: i64) -> [Shift; 4] {
-    let (served, expected) = (service.seconds.sum(from, to), &service.expected);
-    let seconds = (to - from) as f64;
-    let means = Means::of(&served);
-    [
-        rate(&expected.traffic, served.requests, seconds),
-        shift(&expected.latency, LATENCY, means.as_ref().map(|means| (means.latency, means.count))),
-        shift(&expected.errors, Noise::Share, means.as_ref().map(|means| (means.errors, means.count))),
-        rate(&expected.error_logs, served.error_logs, seconds),
-    ]
-}
-
-fn edge_shifts(edge: &Edge, client: u32, server: u32, from: i64, to: i64) -> EdgeEvidence {
+/// All of an edge but its ends and its traffic.
+fn edge_shifts(edge: &Edge, from: i64, to: i64) -> EdgeEvidence {
     let (called, expected) = (edge.seconds.sum(from, to), &edge.expected);
     let calls = called.calls.max(0);
     let some = |count: i64, value: f64| (count > 0).then_some((value, count as f64));
     EdgeEvidence {
-        client,
-        server,
-        traffic: rate(&expected.traffic, calls, (to - from) as f64),
         latency: shift(&expected.latency, LATENCY, some(calls, mean_ms(called.client_ns, calls.max(1)))),
         errors: shift(&expected.errors, Noise::Share, some(calls, share(called.failed, calls))),
         gap: shift(&expected.gap, LATENCY, some(called.pairs, mean_ms(called.gap_ns, called.pairs.max(1)))),
         asynchronous: edge.asynchronous,
+        ..EdgeEvidence::default()
     }
 }
 

@@ -246,6 +246,11 @@ impl Graph {
         }
     }
 
+    /// The second at which receiving last began again; before it nothing need be missing.
+    fn resumed(&self) -> i64 {
+        self.judged_from.saturating_sub(RESUME)
+    }
+
     /// Calls `visit` with each service that `entity` calls, in name order.
     pub fn callees(&self, entity: &str, visit: &mut dyn FnMut(&str)) {
         let Some(id) = self.services.find(entity) else { return };
