@@ -214,7 +214,30 @@ impl LedgerReader {
 
     /// The bundle of a level-0 tile's entries, as stored.
     pub fn bundle(&self, name: TileName) -> Result<Vec<u8>, LedgerError> {
-        self.file(&self.folder.join(name.entries_path()))
+        let path = self.folder.join(name.entries_path());
+        match self.file(&path) {
+            Err(error) => {
+                let Some(wider) = self.wider(name, &error)? else { return Err(error) };
+                let bytes = self.bundle(wider)?;
+                let what = || format!("not a bundle of {} entries", wider.width);
+                let entries = bundle_entries(&bytes).ok_or_else(|| LedgerError::Damaged { path, what: what() })?;
+                let mut bundle = Vec::new();
+                entries.iter().take(usize::from(name.width)).for_each(|entry| push_entry(&mut bundle, entry));
+                Ok(bundle)
+            }
+            found => found,
+        }
+    }
+
+    /// The tile that has taken the place of partial tile `name`, which is gone: a server that runs has published another
+    /// head since its caller read one. None where the head does not account for it.
+    fn wider(&self, name: TileName, error: &LedgerError) -> Result<Option<TileName>, LedgerError> {
+        if !matches!(error, LedgerError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound) {
+            return Ok(None);
+        }
+        let hashes = self.head()?.map_or(0, |head| head.size) >> (8 * u32::from(name.level));
+        let width = hashes.saturating_sub(name.index * TILE_WIDTH as u64).min(TILE_WIDTH as u64) as u16;
+        Ok((width > name.width).then_some(TileName { width, ..name }))
     }
 
     /// The tree at the head, from its partial tiles; refused where they do not lead to the head's root.
@@ -245,7 +268,15 @@ impl LedgerReader {
     /// One tile's hashes, as stored: the caller checks where they lead.
     pub fn tile(&self, name: TileName) -> Result<Vec<Hash>, LedgerError> {
         let path = self.folder.join(name.path());
-        let bytes = self.file(&path)?;
+        let bytes = match self.file(&path) {
+            Err(error) => {
+                let Some(wider) = self.wider(name, &error)? else { return Err(error) };
+                let mut hashes = self.tile(wider)?;
+                hashes.truncate(usize::from(name.width));
+                return Ok(hashes);
+            }
+            Ok(bytes) => bytes,
+        };
         if bytes.len() != usize::from(name.width) * 32 {
             let what = format!("{} bytes instead of {}", bytes.len(), usize::from(name.width) * 32);
             return Err(LedgerError::Damaged { path, what });
@@ -284,6 +315,39 @@ mod tests {
 
     fn store(disk: &Arc<dyn Disk>) -> LedgerStore {
         LedgerStore::open(disk.clone(), Path::new(FOLDER), signer()).expect("the folder is whole")
+    }
+
+    /// `verify` of a folder whose server runs on: the head that it read is soon not the newest.
+    #[test]
+    fn partial_tiles_of_an_older_head_are_read_from_those_that_took_their_place() {
+        for (before, after) in
+            [(5, 6), (5, 256), (255, 300), (300, 600), (65_536 + 300, 65_536 + 301), (65_600, 66_000)]
+        {
+            let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(1 << 30));
+            let mut store = store(&disk);
+            store.append(0, &leaves(0, before)).expect("the disk is well");
+            store.publish().expect("the disk is well");
+            let reader = LedgerReader::new(disk.clone(), Path::new(FOLDER), signer().verifier());
+            let head = reader.head().expect("a head").expect("it was published");
+            let last = before / 256;
+            let name = TileName { level: 0, index: last, width: (before % 256) as u16 };
+            let bundle = reader.bundle(name).expect("it is there");
+
+            store.append(before, &leaves(before, after)).expect("the disk is well");
+            store.publish().expect("the disk is well");
+            let file = Path::new(FOLDER).join(name.path());
+            assert!(disk.open_read(&file).is_err(), "{before}: a partial tile stays behind");
+            let tree = reader.edge(head).expect("its tiles are found");
+            assert_eq!(tree.root(), head.root, "{before} to {after}");
+            assert_eq!(reader.bundle(name).expect("it is found"), bundle);
+            assert_eq!(reader.leaves(head, before - 1, 9).expect("they are found"), leaves(before - 1, before));
+
+            let later = TileName { index: after / 256 + 1, ..name };
+            assert!(
+                reader.tile(later).is_err() && reader.bundle(later).is_err(),
+                "nothing took the place of {later:?}"
+            );
+        }
     }
 
     #[test]
