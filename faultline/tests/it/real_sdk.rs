@@ -53,6 +53,7 @@ fn the_sdk_for_python_a_delay_and_a_kill_are_named() {
     let killed = Instant::now();
     drop(ledger);
     await_verdict(&server, killed, "ledger", "stopped");
+    server.verify(); // While spans and verdicts go on coming.
 
     customers.stop();
     drop((frontend, payment));

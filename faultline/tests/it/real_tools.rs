@@ -112,15 +112,20 @@ impl Faultline {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
-    /// Ends the server by SIGTERM, then lets `faultline verify` recompute all that it decided.
+    /// Lets `faultline verify` recompute all that was decided, of a server that runs as of one that has ended.
+    pub fn verify(&self) {
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_faultline"));
+        let output = verify.arg("verify").arg("--data").arg(&self.data).output().expect("faultline verify runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
+    /// Ends the server by SIGTERM, then verifies.
     pub fn stop_and_verify(mut self) {
         let pid = self.process.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
         let status = await_exit(&mut self.process.0);
         assert!(status.success(), "the server ended with {status}: {:?}", self.said.lock().expect("no panic"));
-        let mut verify = Command::new(env!("CARGO_BIN_EXE_faultline"));
-        let output = verify.arg("verify").arg("--data").arg(&self.data).output().expect("faultline verify runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        self.verify();
     }
 }
 
