@@ -77,9 +77,8 @@ impl Server {
         let rules = RuleFiles {
             files: vec![RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() }],
             default_evaluation: Evaluation::Stream,
-            groups: Vec::new(),
-            external_labels: Vec::new(),
             default_interval: 60_000,
+            ..RuleFiles::default()
         };
         let began = [(Control::Started, Vec::new()), (Control::Rules, rules.to_bytes())];
         let began = began.map(|(kind, body)| control(kind, body, seed));

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The file read when it is there and none is named.
 const DEFAULT_FILE: &str = "faultline.yaml";
+/// Longest address for people.
+const URL_SIZE_MAX: usize = 1_024;
 
 /// Everything `faultline run` needs to know.
 #[derive(Debug, Clone)]
@@ -24,6 +26,9 @@ pub struct Config {
     pub groups: BTreeMap<String, Evaluation>,
     /// Labels added to every alert that leaves.
     pub external_labels: BTreeMap<String, String>,
+    /// Where people reach the API: links in alerts and `$externalURL` of templates begin with it. `None` for the address
+    /// that it listens on.
+    pub external_url: Option<String>,
     /// Interval of groups that state none, in ms.
     pub interval_ms: i64,
     /// OTLP over gRPC.
@@ -52,6 +57,7 @@ struct File {
     listen: Listen,
     rules: Rules,
     external_labels: BTreeMap<String, String>,
+    external_url: Option<String>,
     alertmanagers: Vec<String>,
     limits: Limits,
 }
@@ -128,6 +134,14 @@ pub enum ConfigError {
         /// Where and what.
         reason: String,
     },
+    /// An address for people that is none.
+    #[error(
+        "external_url {url:?} is not an address: it must begin with http:// or https:// and a host, without blanks or quotes"
+    )]
+    ExternalUrl {
+        /// What is given.
+        url: String,
+    },
     /// An address beyond loopback without leave.
     #[error(
         "{flag} {address} is reachable from other machines and nothing asks them for credentials; listen on 127.0.0.1, or say --insecure"
@@ -151,6 +165,7 @@ impl Config {
             evaluation: Evaluation::Grid,
             groups: BTreeMap::new(),
             external_labels: BTreeMap::new(),
+            external_url: None,
             interval_ms: 60_000,
             otlp_grpc: free,
             otlp_http: free,
@@ -185,6 +200,7 @@ impl Config {
                 .unwrap_or_default(),
             groups: file.rules.groups.into_iter().map(|(name, mode)| (name, mode.into())).collect(),
             external_labels: file.external_labels,
+            external_url: file.external_url,
             interval_ms: i64::from(file.rules.interval_seconds.unwrap_or(60)) * 1000,
             otlp_grpc: address(args.otlp_grpc, file.listen.otlp_grpc, 4317),
             otlp_http: address(args.otlp_http, file.listen.otlp_http, 4318),
@@ -206,11 +222,57 @@ impl Config {
                 return Err(ConfigError::Exposed { flag, address });
             }
         }
-        Ok(())
+        match &self.external_url {
+            Some(url) if !is_address(url) => Err(ConfigError::ExternalUrl { url: url.clone() }),
+            _ => Ok(()),
+        }
     }
+
+    /// Where people reach the API, without a slash at the end.
+    ///
+    /// - `http`: where it listens. Where that is every address of the machine, the machine's name stands for it, as with
+    ///   Prometheus.
+    pub fn external_url(&self, http: SocketAddr) -> String {
+        match &self.external_url {
+            Some(url) => url.trim_end_matches('/').to_string(),
+            None if http.ip().is_unspecified() => format!("http://{}:{}", faultline_host::machine_name(), http.port()),
+            None => format!("http://{http}"),
+        }
+    }
+}
+
+/// What Prometheus takes as `--web.external-url`, and no more than a line of it.
+fn is_address(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").or(url.strip_prefix("https://")).unwrap_or("");
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '<' | '>' | '`');
+    url.len() <= URL_SIZE_MAX && !rest.is_empty() && !rest.starts_with('/') && url.chars().all(plain)
 }
 
 fn read(path: &Path) -> Result<File, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
     serde_saphyr::from_str(&text).map_err(|error| ConfigError::Parse { path: path.into(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_for_people_is_the_one_given_or_the_one_listened_on() {
+        let with = |url: Option<&str>| Config {
+            external_url: url.map(str::to_string),
+            ..Config::on_free_ports(PathBuf::from("data"))
+        };
+        let at = |address: &str| address.parse().expect("an address");
+        assert_eq!(with(None).external_url(at("127.0.0.1:7400")), "http://127.0.0.1:7400");
+        assert_eq!(with(None).external_url(at("[::1]:7400")), "http://[::1]:7400");
+        let named = with(None).external_url(at("0.0.0.0:7400"));
+        assert!(named.ends_with(":7400") && named != "http://0.0.0.0:7400" && is_address(&named), "{named}");
+        assert_eq!(with(Some("https://fl.example/x/")).external_url(at("0.0.0.0:7400")), "https://fl.example/x");
+        for url in ["", "fl.example:7400", "http://", "http:///x", "ftp://x", "http://x y", "'http://x'", "http://x\n"]
+        {
+            assert!(with(Some(url)).check().is_err(), "{url:?}");
+        }
+        assert!(with(Some("http://fl.example:7400/")).check().is_ok());
+    }
 }

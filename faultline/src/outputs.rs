@@ -7,7 +7,6 @@ use faultline_sinks::{Alertmanager, Cursor, Form, Leaves, Options, Sink, Stdout}
 use faultline_storage::Cursors;
 use std::error::Error;
 use std::io::{self, IsTerminal};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,8 +52,8 @@ pub type Named = (String, Box<dyn Sink>);
 
 /// Every sink of the configuration, not yet running.
 ///
-/// - `http`: where the API is.
-pub fn sinks(config: &Config, http: SocketAddr) -> Result<Vec<Named>, Box<dyn Error>> {
+/// - `external_url`: where people reach the API.
+pub fn sinks(config: &Config, external_url: &str) -> Result<Vec<Named>, Box<dyn Error>> {
     let mut sinks: Vec<Named> = Vec::new();
     if config.print {
         let form = if io::stdout().is_terminal() { Form::Coloured } else { Form::Plain };
@@ -62,7 +61,7 @@ pub fn sinks(config: &Config, http: SocketAddr) -> Result<Vec<Named>, Box<dyn Er
     }
     for (number, url) in config.alertmanagers.iter().enumerate() {
         let options = Options {
-            external_url: format!("http://{http}"),
+            external_url: external_url.into(),
             interval: Duration::from_millis(config.interval_ms.unsigned_abs()),
             ..Options::default()
         };

@@ -25,7 +25,9 @@ pub struct ReadError {
 }
 
 /// The files of a configuration as they are now, in name order.
-pub fn read(config: &Config) -> Result<RuleFiles, ReadError> {
+///
+/// - `external_url`: what templates know as `$externalURL`.
+pub fn read(config: &Config, external_url: &str) -> Result<RuleFiles, ReadError> {
     let mut files = Vec::new();
     if config.builtin_rules {
         files.push(RuleFile { name: BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() });
@@ -40,6 +42,7 @@ pub fn read(config: &Config) -> Result<RuleFiles, ReadError> {
         groups: config.groups.iter().map(|(name, mode)| (name.clone(), *mode)).collect(),
         external_labels: config.external_labels.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
         default_interval: config.interval_ms,
+        external_url: external_url.into(),
     })
 }
 
@@ -53,7 +56,7 @@ pub fn read_one(path: &Path) -> Result<String, ReadError> {
 pub fn watch(config: &Config, mut known: RuleFiles, inlet: &Inlet, seed: HashSeed, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK_EVERY);
-        match read(config) {
+        match read(config, &known.external_url) {
             Ok(now) if now != known => {
                 let record = control(Control::Rules, now.to_bytes(), seed);
                 match inlet.offer(record).map(faultline_host::inlet::Pending::wait) {

@@ -97,8 +97,9 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("faultline-io").build()?;
     let ports = runtime.block_on(Ports::bind(config))?;
     let addresses = ports.addresses()?;
-    let rules = rule_files::read(config)?;
-    let sinks = crate::outputs::sinks(config, addresses.http)?;
+    let external_url = config.external_url(addresses.http);
+    let rules = rule_files::read(config, &external_url)?;
+    let sinks = crate::outputs::sinks(config, &external_url)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let folder = DataFolder::open(disk.clone(), &config.data, random::secret()?)?;

@@ -1,7 +1,7 @@
 //! Bodies of control records, in canonical bytes.
 use crate::ids::{HashSeed, SourceId};
 use crate::time::Millis;
-use crate::{canonical_enum, canonical_newtype, canonical_struct};
+use crate::{Canonical, CodecError, Reader, Writer, canonical_enum, canonical_newtype, canonical_struct};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -67,8 +67,44 @@ pub struct RuleFiles {
     pub external_labels: Vec<(String, String)>,
     /// Interval of groups that state none, in ms.
     pub default_interval: i64,
+    /// What templates know as `$externalURL`: where people reach the API, without a slash at the end; `""` for unknown.
+    pub external_url: String,
 }
-canonical_struct!(RuleFiles { files, default_evaluation, groups, external_labels, default_interval });
+
+/// Five fields, and a sixth only where `external_url` is not empty: records from before it have five.
+impl Canonical for RuleFiles {
+    fn write(&self, w: &mut Writer) {
+        w.array(5 + usize::from(!self.external_url.is_empty()));
+        self.files.write(w);
+        self.default_evaluation.write(w);
+        self.groups.write(w);
+        self.external_labels.write(w);
+        self.default_interval.write(w);
+        if !self.external_url.is_empty() {
+            self.external_url.write(w);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let error = r.invalid("set of rule files");
+        let count = r.array()?;
+        let mut files = RuleFiles {
+            files: Canonical::read(r)?,
+            default_evaluation: Canonical::read(r)?,
+            groups: Canonical::read(r)?,
+            external_labels: Canonical::read(r)?,
+            default_interval: Canonical::read(r)?,
+            external_url: String::new(),
+        };
+        match count {
+            5 => return Ok(files),
+            6 => files.external_url = Canonical::read(r)?,
+            _ => return Err(error),
+        }
+        // One value has one form.
+        if files.external_url.is_empty() { Err(error) } else { Ok(files) }
+    }
+}
 
 /// One setting that core reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,3 +133,27 @@ pub struct ChangeEvent {
     pub by: String,
 }
 canonical_struct!(ChangeEvent { entity, kind, title, version, at, by });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn a_set_of_rule_files_reads_as_it_was_written_before_it_had_an_address() {
+        let file = RuleFile { name: "a.yml".into(), text: "groups: []".into() };
+        let labels = vec![("cluster".into(), "eu".into())];
+        let plain =
+            RuleFiles { files: vec![file], external_labels: labels, default_interval: 60_000, ..RuleFiles::default() };
+        let with = RuleFiles { external_url: "http://fl.example:7400".into(), ..plain.clone() };
+        let (old, new) = (plain.to_bytes(), with.to_bytes());
+        assert_eq!((old[0], new[0]), (0x85, 0x86));
+        assert_eq!(old[1..], new[1..old.len()], "the first five fields are the same");
+        assert_eq!((RuleFiles::from_bytes(&old), RuleFiles::from_bytes(&new)), (Ok(plain), Ok(with)));
+        // An address that is empty is not written: six fields with one are another form of the same value.
+        let empty = [&[0x86], &old[1..], &[0x60]].concat();
+        assert!(RuleFiles::from_bytes(&empty).is_err());
+        let seven = [&[0x87], &new[1..], &[0x60]].concat();
+        assert!(RuleFiles::from_bytes(&seven).is_err());
+    }
+}

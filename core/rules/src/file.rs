@@ -29,8 +29,11 @@ const INTERVAL_DEFAULT_MS: i64 = 60_000;
 /// Fails on the first thing in them that Prometheus would refuse, that is beyond a bound, or that `promql` does not
 /// evaluate yet.
 pub fn parse(files: &RuleFiles) -> Result<RuleSet, RuleError> {
-    let mut set =
-        RuleSet { groups: Vec::new(), external_labels: Labels::new(files.external_labels.iter().map(|(n, v)| (n, v))) };
+    let mut set = RuleSet {
+        groups: Vec::new(),
+        external_labels: Labels::new(files.external_labels.iter().map(|(n, v)| (n, v))),
+        external_url: files.external_url.clone(),
+    };
     let mut count = 0;
     for file in &files.files {
         let refuse = |Flaw { line, what }: Flaw| RuleError { file: file.name.clone(), line, reason: what };

@@ -17,6 +17,7 @@ use faultline_promql::{Change, Element, Options, Value};
 pub(crate) struct Judge<'a> {
     pub tenant: TenantId,
     pub external_labels: &'a Labels,
+    pub external_url: &'a str,
     pub options: &'a Options,
     /// Rules that ask for absence raise nothing for now.
     pub suspended: bool,
@@ -248,7 +249,8 @@ impl Judge<'_> {
 
     fn with_context<T>(&self, at: Millis, series: &dyn RuleSeries, then: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let mut query = |text: &str| query(text, at, series, self.options);
-        then(&mut Context { at, external_labels: self.external_labels, external_url: "", query: &mut query })
+        let (external_labels, external_url) = (self.external_labels, self.external_url);
+        then(&mut Context { at, external_labels, external_url, query: &mut query })
     }
 
     /// The labels of the alert that an element raises, and what the alert takes from it.

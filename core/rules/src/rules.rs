@@ -149,6 +149,7 @@ impl Rules {
         Judge {
             tenant: self.tenant,
             external_labels: &self.set.external_labels,
+            external_url: &self.set.external_url,
             options: &self.options,
             suspended: self.suspended,
             cause,

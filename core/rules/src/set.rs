@@ -12,6 +12,8 @@ pub struct RuleSet {
     pub groups: Vec<Group>,
     /// Labels added to every alert that leaves.
     pub external_labels: Labels,
+    /// `$externalURL` of templates.
+    pub external_url: String,
 }
 
 /// Rules that are evaluated together, in order.

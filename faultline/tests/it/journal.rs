@@ -210,6 +210,7 @@ impl Writer {
             groups: vec![("grid".into(), Evaluation::Grid)],
             external_labels: vec![("cluster".into(), "test".into())],
             default_interval: 5_000,
+            ..RuleFiles::default()
         };
         self.push(control(Control::Rules, files.to_bytes(), SEED));
     }

@@ -141,6 +141,7 @@ impl Story {
             RuleFiles { files: vec![RuleFile { name: "t.yml".into(), text: text.into() }], ..RuleFiles::default() };
         for option in options {
             match option.split_once('=') {
+                Some(("external_url", value)) => files.external_url = value.into(),
                 Some((name, value)) => files.external_labels.push((name.into(), value.into())),
                 None if *option == "stream" => files.default_evaluation = Evaluation::Stream,
                 None => panic!("{option}: an option of rules"),
