@@ -1,7 +1,7 @@
 //! What one may see of the engine: copied out after a batch, so that readers never touch it.
 use crate::engine::Engine;
 use alloc::vec::Vec;
-use faultline_model::facts::{Coverage, Telemetry};
+use faultline_model::facts::Coverage;
 use faultline_model::{Labels, Millis, Sample};
 use faultline_observe::ring::SampleCounts;
 use faultline_observe::sources::Source;
@@ -33,14 +33,6 @@ pub struct Overview {
 impl Engine {
     /// What the engine knows now.
     pub fn overview(&self) -> Overview {
-        let mut lacks = Coverage::default();
-        for (entity, telemetry) in self.graph.entities(self.now) {
-            match telemetry {
-                Telemetry::Reporting => {}
-                Telemetry::Silent => lacks.silent.push(entity),
-                Telemetry::Peer => lacks.unseen.push(entity),
-            }
-        }
         let sizes = self.graph.sizes();
         Overview {
             at: self.now,
@@ -51,7 +43,7 @@ impl Engine {
             series: self.series.len() as u64,
             samples: self.series.counts(),
             held: self.series.held() as u64,
-            lacks,
+            lacks: self.graph.lacks(self.now),
         }
     }
 

@@ -120,6 +120,9 @@ pub(super) fn proof(incident: Shape<'_>, paint: Paint) -> String {
     if leaves > 0 {
         body.push_str(&format!("all that was decided of it: {leaves} leaves, listed by `-o json`\n"));
     }
-    body.push_str("check: `faultline verify --data FOLDER` computes it again from what was received\n");
+    // The API does not say where the data is: only who is on that machine can read it.
+    body.push_str(
+        "check: `faultline verify --data FOLDER` computes it again from what was received; FOLDER is what `faultline run` shows as data\n",
+    );
     section("PROOF", &body, paint)
 }

@@ -90,14 +90,38 @@ impl Graph {
             coverage: Coverage {
                 unseen: names(Telemetry::Peer),
                 silent: names(Telemetry::Silent),
-                unpaired: self.called.unpaired as f64 / self.called.all.max(1) as f64,
-                sampled: self.sampled_at.is_some_and(|at| question.at.since(at) <= SAMPLED_MS),
+                unpaired: self.unpaired(),
+                sampled: self.rates_unknown(question.at),
                 left_out,
             },
             nodes,
             targets,
             changes,
         }
+    }
+
+    /// What a verdict on the whole graph would lack at `now`.
+    pub fn lacks(&self, now: Millis) -> Coverage {
+        let (unpaired, sampled) = (self.unpaired(), self.rates_unknown(now));
+        let mut lacks = Coverage { unpaired, sampled, ..Coverage::default() };
+        for (name, id) in self.services.by_name() {
+            match self.telemetry(id, now) {
+                Telemetry::Reporting => {}
+                Telemetry::Silent => lacks.silent.push(name.to_string()),
+                Telemetry::Peer => lacks.unseen.push(name.to_string()),
+            }
+        }
+        lacks
+    }
+
+    /// Share of server spans for which no client span came, of late.
+    fn unpaired(&self) -> f64 {
+        self.called.unpaired as f64 / self.called.all.max(1) as f64
+    }
+
+    /// Whether sampled spans make rates doubtful at `now`.
+    fn rates_unknown(&self, now: Millis) -> bool {
+        self.sampled_at.is_some_and(|at| now.since(at) <= SAMPLED_MS)
     }
 
     /// How a service is seen at `now`.

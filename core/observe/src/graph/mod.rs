@@ -25,7 +25,6 @@ pub use freeze::Question;
 pub(crate) use state::{read_table, write_table};
 pub use tally::Derived;
 
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use edges::Edges;
 use faultline_formats::Decoded;
@@ -283,11 +282,6 @@ impl Graph {
             operations: self.operations.len(),
             pending: self.pending.len(),
         }
-    }
-
-    /// Names of all services and peers, in order, and how each is seen at `now`.
-    pub fn entities(&self, now: Millis) -> Vec<(String, faultline_model::facts::Telemetry)> {
-        self.services.by_name().map(|(name, id)| (name.to_string(), self.telemetry(id, now))).collect()
     }
 
     /// Keyed hash of a text, for look-ups.

@@ -221,6 +221,8 @@ fn evidence_covers_the_targets_part_of_the_graph() {
     let later = World::run(&lines, 40_000);
     let share = freeze(&later, 40_000, 0, &["web"]).coverage.unpaired;
     assert_eq!(share, 1.0 / 6.0);
+    let lacks = later.graph.lacks(Millis(40_000));
+    assert_eq!((lacks.unpaired, lacks.sampled), (share, true), "what a verdict now would lack says so, too");
 }
 
 /// Ten minutes of calm, then one callee turns slow: told within two windows, with an onset near the truth.
