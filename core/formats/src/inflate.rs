@@ -15,11 +15,13 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use std::io::Read;
+use xxhash_rust::xxh64::xxh64;
 
 /// The inflated body, or why there is none.
 ///
 /// - gzip: any number of members, as RFC 1952 2.2 allows; every CRC and length is checked.
-/// - Zstandard: any number of frames, skippable ones skipped (RFC 8878 3.1). Content checksums are not checked.
+/// - Zstandard: any number of frames, skippable ones skipped (RFC 8878 3.1); a content checksum is checked
+///   where a frame has one.
 /// - Snappy: the block format, its declared size checked before anything is allocated.
 pub fn inflate(body: &Bytes, encoding: Encoding) -> Result<Bytes, (Reason, String)> {
     if body.len() > limits::BODY_SIZE {
@@ -76,7 +78,16 @@ fn zstd(body: &[u8]) -> Result<Vec<u8>, (Reason, String)> {
     let (mut left, mut out) = (body, Vec::new());
     while !left.is_empty() {
         match StreamingDecoder::new_with_max_window_size(&mut left, limits::ZSTD_WINDOW) {
-            Ok(frame) => out = read_all(frame, body.len(), out)?,
+            Ok(mut frame) => {
+                let begin = out.len();
+                out = read_all(&mut frame, body.len(), out)?;
+                // RFC 8878 3.1.1: the low four bytes of XXH64 over the content.
+                let found = xxh64(&out[begin..], 0) as u32;
+                if frame.decoder.get_checksum_from_data().is_some_and(|said| said != found) {
+                    let text = "the content of a Zstandard frame does not fit its checksum: it was changed on its way";
+                    return Err((Reason::BadEncoding, text.to_string()));
+                }
+            }
             Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
                 left = left
                     .get(length as usize..)

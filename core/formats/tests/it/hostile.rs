@@ -167,3 +167,28 @@ fn a_wrong_checksum_or_trailing_bytes_refuse_the_body() {
         assert_eq!(rejects(&decoded(Format::OtlpMetrics, Encoding::Gzip, body)), "bad-encoding=1");
     }
 }
+
+/// Made by the `zstd` tool with `--check`: three empty resources, and the content's checksum in the last four bytes.
+const CHECKED: [u8; 19] =
+    [0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x58, 0x31, 0x00, 0x00, 0x0a, 0x00, 0x0a, 0x00, 0x0a, 0x00, 0xe6, 0x86, 0xfd, 0x1f];
+
+#[test]
+fn a_zstandard_frame_is_held_to_its_checksum() {
+    let zstd = |body: &[u8]| decoded(Format::OtlpMetrics, Encoding::Zstd, body.to_vec());
+    let good = zstd(&CHECKED);
+    assert_eq!((rejects(&good), good.plain.len()), (String::new(), 6));
+    // Each frame is checked over its own content.
+    let both = zstd(&[compress(METRICS, Encoding::Zstd), CHECKED.to_vec()].concat());
+    assert_eq!((rejects(&both), both.plain.len()), (String::new(), METRICS.len() + 6));
+    for at in 15..19 {
+        let mut body = CHECKED;
+        body[at] ^= 0x10;
+        let refused = zstd(&body);
+        assert!(refused.rejects[0].detail.contains("does not fit its checksum"), "{:?}", refused.rejects);
+        assert_eq!(rejects(&refused), "bad-encoding=1", "byte {at}");
+    }
+    // The content itself, which would still read as a message.
+    let mut body = CHECKED;
+    body[13] = 0x12;
+    assert_eq!(rejects(&zstd(&body)), "bad-encoding=1");
+}
