@@ -28,6 +28,52 @@ impl Millis {
     }
 }
 
+impl Millis {
+    /// Reads a time in RFC 3339, rounded down to ms; `None` for any other text. [`fmt::Display`] prints one form of it.
+    pub fn parse(text: &str) -> Option<Millis> {
+        let digits = |range: core::ops::Range<usize>| -> Option<i64> {
+            let part = text.get(range)?;
+            part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?
+        };
+        let bytes = text.as_bytes();
+        let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+        if !marks.iter().all(|(at, mark)| bytes.get(*at).is_some_and(|byte| byte.to_ascii_uppercase() == *mark)) {
+            return None;
+        }
+        let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+        let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+        let days = days_from_civil(year, u32::try_from(month).ok()?, u32::try_from(day).ok()?);
+        // A 31st of February counts as a day of March, and a month 13 as another year's.
+        if civil_from_days(days) != (year, month as u32, day as u32) || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let mut rest = text.get(19..)?;
+        let mut ms = 0;
+        if let Some(fraction) = rest.strip_prefix('.') {
+            let size = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            if size == 0 {
+                return None;
+            }
+            let places = fraction.bytes().take(size).chain(core::iter::repeat(b'0')).take(3);
+            ms = places.fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'));
+            rest = &fraction[size..];
+        }
+        let offset_minutes = match rest.as_bytes() {
+            [b'Z' | b'z'] => 0,
+            [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+                let at = text.len() - 5;
+                let (hours, minutes) = (digits(at..at + 2)?, digits(at + 3..at + 5)?);
+                if hours > 23 || minutes > 59 {
+                    return None;
+                }
+                (hours * 60 + minutes) * if *sign == b'-' { -1 } else { 1 }
+            }
+            _ => return None,
+        };
+        Some(Millis(((days * 24 + hour) * 60 + minute - offset_minutes) * 60_000 + second * 1000 + ms))
+    }
+}
+
 impl fmt::Display for Millis {
     /// RFC 3339 in UTC with milliseconds, `2026-11-20T23:59:59.123Z`; years outside 0..=9999 print as bare milliseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,6 +152,42 @@ mod tests {
             assert_eq!(days_from_civil(y, m, d), day);
         }
         assert_eq!(Millis(i64::MIN).to_string(), "-9223372036854775808ms");
+    }
+
+    #[test]
+    fn dates_are_read_as_written() {
+        for ms in [0, 951_782_400_000, -1, 1_795_222_456_746, 253_402_300_799_999] {
+            assert_eq!(Millis::parse(&Millis(ms).to_string()), Some(Millis(ms)));
+        }
+        for (text, shown) in [
+            ("2026-11-21T00:54:16Z", "2026-11-21T00:54:16.000Z"),
+            ("2026-11-21t01:54:16.5+01:00", "2026-11-21T00:54:16.500Z"),
+            ("2026-11-20T19:24:16.123999999-05:30", "2026-11-21T00:54:16.123Z"),
+            ("2024-02-29T00:00:00z", "2024-02-29T00:00:00.000Z"),
+            ("0000-01-01T00:00:00.07Z", "0000-01-01T00:00:00.070Z"),
+        ] {
+            assert_eq!(Millis::parse(text).map(|time| time.to_string()).as_deref(), Some(shown), "{text}");
+        }
+        for wrong in [
+            "",
+            "2026-11-21",
+            "2026-11-21T00:54:16",
+            "2026-11-21 00:54:16Z",
+            "2026-02-29T00:00:00Z",
+            "2026-02-30T00:00:00.000Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T00:54:16.Z",
+            "2026-11-21T00:54:16+1:00",
+            "2026-11-21T00:54:16+24:00",
+            "2026-1é-21T00:54:16Z",
+            "+026-11-21T00:54:16Z",
+            "2026-11-21T00:54:16Zx",
+        ] {
+            assert_eq!(Millis::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

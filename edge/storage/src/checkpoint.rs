@@ -14,6 +14,7 @@
 //! ```
 //! All numbers little endian, the rest of the header zero.
 use crate::folder::DataFolder;
+use crate::whole::write_pieces;
 use bytes::Bytes;
 use faultline_host::Disk;
 use faultline_model::{Digest, Position};
@@ -118,19 +119,9 @@ impl CheckpointStore {
     }
 
     fn replace(&self, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
-        let new = self.folder.join(NEW);
-        match self.disk.remove(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = self.disk.create(&new)?;
-        file.write_at(&header(checkpoint), 0)?;
-        for (index, piece) in checkpoint.state.chunks(PIECE).enumerate() {
-            file.write_at(piece, (HEADER + index * PIECE) as u64)?;
-        }
-        file.sync_data()?;
-        self.disk.rename(&new, path)?;
-        self.disk.sync_dir(&self.folder)
+        let header = header(checkpoint);
+        let pieces = [&header[..]].into_iter().chain(checkpoint.state.chunks(PIECE));
+        write_pieces(&*self.disk, &self.folder.join(NEW), path, pieces)
     }
 
     fn read(&self, path: &Path, offset: u64) -> io::Result<Result<Checkpoint, String>> {

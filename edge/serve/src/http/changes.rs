@@ -2,7 +2,6 @@
 use super::answer::{FieldError, Problem, covers, json};
 use super::params::Params;
 use super::shapes::{ChangeShape, Placed, text};
-use super::time;
 use super::{Api, not_ready};
 use crate::store::book::CHANGES_MAX;
 use axum::body::Bytes;
@@ -160,7 +159,7 @@ impl Fields {
     fn time(&mut self, field: &str, now: Millis) -> Millis {
         let time = match self.fields.remove(field) {
             None | Some(Value::Null) => return now,
-            Some(Value::String(text)) => time::rfc_3339(&text),
+            Some(Value::String(text)) => Millis::parse(&text),
             Some(Value::Number(number)) => number.as_i64().map(Millis),
             Some(_) => None,
         };

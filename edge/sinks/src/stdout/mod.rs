@@ -2,6 +2,8 @@
 mod json;
 mod text;
 
+pub use text::visible;
+
 use crate::run::{Ended, Pause, Sink};
 use faultline_host::Clock;
 use faultline_model::facts::{AlertState, Decision, IncidentPhase};

@@ -76,7 +76,7 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Telemetry names things; a name must not steer the reader's terminal, break the line or turn its direction.
-fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -85,4 +85,14 @@ fn visible(text: &str) -> String {
         if hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_steer_a_terminal() {
+        assert_eq!(visible("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\u{d}\\u{a}\\u{202e}c");
+    }
 }
