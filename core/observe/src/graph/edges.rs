@@ -147,6 +147,16 @@ impl Edges {
         }
     }
 
+    /// The server's half of a call that has been counted without it; `server` is its duration, in ns.
+    pub fn answered(&mut self, id: u32, server: i64) {
+        let edge = self.rows.row_mut(id);
+        let Some(tallies) = &mut edge.tallies else { return };
+        if !tallies.client.is_changed() && !tallies.server.is_changed() {
+            self.changed.push(id);
+        }
+        tallies.server.observe(server);
+    }
+
     /// Sends what has changed, and what has not been sent for long.
     pub fn send(&mut self, second: i64, at: Millis, services: &Services, out: &mut Vec<Derived>) {
         let mut changed = core::mem::take(&mut self.changed);

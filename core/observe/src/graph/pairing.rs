@@ -135,6 +135,9 @@ impl Graph {
         if waiting.is_empty() {
             if let Some(callee) = prediction.and_then(|row| self.predictions.get(row).certain()) {
                 self.charge(row, callee, at);
+                if failed {
+                    self.count_unanswered(row);
+                }
             }
             return;
         }
@@ -201,6 +204,7 @@ impl Graph {
         let node = self.pending.get_mut(row);
         (node.paired, node.asynchronous) = (true, node.asynchronous || server.asynchronous);
         let key = (client, server.service, node.asynchronous);
+        let counted_on = if node.counted { node.charged } else { NONE };
         self.pending.settle(row, at);
         if first {
             self.charge(row, server.service, at);
@@ -214,6 +218,8 @@ impl Graph {
         if !self.pending.get(row).counted || !first {
             self.edges.complete(edge, first.then_some(duration), Some(server.duration), failed);
             self.pending.get_mut(row).counted = true;
+        } else if counted_on == edge {
+            self.edges.answered(edge, server.duration);
         }
     }
 
@@ -236,11 +242,16 @@ impl Graph {
         self.account(row, edge, 1, at);
         if self.services.get(callee).is_peer() {
             // Nobody will answer: its series need not wait.
-            let node = self.pending.get_mut(row);
-            let (duration, failed) = (node.duration, node.failed);
-            if !core::mem::replace(&mut node.counted, true) {
-                self.edges.complete(edge, Some(duration), None, failed);
-            }
+            self.count_unanswered(row);
+        }
+    }
+
+    /// Counts a call in the series of the edge that carries it without waiting for the server's half. So does a failed one whose
+    /// callee is certain: a server that is gone never answers, and its callers' failures must not be known only after the wait.
+    fn count_unanswered(&mut self, row: u32) {
+        let node = self.pending.get_mut(row);
+        if node.charged != NONE && !core::mem::replace(&mut node.counted, true) {
+            self.edges.complete(node.charged, Some(node.duration), None, node.failed);
         }
     }
 
@@ -299,10 +310,7 @@ impl Graph {
                 None => self.counts.unanswered += 1,
             }
         }
-        let node = self.pending.get(row);
-        if node.charged != NONE && !node.counted {
-            self.edges.complete(node.charged, Some(node.duration), None, node.failed);
-        }
+        self.count_unanswered(row);
     }
 
     /// Who a call went to that nobody answered: by memory, or the peer that the client names.

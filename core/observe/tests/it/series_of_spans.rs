@@ -118,6 +118,24 @@ fn peers_are_virtual_nodes() {
     check(&both, 41_000, &[(total, 2.0), (failed, 1.0)], &["server_seconds"]);
 }
 
+/// A failed call does not wait for the answer of a server that may be gone, where it is certain which one that is; an
+/// answer that does come adds its own time and counts nothing twice.
+#[test]
+fn a_failed_call_counts_at_once() {
+    let calls = "@0.1 web client 1:2<1 0+50 peer=shop.local
+         @0.2 shop server 1:3<2 7+40
+         @1.1 web client 2:2<1 0+1 peer=shop.local !
+         @1.2 web client 3:2<1 0+10 peer=shop.local";
+    let series = |name: &str| format!(r#"traces_service_graph_request_{name}{{client="web", server="shop"}}"#);
+    let (total, failed) = (series("total"), series("failed_total"));
+    let (client, server) = (series("client_seconds_count"), series("server_seconds_count"));
+    check(calls, 2000, &[(&total, 2.0), (&failed, 1.0), (&client, 2.0), (&server, 1.0)], &["virtual_node"]);
+    let answered = format!("{calls}\n@6.1 shop server 2:4<2 0+1 !\n@6.2 shop server 3:4<2 0+1");
+    for end in [7_000, 50_000] {
+        check(&answered, end, &[(&total, 3.0), (&failed, 1.0), (&client, 3.0), (&server, 3.0)], &["virtual_node"]);
+    }
+}
+
 #[test]
 fn log_records_are_counted_by_severity() {
     check(
