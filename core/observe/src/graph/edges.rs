@@ -1,8 +1,9 @@
 //! Edges: who calls whom, what the client saw of it, what is expected, and the series of the servicegraph connector.
-use super::limits::{DERIVED_EDGES, EDGES, RESEND, SWEEP, outlived};
+use super::limits::{DERIVED_EDGES, EDGES, SWEEP, outlived};
 use super::seconds::{Called, Seconds};
 use super::services::Services;
-use super::tally::{Blocks, Derived, Naming, Tally, is_turn};
+use super::tally::{Blocks, Derived, Naming, Tally};
+use super::turns::{Changed, Turn};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use faultline_detect::Baseline;
@@ -61,7 +62,7 @@ pub struct Edges {
     callees: BTreeMap<(u32, u32, bool), u32>,
     callers: BTreeSet<(u32, u32)>,
     derived: usize,
-    changed: Vec<u32>,
+    changed: Changed,
 }
 
 impl Edges {
@@ -110,7 +111,7 @@ impl Edges {
         self.callers.insert((server, client));
         // A tally is born changed, so that its counter is sent before its first call.
         if self.rows.get(id).is_some_and(|edge| edge.tallies.is_some()) {
-            self.changed.push(id);
+            self.changed.push(id, server);
         }
         Some(id)
     }
@@ -133,7 +134,7 @@ impl Edges {
         let edge = self.rows.row_mut(id);
         let Some(tallies) = &mut edge.tallies else { return };
         if !tallies.client.is_changed() && !tallies.server.is_changed() {
-            self.changed.push(id);
+            self.changed.push(id, edge.server);
         }
         tallies.client.count(1);
         if let Some(duration) = client {
@@ -152,20 +153,19 @@ impl Edges {
         let edge = self.rows.row_mut(id);
         let Some(tallies) = &mut edge.tallies else { return };
         if !tallies.client.is_changed() && !tallies.server.is_changed() {
-            self.changed.push(id);
+            self.changed.push(id, edge.server);
         }
         tallies.server.observe(server);
     }
 
-    /// Sends what has changed, and what has not been sent for long.
-    pub fn send(&mut self, second: i64, at: Millis, services: &Services, out: &mut Vec<Derived>) {
-        let mut changed = core::mem::take(&mut self.changed);
+    /// Sends what has changed, and what has not been sent for long, of the rows whose turn it is.
+    pub fn send(&mut self, turn: Turn, services: &Services, out: &mut Vec<Derived>) {
         let waits = |t: &Tallies| t.client.is_changed() || t.server.is_changed();
-        let due = (second.rem_euclid(RESEND) as u32..self.rows.end()).step_by(RESEND as usize);
-        changed.extend(due.filter(|&id| {
-            self.rows.get(id).and_then(|edge| edge.tallies.as_ref()).is_some_and(|tallies| !waits(tallies))
-        }));
-        changed.sort();
+        let unchanged = |id| {
+            let edge = self.rows.get(id)?;
+            edge.tallies.as_ref().filter(|tallies| !waits(tallies)).map(|_| edge.server)
+        };
+        let changed = self.changed.take(turn, self.rows.end(), unchanged);
         for &id in &changed {
             let edge = self.rows.row_mut(id);
             let Some(tallies) = &mut edge.tallies else { continue };
@@ -177,15 +177,14 @@ impl Edges {
             let (client, server) = (&services.get(edge.client).entity, &services.get(edge.server).entity);
             let labels = &[("client", client.as_str()), ("server", server.as_str()), ("connection_type", kind)];
             let naming = |counter, histogram| Naming { labels, counter, histogram, in_seconds: true };
-            let all = is_turn(id, second);
+            let (at, all) = (turn.end(), turn.sends_all(id));
             let requests = naming("traces_service_graph_request_total", "traces_service_graph_request_client_seconds");
             tallies.client.send(&requests, at, all, out);
             let failures =
                 naming("traces_service_graph_request_failed_total", "traces_service_graph_request_server_seconds");
             tallies.server.send(&failures, at, all, out);
         }
-        changed.clear();
-        self.changed = changed;
+        self.changed.give(turn, changed);
     }
 
     /// Evicts what has not been used for long among the rows of this second.
@@ -196,7 +195,7 @@ impl Edges {
                 self.remove(id, now, blocks, out);
             }
         }
-        self.changed.retain(|&id| self.rows.get(id).is_some());
+        self.changed.retain(|id| self.rows.get(id).is_some());
     }
 
     /// Whether any edge touches a service.
@@ -234,7 +233,7 @@ impl Edges {
             if let Some(tallies) = &edge.tallies {
                 edges.derived += 1;
                 if tallies.client.is_changed() || tallies.server.is_changed() {
-                    edges.changed.push(id);
+                    edges.changed.push(id, edge.server);
                 }
             }
         }

@@ -1,4 +1,5 @@
 //! Evidence of an incident: the part of the graph that can explain it, before and now, as plain values.
+use super::turns::Turn;
 use super::Graph;
 use super::edges::Edge;
 use super::limits::{EVIDENCE_NODES, SECONDS, WINDOW};
@@ -51,7 +52,7 @@ impl Graph {
     /// That part is the targets, all that they call directly or not, their callers, and the neighbours of what is
     /// anomalous among these; at most [`EVIDENCE_NODES`] services, nearest first, then the most anomalous.
     pub fn freeze(&self, question: &Question<'_>) -> Evidence {
-        let to = self.next_second.unwrap_or(question.at.0.div_euclid(1000));
+        let to = self.next.map_or(question.at.0.div_euclid(1000), Turn::second);
         let cap = (question.window_ms / 1000).clamp(SEEN_LEAST, SECONDS);
         let from = question.onset.0.div_euclid(1000).clamp(to - cap, to - SEEN_LEAST);
         let (near, left_out) = self.near(question.targets, from, to);

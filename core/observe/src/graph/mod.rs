@@ -19,6 +19,7 @@ mod seconds;
 mod services;
 mod state;
 mod tally;
+mod turns;
 mod windows;
 
 pub use freeze::Question;
@@ -37,6 +38,7 @@ use pending::{NONE, Pending};
 use predictions::Predictions;
 use services::Services;
 use tally::Blocks;
+use turns::Turn;
 
 /// What could not be taken in, since the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,8 +95,8 @@ const HALVE: u64 = 100_000;
 #[derive(Debug)]
 pub struct Graph {
     seed: u64,
-    /// The first second that is not closed; none before the first event.
-    next_second: Option<i64>,
+    /// The first turn that is not over; none before the first event.
+    next: Option<Turn>,
     /// Windows that begin before this second say nothing about missing traffic.
     judged_from: i64,
     services: Services,
@@ -118,7 +120,7 @@ impl Graph {
         let seed = SeriesKey::of(b"graph", seed).0 as u64;
         Graph {
             seed,
-            next_second: None,
+            next: None,
             judged_from: i64::MIN,
             services: Services::default(),
             edges: Edges::default(),
@@ -144,7 +146,8 @@ impl Graph {
             return;
         }
         let second = at.0.div_euclid(1000);
-        assert!(second >= *self.next_second.get_or_insert(second), "seconds before {at} are closed");
+        let turn = Turn::of(at);
+        assert!(turn >= *self.next.get_or_insert(turn), "what was before {at} is closed");
         let mut body = core::mem::take(&mut self.body);
         // Metrics alone show that a service lives, but make no node: what neither calls nor serves explains nothing.
         let makes_nodes = !(events.spans.is_empty() && events.logs.is_empty());
@@ -192,17 +195,21 @@ impl Graph {
         *count += 1;
     }
 
-    /// When the next second closes; none while nothing is known.
+    /// When the next series are sent; none while nothing is known.
     pub fn due(&self) -> Option<Millis> {
-        self.next_second.map(|second| Millis((second + 1).saturating_mul(1000)))
+        self.next.map(Turn::end)
     }
 
-    /// Closes every second that ends by `at`, and the windows that end with them.
+    /// Sends the series whose turn ends by `at`, closes every second that does, and the windows that end with them.
     pub fn advance(&mut self, at: Millis, out: &mut Closed) {
-        while let Some(end) = self.due().filter(|&due| due <= at) {
-            let second = end.0 / 1000 - 1;
-            self.close_second(second, end, out);
-            self.next_second = Some(second + 1);
+        while let Some(turn) = self.next.filter(|turn| turn.end() <= at) {
+            self.operations.send(turn, &self.services, &mut out.samples);
+            self.edges.send(turn, &self.services, &mut out.samples);
+            self.services.send(turn, &mut out.samples);
+            if turn.is_last() {
+                self.close_second(turn.second(), turn.end(), out);
+            }
+            self.next = Some(turn.next());
         }
     }
 
@@ -210,9 +217,6 @@ impl Graph {
         while let Some(row) = self.pending.expired(end) {
             self.expire(row, end);
         }
-        self.operations.send(second, end, &self.services, &mut out.samples);
-        self.edges.send(second, end, &self.services, &mut out.samples);
-        self.services.send(second, end, &mut out.samples);
         out.changes.append(&mut self.changes);
         self.close_windows(second, end, &mut out.anomalies);
         self.sweep(second, end, out);
@@ -238,10 +242,10 @@ impl Graph {
     /// Passes over the time before `at`: nothing was received then, so nothing in it is closed or judged, and for
     /// [`limits::RESUME`] seconds after it missing traffic proves nothing.
     pub fn skip(&mut self, at: Millis) {
-        let second = at.0.div_euclid(1000);
-        if self.next_second.is_some_and(|next| next < second) {
-            self.next_second = Some(second);
-            self.judged_from = second + RESUME;
+        let turn = Turn::of(at);
+        if self.next.is_some_and(|next| next < turn) {
+            self.next = Some(turn);
+            self.judged_from = turn.second() + RESUME;
         }
     }
 

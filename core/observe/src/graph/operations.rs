@@ -2,7 +2,8 @@
 use super::index::{Index, mix};
 use super::limits::{NAME_SIZE, OPERATION_ROWS, OPERATIONS, OPERATIONS_OF_SERVICE, SWEEP, outlived};
 use super::services::Services;
-use super::tally::{Blocks, Derived, Naming, Tally, is_turn};
+use super::tally::{Blocks, Derived, Naming, Tally};
+use super::turns::{Changed, Turn};
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_formats::{SpanKind, SpanStatus};
@@ -74,8 +75,7 @@ pub struct Operations {
     rows: Table<Operation>,
     index: Index,
     seed: u64,
-    // Rows with something to send, each once; told by the rows themselves, so not part of the state.
-    changed: Vec<u32>,
+    changed: Changed,
 }
 
 impl Operations {
@@ -106,7 +106,7 @@ impl Operations {
         let Some(row) = row else { return false };
         let operation = self.rows.row_mut(row);
         if !operation.tally.is_changed() {
-            self.changed.push(row);
+            self.changed.push(row, call.service);
         }
         operation.used = at;
         operation.tally.count(1);
@@ -136,7 +136,7 @@ impl Operations {
             used: Millis(0),
             tally: Tally::new(blocks.take()),
         });
-        self.changed.push(row);
+        self.changed.push(row, call.service);
         let hash = self.hash(row);
         let mut index = core::mem::take(&mut self.index);
         index.insert(hash, row, |row| self.hash(row));
@@ -144,13 +144,10 @@ impl Operations {
         row
     }
 
-    /// Sends what has changed, and what has not been sent for long.
-    pub fn send(&mut self, second: i64, at: Millis, services: &Services, out: &mut Vec<Derived>) {
-        let mut changed = core::mem::take(&mut self.changed);
-        let turn = second.rem_euclid(super::limits::RESEND) as u32;
-        let due = (turn..self.rows.end()).step_by(super::limits::RESEND as usize);
-        changed.extend(due.filter(|&row| self.rows.get(row).is_some_and(|r| !r.tally.is_changed())));
-        changed.sort();
+    /// Sends what has changed, and what has not been sent for long, of the rows whose turn it is.
+    pub fn send(&mut self, turn: Turn, services: &Services, out: &mut Vec<Derived>) {
+        let unchanged = |row| self.rows.get(row).filter(|r| !r.tally.is_changed()).map(|r| r.service);
+        let changed = self.changed.take(turn, self.rows.end(), unchanged);
         for &row in &changed {
             let operation = self.rows.row_mut(row);
             let (kind, status) = (usize::from(operation.kind_status / 16), usize::from(operation.kind_status % 16));
@@ -165,10 +162,9 @@ impl Operations {
                 histogram: "traces_span_metrics_duration_milliseconds",
                 in_seconds: false,
             };
-            operation.tally.send(&naming, at, is_turn(row, second), out);
+            operation.tally.send(&naming, turn.end(), turn.sends_all(row), out);
         }
-        changed.clear();
-        self.changed = changed;
+        self.changed.give(turn, changed);
     }
 
     /// Evicts what has not been used for long among the rows of this second.
@@ -198,7 +194,7 @@ impl Operations {
                 self.remove(row, now, blocks, out);
             }
         }
-        self.changed.retain(|&row| self.rows.get(row).is_some());
+        self.changed.retain(|row| self.rows.get(row).is_some());
     }
 
     fn remove(&mut self, row: u32, now: Millis, blocks: &mut Blocks, out: &mut Vec<Derived>) {
@@ -221,7 +217,7 @@ impl Operations {
     /// Reads them back.
     pub fn read(r: &mut Reader<'_>, seed: u64) -> Result<Operations, CodecError> {
         let rows: Table<Operation> = super::state::read_table(r)?;
-        let changed = rows.iter().filter(|(_, operation)| operation.tally.is_changed()).map(|(row, _)| row).collect();
+        let changed = rows.iter().filter(|(_, row)| row.tally.is_changed()).map(|(id, row)| (id, row.service)).collect();
         let mut operations = Operations { rows, index: Index::default(), seed, changed };
         let mut index = Index::default();
         for (row, _) in operations.rows.iter() {

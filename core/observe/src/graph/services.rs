@@ -2,9 +2,10 @@
 //!
 //! A service is its `service.name`, whatever its namespace: the name is what the span metrics' `service_name`, Prometheus'
 //! `job` behind the slash and the correlator have in common. A *peer* is known from its callers only.
-use super::limits::{NAME_SIZE, RESEND, SERVICES, VERSION_PACE, VERSIONS, outlived};
+use super::limits::{NAME_SIZE, SERVICES, VERSION_PACE, VERSIONS, outlived};
 use super::seconds::{Seconds, Served};
 use super::tally::{BLOCK, Blocks, Derived};
+use super::turns::{Changed, Turn};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -119,8 +120,7 @@ impl Service {
 pub struct Services {
     rows: Table<Service>,
     by_name: BTreeMap<String, u32>,
-    // Services with log counts to send; told by the rows, so not part of the state.
-    changed: Vec<u32>,
+    changed: Changed,
 }
 
 impl Services {
@@ -216,21 +216,19 @@ impl Services {
             (logs.counts, logs.block) = ([0; SEVERITIES.len()].into(), blocks.take());
         }
         if logs.changed == 0 {
-            self.changed.push(id);
+            self.changed.push(id, id);
         }
         let range = usize::from(severity.div_ceil(4)).min(SEVERITIES.len() - 1);
         logs.counts[range] += 1;
         logs.changed |= 1 << range;
     }
 
-    /// Sends log counts that have changed, and those not sent for long.
-    pub fn send(&mut self, second: i64, at: Millis, out: &mut Vec<Derived>) {
-        let mut changed = core::mem::take(&mut self.changed);
-        let due = (second.rem_euclid(RESEND) as u32..self.rows.end()).step_by(RESEND as usize);
-        changed.extend(due.filter(|&id| self.rows.get(id).is_some_and(|s| s.logs.changed == 0 && s.logs.known != 0)));
-        changed.sort();
+    /// Sends log counts that have changed, and those not sent for long, of the services whose turn it is.
+    pub fn send(&mut self, turn: Turn, out: &mut Vec<Derived>) {
+        let unchanged = |id| self.rows.get(id).filter(|s| s.logs.changed == 0 && s.logs.known != 0).map(|_| id);
+        let changed = self.changed.take(turn, self.rows.end(), unchanged);
         for &id in &changed {
-            let all = super::tally::is_turn(id, second);
+            let (at, all) = (turn.end(), turn.sends_all(id));
             let Service { entity, logs, .. } = self.rows.row_mut(id);
             let send = if all { logs.known | logs.changed } else { logs.changed };
             for (i, severity) in SEVERITIES.iter().enumerate().filter(|(i, _)| send >> i & 1 == 1) {
@@ -244,8 +242,7 @@ impl Services {
             }
             (logs.known, logs.changed) = (logs.known | send, 0);
         }
-        changed.clear();
-        self.changed = changed;
+        self.changed.give(turn, changed);
     }
 
     /// Services unused for long among those of this second, in rising order; `keep` says which are still needed.
@@ -258,7 +255,7 @@ impl Services {
     pub fn remove(&mut self, id: u32, at: Millis, blocks: &mut Blocks, out: &mut Vec<Derived>) {
         let service = self.rows.remove(id);
         self.by_name.remove(&service.entity);
-        self.changed.retain(|&changed| changed != id);
+        self.changed.retain(|changed| changed != id);
         let logs = service.logs;
         for part in (0..BLOCK).filter(|part| logs.known >> part & 1 == 1) {
             out.push(Derived { id: logs.block * BLOCK + part, labels: None, sample: Sample::stale(at) });
@@ -277,7 +274,7 @@ impl Services {
     pub fn read(r: &mut Reader<'_>) -> Result<Services, CodecError> {
         let rows: Table<Service> = super::state::read_table(r)?;
         let by_name = rows.iter().map(|(id, service)| (service.entity.clone(), id)).collect();
-        let changed = rows.iter().filter(|(_, service)| service.logs.changed != 0).map(|(id, _)| id).collect();
+        let changed = rows.iter().filter(|(_, service)| service.logs.changed != 0).map(|(id, _)| (id, id)).collect();
         Ok(Services { rows, by_name, changed })
     }
 }

@@ -5,6 +5,7 @@ use super::operations::Operations;
 use super::pending::Pending;
 use super::predictions::Predictions;
 use super::services::Services;
+use super::turns::Turn;
 use alloc::vec::Vec;
 use faultline_model::{Canonical, CodecError, Reader, Table, Writer};
 
@@ -26,7 +27,7 @@ impl Canonical for Graph {
     fn write(&self, w: &mut Writer) {
         w.array(13);
         self.seed.write(w);
-        self.next_second.write(w);
+        self.next.map(|turn| turn.0).write(w);
         self.judged_from.write(w);
         self.services.write(w);
         self.edges.write(w);
@@ -45,7 +46,7 @@ impl Canonical for Graph {
         let seed = u64::read(r)?;
         Ok(Graph {
             seed,
-            next_second: Canonical::read(r)?,
+            next: Option::<i64>::read(r)?.map(Turn),
             judged_from: Canonical::read(r)?,
             services: Services::read(r)?,
             edges: Edges::read(r)?,

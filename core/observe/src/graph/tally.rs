@@ -3,7 +3,6 @@
 //! A tally owns one block of 20 derived ids: its counter, the histogram's sum, count and 17 cumulative buckets. Labels
 //! are built when a series is sent for the first time; a zero one second earlier goes with it, so that `rate` sees the
 //! first increase of a counter that is born with it (a first error, say).
-use super::limits::RESEND;
 use alloc::vec::Vec;
 use faultline_model::{Labels, LabelsBuilder, Millis, Sample, canonical_struct};
 
@@ -154,11 +153,6 @@ impl Tally {
             out.push(Derived { id: self.block * BLOCK + part, labels: None, sample: Sample::stale(at) });
         }
     }
-}
-
-/// Whether it is the turn of a row to be sent whole.
-pub fn is_turn(row: u32, second: i64) -> bool {
-    i64::from(row) % RESEND == second.rem_euclid(RESEND)
 }
 
 fn label(naming: &Naming<'_>, part: u32) -> Labels {

@@ -3,7 +3,8 @@ use crate::traces::World;
 use faultline_model::Millis;
 
 fn check(lines: &str, end: i64, expected: &[(&str, f64)], absent: &[&str]) {
-    let series = World::run(lines, end).series();
+    // A second later every service has had its turn.
+    let series = World::run(lines, end + 1000).series();
     for (name, value) in expected {
         let found = series.get(*name).copied();
         assert_eq!(found.map(f64::to_bits), Some(value.to_bits()), "{name}: {found:?}, not {value}\n{series:#?}");
@@ -159,12 +160,13 @@ fn series_start_at_zero_and_do_not_go_stale() {
         let within = |at: Millis| at > Millis(from) && at <= Millis(to);
         world.closed.samples.iter().filter(|derived| within(derived.sample.time())).count()
     };
-    let zeros = world.closed.samples.iter().filter(|d| d.sample.time() == Millis(0)).collect::<Vec<_>>();
-    assert_eq!((zeros.len(), zeros.iter().all(|d| d.sample.value() == 0.0 && d.labels.is_some())), (20, true));
-    // At second 6: the counter, sum, count and the buckets from 400 ms on.
-    assert_eq!((count(0, 1000), count(1000, 5000), count(5000, 6000)), (20, 0, 3 + 9));
-    let (mut last, mut most) = (Millis(6000), 0);
-    for derived in world.closed.samples.iter().filter(|d| d.sample.time() > Millis(6000)) {
+    let zeros = world.closed.samples.iter().filter(|d| d.labels.is_some()).collect::<Vec<_>>();
+    assert_eq!((zeros.len(), zeros.iter().all(|d| d.sample.value() == 0.0)), (20, true));
+    assert!(zeros.iter().all(|d| d.sample.time() == Millis(20)), "the first service has the first turn");
+    // At 6.02 s: the counter, sum, count and the buckets from 400 ms on.
+    assert_eq!((count(20, 1020), count(1020, 6000), count(6000, 6020)), (20, 0, 3 + 9));
+    let (mut last, mut most) = (Millis(6020), 0);
+    for derived in world.closed.samples.iter().filter(|d| d.sample.time() > Millis(6020)) {
         most = most.max(derived.sample.time().since(last));
         last = derived.sample.time();
     }
