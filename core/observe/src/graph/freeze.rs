@@ -1,9 +1,9 @@
 //! Evidence of an incident: the part of the graph that can explain it, before and now, as plain values.
-use super::turns::Turn;
 use super::Graph;
 use super::edges::Edge;
 use super::limits::{EVIDENCE_NODES, SECONDS, WINDOW};
 use super::services::Service;
+use super::turns::Turn;
 use super::windows::{LATENCY, Means, mean_ms, share, signal_shift};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};

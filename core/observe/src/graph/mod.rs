@@ -203,6 +203,9 @@ impl Graph {
     /// Sends the series whose turn ends by `at`, closes every second that does, and the windows that end with them.
     pub fn advance(&mut self, at: Millis, out: &mut Closed) {
         while let Some(turn) = self.next.filter(|turn| turn.end() <= at) {
+            while let Some(row) = self.pending.expired(turn.end()) {
+                self.expire(row, turn.end());
+            }
             self.operations.send(turn, &self.services, &mut out.samples);
             self.edges.send(turn, &self.services, &mut out.samples);
             self.services.send(turn, &mut out.samples);
@@ -214,9 +217,6 @@ impl Graph {
     }
 
     fn close_second(&mut self, second: i64, end: Millis, out: &mut Closed) {
-        while let Some(row) = self.pending.expired(end) {
-            self.expire(row, end);
-        }
         out.changes.append(&mut self.changes);
         self.close_windows(second, end, &mut out.anomalies);
         self.sweep(second, end, out);

@@ -217,7 +217,8 @@ impl Operations {
     /// Reads them back.
     pub fn read(r: &mut Reader<'_>, seed: u64) -> Result<Operations, CodecError> {
         let rows: Table<Operation> = super::state::read_table(r)?;
-        let changed = rows.iter().filter(|(_, row)| row.tally.is_changed()).map(|(id, row)| (id, row.service)).collect();
+        let changed =
+            rows.iter().filter(|(_, row)| row.tally.is_changed()).map(|(id, row)| (id, row.service)).collect();
         let mut operations = Operations { rows, index: Index::default(), seed, changed };
         let mut index = Index::default();
         for (row, _) in operations.rows.iter() {

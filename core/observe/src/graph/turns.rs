@@ -122,8 +122,7 @@ mod tests {
         let (mut ends, rows) = (0, 0..4000_u32);
         let service = |row: u32| row / 3;
         while turn.end() <= Millis(57_000) {
-            let mut changed: Changed =
-                rows.clone().filter(|row| row % 7 == 0).map(|row| (row, service(row))).collect();
+            let mut changed: Changed = rows.clone().filter(|row| row % 7 == 0).map(|row| (row, service(row))).collect();
             let taken = changed.take(turn, rows.end, |row| (row % 7 != 0).then_some(service(row)));
             assert!(taken.is_sorted());
             for row in taken {
