@@ -309,6 +309,9 @@ impl Rules {
 
     /// Why a rule is evaluated on the grid only, and nothing where each sample counts.
     pub(crate) fn grid_only(&self, number: usize) -> Option<String> {
+        if self.rules[number].live.is_some() {
+            return None;
+        }
         let (g, r) = self.places[number];
         live(&self.set.groups[g], &self.set.groups[g].rules[r]).err()
     }
