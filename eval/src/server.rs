@@ -70,6 +70,7 @@ impl Server {
             seed,
             leaves: 0,
             viewed: Millis(0),
+            behind: false,
             trims: trimmed,
         };
         let (anchor, slowest) = (None, Duration::ZERO);

@@ -148,11 +148,13 @@ impl Published {
         self.store.publish(last.clone());
     }
 
-    /// A group of `records` ending with `covers` is durable; `overview` is made anew now and then.
-    pub fn covers(&self, covers: Position, records: u64, overview: Option<Overview>) {
+    /// A group of `records` is durable; `overview` is made anew now and then.
+    ///
+    /// - `covers`: the group's last record, unless the view lacks decisions up to it.
+    pub fn covers(&self, covers: Option<Position>, records: u64, overview: Option<Overview>) {
         let records = self.records.fetch_add(records, Ordering::Relaxed) + records;
         let mut last = self.last.lock().expect("no holder panics");
-        last.covers = covers;
+        last.covers = covers.unwrap_or(last.covers);
         last.counts.records = records;
         if let Some(overview) = overview {
             self.fill(&mut last, overview);

@@ -1,6 +1,7 @@
-//! What happens once a group is durable, in order: answers, ledger and sinks, recent store, views, asks.
+//! What happens once a group is durable, in order: answers, ledger and sinks, asks, and then what readers see.
 use crate::ledger_feed::LedgerFeed;
-use crate::published::{Published, RejectedBody};
+use crate::published::RejectedBody;
+use crate::show::Shown;
 use faultline_engine::{Ask, Checkpoint, Effect, Effects, Overview};
 use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
 use faultline_model::{EffectId, Millis, Position};
@@ -24,6 +25,8 @@ pub struct Batch {
     pub leaves: Vec<Box<[u8]>>,
     /// What readers see from here on.
     pub view: Option<Overview>,
+    /// Whether the view that readers have lacks decisions.
+    pub behind: bool,
     /// The state that this group's anchor states.
     pub checkpoint: Option<Checkpoint>,
     /// What decoders refused.
@@ -83,8 +86,8 @@ impl Outlet {
 pub struct Doors {
     /// The ledger and, from it, the sinks.
     pub ledger: Arc<LedgerFeed>,
-    /// What the API reads.
-    pub published: Arc<Published>,
+    /// The thread that fills what the API reads.
+    pub shown: SyncSender<Shown>,
     /// The thread that answers asks. Bounded by the engine: one ask per open incident is out at a time.
     pub asks: Sender<(EffectId, Ask)>,
     /// The thread that keeps checkpoints.
@@ -106,31 +109,17 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         let upto = batch.checkpoint.as_ref().and_then(|checkpoint| checkpoint.position);
         let within = batch.effects.decisions().filter(|(id, _)| Some(id.cause) <= upto).count();
         let leaves = batch.first_leaf + within as u64;
-        let (mut asks, mut leaf) = (Vec::new(), batch.first_leaf);
-        for effect in batch.effects.list {
-            match effect {
-                Effect::Decided(id, decision) => {
-                    doors.published.decided(id, leaf, Some(batch.now), &decision);
-                    leaf += 1;
-                }
-                Effect::Accepted(accepted) => doors.published.accepted(accepted),
-                Effect::Rejected(rejected) => doors.published.refused(&rejected, None),
-                Effect::Ask(id, ask) => asks.push((id, ask)),
+        for effect in &batch.effects.list {
+            if let Effect::Ask(id, ask) = effect {
+                let _ended = doors.asks.send((*id, ask.clone()));
             }
-        }
-        for body in batch.rejected {
-            doors.published.rejected(body);
-        }
-        doors.published.journal(batch.extent);
-        if let Some(last) = batch.last {
-            doors.published.covers(last, batch.records, batch.view);
-        }
-        for ask in asks {
-            let _ended = doors.asks.send(ask);
         }
         if let Some(checkpoint) = batch.checkpoint {
             let _ended = doors.keeper.send(Keep::Checkpoint(Box::new(checkpoint), leaves));
         }
+        let Batch { effects, first_leaf, rejected, view, behind, now, extent, records, last, .. } = batch;
+        let shown = Shown { effects, first_leaf, rejected, view, behind, now, extent, records, last };
+        let _ended = doors.shown.send(shown);
     }
     Ok(())
 }

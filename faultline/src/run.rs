@@ -11,6 +11,7 @@ use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
 use crate::replayed::{Replay, ReplayError, Watch};
 use crate::rule_files;
+use crate::show::{show, shown};
 use crate::start::{Beginning, checkpointed, latest};
 use crate::world::{Stop, World, control, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
@@ -162,7 +163,12 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let preparer = journal.preparer();
     let stopping = Arc::new(AtomicBool::new(false));
     let mut others = Vec::new();
-    let doors = Doors { ledger: feed.clone(), published: published.clone(), asks: asks_in, keeper: keeper_in };
+    let (shown_in, shown_out) = shown();
+    let doors = Doors { ledger: feed.clone(), shown: shown_in, asks: asks_in, keeper: keeper_in };
+    {
+        let published = published.clone();
+        others.push(spawn("show", move || show(shown_out, &published))?);
+    }
 
     let release = spawn("release", move || release(batches, &doors).map_err(|e| e.to_string()))?;
     let tiles = {
@@ -198,6 +204,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         seed,
         leaves: replay.leaves,
         viewed: Millis(0),
+        behind: false,
         trims,
     };
     let engine_loop = spawn("engine", move || {

@@ -15,8 +15,11 @@ pub const TICK: Duration = Duration::from_millis(100);
 const GROUP_BYTES: usize = 4 << 20;
 /// Most records in a group.
 const GROUP_COUNT: usize = 512;
-/// How often the views for readers are made anew when nothing was decided, in ms of rule time.
+/// How often the views for readers are made anew when nothing was decided, and at least otherwise, in ms of rule time.
 const VIEW_EVERY_MS: i64 = 1_000;
+/// How old the last view is at least when a new one is made because of a decision, in ms of rule time: a view of many
+/// rules takes a millisecond, which the next alert would wait.
+const VIEW_AFTER_MS: i64 = 50;
 
 /// Why the loop ended.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +51,8 @@ pub struct World {
     pub leaves: u64,
     /// Rule time of the last view.
     pub viewed: Millis,
+    /// Whether something was decided since.
+    pub behind: bool,
     /// Positions below which the journal may forget.
     pub trims: Receiver<Position>,
 }
@@ -89,11 +94,13 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     w.journal.append_leaves(&leaves)?;
     let first_leaf = w.leaves;
     w.leaves += leaves.len() as u64;
+    // A group that decides something is on its way before the view of it is made.
     let decided = !leaves.is_empty();
-    let view = (decided || w.engine.now().since(w.viewed) >= VIEW_EVERY_MS).then(|| {
-        w.viewed = w.engine.now();
-        w.engine.overview()
-    });
+    let age = w.engine.now().since(w.viewed);
+    let wanted = age >= if w.behind && !decided { VIEW_AFTER_MS } else { VIEW_EVERY_MS };
+    let view = wanted.then(|| w.engine.overview());
+    w.viewed = if wanted { w.engine.now() } else { w.viewed };
+    w.behind = !wanted && (w.behind || decided);
     let rejected = records.iter().filter_map(rejected_body).collect();
     let answers = replies.into_iter().zip(records.iter().map(|record| record.at)).collect();
     let batch = Batch {
@@ -103,6 +110,7 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
         first_leaf,
         leaves,
         view,
+        behind: w.behind,
         checkpoint: w.engine.take_checkpoint(),
         rejected,
         now: w.engine.now(),

@@ -1,9 +1,9 @@
 //! What `faultline run` builds, on any disk and without threads: the same `turn` and the same `release`, one after the other.
 use faultline::keeper::Kept;
 use faultline::ledger_feed::LedgerFeed;
-use faultline::published::Published;
 use faultline::release::{Doors, Keep, Outlet, release};
 use faultline::replayed::{Replay, Watch};
+use faultline::show::{Shown, shown};
 use faultline::start::latest;
 use faultline::world::{World, control, turn};
 use faultline_engine::{Ask, ENGINE_VERSION, Effects};
@@ -37,6 +37,7 @@ pub struct Node {
     pub inlet: Inlet,
     folder: DataFolder,
     doors: Doors,
+    shown: std::sync::mpsc::Receiver<Shown>,
     feed: Arc<LedgerFeed>,
     groups: Groups,
     ledger: LedgerStore,
@@ -99,8 +100,8 @@ impl Node {
             asks.send(ask)?;
         }
         let (outlet, _) = Outlet::new(keep_in.clone());
-        let published = Arc::new(Published::default());
-        let doors = Doors { ledger: feed.clone(), published, asks, keeper: keep_in.clone() };
+        let (shown, shown_out) = shown();
+        let doors = Doors { ledger: feed.clone(), shown, asks, keeper: keep_in.clone() };
         let anchors = CheckpointStore::open(&folder)?.offsets()?;
         let world = World {
             journal: Box::new(journal),
@@ -110,6 +111,7 @@ impl Node {
             seed: SEED,
             leaves: replay.leaves,
             viewed: Millis(0),
+            behind: false,
             trims: trims_out,
         };
         let anchors = anchors.into_iter().map(|offset| Position { partition: 0, offset }).collect();
@@ -118,6 +120,7 @@ impl Node {
             inlet,
             folder,
             doors,
+            shown: shown_out,
             feed,
             groups,
             ledger,
@@ -153,7 +156,10 @@ impl Node {
         let result = match result {
             Ok(()) => {
                 before_flush();
-                release(batches, &self.doors).map_err(Ended::from)
+                let result = release(batches, &self.doors).map_err(Ended::from);
+                // Nobody reads what readers would be shown.
+                while self.shown.try_recv().is_ok() {}
+                result
             }
             Err(stop) => {
                 drop(batches);
