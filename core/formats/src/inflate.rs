@@ -102,9 +102,14 @@ fn zstd(body: &[u8]) -> Result<Vec<u8>, (Reason, String)> {
 fn snappy(body: &[u8]) -> Result<Vec<u8>, (Reason, String)> {
     let bad = |error: snap::Error| (Reason::BadEncoding, error.to_string());
     let size = snap::raw::decompress_len(body).map_err(bad)?;
-    // The densest element is a copy of 64 bytes in three: a larger claim is a lie, told to make us allocate.
-    if size > cap(body.len()) || size > body.len().saturating_mul(22) {
+    if size > cap(body.len()) {
         return Err(too_much(body.len()));
+    }
+    // The densest element is a copy of 64 bytes in three: a larger claim is a lie, told to make us allocate, or no Snappy.
+    if size > body.len().saturating_mul(22) {
+        let text =
+            format!("{} bytes of Snappy cannot inflate to {size}: is the body in Snappy's block format?", body.len());
+        return Err((Reason::BadEncoding, text));
     }
     let mut out = vec![0; size];
     let written = snap::raw::Decoder::new().decompress(body, &mut out).map_err(bad)?;
