@@ -1,6 +1,6 @@
 //! What the API reads, filled from what became durable.
 use crate::ledger_feed::LedgerFeed;
-use faultline_engine::{Accepted, Effect, Effects, Engine, Overview, Rejected};
+use faultline_engine::{Accepted, Effect, Effects, Engine, Overview};
 use faultline_formats::Reject;
 use faultline_host::{Clock, Extent, SystemClock, TurnedAway};
 use faultline_ledger::{Fact, LedgerEntry};
@@ -69,7 +69,10 @@ impl Published {
     }
 
     /// A decision that became durable.
+    ///
+    /// - `at`: rule time of its record; 0 before rule time begins, which is none.
     pub fn decided(&self, id: EffectId, leaf: u64, at: Option<Millis>, decision: &Decision) {
+        let at = at.filter(|at| *at != Millis(0));
         self.anchors.fetch_add(u64::from(matches!(decision, Decision::Anchor(_))), Ordering::Relaxed);
         self.store.decided(id, leaf, at, decision);
     }
@@ -106,18 +109,12 @@ impl Published {
         });
     }
 
-    /// What the engine's state refused.
-    pub fn refused(&self, rejected: &Rejected, source: Option<SourceId>) {
-        let Rejected { at, reject } = rejected;
-        self.store.rejected(*at, source, std::slice::from_ref(reject), None);
-    }
-
     /// A request that was answered without a record, at the wall time `at`.
     pub fn turned_away(&self, at: Millis, turned: TurnedAway) {
         self.store.turned_away(at, turned);
     }
 
-    /// What a decoder refused.
+    /// What was refused of a record.
     pub fn rejected(&self, body: RejectedBody) {
         self.store.rejected(body.at, body.source, &body.rejects, Some(body.body));
     }

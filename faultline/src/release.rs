@@ -29,7 +29,7 @@ pub struct Batch {
     pub behind: bool,
     /// The state that this group's anchor states.
     pub checkpoint: Option<Checkpoint>,
-    /// What decoders refused.
+    /// What decoders and `step` refused.
     pub rejected: Vec<RejectedBody>,
     /// Rule time after the group.
     pub now: Millis,

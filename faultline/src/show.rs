@@ -14,7 +14,7 @@ pub struct Shown {
     pub effects: Effects,
     /// Number of its first leaf.
     pub first_leaf: u64,
-    /// What decoders refused of it.
+    /// What decoders and `step` refused of it.
     pub rejected: Vec<RejectedBody>,
     /// What readers see from here on.
     pub view: Option<Overview>,
@@ -46,7 +46,8 @@ pub fn show(groups: Receiver<Shown>, published: &Published) {
                     leaf += 1;
                 }
                 Effect::Accepted(accepted) => published.accepted(accepted),
-                Effect::Rejected(rejected) => published.refused(&rejected, None),
+                // Told below, with the record's sender and body.
+                Effect::Rejected(_) => {}
                 Effect::Ask(..) => {}
             }
         }

@@ -6,6 +6,7 @@ use faultline_formats::{Decoded, Record, Reject, decode};
 use faultline_host::{AppendError, Intake, Journal, Reply};
 use faultline_ledger::LedgerEntry;
 use faultline_model::{Control, HashSeed, Kind, Millis, Payload, Position, TenantId};
+use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     let view = wanted.then(|| w.engine.overview());
     w.viewed = if wanted { w.engine.now() } else { w.viewed };
     w.behind = !wanted && (w.behind || decided);
-    let rejected = records.iter().filter_map(rejected_body).collect();
+    let rejected = rejected_bodies(&records, &effects);
     let answers = replies.into_iter().zip(records.iter().map(|record| record.at)).collect();
     let batch = Batch {
         flush: w.journal.flush(),
@@ -124,18 +125,25 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     }
 }
 
-fn rejected_body(record: &Record) -> Option<RejectedBody> {
-    let decoded = &record.decoded;
-    let source = match decoded.payload.kind {
-        Kind::Telemetry { source, .. } => Some(source),
-        _ => None,
+/// What the decoder and `step` refused of each record, with who sent it and what.
+fn rejected_bodies(records: &[Record], effects: &Effects) -> Vec<RejectedBody> {
+    let mut by_step: BTreeMap<Position, Vec<Reject>> = BTreeMap::new();
+    for effect in &effects.list {
+        if let Effect::Rejected(rejected) = effect {
+            by_step.entry(rejected.at).or_default().push(rejected.reject.clone());
+        }
+    }
+    let of = |record: &Record| {
+        let decoded = &record.decoded;
+        let source = match decoded.payload.kind {
+            Kind::Telemetry { source, .. } => Some(source),
+            _ => None,
+        };
+        let rejects = [decoded.rejects.clone(), by_step.remove(&record.at).unwrap_or_default()].concat();
+        let body = decoded.payload.body.clone();
+        (!rejects.is_empty()).then_some(RejectedBody { at: record.at, source, rejects, body })
     };
-    (!decoded.rejects.is_empty()).then(|| RejectedBody {
-        at: record.at,
-        source,
-        rejects: decoded.rejects.clone(),
-        body: decoded.payload.body.clone(),
-    })
+    records.iter().filter_map(of).collect()
 }
 
 /// The leaves of a batch's decisions, in ledger order.

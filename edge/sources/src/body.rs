@@ -44,6 +44,11 @@ impl<B: Body<Data = Bytes> + Unpin> Seen<B> {
         Seen { start: start_of(body), size: Some(body.len() as u64), rest: None }
     }
 
+    /// The first bytes of what is no body.
+    pub fn start(bytes: &[u8]) -> Seen<B> {
+        Seen { start: start_of(bytes), size: None, rest: None }
+    }
+
     /// The start of a body that is still under way, if it comes within a moment.
     pub async fn begin(&mut self) {
         if let (true, Some(rest)) = (self.start.is_empty(), &mut self.rest)

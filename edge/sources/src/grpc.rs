@@ -20,12 +20,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// Streams that one connection may have open: the outstanding cap of the usual exporters is far below.
 const STREAMS_MAX: u32 = 128;
 const PREFIX: usize = 5;
+const LISTENER: &str = "otlp-grpc";
+/// What is read of a client that speaks no HTTP/2, so that it sees the answer: bytes and time.
+const UNGREETED_MAX: u64 = 64 << 20;
+const UNGREETED_FOR: Duration = Duration::from_secs(5);
 
 /// Status codes of gRPC that are used here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,22 +60,28 @@ pub async fn serve(listener: TcpListener, receiver: Receiver, mut stop: watch::R
             }
         };
         let _ = stream.set_nodelay(true);
-        let receiver = receiver.clone();
+        let (receiver, greeted) = (receiver.clone(), receiver.clone());
         let service = service_fn(move |request| {
             let receiver = receiver.clone();
             async move { Ok::<_, Infallible>(call(&receiver, peer.ip(), request).await) }
         });
-        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS_MAX)
-            .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(16 << 20)
-            .max_frame_size(1 << 20)
-            .keep_alive_interval(Some(Duration::from_secs(60)))
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
+        let (watcher, mut stopped) = (graceful.watcher(), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            // Who says nothing must not hold up the end.
+            let stream = tokio::select! {
+                stream = greeted_in_http2(stream, &greeted, peer.ip()) => stream,
+                _ = stopped.wait_for(|stop| *stop) => None,
+            };
+            let Some(stream) = stream else { return };
+            let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS_MAX)
+                .initial_stream_window_size(4 << 20)
+                .initial_connection_window_size(16 << 20)
+                .max_frame_size(1 << 20)
+                .keep_alive_interval(Some(Duration::from_secs(60)))
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, %peer, "OTLP connection ended");
             }
         });
@@ -82,10 +93,39 @@ pub async fn serve(listener: TcpListener, receiver: Receiver, mut stop: watch::R
     }
 }
 
+/// The connection, if its client begins as HTTP/2 does (RFC 9113 3.4). A client of OTLP over HTTP that took the wrong one of
+/// the two ports is told so in its own protocol, and counted.
+async fn greeted_in_http2(mut stream: TcpStream, receiver: &Receiver, peer: IpAddr) -> Option<TcpStream> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut start = [0; 256];
+    let size = stream.peek(&mut start).await.ok()?;
+    let start = &start[..size];
+    let known = size.min(PREFACE.len());
+    if start[..known] == PREFACE[..known] {
+        return Some(stream);
+    }
+    let text = match start {
+        [0x16, 3, ..] => "this port takes OTLP over gRPC without TLS",
+        _ => "this port takes OTLP over gRPC (HTTP/2); OTLP over HTTP has a port of its own, 4318 by default",
+    };
+    let sender = Sender { listener: LISTENER, peer };
+    receiver.turn_away(sender, AwayReason::BadFraming, text, Seen::<Incoming>::start(start));
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{text}",
+        text.len()
+    );
+    // Best effort: whoever is there may not listen.
+    let _gone = stream.write_all(answer.as_bytes()).await;
+    let _gone = stream.shutdown().await;
+    let (mut rest, mut nowhere) = (stream.take(UNGREETED_MAX), tokio::io::sink());
+    let _late = tokio::time::timeout(UNGREETED_FOR, tokio::io::copy(&mut rest, &mut nowhere)).await;
+    None
+}
+
 type Reply = Response<BoxBody<Bytes, Infallible>>;
 
 async fn call(receiver: &Receiver, peer: IpAddr, request: Request<Incoming>) -> Reply {
-    let sender = Sender { listener: "otlp-grpc", peer };
+    let sender = Sender { listener: LISTENER, peer };
     let (head, body) = request.into_parts();
     let refuse = |code, reason, text: &str, seen| {
         receiver.turn_away(sender, reason, text, seen);

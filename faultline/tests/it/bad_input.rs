@@ -374,6 +374,8 @@ fn too_many_series(target: &Target) {
         std::thread::sleep(Duration::from_millis(10));
         false
     }));
+    let row = &target.get("/api/faultline/v1/rejects?reason=cardinality")["rejects"][0];
+    assert_eq!((&row["source"]["listener"], row["body_size"].is_u64()), (&"otlp-http".into(), true), "{row}");
     let known = target.metrics(gauges("many", [("n0".to_string(), now(), Number::Int(2))]));
     assert_eq!((known.status.as_u16(), &known.body[..]), (200, &b""[..]), "known series go on");
 }
@@ -437,6 +439,10 @@ fn grpc(target: &Target) {
         assert!(status == "8" && message.contains("exceeds"), "{status} {message}");
         target.counted(&before, &[("away too-large", 1)]);
     }
+    let before = target.counts();
+    let wrong_port = raw(target.addresses.otlp_grpc, "content-length: 40000000\r\n", 40_000_000, false);
+    assert!(wrong_port.status == 400 && String::from_utf8_lossy(&wrong_port.body).contains("a port of its own"));
+    target.counted(&before, &[("away bad-framing", 1)]);
     let (status, message, body) = call(METRICS, "identity", framed(0, &one("t", 5, 1.0)));
     let partial = String::from_utf8_lossy(&body).into_owned();
     assert!(
