@@ -10,7 +10,8 @@ use std::process::ExitCode;
 pub fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FAULTLINE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr).init();
     match cli.command {
         Command::Run(args) => crate::run::run(Config::load(&args)?),
         Command::Demo(args) => crate::demo::run(&args),

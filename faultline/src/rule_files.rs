@@ -51,9 +51,22 @@ pub fn read_one(path: &Path) -> Result<String, ReadError> {
     std::fs::read_to_string(path).map_err(|source| ReadError { path: path.into(), source })
 }
 
+/// What is wrong with a set of rule files, `file:line: reason`; none where it can be put in force.
+pub fn fault(files: &RuleFiles) -> Option<String> {
+    faultline_rules::parse(files).err().map(|error| format!("{}:{}: {}", error.file, error.line, error.reason))
+}
+
 /// Journals the files again whenever they change, until `stop`. Whether they are good is for the engine to say: a broken
-/// set is refused there with file and line, as a record like any other, and the rules before it stay in force.
+/// set is refused there with file and line, as a record like any other, and the rules before it stay in force. Whoever
+/// looks at the log is told as well, once for each fault.
 pub fn watch(config: &Config, mut known: RuleFiles, inlet: &Inlet, seed: HashSeed, stop: &AtomicBool) {
+    let mut told = String::new();
+    let mut tell = |what: String| {
+        if what != told && !what.is_empty() {
+            tracing::warn!("{what}; the rules before stay in force");
+        }
+        told = what;
+    };
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK_EVERY);
         match read(config, &known.external_url) {
@@ -62,14 +75,18 @@ pub fn watch(config: &Config, mut known: RuleFiles, inlet: &Inlet, seed: HashSee
                 match inlet.offer(record).map(faultline_host::inlet::Pending::wait) {
                     Ok(Ok(answer)) => {
                         tracing::info!(at = %answer.at, "rule files changed on disk and were journalled");
+                        tell(
+                            fault(&now)
+                                .map_or(String::new(), |fault| format!("changed rule files are refused: {fault}")),
+                        );
                         known = now;
                     }
                     // Looked at again in a second.
-                    Ok(Err(error)) | Err(error) => tracing::warn!(%error, "cannot journal changed rule files yet"),
+                    Ok(Err(error)) | Err(error) => tell(format!("cannot journal changed rule files yet: {error}")),
                 }
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, source = ?error.source, "the rules before stay in force"),
+            Err(error) => tell(crate::render::chain(&error)),
         }
     }
 }

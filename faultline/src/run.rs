@@ -31,8 +31,10 @@ use tokio::sync::watch;
 
 /// Telemetry under way at once: what is received and not yet durable.
 const INLET: Limits = Limits { bytes: 192 << 20, count: 4096, retry_after: Duration::from_millis(500) };
-/// The journal's limit where none is set: the smaller of a fifth of the disk and this.
+/// The journal's limit where none is set: a fifth of the disk, but no more than this,
 const JOURNAL_BYTES_MAX: u64 = 50 << 30;
+/// and no less than this, which is what a journal takes at least.
+const JOURNAL_BYTES_MIN: u64 = 256 << 20;
 
 /// A running server.
 pub struct Server {
@@ -121,7 +123,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     }
 
     let space = disk.space(&config.data)?;
-    let limit = config.journal_bytes.unwrap_or((space.total / 5).min(JOURNAL_BYTES_MAX));
+    let limit = config.journal_bytes.unwrap_or((space.total / 5).clamp(JOURNAL_BYTES_MIN, JOURNAL_BYTES_MAX));
     let at_least = checkpointed(&folder)?;
     let (mut journal, recovered) = SegmentJournal::open(&folder, Settings::within(limit), clock.clone(), at_least)?;
     if let Some(torn) = &recovered.torn {
@@ -138,6 +140,13 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         _ => HashSeed(0),
     };
     let mut replay = recover(&folder, &journal, &mut ledger, &published)?;
+    if let Some(fault) = rule_files::fault(&rules) {
+        // After a restart the rules of before are better than none; without any, nothing would be watched.
+        if replay.engine.overview().groups.is_empty() {
+            return Err(format!("{fault}; mend the rule file (`faultline rules check FILE`) and start again").into());
+        }
+        eprintln!("rule files are refused: {fault}; the rules in force before stay");
+    }
     let seed = if seed == HashSeed(0) { replay.engine.seed() } else { seed };
     if !replay.missing.is_empty() {
         // A crash came between a group and its leaves: they are written now, once.

@@ -19,7 +19,8 @@ pub fn page(status: Shape<'_>, url: &str, paint: Paint) -> String {
     }
     let refused = status.at("rules.refused");
     if refused.is_there() {
-        out.push_str(&rules_refused(refused, paint));
+        let kept = status.at("rules.in_force").is_there();
+        out.push_str(&rules_refused(refused, kept, paint));
     }
     for record in status.at("quarantined").list() {
         let (position, reason) = (record.at("position").text_or("?"), record.at("reason").text());
@@ -93,13 +94,18 @@ fn lines(status: Shape<'_>) -> Vec<(&'static str, String)> {
     ])
 }
 
-fn rules_refused(refused: Shape<'_>, paint: Paint) -> String {
+/// - `kept`: whether others are in force.
+fn rules_refused(refused: Shape<'_>, kept: bool, paint: Paint) -> String {
     let line = refused.at("line").count();
     let line = if line > 0 { format!(":{line}") } else { String::new() };
     let (file, reason) = (refused.at("file").text_or("?"), refused.at("reason").text_or("no reason given"));
-    let (since, kept) = (refused.at("decided_at"), "those above stay in force until this is mended");
+    let since = refused.at("decided_at");
+    let kept = if kept { "those above stay in force" } else { "none is in force" };
     let since = if since.is_there() { format!(" at {}", since.moment()) } else { String::new() };
-    format!("{}\n", paint.red(&format!("REFUSED      rules{since}: {file}{line}: {reason}; {kept}")))
+    format!(
+        "{}\n",
+        paint.red(&format!("REFUSED      rules{since}: {file}{line}: {reason}; {kept} until this is mended"))
+    )
 }
 
 fn sources(status: Shape<'_>, paint: Paint) -> String {
@@ -221,6 +227,9 @@ mod tests {
             assert!(text.starts_with("faultline ") && !text.contains('\u{1b}'), "{text}");
         });
         let empty = shown(&Value::Null);
+        let mut none = troubled();
+        none["rules"]["in_force"] = Value::Null;
+        assert!(shown(&none).contains("rat(); none is in force until this is mended\n"));
         assert!(empty.contains("NOT READY: the server does not say why") && empty.contains("? points"), "{empty}");
     }
 

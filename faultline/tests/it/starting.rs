@@ -74,8 +74,12 @@ fn a_start_that_fails_leaves_nothing_behind() {
     check("--http", Config { http: busy, ..good.clone() });
     check("--otlp-grpc", Config { otlp_grpc: busy, ..good.clone() });
     check("cannot read the rule file", Config { rules: vec![PathBuf::from("not/there.yml")], ..good.clone() });
+    let broken = temporary.path().join("broken.yml");
+    fs::write(&broken, "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: rat(up[5m])\n")
+        .expect("it can be written");
     check("--alertmanager", Config { alertmanagers: vec!["no address".into()], ..good.clone() });
     assert!(!data.exists(), "nothing was touched");
+    check("broken.yml:5: group \"g\", rule 1, \"A\"", Config { rules: vec![broken.clone()], ..good.clone() });
     // Too small for a segment: found out only once the folder is open.
     check("", Config { journal_bytes: Some(1), ..good.clone() });
     // The same process, folder and ports: nothing of the failed ones holds them.
@@ -83,7 +87,9 @@ fn a_start_that_fails_leaves_nothing_behind() {
     let Addresses { otlp_grpc, otlp_http, http } = server.addresses;
     check("is in use by another faultline process", good.clone());
     server.stop().expect("a clean end");
-    let again = start(&Config { otlp_grpc, otlp_http, http, ..good }).expect("the same ports are free again");
+    // With rules in force from before, a broken file is no reason to watch nothing.
+    let again = Config { otlp_grpc, otlp_http, http, rules: vec![broken], ..good };
+    let again = start(&again).expect("the same ports are free again");
     again.stop().expect("a clean end");
 }
 
