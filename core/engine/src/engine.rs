@@ -160,7 +160,7 @@ impl Engine {
                 }
                 let time = if imported { newest_time(decoded).unwrap_or(self.now) } else { record.stamp.millis() };
                 self.advance(time, emit, imported);
-                if self.retries.is_retry(source, &decoded.digest, self.now) {
+                if self.retries.is_retry(source, decoded.digest, self.now) {
                     self.sources.retried(source, self.now);
                     return;
                 }

@@ -1,6 +1,6 @@
 //! Senders' retries: the same body from the same source within ten minutes is applied once.
 use alloc::collections::{BTreeSet, VecDeque};
-use faultline_model::{Canonical, CodecError, Digest, Millis, Reader, SourceId, Writer};
+use faultline_model::{BodyDigest, Canonical, CodecError, Millis, Reader, SourceId, Writer};
 
 /// How long a body is remembered.
 const WINDOW_MS: i64 = 10 * 60_000;
@@ -14,30 +14,24 @@ pub(crate) struct Retries {
     seen: BTreeSet<Seen>,
 }
 
-/// Source and half of the body's digest.
+/// Source and the body's digest.
 type Seen = (SourceId, [u8; 16]);
 
 impl Retries {
     /// Whether this body is a retry; remembers it otherwise.
-    pub(crate) fn is_retry(&mut self, source: SourceId, body: &Digest, now: Millis) -> bool {
+    pub(crate) fn is_retry(&mut self, source: SourceId, body: BodyDigest, now: Millis) -> bool {
         while self.order.front().is_some_and(|&(at, _)| now.since(at) > WINDOW_MS) || self.order.len() >= BODIES_MAX {
             if let Some((_, old)) = self.order.pop_front() {
                 self.seen.remove(&old);
             }
         }
-        let key = (source, half(body));
+        let key = (source, body.0);
         if !self.seen.insert(key) {
             return true;
         }
         self.order.push_back((now, key));
         false
     }
-}
-
-fn half(body: &Digest) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&body.0[..16]);
-    half
 }
 
 impl Canonical for Retries {
@@ -72,9 +66,9 @@ mod tests {
     #[test]
     fn a_body_counts_once_within_the_window() {
         let (a, b) = (SourceId([1; 16]), SourceId([2; 16]));
-        let body = Digest::of(b"body");
+        let body = BodyDigest([7; 16]);
         let mut retries = Retries::default();
-        let mut is_retry = |source, at| retries.is_retry(source, &body, Millis(at));
+        let mut is_retry = |source, at| retries.is_retry(source, body, Millis(at));
         assert_eq!(
             [is_retry(a, 0), is_retry(a, 5), is_retry(b, 5), is_retry(a, WINDOW_MS), is_retry(a, WINDOW_MS + 1)],
             [false, true, false, true, false]

@@ -2,15 +2,15 @@
 use crate::reject::Reject;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use faultline_model::{Digest, EventTime, Hlc, Millis, Payload, Position, SeriesKey};
+use faultline_model::{BodyDigest, EventTime, Hlc, Millis, Payload, Position, SeriesKey};
 
 /// A payload and what was made of it. A pure function of the payload and the journal's seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
     /// As received; what the journal keeps.
     pub payload: Payload,
-    /// SHA-256 of the body as received.
-    pub digest: Digest,
+    /// Of the body as received.
+    pub digest: BodyDigest,
     /// The inflated body; empty where it cannot be inflated. [`Text`]s point into it.
     pub plain: Bytes,
     /// What it says; empty for control records, replies and ticks.

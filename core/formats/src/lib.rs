@@ -33,14 +33,14 @@ pub use reject::{Reason, Reject, Scope, summary};
 
 use alloc::vec::Vec;
 use bytes::Bytes;
-use faultline_model::{Digest, Format, HashSeed, Kind, Labels, Payload};
+use faultline_model::{BodyDigest, Format, HashSeed, Kind, Labels, Payload};
 use keys::Keys;
 use reject::Rejects;
 use sink::{Collect, Name};
 
 /// Decodes a payload. Total: what cannot be taken is in `rejects`, and control records, replies and ticks have no events.
 pub fn decode(payload: Payload, seed: HashSeed) -> Decoded {
-    let digest = Digest::of(&payload.body);
+    let digest = BodyDigest::of(&payload.body, seed);
     let (plain, events, rejects) = match payload.kind {
         Kind::Telemetry { format, encoding, .. } => match inflate(&payload.body, encoding) {
             Ok(plain) => {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use faultline_formats::{Decoded, Events, Resource, Sampling, SpanEvent, SpanKind, SpanStatus, Text};
 use faultline_model::{
-    Canonical, Clock, Digest, EffectId, Encoding, EventTime, Format, HashSeed, Kind, Millis, Payload, SourceId,
+    BodyDigest, Canonical, Clock, EffectId, Encoding, EventTime, Format, HashSeed, Kind, Millis, Payload, SourceId,
     TenantId,
 };
 use faultline_observe::{Closed, Graph, Question};
@@ -74,7 +74,7 @@ fn main() {
         let events = Events { resources: resources.clone(), spans, ..Events::default() };
         let decoded = Decoded {
             payload: payload.clone(),
-            digest: Digest::default(),
+            digest: BodyDigest::default(),
             plain: plain.clone(),
             events,
             rejects: vec![],

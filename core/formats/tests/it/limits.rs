@@ -6,7 +6,7 @@ use faultline_formats::encode::{
 };
 use faultline_formats::{SpanKind, SpanStatus, decode, label_sets, limits};
 use faultline_model::{
-    Clock, Control, Digest, EffectId, Encoding, EventTime, Format, Kind, Labels, Millis, Payload, Sample, TenantId,
+    BodyDigest, Clock, Control, EffectId, Encoding, EventTime, Format, Kind, Labels, Millis, Payload, Sample, TenantId,
 };
 
 const T: EventTime = EventTime(1_795_000_000_000_000_000);
@@ -203,7 +203,7 @@ fn other_records_pass_untouched() {
         let payload = Payload { tenant: TenantId(3), kind, body: "rules".into() };
         let decoded = decode(payload.clone(), SEED);
         assert_eq!((&decoded.payload, &decoded.plain), (&payload, &payload.body));
-        assert_eq!(decoded.digest, Digest::of(b"rules"));
+        assert_eq!(decoded.digest, BodyDigest::of(b"rules", SEED));
         assert_eq!((decoded.events.points.len(), decoded.rejects.len()), (0, 0));
         assert!(label_sets(&decoded, &[]).is_empty());
     }

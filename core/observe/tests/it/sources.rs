@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use faultline_formats::{Decoded, Events, LogEvent};
 use faultline_model::{
-    Canonical, Clock, Digest, Encoding, EventTime, Format, Kind, Millis, Payload, SourceId, SourceName, TenantId,
+    BodyDigest, Canonical, Clock, Encoding, EventTime, Format, Kind, Millis, Payload, SourceId, SourceName, TenantId,
 };
 use faultline_observe::Sources;
 
@@ -17,7 +17,7 @@ fn body(source: u8, times: &[i64]) -> Decoded {
     let log = |&ms: &i64| LogEvent { resource: 0, time: EventTime(ms * 1_000_000), severity: 9 };
     let events = Events { logs: times.iter().map(log).collect(), ..Events::default() };
     let payload = Payload { tenant: TenantId(0), kind, body: Bytes::new() };
-    Decoded { payload, digest: Digest::default(), plain: Bytes::new(), events, rejects: Vec::new() }
+    Decoded { payload, digest: BodyDigest::default(), plain: Bytes::new(), events, rejects: Vec::new() }
 }
 
 #[test]

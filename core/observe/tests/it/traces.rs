@@ -5,7 +5,8 @@
 use bytes::Bytes;
 use faultline_formats::{Decoded, Events, LogEvent, Resource, Sampling, SpanEvent, SpanKind, SpanStatus, Text};
 use faultline_model::{
-    Clock, Digest, Encoding, EventTime, Format, HashSeed, Kind, Labels, Millis, Payload, SeriesKey, SourceId, TenantId,
+    BodyDigest, Clock, Encoding, EventTime, Format, HashSeed, Kind, Labels, Millis, Payload, SeriesKey, SourceId,
+    TenantId,
 };
 use faultline_observe::graph::Derived;
 use faultline_observe::{Closed, Graph};
@@ -90,7 +91,7 @@ impl Body {
         };
         let payload = Payload { tenant: TenantId(0), kind, body: Bytes::new() };
         let (plain, events) = (Bytes::from(self.plain), self.events);
-        Decoded { payload, digest: Digest::default(), plain, events, rejects: Vec::new() }
+        Decoded { payload, digest: BodyDigest::default(), plain, events, rejects: Vec::new() }
     }
 }
 
