@@ -10,7 +10,8 @@ use std::path::PathBuf;
     after_help = "Try:\n  cargo build --release                       the server that is measured\n  \
                   cargo xtask bench ingest --quick            a first look, under a minute\n  \
                   cargo xtask bench ingest                    rate, latency, memory: some minutes\n  \
-                  cargo xtask bench ingest --memory --series 1000000\n\n\
+                  cargo xtask bench ingest --memory --series 1000000\n  \
+                  cargo xtask bench ingest --overload --senders 512 --seconds 180\n\n\
                   Let nothing else run meanwhile. bench/README.md says what is measured and what it does not show."
 )]
 pub struct Cli {
@@ -61,8 +62,12 @@ pub struct IngestArgs {
     /// Memory only: send each series once, then 100,000 events/s for a while.
     #[arg(long)]
     pub memory: bool,
+    /// Overload: send each series once, then as fast as bodies are answered, refused or not, over many connections, and
+    /// print memory each second.
+    #[arg(long, conflicts_with_all = ["memory", "rate", "quick"])]
+    pub overload: bool,
     /// Connections that carry metrics; those for logs and spans follow in proportion.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub senders: u32,
     /// Alerts a second while latency is measured.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]

@@ -15,6 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+mod overload;
+
 /// First rate of the search.
 const START: f64 = 125_000.0;
 /// Rate at which memory is watched after the series are there.
@@ -100,7 +102,9 @@ pub fn ingest(args: &IngestArgs) -> Outcome<()> {
     thread::sleep(REST);
     report.filled = Some(bench.memory()?);
     eprintln!("{samples} series filled in {:.1} s", begun.elapsed().as_secs_f64());
-    if args.memory {
+    if args.overload {
+        bench.overload(seconds)?;
+    } else if args.memory {
         let rate = args.rate.unwrap_or(MEMORY_RATE);
         report.sustained = Some(bench.step(rate, seconds, None)?);
     } else {
@@ -211,7 +215,8 @@ impl Bench {
         let start = Instant::now() + Duration::from_millis(50);
         let end = start + Duration::from_secs_f64(seconds);
         let crossings = crossings.map(|(per_second, total)| Crossings::new(start, f64::from(per_second), total));
-        let step = Step { rate, start, end, crossings: crossings.as_ref(), counters: &counters, stop: &stop };
+        let (crossed, pause) = (crossings.as_ref(), Duration::ZERO);
+        let step = Step { rate, start, end, crossings: crossed, counters: &counters, pause, stop: &stop };
         let fleet = &mut self.fleet;
         let in_flight = fleet.in_flight_max() as f64;
         let (watched, tally) = thread::scope(|scope| {

@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Templates of each sender of metrics: 57 MB of them with the usual eight senders.
-const METRIC_TEMPLATES: usize = 32;
-/// Templates of each sender of logs or spans.
-const RECORD_TEMPLATES: usize = 8;
+/// Templates of all senders of metrics together, 57 MB; each has one at least.
+const METRIC_TEMPLATES: usize = 256;
+/// Templates of all senders of logs, and of all senders of spans.
+const RECORD_TEMPLATES: usize = 48;
 /// How long a refused body of the first filling is tried again.
 const FILL_PATIENCE: Duration = Duration::from_secs(60);
 const FILL_PAUSE: Duration = Duration::from_millis(100);
@@ -76,6 +76,8 @@ pub struct Step<'a> {
     pub end: Instant,
     pub crossings: Option<&'a Crossings>,
     pub counters: &'a Counters,
+    /// How long a sender waits after a refusal.
+    pub pause: Duration,
     /// Set to end the step before its time.
     pub stop: &'a AtomicBool,
 }
@@ -131,6 +133,7 @@ impl Fleet {
         let mut senders = Vec::new();
         for signal in Signal::ALL {
             let of = signal.senders(metrics);
+            let each = |templates: usize| (templates / of as usize).max(1);
             for number in 0..of {
                 let connection = Connection::open(server)
                     .map_err(|error| format!("cannot connect to the server under test at {server}: {error}"))?;
@@ -141,10 +144,14 @@ impl Fleet {
                         if own.is_empty() {
                             continue;
                         }
-                        metrics::chosen(&population, &own, METRIC_TEMPLATES, &mut random)
+                        metrics::chosen(&population, &own, each(METRIC_TEMPLATES), &mut random)
                     }
-                    Signal::Logs => (0..RECORD_TEMPLATES).map(|_| requests::logs(&population, &mut random)).collect(),
-                    Signal::Spans => (0..RECORD_TEMPLATES).map(|_| requests::spans(&population, &mut random)).collect(),
+                    Signal::Logs => {
+                        (0..each(RECORD_TEMPLATES)).map(|_| requests::logs(&population, &mut random)).collect()
+                    }
+                    Signal::Spans => {
+                        (0..each(RECORD_TEMPLATES)).map(|_| requests::spans(&population, &mut random)).collect()
+                    }
                 };
                 // Ids must differ from those of earlier runs into the same server, and between senders.
                 let sequence = (now_ms() as u64) << 16 ^ (senders.len() as u64) << 54;
@@ -306,6 +313,7 @@ impl Sender {
             tally.acknowledged.add(acknowledged.duration_since(written));
         } else {
             counters.refused.fetch_add(events, Ordering::Relaxed);
+            thread::sleep(step.pause);
         }
         counters.answered.fetch_add(events, Ordering::Relaxed);
         if tally.complaint.is_none() && (answer.status != 200 || answer.rejected > 0) {

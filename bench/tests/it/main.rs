@@ -82,6 +82,20 @@ fn memory_mode_sends_without_a_search() {
 }
 
 #[test]
+fn overload_tells_memory_each_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = server(folder.path(), 1_000_000);
+    let words = ["ingest", "--overload", "--seconds", "3", "--series", "5000", "--senders", "2"];
+    let output = bench(folder.path(), &[&words[..], &["--server", &server]].concat());
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    let line = |second: u32| text.lines().find(|line| line.starts_with(&format!("{second},"))).map(str::to_owned);
+    let figures: Vec<String> = line(1).expect("a line for the first second").split(',').map(str::to_owned).collect();
+    assert!(figures.len() == 4 && figures[1].parse::<u64>().unwrap() > 0 && figures[3] == "0", "{text}");
+    assert!(text.contains("offered 1.0 times what was applied") && text.contains("resident after a third"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let output = bench(folder.path(), &["ingest", "--quick", "--server", "nowhere/faultline"]);
