@@ -15,7 +15,7 @@ use faultline_storage::{DataFolder, SegmentJournal, Settings};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Small segments: trimming gives memory back early.
@@ -60,7 +60,7 @@ impl Server {
         journal.flush().wait()?;
         let (inlet, intake) = inlet(INLET);
         // Nobody keeps checkpoints; the anchors' positions are all that trimming needs.
-        let (outlet, batches) = Outlet::new(channel().0);
+        let (outlet, batches) = Outlet::new(sync_channel(0).0);
         let (trims, trimmed) = channel();
         let world = World {
             journal: Box::new(journal),

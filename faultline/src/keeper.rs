@@ -1,8 +1,10 @@
 //! The thread that keeps checkpoints on disk and says what the journal may forget.
 use crate::ledger_feed::LedgerFeed;
 use crate::release::Keep;
-use faultline_model::{Canonical, Position};
-use faultline_storage::{Checkpoint, CheckpointStore};
+use faultline_engine::Checkpoint;
+use faultline_model::{Position, Writer};
+use faultline_storage::{CheckpointError, CheckpointStore};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
@@ -35,9 +37,7 @@ pub fn keep(
                     tracing::warn!(%position, "no signed head covers the anchor in time; its checkpoint is left out");
                     continue;
                 }
-                let whole = Kept { leaves, state: checkpoint.to_bytes().into() };
-                let stored = Checkpoint { at: position, engine: checkpoint.engine, state: whole.to_bytes().into() };
-                match store.write(&stored) {
+                match write(store, position, leaves, &checkpoint) {
                     Ok(()) => anchors.push(position),
                     Err(error) => tracing::warn!(%error, %position, "cannot write a checkpoint; the one before stays"),
                 }
@@ -48,6 +48,29 @@ pub fn keep(
             Keep::MakeRoom => trim(&anchors, 1, trims),
         }
     }
+}
+
+/// Writes a checkpoint as [`Kept`], without a copy of its pages.
+pub fn write(
+    store: &CheckpointStore,
+    at: Position,
+    leaves: u64,
+    checkpoint: &Checkpoint,
+) -> Result<(), CheckpointError> {
+    let pieces = kept(leaves, checkpoint);
+    let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
+    store.write(at, checkpoint.engine, &pieces)
+}
+
+/// The canonical bytes of a [`Kept`] in pieces.
+fn kept(leaves: u64, checkpoint: &Checkpoint) -> Vec<Cow<'_, [u8]>> {
+    let mut pieces = checkpoint.pieces();
+    let mut w = Writer::default();
+    w.array(2);
+    w.uint(leaves);
+    w.bytes_head(pieces.iter().map(|piece| piece.len()).sum());
+    pieces.insert(0, w.into_bytes().into());
+    pieces
 }
 
 /// Asks to trim below the `back`-th newest anchor.
@@ -66,3 +89,17 @@ pub struct Kept {
     pub state: Box<[u8]>,
 }
 faultline_model::canonical_struct!(Kept { leaves, state });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faultline_engine::Engine;
+    use faultline_model::{Canonical, HashSeed};
+
+    #[test]
+    fn what_is_written_reads_as_what_is_kept() {
+        let checkpoint = Engine::new(HashSeed(7)).checkpoint();
+        let bytes = kept(300, &checkpoint).concat();
+        assert_eq!(Kept::from_bytes(&bytes), Ok(Kept { leaves: 300, state: checkpoint.to_bytes().into() }));
+    }
+}

@@ -6,7 +6,7 @@ use faultline_engine::{Ask, Checkpoint, Effect, Effects, Overview};
 use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
 use faultline_model::{EffectId, Millis, Position};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
 
 /// Groups that may wait for the disk at once: more would only hide a slow disk from the senders.
 const DEPTH: usize = 4;
@@ -53,7 +53,7 @@ pub enum Released {
 /// Where the loop hands groups over.
 pub struct Outlet {
     batches: SyncSender<Batch>,
-    keeper: Sender<Keep>,
+    keeper: SyncSender<Keep>,
 }
 
 /// Work for the thread that keeps checkpoints and trims.
@@ -66,7 +66,7 @@ pub enum Keep {
 
 impl Outlet {
     /// The two ends.
-    pub fn new(keeper: Sender<Keep>) -> (Outlet, Receiver<Batch>) {
+    pub fn new(keeper: SyncSender<Keep>) -> (Outlet, Receiver<Batch>) {
         let (batches, receiver) = sync_channel(DEPTH);
         (Outlet { batches, keeper }, receiver)
     }
@@ -76,9 +76,9 @@ impl Outlet {
         if self.batches.send(batch).is_ok() { Released::Going } else { Released::Ended }
     }
 
-    /// Asks for room in the journal.
+    /// Asks for room in the journal; asked again with the next group that finds none.
     pub fn make_room(&self) {
-        let _ended = self.keeper.send(Keep::MakeRoom);
+        let _ended_or_busy = self.keeper.try_send(Keep::MakeRoom);
     }
 }
 
@@ -90,8 +90,8 @@ pub struct Doors {
     pub shown: SyncSender<Shown>,
     /// The thread that answers asks. Bounded by the engine: one ask per open incident is out at a time.
     pub asks: Sender<(EffectId, Ask)>,
-    /// The thread that keeps checkpoints.
-    pub keeper: Sender<Keep>,
+    /// The thread that keeps checkpoints. A state is large, and must not wait where another does.
+    pub keeper: SyncSender<Keep>,
 }
 
 /// Releases groups until the loop ends. Its error ends the process: nothing more may be acknowledged.
@@ -115,7 +115,10 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
             }
         }
         if let Some(checkpoint) = batch.checkpoint {
-            let _ended = doors.keeper.send(Keep::Checkpoint(Box::new(checkpoint), leaves));
+            let keep = Keep::Checkpoint(Box::new(checkpoint), leaves);
+            if let Err(TrySendError::Full(_)) = doors.keeper.try_send(keep) {
+                tracing::warn!(now = %batch.now, "the checkpoint before is not yet written; an anchor's is left out");
+            }
         }
         let Batch { effects, first_leaf, rejected, view, behind, now, extent, records, last, .. } = batch;
         let shown = Shown { effects, first_leaf, rejected, view, behind, now, extent, records, last };

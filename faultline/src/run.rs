@@ -162,7 +162,8 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
     let feed = Arc::new(feed);
     published.follow(feed.clone());
-    let (keeper_in, keeper_out) = channel();
+    // The keeper takes one when it has nothing to do: a state waiting beside the one being written would only cost memory.
+    let (keeper_in, keeper_out) = mpsc::sync_channel(0);
     let (trims_in, trims) = channel();
     let (asks_in, asks_out) = mpsc::channel();
     for (id, ask) in replay.engine.unanswered() {

@@ -110,7 +110,7 @@ fn newest(folder: &DataFolder, wanted: impl Fn(Position) -> bool, oldest_first: 
         let (found, skipped) = store.newest(|at, _| at == position)?;
         let skipped = skipped.into_iter().find(|skipped| skipped.path.ends_with(format!("checkpoint-{offset:016x}")));
         let result = match (found, skipped) {
-            (Some(stored), _) => restore(&stored.state),
+            (Some(stored), _) => restore(stored.state),
             (None, Some(skipped)) => Err(skipped.what),
             (None, None) => Err("it went away".to_string()),
         };
@@ -148,9 +148,12 @@ pub fn kept(folder: &DataFolder) -> Result<Vec<OnDisk>, StartError> {
     Ok(all)
 }
 
-fn restore(bytes: &[u8]) -> Result<(Engine, u64), String> {
-    let kept = Kept::from_bytes(bytes).map_err(|error| error.to_string())?;
+fn restore(bytes: bytes::Bytes) -> Result<(Engine, u64), String> {
+    let kept = Kept::from_bytes(&bytes).map_err(|error| error.to_string())?;
+    // Each form of the state goes as soon as the next is there: at a million series they are hundreds of MiB each.
+    drop(bytes);
     let checkpoint = Checkpoint::from_bytes(&kept.state).map_err(|error| error.to_string())?;
+    let kept = Kept { state: Box::default(), ..kept };
     let engine = Engine::restore(&checkpoint).map_err(|error: RestoreError| error.to_string())?;
     Ok((engine, kept.leaves))
 }

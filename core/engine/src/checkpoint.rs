@@ -3,6 +3,7 @@ use crate::changes::Changes;
 use crate::engine::{Engine, Outstanding};
 use crate::judge::Judge;
 use crate::retries::Retries;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -76,6 +77,26 @@ pub enum RestoreError {
 }
 
 impl Checkpoint {
+    /// Its canonical bytes in pieces, the pages as they are: a state is large, and a copy of it larger than most of it.
+    pub fn pieces(&self) -> Vec<Cow<'_, [u8]>> {
+        let mut w = Writer::default();
+        w.array(4);
+        self.format.write(&mut w);
+        self.engine.write(&mut w);
+        self.position.write(&mut w);
+        w.array(self.pages.len());
+        let mut pieces = Vec::with_capacity(1 + 2 * self.pages.len());
+        for page in &self.pages {
+            w.array(2);
+            page.name.write(&mut w);
+            w.bytes_head(page.bytes.len());
+            pieces.push(Cow::Owned(core::mem::take(&mut w).into_bytes()));
+            pieces.push(Cow::Borrowed(&*page.bytes));
+        }
+        pieces.push(Cow::Owned(w.into_bytes()));
+        pieces
+    }
+
     /// Root over the pages' hashes: the state's digest.
     pub fn digest(&self) -> Digest {
         let hashes: Vec<Digest> = self.pages.iter().map(|page| leaf_hash(&page.to_bytes())).collect();
@@ -220,4 +241,19 @@ impl Engine {
 
 fn read<T: Canonical>(page: &Page) -> Result<T, RestoreError> {
     T::from_bytes(&page.bytes).map_err(|source| RestoreError::Page { page: page.name.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_the_canonical_bytes() {
+        let page = |i: usize| Page { name: alloc::format!("series/{i}"), bytes: alloc::vec![7; i * 50].into() };
+        for count in [0, 1, 30] {
+            let pages = (0..count).map(page).collect();
+            let checkpoint = Checkpoint { format: FORMAT, engine: 9, position: Some(Position::default()), pages };
+            assert_eq!(checkpoint.pieces().concat(), checkpoint.to_bytes());
+        }
+    }
 }

@@ -117,6 +117,11 @@ impl Writer {
         self.bytes.extend_from_slice(value);
     }
 
+    /// The head of a byte string of `size` bytes, which the caller writes next.
+    pub fn bytes_head(&mut self, size: usize) {
+        self.head(BYTES, size as u64);
+    }
+
     /// A text string.
     pub fn text(&mut self, value: &str) {
         self.head(TEXT, value.len() as u64);

@@ -73,6 +73,13 @@ impl Digest {
         Digest(hasher.finalize().into())
     }
 
+    /// Plain SHA-256 of the pieces, one after another.
+    pub fn of_pieces(pieces: &[&[u8]]) -> Digest {
+        let mut hasher = Sha256::new();
+        pieces.iter().for_each(|piece| hasher.update(piece));
+        Digest(hasher.finalize().into())
+    }
+
     /// Plain SHA-256 of `bytes`.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())

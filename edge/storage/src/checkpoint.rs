@@ -76,9 +76,13 @@ impl CheckpointStore {
     }
 
     /// Keeps a checkpoint, durable when this returns, and removes those older than the newest two.
-    pub fn write(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let path = self.path(checkpoint.at);
-        self.replace(&path, checkpoint).map_err(|source| self.error(&path, source))?;
+    ///
+    /// - `pieces`: its state, one piece after another, so that nobody need have a whole copy of it.
+    pub fn write(&self, at: Position, engine: u32, pieces: &[&[u8]]) -> Result<(), CheckpointError> {
+        let path = self.path(at);
+        let header = header(at, engine, pieces);
+        let pieces = [&header[..]].into_iter().chain(pieces.iter().flat_map(|piece| piece.chunks(PIECE)));
+        write_pieces(&*self.disk, &self.folder.join(NEW), &path, pieces).map_err(|source| self.error(&path, source))?;
         let offsets = self.offsets()?;
         for old in offsets.iter().rev().skip(KEEP) {
             let path = self.folder.join(name(*old));
@@ -118,12 +122,6 @@ impl CheckpointStore {
         Ok(offsets)
     }
 
-    fn replace(&self, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
-        let header = header(checkpoint);
-        let pieces = [&header[..]].into_iter().chain(checkpoint.state.chunks(PIECE));
-        write_pieces(&*self.disk, &self.folder.join(NEW), path, pieces)
-    }
-
     fn read(&self, path: &Path, offset: u64) -> io::Result<Result<Checkpoint, String>> {
         let file = self.disk.open_read(path)?;
         let size = file.size()?;
@@ -146,15 +144,16 @@ fn name(offset: u64) -> String {
     format!("checkpoint-{offset:016x}")
 }
 
-fn header(checkpoint: &Checkpoint) -> [u8; HEADER] {
+fn header(at: Position, engine: u32, pieces: &[&[u8]]) -> [u8; HEADER] {
+    let size: usize = pieces.iter().map(|piece| piece.len()).sum();
     let mut header = [0; HEADER];
     header[..8].copy_from_slice(&MAGIC);
     header[8..10].copy_from_slice(&FORMAT.to_le_bytes());
-    header[16..20].copy_from_slice(&checkpoint.engine.to_le_bytes());
-    header[20..24].copy_from_slice(&checkpoint.at.partition.to_le_bytes());
-    header[24..32].copy_from_slice(&checkpoint.at.offset.to_le_bytes());
-    header[32..40].copy_from_slice(&(checkpoint.state.len() as u64).to_le_bytes());
-    header[40..72].copy_from_slice(&Digest::of(&checkpoint.state).0);
+    header[16..20].copy_from_slice(&engine.to_le_bytes());
+    header[20..24].copy_from_slice(&at.partition.to_le_bytes());
+    header[24..32].copy_from_slice(&at.offset.to_le_bytes());
+    header[32..40].copy_from_slice(&(size as u64).to_le_bytes());
+    header[40..72].copy_from_slice(&Digest::of_pieces(pieces).0);
     let check = crc32c::crc32c(&header[..124]);
     header[124..].copy_from_slice(&check.to_le_bytes());
     header

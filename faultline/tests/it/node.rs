@@ -1,5 +1,4 @@
 //! What `faultline run` builds, on any disk and without threads: the same `turn` and the same `release`, one after the other.
-use faultline::keeper::Kept;
 use faultline::ledger_feed::LedgerFeed;
 use faultline::release::{Doors, Keep, Outlet, release};
 use faultline::replayed::{Replay, Watch};
@@ -11,13 +10,11 @@ use faultline_formats::{Decoded, Record};
 use faultline_host::{Answer, Disk, Inlet, Journal, Limits, ManualClock, Reader, inlet};
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, EffectId, Genesis, HashSeed, Millis, Position};
-use faultline_storage::{
-    Checkpoint, CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, SegmentJournal, Settings,
-};
+use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, SegmentJournal, Settings};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 /// Why a node ended: the disk failed somewhere.
@@ -42,7 +39,7 @@ pub struct Node {
     groups: Groups,
     ledger: LedgerStore,
     cursors: Cursors,
-    keep_in: Sender<Keep>,
+    keep_in: SyncSender<Keep>,
     keep_out: Receiver<Keep>,
     asks_out: Receiver<(EffectId, Ask)>,
     trims: Sender<Position>,
@@ -93,7 +90,7 @@ impl Node {
         let (inlet, intake) = inlet(Limits { bytes: 16 << 20, count: 1_024, retry_after: Duration::from_millis(1) });
         let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), reader);
         let feed = Arc::new(feed);
-        let (keep_in, keep_out) = channel();
+        let (keep_in, keep_out) = sync_channel(64);
         let (trims, trims_out) = channel();
         let (asks, asks_out) = channel();
         for ask in replay.engine.unanswered() {
@@ -198,8 +195,7 @@ impl Node {
         let store = CheckpointStore::open(&self.folder)?;
         for (checkpoint, leaves) in kept {
             let Some(at) = checkpoint.position else { continue };
-            let whole = Kept { leaves, state: checkpoint.to_bytes().into() };
-            store.write(&Checkpoint { at, engine: checkpoint.engine, state: whole.to_bytes().into() })?;
+            faultline::keeper::write(&store, at, leaves, &checkpoint)?;
             self.anchors.push(at);
             if trim && let Some(&below) = self.anchors.iter().rev().nth(1) {
                 self.trims.send(below)?;

@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use faultline_host::{CrashPolicy, Disk, MemoryDisk};
 use faultline_model::Position;
-use faultline_storage::{Checkpoint, CheckpointStore, Cursors, DataFolder};
+use faultline_storage::{Checkpoint, CheckpointError, CheckpointStore, Cursors, DataFolder};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +15,13 @@ fn checkpoint(offset: u64) -> Checkpoint {
     Checkpoint { at: Position { partition: 0, offset }, engine: 1 + offset as u32 / 100, state }
 }
 
+/// Writes it in two pieces.
+fn write(store: &CheckpointStore, offset: u64) -> Result<(), CheckpointError> {
+    let Checkpoint { at, engine, state } = checkpoint(offset);
+    let (head, rest) = state.split_at(1_000);
+    store.write(at, engine, &[head, rest])
+}
+
 fn any(_: Position, _: u32) -> bool {
     true
 }
@@ -25,7 +32,7 @@ fn the_newest_two_checkpoints_are_kept_and_damaged_ones_passed_over() {
     let store = CheckpointStore::open(&folder(&disk)).unwrap();
     assert_eq!(store.newest(any).unwrap(), (None, vec![]));
     for offset in [10, 200, 300] {
-        store.write(&checkpoint(offset)).unwrap();
+        write(&store, offset).unwrap();
     }
     assert_eq!(store.offsets().unwrap(), [200, 300]);
     assert_eq!(store.newest(any).unwrap(), (Some(checkpoint(300)), vec![]));
@@ -56,7 +63,7 @@ fn checkpoints_survive(stop: u64, policy: CrashPolicy, ignored: u64) -> Result<(
     let store = CheckpointStore::open(&folder(&disk)).unwrap();
     disk.ignore_sync(disk.syncs() + ignored);
     disk.stop_at(disk.operations() + stop);
-    let kept = (1..6).map(|index| index * 100).take_while(|&offset| store.write(&checkpoint(offset)).is_ok()).last();
+    let kept = (1..6).map(|index| index * 100).take_while(|&offset| write(&store, offset).is_ok()).last();
     disk.stop_at(u64::MAX);
     disk.crash(policy);
     let (found, skipped) = CheckpointStore::open(&folder(&disk)).unwrap().newest(any).unwrap();
@@ -86,12 +93,12 @@ fn a_checkpoint_is_there_whole_or_not_at_all() {
 fn a_full_disk_keeps_the_checkpoints_there_are() {
     let disk = MemoryDisk::new(1 << 20);
     let store = CheckpointStore::open(&folder(&disk)).unwrap();
-    store.write(&checkpoint(100)).unwrap();
+    write(&store, 100).unwrap();
     disk.set_capacity(6_000);
-    assert!(store.write(&checkpoint(200)).is_err());
+    assert!(write(&store, 200).is_err());
     assert_eq!(store.newest(any).unwrap().0, Some(checkpoint(100)));
     disk.set_capacity(1 << 20);
-    store.write(&checkpoint(200)).unwrap();
+    write(&store, 200).unwrap();
     assert_eq!(store.newest(any).unwrap().0, Some(checkpoint(200)));
 }
 
