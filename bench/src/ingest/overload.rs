@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const ENDLESS: f64 = 1e12;
 /// How long a sender waits after a refusal, far less than the server asks for. Without any wait the generator's own
 /// threads, a thousand on the same cores, would leave the server nothing to work with.
-const PAUSE: Duration = Duration::from_millis(30);
+const PAUSE: Duration = Duration::from_millis(10);
 /// How often memory is read and told.
 const EVERY: Duration = Duration::from_secs(1);
 
