@@ -7,6 +7,7 @@ use faultline_engine::{Effect, Effects, Engine};
 use faultline_formats::{Record, decode};
 use faultline_host::{Item, ReadError, Reader, Stored};
 use faultline_ledger::{Fact, LedgerEntry};
+use faultline_model::facts::Sealed;
 use faultline_model::{Canonical, Control, EffectId, Genesis, Kind, Position, SourceId};
 use std::collections::VecDeque;
 
@@ -173,7 +174,9 @@ pub fn in_words(leaf: &[u8]) -> String {
     let Ok(entry) = LedgerEntry::from_bytes(leaf) else { return format!("{} bytes that are no leaf", leaf.len()) };
     let said = |id: EffectId, what: String| format!("{id} {what}");
     match entry.fact {
-        Fact::Sealed { last, root } => format!("segment sealed at {last}, root {}", root.hex()),
+        Fact::Sealed(Sealed { segment, last, root }) => {
+            format!("segment-{segment:016x} sealed at {last}, root {}", root.hex())
+        }
         Fact::Digested { id, digest } => said(id, format!("a large decision, SHA-256 {}", digest.hex())),
         Fact::Decided { id, decision } => match decision {
             Decision::Alert(t) => {

@@ -223,7 +223,7 @@ impl<'a> Runner<'a> {
             Ok(Fact::Decided { id, decision }) if !imported(&decision) => {
                 self.sink.take(number, id, decision, self.clock);
             }
-            Ok(Fact::Decided { .. } | Fact::Sealed { .. }) => {}
+            Ok(Fact::Decided { .. } | Fact::Sealed(_)) => {}
             Ok(Fact::Digested { id, .. }) => {
                 tracing::warn!("sink {} cannot tell of decision {id}: too large for leaf {number}", self.sink.name());
             }

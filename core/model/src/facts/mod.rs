@@ -118,3 +118,16 @@ pub struct Anchor {
     pub state: Digest,
 }
 canonical_struct!(Anchor { position, state });
+
+/// A segment of the journal that is full and will not change any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The segment's generation. No two segments share it, while a segment of leaves alone ends with the record that the
+    /// one before it ended with.
+    pub segment: u64,
+    /// The last record before the segment's end.
+    pub last: Position,
+    /// RFC 6962 root over what is stored in it, frame by frame (`docs/formats/journal.md`).
+    pub root: Digest,
+}
+canonical_struct!(Sealed { segment, last, root });
