@@ -11,7 +11,7 @@ use faultline_formats::Decoded;
 use faultline_host::{Answer, Clock, Inlet, Journal, Limits, ManualClock, MemoryDisk, inlet};
 use faultline_model::facts::{Decision, Evidence};
 use faultline_model::{Canonical, Control, Evaluation, Genesis, HashSeed, Kind, Millis, Position, RuleFile, RuleFiles};
-use faultline_storage::{DataFolder, SegmentJournal, Settings};
+use faultline_storage::{DataFolder, Sealer, SegmentJournal, Settings};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Server {
     trims: Sender<Position>,
     /// The newest anchor: the journal keeps everything since the one before.
     anchor: Option<Position>,
+    /// Nothing is trimmed that has no leaf.
+    sealer: Sealer,
     slowest: Duration,
     _folder: DataFolder,
 }
@@ -54,6 +56,7 @@ impl Server {
         let folder = DataFolder::open(disk, Path::new("/eval"), [7; 16])?;
         let settings = Settings { segment_size: SEGMENT_BYTES, limit: JOURNAL_BYTES };
         let (mut journal, _) = SegmentJournal::open(&folder, settings, clock.clone(), None)?;
+        let sealer = journal.sealer();
         let genesis = Genesis { format: 1, journal: folder.journal_id(), seed, created: now };
         let version = control(Control::EngineVersion, ENGINE_VERSION.to_bytes(), seed);
         journal.append(vec![control(Control::Genesis, genesis.to_bytes(), seed), version])?;
@@ -74,7 +77,7 @@ impl Server {
             trims: trimmed,
         };
         let (anchor, slowest) = (None, Duration::ZERO);
-        let mut server = Server { world, inlet, clock, batches, trims, anchor, slowest, _folder: folder };
+        let mut server = Server { world, inlet, clock, batches, trims, anchor, sealer, slowest, _folder: folder };
         let rules = RuleFiles {
             files: vec![RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() }],
             default_evaluation: Evaluation::Stream,
@@ -119,6 +122,7 @@ impl Server {
     fn settle(&mut self, now: Millis, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
         while self.inlet.load().1 > 0 {
             turn(&mut self.world)?;
+            self.sealer.seal(Duration::ZERO)?;
             while let Ok(batch) = self.batches.try_recv() {
                 self.release(batch, now, watch)?;
             }

@@ -19,6 +19,7 @@ pub mod replay;
 pub mod replayed;
 pub mod rule_files;
 pub mod run;
+mod seals;
 pub mod show;
 pub mod start;
 pub mod verify;

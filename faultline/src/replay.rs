@@ -15,7 +15,7 @@ use std::time::Instant;
 pub fn run(args: &FolderArgs) -> Result<ExitCode, Box<dyn Error>> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let folder = DataFolder::inspect(disk, &args.data)?;
-    let (mut reader, _) = SegmentJournal::inspect(&folder, None)?;
+    let mut reader = SegmentJournal::inspect(&folder, None)?.reader;
     let start = beginning(&folder, &mut *reader)?;
     let mut replay = Replay::new(start.engine, start.leaves);
     let began = Instant::now();
@@ -25,7 +25,7 @@ pub fn run(args: &FolderArgs) -> Result<ExitCode, Box<dyn Error>> {
         "replayed {} records, {} events, {} decisions in {seconds:.1} s ({:.0} events/s)",
         replay.records,
         replay.events,
-        replay.leaves - start.leaves,
+        replay.leaves - start.leaves - replay.sealed,
         replay.events as f64 / seconds.max(1e-9)
     );
     result?;

@@ -13,20 +13,22 @@ use crate::replayed::{Replay, ReplayError, Watch};
 use crate::rule_files;
 use crate::show::{show, shown};
 use crate::start::{Beginning, checkpointed, latest};
-use crate::world::{Stop, World, control, turn};
+use crate::world::{Stop, World, control, seal, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
 use faultline_formats::Record;
 use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, SystemClock, TellAway, inlet, random};
 use faultline_model::{Canonical, Control, Genesis, HashSeed, Millis, RuleFiles, Setting};
 use faultline_sources::Receiver;
-use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, SegmentJournal, Settings};
+use faultline_storage::{
+    CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Sealer, SegmentJournal, Settings,
+};
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Telemetry under way at once: what is received and not yet durable.
@@ -35,6 +37,9 @@ const INLET: Limits = Limits { bytes: 192 << 20, count: 4096, retry_after: Durat
 const JOURNAL_BYTES_MAX: u64 = 50 << 30;
 /// and no less than this, which is what a journal takes at least.
 const JOURNAL_BYTES_MIN: u64 = 256 << 20;
+
+/// After this long a segment that could not be sealed is tried again.
+const SEAL_AGAIN: Duration = Duration::from_secs(30);
 
 /// A running server.
 pub struct Server {
@@ -170,7 +175,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         asks_in.send((id, ask))?;
     }
     let (outlet, batches) = Outlet::new(keeper_in.clone());
-    let preparer = journal.preparer();
+    let (preparer, sealer) = (journal.preparer(), journal.sealer());
     let stopping = Arc::new(AtomicBool::new(false));
     let mut others = Vec::new();
     let (shown_in, shown_out) = shown();
@@ -206,6 +211,17 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             }
         })?);
     }
+    {
+        let (sealer, stopping) = (sealer.clone(), stopping.clone());
+        others.push(spawn("seals", move || {
+            while !stopping.load(Ordering::Relaxed) {
+                if let Err(error) = sealer.seal(Duration::from_millis(100)) {
+                    tracing::error!(%error, "a full segment cannot be sealed; nothing is trimmed from it on");
+                    rest(SEAL_AGAIN, &stopping);
+                }
+            }
+        })?);
+    }
     let mut world = World {
         journal: Box::new(journal),
         engine: replay.engine,
@@ -224,6 +240,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             match turn(&mut world) {
                 Ok(()) => {}
                 Err(Stop::Drained) => {
+                    seal_the_rest(&mut world, &sealer).map_err(|e| crate::render::chain(&e))?;
                     let World { journal, outlet, .. } = world;
                     drop(outlet);
                     return journal.close().map_err(|e| e.to_string());
@@ -248,6 +265,29 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let _first = known_seed.set(seed);
     published.ready();
     Ok(server)
+}
+
+/// A clean stop leaves no full segment without its leaf, unless one does not read or there is no room: the next start tries
+/// again.
+fn seal_the_rest(world: &mut World, sealer: &Sealer) -> Result<(), Stop> {
+    loop {
+        let hashed = sealer.seal(Duration::ZERO).unwrap_or_else(|error| {
+            tracing::error!(%error, "a full segment cannot be sealed");
+            false
+        });
+        // A leaf may be the first of a new segment, and so leave one more that is full.
+        if !seal(world)? && !hashed {
+            return Ok(());
+        }
+    }
+}
+
+/// Sleeps for `long`, less where the server stops.
+fn rest(long: Duration, stopping: &AtomicBool) {
+    let until = Instant::now() + long;
+    while Instant::now() < until && !stopping.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Writes record 0 of a new journal.

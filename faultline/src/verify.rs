@@ -3,6 +3,7 @@ use crate::cli::{FolderArgs, Output};
 use crate::explainer::answer;
 use crate::keys;
 use crate::replayed::{Replay, ReplayError, Watch, asks};
+use crate::seals::Seals;
 use crate::start::{Beginning, beginning, checkpointed, kept};
 use faultline_engine::{Ask, Effects};
 use faultline_formats::Record;
@@ -10,7 +11,7 @@ use faultline_host::{Disk, RealDisk};
 use faultline_ledger::{Fact, Head, LedgerEntry, TILE_WIDTH, TileName, Tree, leaf_hash, push_entry};
 use faultline_model::facts::Decision;
 use faultline_model::{Canonical, Digest, EffectId, Kind, Position};
-use faultline_storage::{DataFolder, LedgerReader, SegmentJournal};
+use faultline_storage::{DataFolder, Inspection, LedgerReader, SegmentJournal};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -39,6 +40,12 @@ pub struct Report {
     pub explanations: u64,
     /// Anchors whose state was found again.
     pub anchors: u64,
+    /// Full segments of the journal that are what their leaves state.
+    pub sealed: u64,
+    /// Full segments that are trimmed: their leaves are only hashed.
+    pub sealed_trimmed: u64,
+    /// Full segments that have no leaf yet, where the server runs or did not end cleanly: the next start writes it.
+    pub unsealed: Vec<String>,
     /// Size of the signed head.
     pub tree_size: Option<u64>,
     /// Root of the signed head, hexadecimal.
@@ -81,10 +88,20 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
         let state = state.map_err(|what| format!("the checkpoint at {position} is damaged: {what}"))?;
         checkpoints.insert(position, state);
     }
-    let (mut reader, recovered) = SegmentJournal::inspect(&folder, checkpointed(&folder)?)?;
+    let Inspection { mut reader, recovered, segments } = SegmentJournal::inspect(&folder, checkpointed(&folder)?)?;
+    let clean = recovered.clean;
     report.torn_tail = recovered.torn.map(|torn| format!("{} from byte {}", torn.path.display(), torn.byte));
     report.tree_size = head.map(|head| head.size);
     report.tree_root = head.map(|head| head.root.hex());
+
+    let (seals, first) = match segments.read().map(Seals::new) {
+        Ok(seals) => {
+            let rewritten = seals.compare_with_journal();
+            (Some(seals), rewritten)
+        }
+        // How far the journal can be recomputed is still worth knowing.
+        Err(error) => (None, Some(crate::render::chain(&error))),
+    };
 
     let Beginning { engine, leaves, oldest } = beginning(&folder, &mut *reader)?;
     if let Some(oldest) = oldest {
@@ -100,7 +117,9 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
         explanations: 0,
         anchors: 0,
         checkpoints,
-        difference: None,
+        seals,
+        // Before anything that is decided otherwise because of it.
+        difference: first,
     };
     watch.open.extend(engine.unanswered());
     watch.hash_only(leaves)?;
@@ -110,9 +129,12 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let result = replay.run(&mut *reader, &mut watch);
     report.records = replay.records;
     report.events = replay.events;
-    report.leaves = replay.leaves - leaves;
+    report.leaves = replay.leaves - leaves - replay.sealed;
     report.explanations = watch.explanations;
     report.anchors = watch.anchors;
+    if let Some(seals) = &watch.seals {
+        (report.sealed, report.sealed_trimmed) = (seals.equal, seals.trimmed);
+    }
     let start = first.map_or("the beginning".to_string(), |first| format!("after {first}"));
     report.recomputed = replay.last.map(|last| [start, last.to_string()]);
     if let Some(difference) = watch.difference {
@@ -122,6 +144,9 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
         Err(ReplayError::Read(error)) => return Err(error.into()),
         Err(error) => return Err(error.into()),
         Ok(()) => {}
+    }
+    if let Some(seals) = &watch.seals {
+        report.unsealed = seals.finish(clean)?;
     }
     watch.finish()
 }
@@ -138,6 +163,8 @@ struct Recount<'a> {
     anchors: u64,
     /// Digests of the states in checkpoints whose anchor has not come yet.
     checkpoints: BTreeMap<Position, Digest>,
+    /// Full segments whose leaves are still to come; nothing where one does not read.
+    seals: Option<Seals>,
     difference: Option<String>,
 }
 
@@ -160,6 +187,12 @@ impl Recount<'_> {
 
     fn take(&mut self, leaf: &[u8]) {
         self.compare_checkpoint(leaf);
+        if let Some(seals) = &mut self.seals
+            && let Some(sealed) = LedgerEntry::sealed_in(leaf)
+            && let Err(difference) = seals.take(self.tree.size(), &sealed)
+        {
+            self.differ(difference);
+        }
         let mut completed = Vec::new();
         push_entry(&mut self.bundle, leaf);
         self.tree.push(leaf_hash(leaf), &mut completed);
@@ -303,6 +336,15 @@ fn print(report: &Report) {
     line("decisions", &format!("{} leaves recomputed and equal", report.leaves));
     line("explanations", &format!("{} computed again and equal", report.explanations));
     line("anchors", &format!("{} states found again", report.anchors));
+    let trimmed = match report.sealed_trimmed {
+        0 => String::new(),
+        count => format!("; {count} trimmed, their leaves hashed only"),
+    };
+    let unsealed = match report.unsealed.len() {
+        0 => String::new(),
+        count => format!("; {count} without a leaf yet, from {} on", report.unsealed[0]),
+    };
+    line("segments", &format!("{} sealed and equal to their leaves{trimmed}{unsealed}", report.sealed));
     if let Some(below) = &report.trimmed_below {
         line("trimmed", &format!("records below {below}; {} leaves hashed only", report.hashed_only));
     }

@@ -65,6 +65,7 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
             tracing::warn!(%error, %below, "the journal keeps what it could forget");
         }
     }
+    seal(w)?;
     let group = w.intake.take_group(TICK, GROUP_BYTES, GROUP_COUNT);
     if group.is_empty() && w.intake.finished() {
         return Err(Stop::Drained);
@@ -121,6 +122,43 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     };
     match w.outlet.push(batch) {
         Released::Going => Ok(()),
+        Released::Ended => Err(Stop::Released),
+    }
+}
+
+/// Writes the leaves of full segments whose digests have been taken since, as a batch of their own, and says whether there
+/// were any. They stand behind everything that was decided so far; replay passes over them, `verify` checks them.
+pub fn seal(w: &mut World) -> Result<bool, Stop> {
+    let leaf = |sealed| LedgerEntry::sealed(ENGINE_VERSION, sealed).leaf_bytes().into();
+    let leaves: Vec<Box<[u8]>> = w.journal.sealed().into_iter().map(leaf).collect();
+    if leaves.is_empty() {
+        return Ok(false);
+    }
+    match w.journal.append_leaves(&leaves) {
+        Ok(()) => {}
+        // The journal tells of them again.
+        Err(AppendError::Full { .. }) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    let first_leaf = w.leaves;
+    w.leaves += leaves.len() as u64;
+    let batch = Batch {
+        flush: w.journal.flush(),
+        answers: Vec::new(),
+        effects: Effects::default(),
+        first_leaf,
+        leaves,
+        view: None,
+        behind: w.behind,
+        checkpoint: None,
+        rejected: Vec::new(),
+        now: w.engine.now(),
+        extent: w.journal.extent(),
+        records: 0,
+        last: None,
+    };
+    match w.outlet.push(batch) {
+        Released::Going => Ok(true),
         Released::Ended => Err(Stop::Released),
     }
 }

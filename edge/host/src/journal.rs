@@ -4,6 +4,7 @@
 //! stepped over and the next one written while the disk works, and nothing of a group leaves before its flush.
 use bytes::Bytes;
 use faultline_formats::{Decoded, Record};
+use faultline_model::facts::Sealed;
 use faultline_model::{Hlc, Payload, Position};
 use std::io;
 use std::path::PathBuf;
@@ -17,21 +18,25 @@ pub trait Journal: Send {
     /// or not at all. An empty slice writes nothing.
     fn append_leaves(&mut self, leaves: &[Box<[u8]>]) -> Result<(), AppendError>;
 
+    /// Segments that are full, hashed, and without a leaf so far, oldest first. Whoever asks writes a leaf for each, in this
+    /// order, with [`Journal::append_leaves`]; until then they are told of again, after a crash too.
+    fn sealed(&self) -> Vec<Sealed>;
+
     /// A handle that makes durable what was written so far; further groups may be written before it is waited for.
     fn flush(&mut self) -> Box<dyn Flush>;
 
     /// A reader of its own, from any place, up to what was written.
     fn reader(&self) -> Box<dyn Reader>;
 
-    /// Gives back the room of records below `below`, in whole segments: some records below it may stay. The caller
-    /// has an anchor at or above `below` and has synced the tiles of every leaf below it.
+    /// Gives back the room of records below `below`, in whole segments whose own leaf is durable: some records below it
+    /// may stay. The caller has an anchor at or above `below` and has synced the tiles of every leaf below it.
     fn trim(&mut self, below: Position) -> Result<(), TrimError>;
 
     /// What the journal holds and takes.
     fn extent(&self) -> Extent;
 
     /// Ends cleanly: everything is durable, and the journal says so, which lets the next start tell a torn tail from damage up
-    /// to the last byte.
+    /// to the last byte. It does not say so while [`Journal::sealed`] has or will have something to tell.
     fn close(self: Box<Self>) -> Result<(), FlushError>;
 }
 

@@ -8,7 +8,7 @@ pub(crate) const HEADER: usize = 48;
 /// Size of the fields before the body of a record.
 pub(crate) const RECORD_HEAD: usize = 24;
 /// Size of the body of a start frame.
-pub(crate) const START_BODY: usize = 16;
+pub(crate) const START_BODY: usize = 24;
 /// "FLfr", little endian.
 const MAGIC: u32 = 0x7266_4c46;
 
@@ -191,23 +191,43 @@ pub(crate) fn write_leaves(out: &mut Vec<u8>, leaves: &[Box<[u8]>]) {
 
 /// Reads the body of a leaves frame; `None` where sizes do not fit.
 pub(crate) fn read_leaves(frame: &Bytes) -> Option<Vec<Bytes>> {
-    let (mut leaves, mut at) = (Vec::new(), 0);
-    while at < frame.len() {
-        let size = u32::from_le_bytes(frame.get(at..at + 4)?.try_into().expect("four bytes")) as usize;
-        at += 4;
-        if size > frame.len() - at {
-            return None;
-        }
-        leaves.push(frame.slice(at..at + size));
-        at += size;
+    Some(split_leaves(frame)?.into_iter().map(|leaf| frame.slice_ref(leaf)).collect())
+}
+
+/// The leaves in the body of a leaves frame; `None` where sizes do not fit.
+pub(crate) fn split_leaves(mut body: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut leaves = Vec::new();
+    while !body.is_empty() {
+        let (size, rest) = body.split_first_chunk::<4>()?;
+        let (leaf, rest) = rest.split_at_checked(u32::from_le_bytes(*size) as usize)?;
+        leaves.push(leaf);
+        body = rest;
     }
     Some(leaves)
 }
 
-/// Reads the body of a start frame: where the segment before it ended.
-pub(crate) fn read_start(body: &[u8]) -> Option<Place> {
+/// What the body of a start frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StartBody {
+    /// Where the segment before it ended.
+    pub previous: Place,
+    /// The newest segment whose leaf stands before this one.
+    pub sealed: u64,
+}
+
+/// Writes the body of a start frame.
+pub(crate) fn write_start(out: &mut Vec<u8>, start: &StartBody) {
+    for number in [start.previous.generation, start.previous.byte, start.sealed] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+/// Reads the body of a start frame.
+pub(crate) fn read_start(body: &[u8]) -> Option<StartBody> {
     let long = |from: usize| Some(u64::from_le_bytes(body.get(from..from + 8)?.try_into().expect("eight bytes")));
-    Some(Place { generation: long(0)?, byte: long(8)? })
+    // Segments written before there were leaves about them have two numbers only: none is sealed then.
+    let sealed = if body.len() == 16 { 0 } else { long(16)? };
+    Some(StartBody { previous: Place { generation: long(0)?, byte: long(8)? }, sealed })
 }
 
 #[cfg(test)]
@@ -244,6 +264,18 @@ mod tests {
             assert_eq!(read_record(&Bytes::from([&bad[..], &[0; 19]].concat())), None);
         }
         assert_eq!(read_record(&Bytes::from_static(b"short")), None);
+    }
+
+    #[test]
+    fn a_start_reads_back_and_so_does_one_from_before_there_were_seals() {
+        let start = StartBody { previous: Place { generation: 4, byte: 77_000 }, sealed: 3 };
+        let mut body = Vec::new();
+        write_start(&mut body, &start);
+        assert_eq!((body.len(), read_start(&body)), (START_BODY, Some(start)));
+        assert_eq!(read_start(&body[..16]), Some(StartBody { sealed: 0, ..start }));
+        for short in [0, 8, 15, 17, 23] {
+            assert_eq!(read_start(&body[..short]), None);
+        }
     }
 
     #[test]

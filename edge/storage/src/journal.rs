@@ -3,17 +3,23 @@
 //! A group never crosses a segment and is one write, padded with zeros to the end of the page: the place of the next frame
 //! always reads as empty, and the kernel never reads a page back to change a part of it.
 use crate::folder::DataFolder;
-use crate::frame::{FrameKind, FrameWriter, HEADER, RECORD_HEAD, START_BODY, frame_size, write_leaves, write_record};
+use crate::frame::{
+    FrameKind, FrameWriter, HEADER, RECORD_HEAD, START_BODY, StartBody, frame_size, write_leaves, write_record,
+    write_start,
+};
 use crate::prepare::{Preparer, READY};
 use crate::reader::SegmentReader;
 use crate::recover::{self, OpenError, Recovered};
+use crate::seal::{Sealer, Segments, last_before};
 use crate::segment::{FIRST_FRAME, PAGE, Place, segment_path, spare_path};
-use crate::shared::{Ready, Segment, SegmentInfo, Settings, Shared};
+use crate::shared::{Ready, Seal, Segment, SegmentInfo, Settings, Shared};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{AppendError, Clock, Extent, File, Flush, FlushError, Journal, Reader, TrimError};
+use faultline_ledger::LedgerEntry;
+use faultline_model::facts::Sealed;
 use faultline_model::{Hlc, Position};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Room kept at the end of a segment: for the proof of a clean stop, and for the empty header that ends a scan.
 const KEPT: u64 = 2 * HEADER as u64;
@@ -24,6 +30,7 @@ const LEAVES_FRAME: usize = 1 << 20;
 /// The journal in segment files.
 pub struct SegmentJournal {
     shared: Arc<Shared>,
+    sealer: Sealer,
     clock: Arc<dyn Clock>,
     /// Offset of the next record.
     next: u64,
@@ -62,8 +69,10 @@ impl SegmentJournal {
         at_least: Option<Position>,
     ) -> Result<(SegmentJournal, Recovered), OpenError> {
         let (shared, recovered) = recover::open(folder, settings, at_least)?;
+        let shared = Arc::new(shared);
         let journal = SegmentJournal {
-            shared: Arc::new(shared),
+            sealer: Sealer { shared: Arc::clone(&shared), taking: Arc::new(Mutex::new(())) },
+            shared,
             clock,
             next: recovered.next.offset,
             stamp: recovered.stamp,
@@ -75,14 +84,21 @@ impl SegmentJournal {
     }
 
     /// Reads the journal of `folder` without changing it; what a crash tore is reported and left out.
-    pub fn inspect(folder: &DataFolder, at_least: Option<Position>) -> Result<(Box<dyn Reader>, Recovered), OpenError> {
+    pub fn inspect(folder: &DataFolder, at_least: Option<Position>) -> Result<Inspection, OpenError> {
         let (shared, recovered) = recover::inspect(folder, at_least)?;
-        Ok((Box::new(SegmentReader::new(Arc::new(shared))), recovered))
+        let shared = Arc::new(shared);
+        let reader = Box::new(SegmentReader::new(Arc::clone(&shared)));
+        Ok(Inspection { reader, recovered, segments: Segments { shared } })
     }
 
     /// What makes segments ready on another thread.
     pub fn preparer(&self) -> Preparer {
         Preparer { shared: Arc::clone(&self.shared) }
+    }
+
+    /// What takes the digests of full segments on another thread.
+    pub fn sealer(&self) -> Sealer {
+        self.sealer.clone()
     }
 
     /// Segments in use, oldest first.
@@ -106,11 +122,12 @@ impl SegmentJournal {
     }
 
     /// Ends cleanly: everything is durable, and a last frame says so, which lets the next start tell a torn tail from damage
-    /// up to the last byte.
+    /// up to the last byte. Where a full segment has no leaf yet, that frame is left out.
     pub fn close(mut self) -> Result<(), FlushError> {
         let written = self.shared.state().written();
         self.shared.make_durable(written)?;
-        if self.clean || written == Place::default() {
+        let owing = self.shared.state().unsealed().next().is_some();
+        if self.clean || owing || written == Place::default() {
             return Ok(());
         }
         self.clear_scrub().map_err(|error| FlushError { reason: error.to_string() })?;
@@ -143,18 +160,15 @@ impl SegmentJournal {
 
     /// Writes frames at `target` and counts them.
     fn write(&mut self, target: Target, frames: impl FnOnce(&mut FrameWriter, u64, Hlc)) -> Result<(), AppendError> {
-        let (previous, proven) = {
+        let (body, proven) = {
             let state = self.shared.state();
-            (state.written(), state.proven)
+            (StartBody { previous: state.written(), sealed: state.sealed }, state.proven)
         };
         self.buffer.clear();
         let (seeds, start) = (self.shared.seeds, target.start);
         let mut writer = FrameWriter { buffer: &mut self.buffer, seeds, start, proven };
         if target.begin.is_some() {
-            writer.frame(FrameKind::Start, self.next, self.stamp, |out| {
-                out.extend_from_slice(&previous.generation.to_le_bytes());
-                out.extend_from_slice(&previous.byte.to_le_bytes());
-            });
+            writer.frame(FrameKind::Start, self.next, self.stamp, |out| write_start(out, &body));
         }
         let first = self.next;
         frames(&mut writer, self.next, self.stamp);
@@ -168,7 +182,7 @@ impl SegmentJournal {
         if let Some(ready) = target.begin {
             state.ready.pop_front();
             let (generation, file, size) = (ready.generation, ready.file, target.size);
-            state.segments.push_back(Segment { generation, file, size, first, used: end });
+            state.segments.push_back(Segment { generation, file, size, first, used: end, seal: Seal::Open });
             self.shared.wanted.notify_all();
         } else {
             state.segments.back_mut().expect("there is one in use").used = end;
@@ -196,6 +210,18 @@ impl SegmentJournal {
             }
             Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(self.shared.full()),
             Err(error) => Err(AppendError::Stopped { reason: self.shared.stop("clearing a refused write", &error) }),
+        }
+    }
+
+    /// Notes which segments `leaves`, just written, are about.
+    fn note_sealed(&self, leaves: &[Box<[u8]>]) {
+        for sealed in leaves.iter().filter_map(|leaf| LedgerEntry::sealed_in(leaf)) {
+            let mut state = self.shared.state();
+            let written = state.written();
+            state.sealed = state.sealed.max(sealed.segment);
+            if let Some(index) = state.index(sealed.segment) {
+                state.segments[index].seal = Seal::Leaf(written);
+            }
         }
     }
 
@@ -265,7 +291,10 @@ impl Journal for SegmentJournal {
                 frames.frame(FrameKind::Leaves, next, stamp, |out| write_leaves(out, piece));
             };
             match self.write(target, frame) {
-                Ok(()) => self.clean = false,
+                Ok(()) => {
+                    self.clean = false;
+                    self.note_sealed(piece);
+                }
                 // Some are written and cannot be taken back.
                 Err(AppendError::Full { .. }) if index > 0 => {
                     let full = io::Error::from(io::ErrorKind::StorageFull);
@@ -275,6 +304,15 @@ impl Journal for SegmentJournal {
             }
         }
         Ok(())
+    }
+
+    fn sealed(&self) -> Vec<Sealed> {
+        let state = self.shared.state();
+        let sealed = |(segment, next): (&Segment, &Segment)| match segment.seal {
+            Seal::Root(root) => Some(Sealed { segment: segment.generation, last: last_before(next.first), root }),
+            Seal::Open | Seal::Leaf(_) => None,
+        };
+        state.unsealed().map_while(sealed).collect()
     }
 
     fn flush(&mut self) -> Box<dyn Flush> {
@@ -293,10 +331,11 @@ impl Journal for SegmentJournal {
                 if let Some(reason) = &state.stopped {
                     return Err(TrimError { reason: reason.clone() });
                 }
-                let proven = state.proven.generation;
+                // A segment without a leaf would leave a hole in what the ledger proves.
+                let durable = |seal| matches!(seal, Seal::Leaf(upto) if upto <= state.proven);
                 let free = state.segments.len() > 1
                     && state.segments[1].first <= below.offset
-                    && state.segments[0].generation < proven;
+                    && durable(state.segments[0].seal);
                 if !free {
                     return Ok(());
                 }
@@ -326,6 +365,16 @@ impl Journal for SegmentJournal {
     fn close(self: Box<Self>) -> Result<(), FlushError> {
         SegmentJournal::close(*self)
     }
+}
+
+/// A journal that is looked at and not written.
+pub struct Inspection {
+    /// Reads its records and leaves.
+    pub reader: Box<dyn Reader>,
+    /// Where it ends, and how.
+    pub recovered: Recovered,
+    /// Its segments as they are stored.
+    pub segments: Segments,
 }
 
 struct SegmentFlush {

@@ -3,11 +3,11 @@
 //! Every frame says up to where the journal was durable when it was written. A bad frame above the highest such place was
 //! never acknowledged: it and what follows is dropped. Below it something that was acknowledged is gone: damage.
 use crate::folder::DataFolder;
-use crate::frame::{FrameKind, HEADER, Parsed, START_BODY, frame_size, parse, read_start};
+use crate::frame::{FrameKind, HEADER, Parsed, START_BODY, StartBody, frame_size, parse, read_start};
 use crate::prepare::READY;
 use crate::scan::{Scan, Start, scan};
 use crate::segment::{FIRST_FRAME, Place, Seeds, header_fault, list, segment_path, spare_path};
-use crate::shared::{NotReady, Ready, Segment, Settings, Shared, State};
+use crate::shared::{NotReady, Ready, Seal, Segment, Settings, Shared, State};
 use faultline_host::{Disk, File};
 use faultline_model::{Hlc, Position};
 use std::collections::{BTreeSet, VecDeque};
@@ -219,8 +219,13 @@ impl Candidate {
         let rest = &bytes[block.len()..];
         let start = match parse(rest, seeds, Place { generation, byte: FIRST_FRAME }) {
             Parsed::Frame(header) if header.kind == FrameKind::Start => {
-                let start = |previous| Start { next: header.offset, stamp: header.stamp, previous };
-                read_start(&rest[HEADER..]).map(start)
+                let start = |StartBody { previous, sealed }| Start {
+                    next: header.offset,
+                    stamp: header.stamp,
+                    previous,
+                    sealed,
+                };
+                read_start(&rest[HEADER..HEADER + header.size as usize]).map(start)
             }
             _ => None,
         };
@@ -369,6 +374,8 @@ impl Survey {
         let recovered = Recovered { next, stamp: self.stamp, clean: self.clean, torn: self.torn };
         let files = self.kept.iter().chain(&self.dropped).chain(&self.empty).map(|candidate| candidate.generation);
         let next_generation = files.chain(self.spares.iter().copied()).max().map_or(1, |highest| highest + 1);
+        // The first frame of the last segment says whose leaves stand before it, the others hold the rest.
+        let sealed = self.kept.last().map_or(0, |last| last.scan().sealed.max(last.start.map_or(0, |s| s.sealed)));
         let mut segments: VecDeque<Segment> = VecDeque::new();
         for candidate in self.kept {
             let start = candidate.start.expect("a kept segment has a start frame");
@@ -377,13 +384,16 @@ impl Survey {
             }
             let used = candidate.scan.as_ref().map_or(0, |scan| scan.end);
             let Candidate { generation, file, size, .. } = candidate;
-            segments.push_back(Segment { generation, file, size, first: start.next, used });
+            // Whatever is kept is durable by now.
+            let seal = if generation <= sealed { Seal::Leaf(Place::default()) } else { Seal::Open };
+            segments.push_back(Segment { generation, file, size, first: start.next, used, seal });
         }
         let ready =
             self.empty.into_iter().map(|Candidate { generation, file, size, .. }| Ready { generation, file, size });
         let spares: BTreeSet<u64> = self.spares.into_iter().chain(self.dropped.iter().map(|c| c.generation)).collect();
         let proven = segments.back().map(Segment::end).unwrap_or_default();
-        let state = State { segments, ready: ready.collect(), spares, next_generation, proven, stopped: None };
+        let ready = ready.collect();
+        let state = State { segments, ready, spares, next_generation, proven, sealed, stopped: None };
         let shared = Shared {
             disk: Arc::clone(&folder.disk),
             folder: journal,

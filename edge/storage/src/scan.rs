@@ -1,7 +1,10 @@
 //! Reads one whole segment: its valid frames from the front, and whatever else in it is still valid behind a gap.
-use crate::frame::{FrameKind, HEADER, Header, Parsed, frame_size, may_begin, parse, parse_header, read_start};
+use crate::frame::{
+    FrameKind, HEADER, Header, Parsed, StartBody, frame_size, may_begin, parse, parse_header, read_start, split_leaves,
+};
 use crate::segment::{FIRST_FRAME, Place, Seeds};
 use faultline_host::File;
+use faultline_ledger::LedgerEntry;
 use faultline_model::Hlc;
 use std::io;
 
@@ -26,6 +29,8 @@ pub(crate) struct Scan {
     pub highest: Place,
     /// The last frame says that everything before it is durable: a clean stop.
     pub clean: bool,
+    /// The newest segment about which a leaf up to `end` states something.
+    pub sealed: u64,
 }
 
 /// The start frame.
@@ -37,6 +42,8 @@ pub(crate) struct Start {
     pub stamp: Hlc,
     /// Where the segment before this one ended.
     pub previous: Place,
+    /// The newest segment whose leaf stands before this one.
+    pub sealed: u64,
 }
 
 impl Scan {
@@ -62,6 +69,7 @@ pub(crate) fn scan(file: &dyn File, seeds: Seeds, generation: u64) -> io::Result
         whole_strays: 0,
         highest: Place::default(),
         clean: false,
+        sealed: 0,
     };
     walk(&mut scan, &bytes, seeds, generation);
     strays(&mut scan, &bytes, seeds, generation);
@@ -80,16 +88,21 @@ fn walk(scan: &mut Scan, bytes: &[u8], seeds: Seeds, generation: u64) {
             Parsed::Bad(what) => return scan.fault = Some(what),
         };
         if header.kind == FrameKind::Start && scan.end == FIRST_FRAME {
-            let Some(previous) = read_start(&rest[HEADER..]) else {
+            let Some(StartBody { previous, sealed }) = read_start(&rest[HEADER..HEADER + header.size as usize]) else {
                 return scan.fault = Some("the start frame is too short");
             };
-            scan.start = Some(Start { next: header.offset, stamp: header.stamp, previous });
+            scan.start = Some(Start { next: header.offset, stamp: header.stamp, previous, sealed });
             (scan.next, scan.stamp) = (header.offset, header.stamp);
         } else if scan.start.is_none() || !continues(&header, scan.next, scan.stamp) {
             return scan.fault = Some("a frame does not continue the one before it");
         }
         if header.kind == FrameKind::Record {
             (scan.next, scan.stamp) = (header.offset + 1, header.stamp);
+        }
+        if header.kind == FrameKind::Leaves {
+            let leaves = split_leaves(&rest[HEADER..HEADER + header.size as usize]).unwrap_or_default();
+            let sealed = leaves.into_iter().filter_map(LedgerEntry::sealed_in).map(|sealed| sealed.segment);
+            scan.sealed = sealed.fold(scan.sealed, u64::max);
         }
         scan.clean = header.kind == FrameKind::Proof && header.proven == place;
         scan.highest = scan.highest.max(header.proven);

@@ -1,7 +1,7 @@
 //! What the writer, its flushes, its readers and the preparer share.
 use crate::segment::{Place, Seeds};
 use faultline_host::{AppendError, Disk, File, FlushError};
-use faultline_model::Position;
+use faultline_model::{Digest, Position};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
@@ -45,6 +45,18 @@ pub(crate) struct Segment {
     pub first: u64,
     /// Where its frames end.
     pub used: u64,
+    pub seal: Seal,
+}
+
+/// How far a segment is on its way into the ledger.
+#[derive(Clone, Copy)]
+pub(crate) enum Seal {
+    /// In use, or full and not yet hashed.
+    Open,
+    /// Full, and this is its root.
+    Root(Digest),
+    /// Its leaf stands before this place.
+    Leaf(Place),
 }
 
 impl Segment {
@@ -86,6 +98,8 @@ pub(crate) struct State {
     pub next_generation: u64,
     /// Everything before it is durable.
     pub proven: Place,
+    /// The newest segment whose leaf is written; so are those of all before it.
+    pub sealed: u64,
     /// The first failure; set, nothing is written any more.
     pub stopped: Option<String>,
 }
@@ -102,6 +116,22 @@ impl State {
 
     pub fn oldest(&self) -> u64 {
         self.segments.front().map_or(0, |segment| segment.first)
+    }
+
+    /// Where the segment of `generation` is in the row.
+    pub fn index(&self, generation: u64) -> Option<usize> {
+        self.segments.binary_search_by_key(&generation, |segment| segment.generation).ok()
+    }
+
+    /// Full segments that have no leaf yet, oldest first, each with the segment that follows it.
+    pub fn unsealed(&self) -> impl Iterator<Item = (&Segment, &Segment)> {
+        let from = self.segments.partition_point(|segment| segment.generation <= self.sealed);
+        self.segments.range(from..).zip(self.segments.iter().skip(from + 1))
+    }
+
+    /// The next segment to hash.
+    pub fn to_seal(&self) -> Option<&Segment> {
+        self.unsealed().map(|(segment, _)| segment).find(|segment| matches!(segment.seal, Seal::Open))
     }
 }
 

@@ -1,12 +1,13 @@
 //! A thousand power cuts: what was acknowledged is there, nothing happens twice, the state is that of a machine that
 //! never failed; and with any one flush taken out this very check fails.
 use crate::node::{Delivered, Ended, Node, SEED};
+use crate::segments::{self, Segment};
 use crate::sender::Sender;
 use faultline_engine::{Effects, Engine};
 use faultline_formats::{Record, decode};
 use faultline_host::{CrashPolicy, Disk, Item, MemoryDisk, Random, Stored};
 use faultline_ledger::{Fact, LedgerEntry, Signer, Tree, leaf_hash};
-use faultline_model::facts::Decision;
+use faultline_model::facts::{Decision, Sealed};
 use faultline_model::{Canonical, EffectId, Payload, Position};
 use faultline_storage::Settings;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 const CRASHES: u64 = 1_000;
 /// Crashes on one disk, one after the other.
 const CRASHES_OF_A_LIFE: u64 = 20;
-const SETTINGS: Settings = Settings { segment_size: 64 << 10, limit: 2 << 20 };
+const SETTINGS: Settings = Settings { segment_size: 32 << 10, limit: 2 << 20 };
 
 /// One disk and everything that the world outside knows of it.
 struct Life {
@@ -32,6 +33,10 @@ struct Life {
     uncrashed: Engine,
     /// Leaves that the uncrashed engine decided.
     decided: Vec<Box<[u8]>>,
+    /// All leaves in the journal's order: those decided, and those about segments between them.
+    leaves: Vec<Box<[u8]>>,
+    /// What the latter state.
+    sealed: Vec<Sealed>,
 }
 
 impl Life {
@@ -47,6 +52,8 @@ impl Life {
             known: Vec::new(),
             uncrashed: Engine::new(SEED),
             decided: Vec::new(),
+            leaves: Vec::new(),
+            sealed: Vec::new(),
         }
     }
 
@@ -86,7 +93,13 @@ impl Life {
                 return Ok(());
             }
             for item in items {
-                let Item::Record(stored) = item else { continue };
+                let stored = match item {
+                    Item::Record(stored) => stored,
+                    Item::Leaves { leaves, .. } => {
+                        leaves.iter().try_for_each(|leaf| self.leaf(leaf))?;
+                        continue;
+                    }
+                };
                 after = Some(stored.at);
                 let Stored { at, stamp, payload } = stored.clone();
                 self.known.push(stored);
@@ -94,6 +107,42 @@ impl Life {
                 self.uncrashed.step(&[Record { at, stamp, decoded: decode(payload, SEED) }], &mut effects);
                 self.decided.extend(faultline::world::leaves_of(&effects));
             }
+        }
+    }
+
+    /// Takes a leaf as the journal holds it; the reader may come upon the last ones once more.
+    fn leaf(&mut self, leaf: &[u8]) -> Result<(), String> {
+        let decided = self.leaves.len() - self.sealed.len();
+        if let Some(sealed) = LedgerEntry::sealed_in(leaf) {
+            let known = self.sealed.iter().position(|known| known.segment >= sealed.segment);
+            return match known {
+                None => {
+                    self.sealed.push(sealed);
+                    self.leaves.push(leaf.into());
+                    Ok(())
+                }
+                Some(known) if self.sealed[known] == sealed => Ok(()),
+                Some(known) => Err(format!("{sealed:?} comes after {:?}", self.sealed[known])),
+            };
+        }
+        match self.decided.get(decided) {
+            Some(next) if next[..] == *leaf => self.leaves.push(leaf.into()),
+            _ if self.decided[..decided].iter().any(|known| known[..] == *leaf) => {}
+            _ => return Err(format!("leaf {} is not what was decided", self.leaves.len())),
+        }
+        Ok(())
+    }
+
+    /// Every full segment is what its leaf states, and none before one that has a leaf is without.
+    fn check_sealed(&self) -> Result<(), String> {
+        let folder = Path::new("data/journal");
+        let names = self.disk.list(folder).map_err(|error| error.to_string())?;
+        let read = |name: String| Segment::named(&name, self.memory.content(&folder.join(&name))?);
+        let full = segments::full(&names.into_iter().filter_map(read).collect::<Vec<_>>());
+        let newest = self.sealed.last().map_or(0, |sealed| sealed.segment);
+        match full.iter().find(|full| full.segment <= newest && !self.sealed.contains(full)) {
+            Some(other) => Err(format!("no leaf states {other:?}")),
+            None => Ok(()),
         }
     }
 
@@ -112,9 +161,17 @@ impl Life {
         if let Some(page) = found.first_difference(&expected) {
             return Err(format!("page `{page}` of the state is not that of an engine that never failed"));
         }
-        if node.leaves() != self.decided.len() as u64 {
-            return Err(format!("{} leaves, {} decisions", node.leaves(), self.decided.len()));
+        let leaves = self.decided.len() + self.sealed.len();
+        if (node.leaves(), self.leaves.len()) != (leaves as u64, leaves) {
+            return Err(format!(
+                "{} leaves, {} in the journal, {} decisions, {} about segments",
+                node.leaves(),
+                self.leaves.len(),
+                self.decided.len(),
+                self.sealed.len()
+            ));
         }
+        self.check_sealed()?;
         self.check_ledger(node)?;
         self.check_delivered()
     }
@@ -122,9 +179,9 @@ impl Life {
     fn check_ledger(&self, node: &Node) -> Result<(), String> {
         let head = node.head().ok_or("there is no signed head")?;
         let mut tree = Tree::default();
-        self.decided.iter().take(head.size as usize).for_each(|leaf| tree.push(leaf_hash(leaf), &mut Vec::new()));
+        self.leaves.iter().take(head.size as usize).for_each(|leaf| tree.push(leaf_hash(leaf), &mut Vec::new()));
         if (tree.size(), tree.root()) != (head.size, head.root) {
-            return Err(format!("the signed head of {} leaves is not that of the decisions", head.size));
+            return Err(format!("the signed head of {} leaves is not that of the journal's", head.size));
         }
         Ok(())
     }
@@ -133,8 +190,11 @@ impl Life {
     fn check_delivered(&self) -> Result<(), String> {
         let mut by_id: BTreeMap<EffectId, &[u8]> = BTreeMap::new();
         for (number, leaf) in &self.delivered {
-            if self.decided.get(*number as usize) != Some(leaf) {
+            if self.leaves.get(*number as usize) != Some(leaf) {
                 return Err(format!("leaf {number} was delivered and the journal does not hold it"));
+            }
+            if LedgerEntry::sealed_in(leaf).is_some() {
+                continue;
             }
             let Ok(LedgerEntry { fact: Fact::Decided { id, .. }, .. }) = LedgerEntry::from_bytes(leaf) else {
                 return Err(format!("leaf {number} does not read"));
@@ -170,6 +230,7 @@ fn policy(random: &mut Random) -> CrashPolicy {
 #[test]
 fn a_thousand_crashes_lose_nothing_that_was_acknowledged() {
     let (mut acknowledged, mut delivered, mut decided, mut at_start, mut checks) = (0, 0, 0, 0, 0);
+    let (mut sealed, mut left) = (0, 0);
     for seed in 0..CRASHES / CRASHES_OF_A_LIFE {
         let mut life = Life::new(seed);
         for crash in 0..CRASHES_OF_A_LIFE {
@@ -193,15 +254,21 @@ fn a_thousand_crashes_lose_nothing_that_was_acknowledged() {
         life.memory.stop_at(u64::MAX);
         let mut node = life.open().unwrap_or_else(|error| panic!("life {seed} does not come up: {error}"));
         life.check(&mut node).unwrap_or_else(|why| panic!("life {seed}, at its end: {why}"));
+        // What crashes kept from being sealed is sealed now.
+        let before = life.sealed.len();
+        node.seal().and_then(|()| node.chores(true, false)).unwrap_or_else(|error| panic!("life {seed}: {error}"));
+        life.check(&mut node).unwrap_or_else(|why| panic!("life {seed}, sealed: {why}"));
+        assert!(node.world.journal.sealed().is_empty());
+        (sealed, left) = (sealed + life.sealed.len(), left + life.sealed.len() - before);
         acknowledged += life.acknowledged.len();
         delivered += life.delivered.len();
         decided += life.decided.len();
     }
     println!(
         "{CRASHES} crashes ({at_start} while coming up), {checks} checks, {acknowledged} records acknowledged, \
-         {decided} decisions, {delivered} deliveries"
+         {decided} decisions, {delivered} deliveries, {sealed} segments sealed, {left} of them at the end of a life"
     );
-    assert!(acknowledged > 5_000 && decided > 1_000 && delivered > decided / 2);
+    assert!(acknowledged > 5_000 && decided > 1_000 && delivered > decided / 2 && sealed > 300 && left > 0);
 }
 
 /// The check is worth something: it fails for each flush of the journal that does nothing.

@@ -1,20 +1,20 @@
 //! Damage: `verify` does not believe a data folder in which any byte that counts was changed, and says where.
-use crate::node::Node;
+use crate::node::{Ended, Node, SEED};
+use crate::segments::{BLOCK as HEADER_BLOCK, FRAME, Segment, full};
 use crate::sender::Sender;
 use faultline::keys;
 use faultline::verify::{Report, check};
+use faultline::world::own;
 use faultline_host::{Disk, Random, RealDisk};
-use faultline_storage::Settings;
+use faultline_model::{Control, Kind};
+use faultline_storage::{DataFolder, Settings};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const SETTINGS: Settings = Settings { segment_size: 128 << 10, limit: 4 << 20 };
-/// Size of a segment's header block.
-const BLOCK: u64 = 4_096;
-/// Size of a frame's header, which is all there is of the proof of a clean stop.
-const FRAME: usize = 48;
+const BLOCK: u64 = HEADER_BLOCK as u64;
 
 /// A small data folder, closed cleanly.
 struct Folder {
@@ -33,6 +33,10 @@ enum Counts {
 
 /// Makes a folder of `turns` turns; `trimmed` ones have lost their oldest segments.
 fn folder(turns: usize, trimmed: bool) -> Folder {
+    folder_ended(turns, trimmed, |node| node.close())
+}
+
+fn folder_ended(turns: usize, trimmed: bool, end: impl FnOnce(Node) -> Result<(), Ended>) -> Folder {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let path = temporary.path().join("data");
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -50,7 +54,7 @@ fn folder(turns: usize, trimmed: bool) -> Folder {
         let (_, result) = node.turn(group, || {});
         result.and_then(|()| node.chores(turn % 5 == 0, trimmed)).expect("the disk is well");
     }
-    node.close().expect("the disk is well");
+    end(node).expect("the disk is well");
     Folder { _temporary: temporary, path }
 }
 
@@ -78,16 +82,10 @@ fn with_bytes<T>(path: &Path, at: u64, change: impl FnOnce(&mut [u8]), size: usi
     seen
 }
 
-/// Where the frames of a segment end: header by header, as docs/formats/journal.md draws them. Behind it a segment that is
-/// used again still holds what it held before.
+/// Where the frames of a segment end. Behind it a segment that is used again still holds what it held before.
 fn frames_end(path: &Path) -> u64 {
-    let bytes = fs::read(path).expect("it is there");
-    let mut at = BLOCK as usize;
-    while bytes.get(at..at + 4) == Some(b"FLfr") {
-        let size = u32::from_le_bytes(bytes[at + 8..at + 12].try_into().expect("four bytes"));
-        at += FRAME + (size as usize).next_multiple_of(8);
-    }
-    at as u64
+    let segment = Segment { generation: 0, bytes: fs::read(path).expect("it is there") };
+    *segment.frames().last().expect("the end") as u64
 }
 
 /// Places of a file to be changed, and whether each counts.
@@ -104,6 +102,7 @@ fn places(data: &Path, path: &Path, random: &mut Random) -> Vec<(u64, Counts)> {
             let end = frames_end(path);
             let mut all = draw(0, BLOCK, 8, Counts::Yes(&["segment-"]));
             if end > BLOCK {
+                // The proof of a clean stop is nothing but a header.
                 let end = if is_last(path) { end - FRAME as u64 } else { end };
                 all.extend(draw(BLOCK, end, 40, Counts::Yes(&["segment-"])));
             }
@@ -178,6 +177,7 @@ fn a_flipped_byte_is_noticed_where_the_beginning_is_trimmed() {
     let folder = folder(350, true);
     let report = check(&folder.path);
     assert!(report.ok && report.trimmed_below.is_some() && report.hashed_only > 0, "{report:?}");
+    assert!(report.sealed >= 1 && report.sealed_trimmed >= 1 && report.unsealed.is_empty(), "{report:?}");
     println!("{} flips, all as they should", flip_all(&folder, 2));
 }
 
@@ -245,4 +245,117 @@ fn a_ledger_that_lost_something_is_not_believed() {
         fs::write(&path, &bytes).expect("the disk is well");
     }
     assert!(count >= 12 && check(&folder.path).ok);
+}
+
+/// The segments of a folder that hold frames, and its journal's id.
+fn segments(folder: &Folder) -> (Vec<Segment>, [u8; 16]) {
+    let read = |path: PathBuf| Segment::named(path.file_name()?.to_str()?, fs::read(&path).ok()?);
+    let all = files(&folder.path.join("journal")).into_iter().filter_map(read).collect();
+    let id = DataFolder::inspect(Arc::new(RealDisk), &folder.path).expect("it is one").journal_id();
+    (all, id)
+}
+
+fn write(folder: &Folder, segment: &Segment) {
+    let path = folder.path.join(format!("journal/segment-{:016x}", segment.generation));
+    fs::write(path, &segment.bytes).expect("the disk is well");
+}
+
+/// Who rewrites a record and its check sums leaves a journal that reads well. Whether a decision comes out otherwise or not,
+/// the segment is not what its leaf states.
+#[test]
+fn a_record_rewritten_with_its_check_sums_is_found_by_the_seal() {
+    let folder = folder(150, false);
+    let (segments, journal) = segments(&folder);
+    let report = check(&folder.path);
+    assert!(report.ok && report.unsealed.is_empty(), "{report:?}");
+    assert_eq!((report.sealed, segments.len()), (segments.len() as u64 - 1, full(&segments).len() + 1));
+    assert!(report.sealed >= 2, "{report:?}");
+    let (mut random, mut rewritten) = (Random::seeded(3), 0);
+    for segment in &segments[..segments.len() - 1] {
+        let frames = segment.frames();
+        for kind in [2, 2, 2, 2, 3, 1] {
+            let of_kind: Vec<usize> =
+                frames[..frames.len() - 1].iter().copied().filter(|&at| segment.kind(at) == kind).collect();
+            let at = of_kind[random.below(of_kind.len() as u64) as usize];
+            let mut changed = segment.clone();
+            // The last byte: of a record's telemetry, of a leaf, of the number of the newest sealed segment.
+            changed.rewrite(journal, at, |body| *body.last_mut().expect("not empty") ^= 1);
+            write(&folder, &changed);
+            let difference = check(&folder.path).difference.expect("a rewritten frame");
+            let name = format!("segment-{:016x} up to record", segment.generation);
+            assert!(difference.contains(&name) && difference.contains("root"), "kind {kind} at {at}: {difference}");
+            rewritten += 1;
+        }
+        write(&folder, segment);
+    }
+    println!("{rewritten} rewritten frames, all found");
+    assert!(check(&folder.path).ok, "put back, it is whole again");
+}
+
+/// Who rewrites the leaves in the journal too, segment after segment, has made it agree with itself, and not with the
+/// ledger.
+#[test]
+fn leaves_rewritten_after_the_record_are_found_by_the_ledger() {
+    let folder = folder(150, false);
+    let (before, journal) = segments(&folder);
+    let mut after = before.clone();
+    // A tick more or less decides nothing: its tenant is never looked at.
+    let frames = after[0].frames();
+    let is_tick = |at: &usize| after[0].kind(*at) == 2 && after[0].body(*at)[4] == 4;
+    let tick = frames[..frames.len() - 1].iter().copied().find(is_tick).expect("there are ticks");
+    after[0].rewrite(journal, tick, |body| body[0] ^= 1);
+    for segment in 0..before.len() - 1 {
+        let (old, new) = (full(&before)[segment], full(&after)[segment]);
+        assert_ne!(old.root, new.root);
+        // Its leaf stands in any of the later ones.
+        let mut found = 0;
+        for holder in &mut after[segment + 1..] {
+            for at in holder.frames().windows(2).map(|at| at[0]).collect::<Vec<_>>() {
+                let Some(place) = holder.body(at).windows(32).position(|bytes| bytes == old.root.0) else { continue };
+                holder.rewrite(journal, at, |body| body[place..place + 32].copy_from_slice(&new.root.0));
+                found += 1;
+            }
+        }
+        assert_eq!(found, 1, "one leaf for each");
+    }
+    after.iter().for_each(|segment| write(&folder, segment));
+    let report = check(&folder.path);
+    let difference = report.difference.expect("the ledger states other roots");
+    assert!(difference.contains("ledger") || difference.contains("tile/"), "{difference}");
+    assert_eq!(report.sealed, before.len() as u64 - 1, "the journal agrees with itself");
+    before.iter().for_each(|segment| write(&folder, segment));
+    assert!(check(&folder.path).ok, "put back, it is whole again");
+}
+
+/// A server that runs, was killed, or had no room at its end may owe leaves for its newest full segments.
+#[test]
+fn a_full_segment_without_a_leaf_is_named() {
+    // So much after the last segment was sealed that two more are full.
+    let fill = |node: &mut Node| {
+        let kind = Kind::Control(Control::Source);
+        (0..32).try_for_each(|_| node.turn(vec![own(kind, vec![0xff; 8 << 10], SEED)], || {}).1)
+    };
+    let owing = |folder: &Folder| {
+        let (segments, _) = segments(folder);
+        let name = |segment: &Segment| format!("segment-{:016x}", segment.generation);
+        segments[segments.len() - 3..segments.len() - 1].iter().map(name).collect::<Vec<_>>()
+    };
+    let killed = folder_ended(60, false, |mut node| {
+        fill(&mut node)?;
+        node.chores(false, false)
+    });
+    let closed = folder_ended(60, false, |mut node| {
+        fill(&mut node)?;
+        node.close_unsealed()
+    });
+    for folder in [killed, closed] {
+        let report = check(&folder.path);
+        assert!(report.ok && report.unsealed == owing(&folder), "{report:?}");
+    }
+    let sealed = folder_ended(60, false, |mut node| {
+        fill(&mut node)?;
+        node.close()
+    });
+    let report = check(&sealed.path);
+    assert!(report.ok && report.unsealed.is_empty() && report.sealed >= 2, "{report:?}");
 }

@@ -4,14 +4,16 @@ use faultline::replayed::{Replay, Watch};
 use faultline::world::leaves_of;
 use faultline_engine::{Checkpoint, Effects, Engine};
 use faultline_formats::{Decoded, Record, decode};
-use faultline_host::{Journal, ManualClock, MemoryDisk};
+use faultline_host::{Journal, ManualClock, MemoryDisk, Random};
+use faultline_ledger::LedgerEntry;
 use faultline_model::facts::{AlertState, Decision};
 use faultline_model::{Digest, Kind, Millis};
-use faultline_storage::{DataFolder, SegmentJournal, Settings};
+use faultline_storage::{DataFolder, Inspection, SegmentJournal, Settings};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::thread;
+use std::time::Duration;
 
 /// Records between two lines of the golden file.
 const GOLDEN_EVERY: usize = 256;
@@ -179,15 +181,24 @@ fn a_checkpoint_anywhere_and_the_rest_is_the_whole() {
     same_state(&mut whole, &WRITTEN.last_state, "taking checkpoints");
 }
 
-/// Writes the records to segments with their leaves, reads them back, decodes and steps again.
+/// Writes the records to segments with their leaves, reads them back, decodes and steps again. Leaves about full segments
+/// stand among them wherever the hashing left them.
 #[test]
 fn a_replay_is_the_run() {
     let disk = Arc::new(MemoryDisk::new(1 << 30));
     let folder = DataFolder::open(disk, Path::new("data"), [7; 16]).expect("a new folder");
     let clock = Arc::new(ManualClock::default());
-    let settings = Settings { segment_size: 1 << 20, limit: 512 << 20 };
+    let settings = Settings { segment_size: 512 << 10, limit: 512 << 20 };
     let (mut journal, _) = SegmentJournal::open(&folder, settings, clock.clone(), None).expect("a new journal");
-    let mut engine = engine();
+    let (mut engine, mut random, mut sealed) = (engine(), Random::seeded(5), 0);
+    let sealer = journal.sealer();
+    let mut seal = |journal: &mut SegmentJournal| {
+        let leaf = |sealed| LedgerEntry::sealed(1, sealed).leaf_bytes().into();
+        while sealer.seal(Duration::ZERO).expect("the disk is well") {}
+        let leaves: Vec<_> = journal.sealed().into_iter().map(leaf).collect();
+        journal.append_leaves(&leaves).expect("there is room");
+        sealed += leaves.len() as u64;
+    };
     let instants = WRITTEN.records.chunk_by(|a, b| a.stamp.millis() == b.stamp.millis());
     for group in instants.flat_map(|instant| instant.chunks(20)) {
         clock.set(group[0].stamp.millis());
@@ -197,7 +208,11 @@ fn a_replay_is_the_run() {
         let mut effects = Effects::default();
         engine.step(&records, &mut effects);
         journal.append_leaves(&leaves_of(&effects)).expect("there is room");
+        if random.below(20) == 0 {
+            seal(&mut journal);
+        }
     }
+    seal(&mut journal);
     journal.close().expect("the disk is well");
 
     struct Compare(usize);
@@ -210,13 +225,15 @@ fn a_replay_is_the_run() {
         }
         fn leaves(&mut self, _: u64, _: &[Box<[u8]>]) {}
     }
-    let (mut reader, recovered) = SegmentJournal::inspect(&folder, None).expect("it was closed cleanly");
+    let Inspection { mut reader, recovered, .. } =
+        SegmentJournal::inspect(&folder, None).expect("it was closed cleanly");
     assert!(recovered.clean && recovered.torn.is_none());
     let mut replay = Replay::new(Engine::new(faultline_model::HashSeed(0)), 0);
     let mut compare = Compare(0);
     replay.run(&mut *reader, &mut compare).expect("the leaves in the journal are those decided now");
     assert_eq!((compare.0, replay.missing.len()), (WRITTEN.records.len(), 0));
-    assert_eq!(replay.leaves, WRITTEN.decisions().count() as u64);
+    assert!(sealed > 3, "{sealed}");
+    assert_eq!((replay.leaves, replay.sealed), (WRITTEN.decisions().count() as u64 + sealed, sealed));
     same_state(&mut replay.engine, &WRITTEN.last_state, "replayed from segments");
 }
 

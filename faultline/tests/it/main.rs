@@ -13,5 +13,6 @@ mod real_prometheus;
 mod real_script;
 mod real_sdk;
 mod real_tools;
+mod segments;
 mod sender;
 mod starting;

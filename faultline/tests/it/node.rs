@@ -4,13 +4,15 @@ use faultline::release::{Doors, Keep, Outlet, release};
 use faultline::replayed::{Replay, Watch};
 use faultline::show::{Shown, shown};
 use faultline::start::latest;
-use faultline::world::{World, control, turn};
+use faultline::world::{World, control, seal, turn};
 use faultline_engine::{Ask, ENGINE_VERSION, Effects};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{Answer, Disk, Inlet, Journal, Limits, ManualClock, Reader, inlet};
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, EffectId, Genesis, HashSeed, Millis, Position};
-use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, SegmentJournal, Settings};
+use faultline_storage::{
+    CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Sealer, SegmentJournal, Settings,
+};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub struct Node {
     asks_out: Receiver<(EffectId, Ask)>,
     trims: Sender<Position>,
     anchors: Vec<Position>,
+    sealer: Sealer,
 }
 
 /// What a sink of this process handed on: number of the leaf, and its bytes.
@@ -60,6 +63,7 @@ impl Node {
     ) -> Result<Node, Ended> {
         let folder = DataFolder::open(disk.clone(), data, [9; 16])?;
         let (mut journal, recovered) = SegmentJournal::open(&folder, settings, clock.clone(), None)?;
+        let sealer = journal.sealer();
         let signer = signer(&folder);
         let ledger_folder = data.join("ledger");
         let reader = LedgerReader::new(disk.clone(), &ledger_folder, signer.verifier());
@@ -127,6 +131,7 @@ impl Node {
             asks_out,
             trims,
             anchors,
+            sealer,
         };
         node.offer_own(control(Control::Started, Vec::new(), SEED));
         Ok(node)
@@ -191,6 +196,8 @@ impl Node {
         }
         if publish || !kept.is_empty() {
             self.ledger.publish()?;
+            // Now and then, so that leaves follow their segments some groups later.
+            while self.sealer.seal(Duration::ZERO)? {}
         }
         let store = CheckpointStore::open(&self.folder)?;
         for (checkpoint, leaves) in kept {
@@ -235,8 +242,29 @@ impl Node {
         self.ledger.head()
     }
 
+    /// What `run` does before a clean stop: no full segment stays without its leaf.
+    pub fn seal(&mut self) -> Result<(), Ended> {
+        while self.sealer.seal(Duration::ZERO)? || self.seal_once()? {}
+        Ok(())
+    }
+
+    fn seal_once(&mut self) -> Result<bool, Ended> {
+        let (outlet, batches) = Outlet::new(self.keep_in.clone());
+        self.world.outlet = outlet;
+        let result = seal(&mut self.world);
+        self.world.outlet = Outlet::new(self.keep_in.clone()).0;
+        release(batches, &self.doors)?;
+        Ok(result?)
+    }
+
     /// Ends cleanly.
     pub fn close(mut self) -> Result<(), Ended> {
+        self.seal()?;
+        self.close_unsealed()
+    }
+
+    /// Ends cleanly, but for the leaves of full segments.
+    pub fn close_unsealed(mut self) -> Result<(), Ended> {
         self.chores(true, false)?;
         self.world.journal.close()?;
         Ok(())

@@ -36,9 +36,9 @@ fn every_sync() -> Vec<Step> {
     let leaves = || [Step::Leaves(60), Step::Flush, Step::Leaves(60), Step::Flush, Step::Leaves(60), Step::Flush];
     steps.extend(leaves());
     // One segment: of several the last name's sync is covered by the next segment's.
-    steps.extend([Step::Trim(70), Step::Prepare]);
+    steps.extend([Step::Seal, Step::Flush, Step::Trim(70), Step::Prepare]);
     steps.extend(leaves());
-    steps.extend([group(), Step::Flush, Step::Close, group(), Step::Flush]);
+    steps.extend([group(), Step::Flush, Step::Seal, Step::Close, group(), Step::Flush]);
     steps.extend([group(), group(), group(), Step::Kill, group(), Step::Flush]);
     steps.extend(leaves());
     steps

@@ -1,4 +1,5 @@
 //! A full disk, a full journal, a failing disk: what is refused, and what still works afterwards.
+use crate::sealed::sealed_leaves;
 use crate::world::{FOLDER, SETTINGS, payload, read_all};
 use faultline_formats::{Decoded, decode};
 use faultline_host::{AppendError, CrashPolicy, Item, Journal, ManualClock, MemoryDisk, ReadError};
@@ -51,6 +52,16 @@ fn a_full_journal_refuses_records_takes_leaves_and_goes_on_after_a_trim() {
         // The leaf of the anchor that will make room has its own.
         journal.append_leaves(&[vec![1; 9_000].into()]).unwrap();
         assert!(matches!(journal.append(group(next, &[3_000])), Err(AppendError::Full { .. })));
+        journal.flush().wait().unwrap();
+        journal.trim(at(next)).unwrap();
+        assert!(
+            matches!(journal.append(group(next, &[3_000])), Err(AppendError::Full { .. })),
+            "no segment has its leaf"
+        );
+        let leaves = sealed_leaves(&mut journal).unwrap();
+        journal.append_leaves(&leaves).unwrap();
+        journal.trim(at(next)).unwrap();
+        assert!(matches!(journal.append(group(next, &[3_000])), Err(AppendError::Full { .. })), "no leaf is durable");
         journal.flush().wait().unwrap();
         journal.trim(at(next)).unwrap();
         let records = journal.append(group(next, &[3_000, 10])).unwrap();
@@ -188,6 +199,7 @@ fn readers_start_anywhere_and_notice_a_trim() {
         journal.append(group(offset, &[3_000])).unwrap();
         journal.append_leaves(&[vec![offset as u8; 10].into()]).unwrap();
     }
+    let leaves = sealed_leaves(&mut journal).unwrap();
     journal.flush().wait().unwrap();
     for offset in 0..12 {
         let items = journal.reader().read(Some(at(offset)), 1).unwrap();
@@ -199,6 +211,8 @@ fn readers_start_anywhere_and_notice_a_trim() {
     assert!(journal.reader().read(Some(at(12)), 100).unwrap().is_empty(), "past the end");
     let mut slow = journal.reader();
     slow.read(None, 1).unwrap();
+    journal.append_leaves(&leaves).unwrap();
+    journal.flush().wait().unwrap();
     journal.trim(at(11)).unwrap();
     let oldest = journal.segments()[0].first;
     assert!(oldest.offset > 3);

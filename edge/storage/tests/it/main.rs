@@ -3,5 +3,6 @@ mod crash;
 mod damage;
 mod faults;
 mod folder;
+mod sealed;
 mod small;
 mod world;

@@ -2,15 +2,19 @@
 //!
 //! The model is a plain list of what was appended and how far of it was acknowledged. After each crash the journal must
 //! hold the acknowledged part, and of the rest a run from its front: nothing else, nothing changed, nothing out of order.
+use crate::sealed::{full_segments, sealed_leaves};
 use bytes::Bytes;
 use faultline_formats::{Decoded, decode};
 use faultline_host::{
-    AppendError, CrashPolicy, Flush, Item, Journal, ManualClock, MemoryDisk, Random, ReadError, Reader, Stored,
+    AppendError, CrashPolicy, Disk, Flush, Item, Journal, ManualClock, MemoryDisk, Random, ReadError, Reader, Stored,
 };
+use faultline_ledger::LedgerEntry;
+use faultline_model::facts::Sealed;
 use faultline_model::{
     Clock, Control, EffectId, Encoding, Format, HashSeed, Hlc, Kind, Millis, Payload, Position, SourceId, TenantId,
 };
 use faultline_storage::{DataFolder, Recovered, SegmentJournal, Settings};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +34,8 @@ pub enum Step {
     /// A flush that [`Step::Wait`] waits for.
     FlushLater,
     Wait,
+    /// Takes the digests of full segments and writes a leaf for each.
+    Seal,
     /// Trims below this many percent of what is acknowledged.
     Trim(u64),
     Prepare,
@@ -77,6 +83,8 @@ pub struct World {
     acknowledged: usize,
     /// Records below this may be gone.
     trimmed: u64,
+    /// Segments that were trimmed.
+    gone: BTreeSet<u64>,
     stamp: Hlc,
     unique: u64,
     /// Operations and syncs of the disk at the start of each step.
@@ -99,6 +107,7 @@ impl World {
             log: Vec::new(),
             acknowledged: 0,
             trimmed: 0,
+            gone: BTreeSet::new(),
             stamp: Hlc(0),
             unique: 0,
             marks: Vec::new(),
@@ -150,7 +159,6 @@ impl World {
 
     /// Whether a planted stop has struck.
     fn stopped(&self) -> bool {
-        use faultline_host::Disk;
         self.disk.space(Path::new(FOLDER)).is_err()
     }
 
@@ -189,16 +197,15 @@ impl World {
             Step::Leaves(count) => {
                 let Some(after) = self.last_record() else { return Ok(true) };
                 let leaves: Vec<Box<[u8]>> = (0..*count).map(|_| self.leaf()).collect();
-                let entry = |leaf: &[u8]| Entry::Leaf { after, leaf: Bytes::copy_from_slice(leaf) };
-                let entries: Vec<Entry> = leaves.iter().map(|leaf| entry(leaf)).collect();
-                match self.journal().append_leaves(&leaves) {
-                    Ok(()) => self.log.extend(entries),
-                    Err(AppendError::Full { .. }) => {}
-                    Err(error) => {
-                        self.log.extend(entries);
-                        return stopped(self, error.to_string());
-                    }
-                }
+                return self.append_leaves(after, &leaves);
+            }
+            Step::Seal => {
+                let leaves = match sealed_leaves(self.journal()) {
+                    Ok(leaves) => leaves,
+                    Err(error) => return stopped(self, error.to_string()),
+                };
+                let after = self.last_record().unwrap_or_default();
+                return self.append_leaves(after, &leaves);
             }
             Step::Flush => {
                 let upto = self.log.len();
@@ -226,7 +233,11 @@ impl World {
                 });
                 let below = acknowledged.unwrap_or(0) * percent / 100;
                 self.trimmed = self.trimmed.max(below);
-                if let Err(error) = self.journal().trim(Position { partition: 0, offset: below }) {
+                let before = self.journal().segments();
+                let result = self.journal().trim(Position { partition: 0, offset: below });
+                let left = self.journal().segments().first().map_or(0, |oldest| oldest.generation);
+                self.gone.extend(before.iter().map(|segment| segment.generation).filter(|&it| it < left));
+                if let Err(error) = result {
                     return stopped(self, error.to_string());
                 }
                 self.tail = None;
@@ -238,6 +249,11 @@ impl World {
             Step::Clock(ms) => self.clock.set(Millis(*ms)),
             Step::Close => {
                 self.follow()?;
+                let newest = self.logged().into_iter().max().unwrap_or(0);
+                let owing = match full_segments(&self.disk) {
+                    Ok(full) => full.iter().any(|sealed| sealed.segment > newest),
+                    Err(what) => return stopped(self, what),
+                };
                 let journal = self.journal.take().expect("it runs");
                 let closed = journal.close();
                 self.drop_process();
@@ -249,8 +265,9 @@ impl World {
                 self.disk.crash(CrashPolicy::LoseAll);
                 match self.reopen() {
                     Err(_) if self.stopped() => return Ok(false),
-                    Ok(recovered) if !recovered.clean && !self.log.is_empty() => {
-                        return Err("a clean stop is not seen as one".into());
+                    // It is not called clean while a segment has no leaf.
+                    Ok(recovered) if recovered.clean == owing && !self.log.is_empty() => {
+                        return Err(format!("clean: {}, and a leaf is owed: {owing}", recovered.clean));
                     }
                     other => other?,
                 };
@@ -266,6 +283,21 @@ impl World {
                 self.drop_process();
                 self.disk.crash(*policy);
                 self.start(*policy)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes leaves; `false` where the machine stopped.
+    fn append_leaves(&mut self, after: Position, leaves: &[Box<[u8]>]) -> Result<bool, String> {
+        let entry = |leaf: &[u8]| Entry::Leaf { after, leaf: Bytes::copy_from_slice(leaf) };
+        let entries: Vec<Entry> = leaves.iter().map(|leaf| entry(leaf)).collect();
+        match self.journal().append_leaves(leaves) {
+            Ok(()) => self.log.extend(entries),
+            Err(AppendError::Full { .. }) => {}
+            Err(error) => {
+                self.log.extend(entries);
+                return if self.stopped() { Ok(false) } else { Err(error.to_string()) };
             }
         }
         Ok(true)
@@ -321,7 +353,9 @@ impl World {
     fn open(&mut self) -> Check {
         let recovered = self.reopen()?;
         let items = read_all(&mut *self.journal().reader(), 3_000).map_err(|error| error.to_string())?;
-        self.compare(&single(items))?;
+        let items = single(items);
+        self.compare(&items)?;
+        self.check_sealed(&items)?;
         let next = self.last_record().map_or(0, |at| at.offset + 1);
         if recovered.next.offset != next {
             return Err(format!("the next record is said to be {}, not {next}", recovered.next));
@@ -378,6 +412,52 @@ impl World {
         self.log.truncate(end);
         self.acknowledged = end;
         Ok(())
+    }
+
+    /// Leaves about segments come in order, one each, and state what stands on the disk; the journal knows which are missing.
+    fn check_sealed(&mut self, items: &[Item]) -> Check {
+        let stated: Vec<Sealed> = items
+            .iter()
+            .filter_map(|item| if let Item::Leaves { leaves, .. } = item { leaves.first() } else { None })
+            .filter_map(|leaf| LedgerEntry::sealed_in(leaf))
+            .collect();
+        if !stated.is_sorted_by(|a, b| a.segment < b.segment) {
+            return Err(format!("sealed out of order or twice: {stated:?}"));
+        }
+        let full = full_segments(&self.disk)?;
+        let logged = self.logged();
+        // A crash may have undone the trim.
+        let on_disk = |generation: &u64| full.iter().any(|sealed| sealed.segment == *generation);
+        if let Some(lost) = self.gone.iter().find(|gone| !logged.contains(gone) && !on_disk(gone)) {
+            return Err(format!("segment {lost} was trimmed and has no leaf"));
+        }
+        let newest = stated.last().map_or(0, |sealed| sealed.segment);
+        for sealed in &full {
+            let leaf = stated.iter().find(|leaf| leaf.segment == sealed.segment);
+            match leaf {
+                Some(leaf) if leaf == sealed => {}
+                None if sealed.segment > newest => {}
+                other => return Err(format!("the leaf of {sealed:?} is {other:?}")),
+            }
+        }
+        // Hashed as if for its leaf, and not written: what lacks one is told of again.
+        let sealer = self.journal().sealer();
+        while sealer.seal(Duration::ZERO).map_err(|error| error.to_string())? {}
+        let missing: Vec<Sealed> = full.into_iter().filter(|sealed| sealed.segment > newest).collect();
+        let told = self.journal().sealed();
+        if told != missing {
+            return Err(format!("without a leaf are {missing:?}, said to be {told:?}"));
+        }
+        Ok(())
+    }
+
+    /// Segments that the log holds a leaf about.
+    fn logged(&self) -> BTreeSet<u64> {
+        let sealed = |entry: &Entry| match entry {
+            Entry::Leaf { leaf, .. } => LedgerEntry::sealed_in(leaf),
+            Entry::Record { .. } => None,
+        };
+        self.log.iter().filter_map(sealed).map(|sealed| sealed.segment).collect()
     }
 
     fn journal(&mut self) -> &mut SegmentJournal {
@@ -482,7 +562,8 @@ pub fn script(seed: u64) -> Vec<Step> {
                 let most = if random.below(6) == 0 { 4_000 } else { 400 };
                 Step::Append((0..1 + random.below(3)).map(|_| random.below(most) as usize).collect())
             }
-            8..10 => Step::Leaves(random.below(4) as usize),
+            8 => Step::Leaves(random.below(4) as usize),
+            9 => Step::Seal,
             10..13 => Step::Flush,
             13 => Step::FlushLater,
             14 => Step::Wait,
