@@ -22,6 +22,8 @@ const KILLS: usize = 5;
 const SENDERS: usize = 3;
 /// Points of one body.
 const POINTS: i64 = 5;
+/// Bytes of one large body.
+const LARGE: usize = 2 << 20;
 /// How long the server may take to come up.
 const COMES_UP: Duration = Duration::from_secs(60);
 
@@ -78,6 +80,14 @@ impl Server {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was started here");
     }
+
+    /// Ends it by SIGTERM.
+    fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        let status = self.child.wait().expect("it was started here");
+        assert!(status.success(), "{status}");
+    }
 }
 
 impl Drop for Server {
@@ -122,6 +132,30 @@ fn send(otlp: &Url, sender: usize, next: &AtomicI64, stop: &AtomicBool, acknowle
             Err(_) => return,
         }
     }
+}
+
+/// Sends large bodies until told to stop, or `most`, so that segments fill up while the server is killed.
+fn send_large(otlp: &Url, stop: &AtomicBool, most: usize) {
+    let client = Client::new(Limits { overall: Duration::from_secs(30), ..Limits::default() }).expect("a runtime");
+    let url = otlp.join("/v1/logs").expect("a path");
+    let headers = [("content-type", "application/x-protobuf")];
+    for number in 0..most {
+        let time = EventTime(number as i64);
+        let (body, attributes) = ("x".repeat(LARGE), Vec::new());
+        let log = encode::Log { time, observed: time, severity: 9, body, attributes };
+        let resource = vec![("service.name".into(), Value::Text("large".into()))];
+        let body = encode::logs(&[encode::ResourceLogs { resource, logs: vec![log] }]);
+        if stop.load(Ordering::Relaxed) || client.request(Method::POST, &url, &headers, body.into()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Full segments that `verify` found to be what their leaves state, and whether each has one.
+fn sealed(said: &str) -> (u64, bool) {
+    let line = said.lines().find(|line| line.starts_with("segments")).unwrap_or_else(|| panic!("{said}"));
+    let count = line.split_whitespace().nth(1).and_then(|count| count.parse().ok());
+    (count.unwrap_or_else(|| panic!("{line}")), !line.contains("without a leaf"))
 }
 
 /// Values of all points in the journal, and how many records there are.
@@ -184,9 +218,16 @@ fn what_was_acknowledged_survives_kill_9() {
                 thread::spawn(move || send(&otlp, sender, &next, &stop, &acknowledged))
             })
             .collect();
+        let large = {
+            let (otlp, stop) = (server.otlp.clone(), stop.clone());
+            // Not every time: they take the others' room.
+            let most = if kill % 2 == 0 { usize::MAX } else { 0 };
+            thread::spawn(move || send_large(&otlp, &stop, most))
+        };
         thread::sleep(random.up_to(Duration::from_millis(600)));
         server.kill();
         stop.store(true, Ordering::Relaxed);
+        large.join().expect("a sender ends");
         senders.into_iter().for_each(|sender| sender.join().expect("a sender ends"));
         let (values, _) = journalled(&data);
         let acknowledged = acknowledged.lock().expect("no holder panics");
@@ -205,13 +246,17 @@ fn what_was_acknowledged_survives_kill_9() {
     let newest = newest(&server.api);
     let most = *acknowledged.lock().expect("no holder panics").iter().max().expect("something was acknowledged");
     assert!(newest >= most + POINTS - 1, "the API knows {newest}, {} was acknowledged", most + POINTS - 1);
-    server.kill();
+    // More than a segment holds.
+    send_large(&server.otlp, &AtomicBool::new(false), (80 << 20) / LARGE);
+    server.stop();
     let (values, records) = journalled(&data);
     let sent = acknowledged.lock().expect("no holder panics").len() as i64 * POINTS;
-    println!(
-        "{kills} kills: {sent} points acknowledged, {} in the journal's {records} records, none lost",
-        values.len()
-    );
     let (ok, said) = verify(&data);
     assert!(sent > 0 && ok, "{said}");
+    let (count, all) = sealed(&said);
+    assert!(count >= 1 && all, "{said}");
+    println!(
+        "{kills} kills: {sent} points acknowledged, {} in the journal's {records} records, none lost; {count} segments sealed",
+        values.len()
+    );
 }
