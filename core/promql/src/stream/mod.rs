@@ -129,7 +129,9 @@ impl Stream {
     /// The stream of an expression, with an empty result.
     pub fn compile(expr: &Expr) -> Result<Stream, NotIncremental> {
         let (ops, leaves) = plan::plan(expr)?;
-        Ok(Stream { ops, leaves, reported: BTreeMap::new(), stale: true })
+        // Above a leaf that stands alone there is nothing.
+        let stale = ops.len() > 1 || leaves.is_empty();
+        Ok(Stream { ops, leaves, reported: BTreeMap::new(), stale })
     }
 
     /// Recomputes everything at a grid instant and appends what changed, in label order.
