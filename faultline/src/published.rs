@@ -220,6 +220,7 @@ fn alerts(groups: &[GroupView]) -> Vec<ActiveAlert> {
                 annotations: alert.annotations.clone(),
                 active_at: alert.active_at,
                 value: alert.value,
+                unknown_until: view.unknown_until,
             }));
         }
     }
@@ -244,6 +245,7 @@ fn group(view: GroupView) -> RuleGroup {
             },
             last_error: rule.record.last_error.unwrap_or_default(),
             why_grid: rule.grid_only.unwrap_or_default(),
+            unknown_until: rule.unknown_until,
         }
     });
     RuleGroup {

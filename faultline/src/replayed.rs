@@ -197,7 +197,13 @@ pub fn in_words(leaf: &[u8]) -> String {
             Decision::Verdict(v) => {
                 said(id, format!("verdict on {} revision {}: {}", v.incident, v.revision, v.summary))
             }
-            Decision::Rules(r) => said(id, format!("rules in force: {} groups, {} alerts", r.groups, r.alerts)),
+            Decision::Rules(r) => said(
+                id,
+                format!(
+                    "rules in force: {} groups, {} alerts, {} unknown at first",
+                    r.groups, r.alerts, r.unknown_count
+                ),
+            ),
             Decision::RulesRefused(r) => said(id, format!("rules refused: {}:{} {}", r.file, r.line, r.reason)),
             Decision::Setting(s) => said(id, format!("setting {} = {}", s.name, s.value)),
             Decision::Change(c) => said(id, format!("change {} on {}: {}", c.kind, c.entity, c.title)),

@@ -134,6 +134,14 @@ struct Access<'a> {
 }
 
 impl RuleSeries for Access<'_> {
+    fn begun(&self) -> bool {
+        self.series.counts().accepted > 0
+    }
+
+    fn whole_since(&self, matchers: &[Matcher]) -> Option<Millis> {
+        self.series.whole_since(matchers)
+    }
+
     fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>)) {
         let selection = self.selections.of_selector.get(&id).expect("every selector was registered");
         self.series.members(*selection, visit);

@@ -29,7 +29,9 @@ pub enum Pushed {
 }
 
 /// Samples in rising time. Holds what lies within `keep` ms of rule time and the newest one before that, which is what an
-/// instant selector reads there; and always the newest two.
+/// instant selector reads there; and always the newest two. No sample that came is missing between those that it holds,
+/// but for those that were thinned out, and one of which it holds fewer than two never had more: so it can be told from
+/// when on a range that was not read so far is covered.
 ///
 /// Memory: at most 16 bytes for each of twice its samples and [`SLACK`] more, as of its last change. Room is never part
 /// of the state: what a ring does depends on its samples alone.
@@ -171,6 +173,15 @@ impl Ring {
         }
         let horizon = horizon(now, keep);
         if next.time() <= horizon || sample.time() <= horizon.plus(-LOOKBACK_MS) {
+            if at > 0 {
+                // Those before it are not read either. Without it they would look as if nothing had come after them.
+                let place = self.head as usize + at - 1;
+                self.samples[place] = sample;
+                self.head = place as u32;
+                self.give_back();
+            } else if live.len() == 1 {
+                self.samples.insert(self.head as usize, sample);
+            }
             return if sample.time() > now.plus(-LOOKBACK_MS) { Pushed::Late } else { Pushed::TooOld };
         }
         if near_front {

@@ -1,6 +1,6 @@
 //! Series: found by key, indexed by label, kept as rings, handed to selections in label order.
 use crate::postings::Postings;
-use crate::ring::{Ring, SampleCounts, UNREAD};
+use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, UNREAD};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -120,6 +120,8 @@ pub struct SeriesStore {
     swept: Millis,
     sweep_page: u64,
     samples_max: usize,
+    /// Time of the newest sample of all series that were forgotten.
+    forgotten: Option<Millis>,
     // From here on derived, built again on restore.
     /// Samples in all rings.
     held: usize,
@@ -138,9 +140,10 @@ struct Rest {
     counts: SampleCounts,
     swept: Millis,
     sweep_page: u64,
+    forgotten: Option<Millis>,
     pages: u64,
 }
-canonical_struct!(Rest { series_max, counts, swept, sweep_page, pages });
+canonical_struct!(Rest { series_max, counts, swept, sweep_page, forgotten, pages });
 
 impl SeriesStore {
     /// An empty store that holds at most `series_max` series.
@@ -154,6 +157,7 @@ impl SeriesStore {
             sweep_page: 0,
             samples_max: SAMPLES_ALL_MAX,
             held: 0,
+            forgotten: None,
             keys: HashTable::new(),
             by_labels: HashTable::new(),
             postings: Postings::default(),
@@ -232,6 +236,8 @@ impl SeriesStore {
 
     fn forget(&mut self, id: u32, out: &mut Applied) {
         let labels = row(&self.rows, id).labels.clone();
+        let newest = row(&self.rows, id).ring.samples().last().map(|sample| sample.time());
+        self.forgotten = self.forgotten.max(newest);
         for selection in row(&self.rows, id).selections.clone() {
             let members = &mut self.selections[selection as usize].members;
             let at = members.partition_point(|&other| row(&self.rows, other).labels < labels);
@@ -296,6 +302,18 @@ impl SeriesStore {
         ids
     }
 
+    /// The time from which on no sample is missing of any series that the matchers accept, had each been read from its
+    /// first sample on; nothing where none can be missing.
+    ///
+    /// A ring is whole from its oldest sample on, and one with fewer than two is whole: two are never dropped. Of series
+    /// that were forgotten nobody knows which they were: they count for all, as long as an instant selector sees them. A
+    /// thinned ring counts as whole: who read it all along reads the same.
+    pub fn whole_since(&self, matchers: &[Matcher]) -> Option<Millis> {
+        let rings = self.find(matchers).into_iter().map(|id| row(&self.rows, id).ring.samples());
+        let oldest = rings.filter(|samples| samples.len() >= 2).map(|samples| samples[0].time()).max();
+        oldest.max(self.forgotten.map(|newest| newest.plus(LOOKBACK_MS)))
+    }
+
     /// A series by id, which must be in use.
     pub fn view(&self, id: u32) -> SeriesView<'_> {
         let row = row(&self.rows, id);
@@ -325,6 +343,7 @@ impl SeriesStore {
             counts: self.counts,
             swept: self.swept,
             sweep_page: self.sweep_page,
+            forgotten: self.forgotten,
             pages: self.rows.page_count() as u64,
         }
         .write(w);
@@ -339,6 +358,7 @@ impl SeriesStore {
             counts: rest.counts,
             swept: rest.swept,
             sweep_page: rest.sweep_page,
+            forgotten: rest.forgotten,
             ..SeriesStore::new(seed, rest.series_max as usize)
         };
         for id in 0..store.rows.end() {

@@ -67,6 +67,7 @@ impl Judge<'_> {
                 live.stream
                     .refresh(&self.rule.expr, seen_at, &source, self.options, &mut changes)
                     .map_err(|e| e.to_string())?;
+                live.ready = true;
                 for change in changes {
                     live.take(change);
                 }
@@ -83,15 +84,28 @@ impl Judge<'_> {
                 self.alert_series(state)
             }
         };
-        let now: BTreeSet<Labels> = appended.iter().map(|(labels, _)| labels.clone()).collect();
-        for (labels, value) in &appended {
+        self.append(state, appended, seen_at, series);
+        Ok(())
+    }
+
+    /// An instant at which the rule is unknown: its alerts stay what they are, and `ALERTS` goes on saying so.
+    pub fn while_unknown(&self, state: &mut RuleState, at: Millis, series: &mut dyn RuleSeries) {
+        if matches!(self.rule.kind, RuleKind::Alert(_)) {
+            let appended = self.alert_series(state);
+            self.append(state, appended, at.plus(-self.group.query_offset_ms), series);
+        }
+    }
+
+    /// Appends what the rule gives at an instant, and stale markers to what it gave before and does no longer.
+    fn append(&self, state: &mut RuleState, all: Vec<(Labels, f64)>, seen_at: Millis, series: &mut dyn RuleSeries) {
+        let now: BTreeSet<Labels> = all.iter().map(|(labels, _)| labels.clone()).collect();
+        for (labels, value) in &all {
             series.append(labels, Sample::new(seen_at, *value));
         }
         for gone in state.appended.difference(&now) {
             series.append(gone, Sample::stale(seen_at));
         }
         state.appended = now;
-        Ok(())
     }
 
     /// The series of a recording rule.

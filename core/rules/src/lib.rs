@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 mod alert;
+mod cover;
 mod duration;
 mod error;
 mod file;

@@ -29,7 +29,7 @@ pub struct Rules {
     /// One per rule of the set, groups after one another: a rule's number is its place here.
     pub(crate) rules: Vec<RuleState>,
     /// Group and place within it of each rule.
-    places: Vec<(usize, usize)>,
+    pub(crate) places: Vec<(usize, usize)>,
     /// Next instants, by time and group.
     grid: BTreeSet<(Millis, usize)>,
     timers: Timers,
@@ -58,7 +58,8 @@ impl Rules {
     ///
     /// Rules of the same group and name keep their alerts, whatever else was edited; alerts of rules that are gone end
     /// here, and their series get stale markers. A group whose interval changed, and a new one, is evaluated first at
-    /// its next instant after `at`. A refused set changes nothing.
+    /// its next instant after `at`. A rule whose ranges are not covered is *unknown* until they are: it is not evaluated,
+    /// and its alerts stay as they are. A refused set changes nothing.
     pub fn load(
         &mut self,
         files: &RuleFiles,
@@ -71,7 +72,9 @@ impl Rules {
         let set = parse(files).map_err(|e| RulesRefused { digest, file: e.file, line: e.line, reason: e.reason })?;
         let old = core::mem::replace(self, Rules::of(self.tenant, files.clone(), set));
         self.suspended = old.suspended;
-        let carried = self.carry(&old, at);
+        let carried = self.carry(&old, at, series.begun());
+        self.cover(&old, at, series);
+        self.set_timers(at);
         for (number, state) in old.rules.iter().enumerate().filter(|(number, _)| !carried.contains(number)) {
             let judge = old.judge(number, cause);
             for (labels, alert) in &state.alerts {
@@ -85,7 +88,9 @@ impl Rules {
             let rules = self.set.groups.iter().flat_map(|g| &g.rules);
             rules.filter(|r| matches!(r.kind, RuleKind::Alert(_)) == alerts).count() as u64
         };
-        Ok(RulesInForce { digest, groups: self.set.groups.len() as u64, alerts: count(true), records: count(false) })
+        let (unknown, unknown_count) = self.unknown();
+        let groups = self.set.groups.len() as u64;
+        Ok(RulesInForce { digest, groups, alerts: count(true), records: count(false), unknown_count, unknown })
     }
 
     /// Rules of a set with nothing remembered and no place on the grid yet.
@@ -99,7 +104,9 @@ impl Rules {
     }
 
     /// Takes over what `old` remembers of rules that are still there; says which rules of `old` those are.
-    fn carry(&mut self, old: &Rules, at: Millis) -> BTreeSet<usize> {
+    ///
+    /// - `begun`: whether there are series that a stream without its own would have to read first.
+    fn carry(&mut self, old: &Rules, at: Millis, begun: bool) -> BTreeSet<usize> {
         let mut carried = BTreeSet::new();
         let mut free: BTreeMap<_, VecDeque<usize>> = BTreeMap::new();
         for (number, &(b, r)) in old.places.iter().enumerate() {
@@ -130,18 +137,26 @@ impl Rules {
                     old.set.groups[b].rules[r].text == rule.text
                 });
                 let kept = state.live.take().filter(|_| same_text);
-                state.live = live(group, rule).ok().map(|fresh| kept.unwrap_or(fresh));
-                let n = self.rules.len() as u32;
-                if let (RuleKind::Alert(alerting), Some(_)) = (&rule.kind, &state.live) {
-                    let due = |(labels, alert)| {
-                        timer(alert, alerting).filter(|due| *due > at).map(|due| (due, n, Clone::clone(labels)))
-                    };
-                    self.timers.extend(state.alerts.iter().filter_map(due));
-                }
+                state.live = live(group, rule).ok().map(|fresh| kept.unwrap_or(Live { ready: !begun, ..fresh }));
                 self.rules.push(state);
             }
         }
         carried
+    }
+
+    /// Sets the timers of alerts that were taken over. A rule that is unknown, or has yet to read its series, has none:
+    /// time moves its alerts when it is evaluated.
+    fn set_timers(&mut self, at: Millis) {
+        for (number, (state, &(g, r))) in self.rules.iter().zip(&self.places).enumerate() {
+            let RuleKind::Alert(alerting) = &self.set.groups[g].rules[r].kind else { continue };
+            if !state.is_ready() {
+                continue;
+            }
+            let due = |(labels, alert)| {
+                timer(alert, alerting).filter(|due| *due > at).map(|due| (due, number as u32, Clone::clone(labels)))
+            };
+            self.timers.extend(state.alerts.iter().filter_map(due));
+        }
     }
 
     fn judge(&self, number: usize, cause: Position) -> Judge<'_> {
@@ -165,11 +180,13 @@ impl Rules {
         for (number, &(g, r)) in self.places.iter().enumerate() {
             let (group, rule) = (&self.set.groups[g], &self.set.groups[g].rules[r]);
             for (index, selector) in rule.expr.selectors().iter().enumerate() {
-                let own = selector.history_ms().unwrap_or(selector.range);
+                let own = selector.history_ms();
+                let history_ms = own.unwrap_or(selector.range).saturating_add(group.query_offset_ms).max(0);
                 all.push(RuleSelector {
                     id: SelectorId { rule: number as u32, index: index as u32 },
                     matchers: selector.matchers.clone(),
-                    history_ms: own.saturating_add(group.query_offset_ms).max(0),
+                    history_ms,
+                    newest: own.is_some() && selector.range == 0,
                     stream: self.rules[number].live.is_some(),
                 });
             }
@@ -256,9 +273,15 @@ impl Rules {
         for number in first..first + self.set.groups[g].rules.len() {
             let mut state = core::mem::take(&mut self.rules[number]);
             let mut timers = core::mem::take(&mut self.timers);
-            let result = self.judge(number, cause).at_instant(&mut state, &mut timers, at, series, out);
-            state.record.evaluations += 1;
-            state.record.note(at, result);
+            state.unknown_until = state.unknown_until.filter(|until| at < *until);
+            let judge = self.judge(number, cause);
+            if state.unknown_until.is_some() {
+                judge.while_unknown(&mut state, at, series);
+            } else {
+                let result = judge.at_instant(&mut state, &mut timers, at, series, out);
+                state.record.evaluations += 1;
+                state.record.note(at, result);
+            }
             self.rules[number] = state;
             self.timers = timers;
         }
@@ -289,6 +312,9 @@ impl Rules {
     ) {
         let number = selector.rule as usize;
         let (g, r) = self.places[number];
+        if !self.rules[number].is_ready() {
+            return;
+        }
         let Some(live) = &mut self.rules[number].live else { return };
         let expr = &self.set.groups[g].rules[r].expr;
         let mut changes = Vec::new();
@@ -368,5 +394,5 @@ fn live(group: &crate::Group, rule: &crate::Rule) -> Result<Live, String> {
         return Err("the group looks at another time than its own (query_offset)".into());
     }
     let stream = Stream::compile(&rule.expr).map_err(|e| e.to_string())?;
-    Ok(Live { stream, elements: Default::default() })
+    Ok(Live { ready: true, stream, elements: Default::default() })
 }

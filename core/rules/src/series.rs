@@ -24,12 +24,25 @@ pub struct RuleSelector {
     /// How long samples must be kept for it, in ms back from now, together with the newest sample before that. A fixed
     /// instant (`@`) may lie further back: such a selector reads what is still there.
     pub history_ms: i64,
+    /// Whether of those samples only the newest one counts at the instants that it is read at.
+    pub newest: bool,
     /// Whether [`crate::Rules::touch`] is to be told of each new sample of its series.
     pub stream: bool,
 }
 
+impl RuleSelector {
+    /// Whether what is kept for this selector is enough for another one over the same series.
+    pub(crate) fn covers(&self, other: &RuleSelector) -> bool {
+        self.history_ms >= other.history_ms && (!self.newest || other.newest)
+    }
+}
+
 /// The engine's series, as rules use them.
 pub trait RuleSeries {
+    /// Whether any sample was ever taken. A rule that is there before the first has missed nothing.
+    fn begun(&self) -> bool;
+    /// The time from which on no sample is missing of any series that meets the matchers; nothing where none ever was.
+    fn whole_since(&self, matchers: &[Matcher]) -> Option<Millis>;
     /// Every series of a rule's selector, in label order, those appended a moment ago included.
     fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>));
     /// Every series that meets the matchers, in label order: for `query` in templates.

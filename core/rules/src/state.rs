@@ -74,6 +74,8 @@ canonical_struct!(Held { value, alert });
 /// A rule that is evaluated at each sample.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
+    /// Whether the stream has read all of its series: one sample tells nothing of the others.
+    pub ready: bool,
     pub stream: Stream,
     pub elements: BTreeMap<Labels, Held>,
 }
@@ -87,7 +89,19 @@ pub(crate) struct RuleState {
     pub appended: BTreeSet<Labels>,
     /// Where the rule is evaluated at each sample.
     pub live: Option<Live>,
+    /// The first instant at which all that the rule reads is there; until then it is not evaluated.
+    pub unknown_until: Option<Millis>,
+    /// Of a recording rule: when it first appended anything, or did so again after it was unknown. Nothing where no
+    /// sample of its series can be missing.
+    pub written_from: Option<Millis>,
     pub record: Record,
+}
+
+impl RuleState {
+    /// Whether samples and timers move the rule's alerts.
+    pub fn is_ready(&self) -> bool {
+        self.unknown_until.is_none() && self.live.as_ref().is_some_and(|live| live.ready)
+    }
 }
 
 fn write_all<'a, T: Canonical + 'a>(w: &mut Writer, items: impl ExactSizeIterator<Item = (&'a Labels, &'a T)>) {
@@ -117,12 +131,15 @@ fn read_map<T: Canonical>(r: &mut Reader<'_>) -> Result<BTreeMap<Labels, T>, Cod
 
 impl RuleState {
     pub fn write(&self, w: &mut Writer) {
-        w.array(if self.live.is_some() { 5 } else { 3 });
+        w.array(if self.live.is_some() { 8 } else { 5 });
         write_all(w, self.alerts.iter());
         w.array(self.appended.len());
         self.appended.iter().for_each(|labels| labels.write(w));
         self.record.write(w);
+        self.unknown_until.write(w);
+        self.written_from.write(w);
         if let Some(live) = &self.live {
+            live.ready.write(w);
             live.stream.write(w);
             write_all(w, live.elements.iter());
         }
@@ -130,12 +147,16 @@ impl RuleState {
 
     /// - `live`: whether the rule in force is one that is evaluated at each sample.
     pub fn read(r: &mut Reader<'_>, expr: &Expr, live: bool) -> Result<RuleState, CodecError> {
-        r.array_of(if live { 5 } else { 3 })?;
+        r.array_of(if live { 8 } else { 5 })?;
         let alerts = read_map(r)?;
         let appended = rising(r)?.into_iter().collect();
         let record = Record::read(r)?;
-        let live = if live { Some(Live { stream: Stream::read(expr, r)?, elements: read_map(r)? }) } else { None };
-        Ok(RuleState { alerts, appended, live, record })
+        let (unknown_until, written_from) = (Canonical::read(r)?, Canonical::read(r)?);
+        let mut state = RuleState { alerts, appended, live: None, unknown_until, written_from, record };
+        if live {
+            state.live = Some(Live { ready: bool::read(r)?, stream: Stream::read(expr, r)?, elements: read_map(r)? });
+        }
+        Ok(state)
     }
 }
 

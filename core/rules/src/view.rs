@@ -71,7 +71,9 @@ pub struct RuleView {
     pub alerting: Option<AlertingView>,
     /// Why the rule is evaluated on the grid only; nothing where each sample counts.
     pub grid_only: Option<String>,
-    /// How it has fared.
+    /// The instant until which the rule is unknown: not all that it reads was kept before it came into force.
+    pub unknown_until: Option<Millis>,
+    /// How it has fared; of a rule that is unknown now, its health is so too.
     pub record: Record,
 }
 
@@ -94,7 +96,7 @@ pub struct AlertingView {
     pub keep_firing_for_ms: i64,
     /// Annotations as written.
     pub annotations: Vec<(String, String)>,
-    /// The highest state of its alerts; unknown until the rule was evaluated once.
+    /// The highest state of its alerts; where there is none, unknown until the rule is evaluated.
     pub state: AlertState,
     /// Its active alerts, in label order.
     pub alerts: Vec<ActiveAlert>,
@@ -130,7 +132,11 @@ impl Rules {
         for (group, state) in self.set.groups.iter().zip(&self.groups) {
             let mut rules = Vec::with_capacity(group.rules.len());
             for rule in &group.rules {
-                let record = self.rules[number].record.clone();
+                let unknown_until = self.rules[number].unknown_until;
+                let mut record = self.rules[number].record.clone();
+                if unknown_until.is_some() {
+                    record.health = Health::Unknown;
+                }
                 let mut own = Vec::new();
                 while let Some(alert) = alerts.next_if(|alert| alert.rule as usize == number) {
                     own.push(alert);
@@ -159,6 +165,7 @@ impl Rules {
                     labels: rule.labels.clone(),
                     alerting,
                     grid_only: self.grid_only(number),
+                    unknown_until,
                     record,
                 });
                 number += 1;

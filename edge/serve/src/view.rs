@@ -37,6 +37,12 @@ impl View {
     pub fn rule_time(&self) -> Option<Millis> {
         (self.at != Millis(0)).then_some(self.at)
     }
+
+    /// Rules that are not evaluated yet, in order, with their groups and until when.
+    pub fn unknown_rules(&self) -> impl Iterator<Item = (&RuleGroup, &Rule, Millis)> {
+        let rules = self.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
+        rules.filter_map(|(group, rule)| Some((group, rule, rule.unknown_until?)))
+    }
 }
 
 /// A rule group in force.
@@ -101,6 +107,8 @@ pub struct Rule {
     pub last_error: String,
     /// Why a rule of a `stream` group runs on the grid all the same; `""` where it does not.
     pub why_grid: String,
+    /// Rule time of its first evaluation, where it waits for what it reads: it came into force live.
+    pub unknown_until: Option<Millis>,
 }
 
 /// An alert that is not `ok`.
@@ -122,6 +130,8 @@ pub struct ActiveAlert {
     pub active_at: Millis,
     /// Value of the expression.
     pub value: f64,
+    /// Until when the alert stays as it is because its rule is unknown.
+    pub unknown_until: Option<Millis>,
 }
 
 /// Who sends, and how it goes.

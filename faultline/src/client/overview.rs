@@ -17,6 +17,7 @@ pub fn page(status: Shape<'_>, url: &str, paint: Paint) -> String {
     for (name, value) in lines(status) {
         out.push_str(&format!("{name:<13}{value}\n"));
     }
+    out.push_str(&rules_unknown(status.at("rules"), paint));
     let refused = status.at("rules.refused");
     if refused.is_there() {
         let kept = status.at("rules.in_force").is_there();
@@ -92,6 +93,22 @@ fn lines(status: Shape<'_>) -> Vec<(&'static str, String)> {
             ),
         ),
     ])
+}
+
+/// Rules that wait, one a line.
+fn rules_unknown(rules: Shape<'_>, paint: Paint) -> String {
+    let mut out = String::new();
+    for rule in rules.at("unknown").list() {
+        let name = |name: &str| rule.at(name).text_or("?").to_string();
+        let of = format!("{} of {};{}", name("rule"), name("file"), name("group"));
+        let why = "what it reads was not kept for as long as it looks back";
+        out.push_str(&format!("UNKNOWN      {of}: not evaluated until {}, {why}\n", rule.at("until").moment()));
+    }
+    let more = rules.at("unknown_count").count().saturating_sub(rules.at("unknown").list().count() as u64);
+    if more > 0 {
+        out.push_str(&format!("UNKNOWN      {more} more\n"));
+    }
+    if out.is_empty() { out } else { paint.yellow(out.trim_end()) + "\n" }
 }
 
 /// - `kept`: whether others are in force.
@@ -198,7 +215,8 @@ mod tests {
             "counts": {"records": 15, "points": 1_234_567, "logs": 8, "spans": 9, "series": 3, "samples_thinned": 1_200, "services": 4, "edges": 5,
                        "journal_bytes": 3_500_000, "journal_first": "0/2"},
             "ledger": {"leaves": 112, "tree_size": 110, "tree_root": "00ab".repeat(16), "anchors": 1, "newest_anchor": null},
-            "rules": {"groups": 2,
+            "rules": {"groups": 2, "unknown_count": 3,
+                      "unknown": [{"file": "red.yml", "group": "red", "rule": "Slow", "until": "2026-11-21T00:59:16.050Z"}],
                       "in_force": {"id": "0/1.0", "leaf": 100, "digest": "07".repeat(32), "groups": 2, "alerts": 3, "records": 1},
                       "refused": {"id": "0/6.0", "decided_at": "2026-11-21T00:54:11.050Z", "file": "red.yml", "line": 3,
                                   "reason": "unknown function rat()"}},
@@ -241,7 +259,8 @@ mod tests {
             "faultline 0.1.0 at http://127.0.0.1:7400  ready\n",
             "covers       record 0/14 (15 records)\n",
             "ledger       110 leaves, signed head of 110 with root 0000000000000000, 0 anchors\n",
-            "rules        1 group, 1 alerting and 1 recording rules, digest 0707070707070707\n",
+            "rules        1 group, 2 alerting and 1 recording rules, digest 0707070707070707\n",
+            "UNKNOWN      Slow of red.yml;red: not evaluated until 2026-11-21 00:59:16, ",
             "otlp-grpc  127.0.0.1  121     0     0      0        0        250 ms  sending\n",
             "services that only their callers tell of: ledger-db\n",
             "3      cardinality   refused\n2      too-large     turned away\n1      bad-encoding  refused\n1      content-type  turned away\n",

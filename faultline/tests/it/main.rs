@@ -1,4 +1,5 @@
 //! Integration tests of the whole: one binary, one module per promise.
+mod added_rules;
 mod bad_input;
 mod crash;
 mod flips;

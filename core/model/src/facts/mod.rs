@@ -16,6 +16,7 @@ use crate::ids::{AlertId, Digest, EffectId, Position, TenantId};
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_newtype, canonical_struct};
 use alloc::string::String;
+use alloc::vec::Vec;
 
 canonical_newtype!(AlertId, Digest, TenantId, Millis);
 canonical_struct!(Position { partition, offset });
@@ -72,8 +73,24 @@ pub struct RulesInForce {
     pub alerts: u64,
     /// Number of recording rules.
     pub records: u64,
+    /// Number of rules that are unknown at first: what they read was not kept for as long as they look back.
+    pub unknown_count: u64,
+    /// The first of those, in the order of groups and rules.
+    pub unknown: Vec<UnknownRule>,
 }
-canonical_struct!(RulesInForce { digest, groups, alerts, records });
+canonical_struct!(RulesInForce { digest, groups, alerts, records, unknown_count, unknown });
+
+/// A rule that is not evaluated yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownRule {
+    /// `file;group`.
+    pub group: String,
+    /// Name of the alert, or of the series recorded.
+    pub rule: String,
+    /// Rule time of its first evaluation.
+    pub until: Millis,
+}
+canonical_struct!(UnknownRule { group, rule, until });
 
 /// Why rule files were refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,19 +1,10 @@
 //! Laws of the rules over many random stories: grid and stream agree, a checkpoint changes nothing.
+use crate::dice::Dice;
 use crate::store::labels;
 use crate::story::Story;
 use faultline_model::facts::AlertState;
 use faultline_model::{Millis, Sample};
 use std::collections::BTreeSet;
-
-/// A small generator of its own, so that a failing seed says all.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
 
 const RULES: &str = "groups:
 - name: g

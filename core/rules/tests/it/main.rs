@@ -1,5 +1,7 @@
 //! Integration tests: rule files against their oracles, and alerts against stories told in text.
+mod added;
 mod builtin;
+mod dice;
 mod files;
 mod laws;
 mod scenarios;

@@ -1,4 +1,4 @@
-//! Series in memory, as the engine would hold them for the rules.
+//! Series in memory, as the engine would hold them for the rules: what a rule reads back and the newest before, and always two.
 use faultline_model::{Labels, Millis, Sample};
 use faultline_promql::{Matcher, SeriesView, parse};
 use faultline_rules::{RuleSelector, RuleSeries, Rules, SelectorId};
@@ -32,6 +32,11 @@ impl Store {
             Some(last) if last.time() >= sample.time() => *last = sample,
             _ => entry.1.push(sample),
         }
+        let reading = self.selectors.iter().filter(|s| meets(labels, &s.matchers));
+        let horizon = sample.time().plus(-reading.map(|s| s.history_ms).max().unwrap_or(0));
+        let spare = entry.1.len().saturating_sub(2);
+        let old = entry.1.partition_point(|s| s.time() <= horizon).saturating_sub(1).min(spare);
+        entry.1.drain(..old);
         let number = entry.0;
         let about = |s: &&RuleSelector| s.stream && meets(labels, &s.matchers);
         (self.selectors.iter().filter(about).map(|s| s.id).collect(), number)
@@ -49,6 +54,20 @@ fn meets(labels: &Labels, matchers: &[Matcher]) -> bool {
 }
 
 impl RuleSeries for Store {
+    fn begun(&self) -> bool {
+        !self.series.is_empty()
+    }
+
+    fn whole_since(&self, matchers: &[Matcher]) -> Option<Millis> {
+        let mut since = None;
+        self.visit(matchers, &mut |series| {
+            if let [oldest, _, ..] = series.samples {
+                since = since.max(Some(oldest.time()));
+            }
+        });
+        since
+    }
+
     fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>)) {
         let selector = self.selectors.iter().find(|s| s.id == id).expect("the rule in force has this selector");
         self.visit(&selector.matchers, visit);

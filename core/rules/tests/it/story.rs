@@ -11,7 +11,7 @@
 //! show series | alerts | groups             what to print besides transitions, here or from here on
 //! ```
 use crate::store::{Store, labels, sample};
-use faultline_model::facts::Transition;
+use faultline_model::facts::{Transition, UnknownRule};
 use faultline_model::{
     Canonical, Evaluation, Labels, Millis, Position, Reader, RuleFile, RuleFiles, Sample, TenantId, Writer,
 };
@@ -33,6 +33,8 @@ pub struct Story {
     restless: bool,
     /// Every transition so far.
     pub all: Vec<Transition>,
+    /// Every sample that the rules appended so far.
+    pub written: Vec<(Labels, Sample)>,
 }
 
 /// A duration of the story, in ms.
@@ -71,6 +73,7 @@ impl Story {
             show_series: false,
             restless,
             all: Vec::new(),
+            written: Vec::new(),
         }
     }
 
@@ -149,16 +152,23 @@ impl Story {
         }
         let mut transitions = Vec::new();
         let cause = self.cause();
-        match self.rules.load(&files, self.now, cause, &mut self.store, &mut transitions) {
+        let loaded = self.rules.load(&files, self.now, cause, &mut self.store, &mut transitions);
+        if let (None, Some(first)) = (self.zero, self.rules.groups().first()) {
+            self.zero = Some(first.next_at);
+        }
+        match loaded {
             Ok(force) => {
                 self.store.serve(&self.rules);
                 writeln!(out, "in force: {} groups, {} alerts, {} records", force.groups, force.alerts, force.records)
+                    .unwrap();
+                assert_eq!(force.unknown_count, force.unknown.len() as u64);
+                for UnknownRule { group, rule, until } in &force.unknown {
+                    writeln!(out, "  {group}, {rule}: unknown until {}", self.since(*until)).unwrap();
+                }
             }
-            Err(refused) => writeln!(out, "refused: {}:{}: {}", refused.file, refused.line, refused.reason),
-        }
-        .expect("a String takes all");
-        if let (None, Some(first)) = (self.zero, self.rules.groups().first()) {
-            self.zero = Some(first.next_at);
+            Err(refused) => {
+                writeln!(out, "refused: {}:{}: {}", refused.file, refused.line, refused.reason).unwrap();
+            }
         }
         self.print(transitions, out);
     }
@@ -218,6 +228,7 @@ impl Story {
             out.push('\n');
         }
         self.all.extend(transitions);
+        self.written.extend(self.store.appended.iter().cloned());
         for (labels, sample) in core::mem::take(&mut self.store.appended) {
             if self.show_series {
                 let value = if sample.is_stale() { "stale".into() } else { sample.value().to_string() };
@@ -258,6 +269,9 @@ impl Story {
                     r.name, record.health
                 )
                 .unwrap();
+                if let Some(until) = r.unknown_until {
+                    write!(out, ", unknown until {}", self.since(until)).unwrap();
+                }
                 if let Some(error) = &record.last_error {
                     write!(out, ": {error}").unwrap();
                 }

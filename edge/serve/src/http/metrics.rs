@@ -94,6 +94,8 @@ fn page(api: &Api) -> String {
         let count = view.alerts.iter().filter(|alert| alert.state == state).count();
         page.sample("faultline_alerts", &[("state", state.word())], count as f64);
     }
+    let help = "Rules that are not evaluated until what they read is covered.";
+    page.one("faultline_rules_unknown", "gauge", help, view.unknown_rules().count() as u64);
     page.one("faultline_incidents_open", "gauge", "Incidents neither resolved nor merged.", open as u64);
 
     page.one("faultline_journal_bytes", "gauge", "Bytes of the journal on disk.", counts.journal_bytes);

@@ -132,6 +132,8 @@ struct Went<'a> {
     last_evaluation: Option<Millis>,
     #[serde(skip_serializing_if = "str::is_empty")]
     why_grid: &'a str,
+    #[serde(serialize_with = "maybe", skip_serializing_if = "Option::is_none")]
+    unknown_until: Option<Millis>,
 }
 
 #[derive(Serialize)]
@@ -145,6 +147,8 @@ struct AlertShape<'a> {
     #[serde(serialize_with = "text")]
     active_at: Millis,
     value: String,
+    #[serde(serialize_with = "maybe", skip_serializing_if = "Option::is_none")]
+    unknown_until: Option<Millis>,
 }
 
 impl<'a> From<&'a ActiveAlert> for AlertShape<'a> {
@@ -155,6 +159,7 @@ impl<'a> From<&'a ActiveAlert> for AlertShape<'a> {
             state: word(alert.state),
             active_at: alert.active_at,
             value: number::exponent(alert.value),
+            unknown_until: alert.unknown_until,
         }
     }
 }
@@ -198,6 +203,7 @@ impl<'a> RuleShape<'a> {
             last_error: &rule.last_error,
             last_evaluation: group.last_evaluation,
             why_grid: &rule.why_grid,
+            unknown_until: rule.unknown_until,
         };
         let Rule { name, query, labels, annotations, .. } = rule;
         if rule.kind == RuleKind::Record {
@@ -212,7 +218,11 @@ impl<'a> RuleShape<'a> {
             AlertState::Firing => 3,
         });
         RuleShape::Alert(AlertingShape {
-            state: word(state.unwrap_or_default()),
+            state: word(state.unwrap_or(if rule.unknown_until.is_some() {
+                AlertState::Unknown
+            } else {
+                AlertState::Ok
+            })),
             name,
             query,
             duration: Seconds(rule.hold_ms),

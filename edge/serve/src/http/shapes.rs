@@ -271,7 +271,7 @@ pub enum DecisionShape<'a> {
     Anomaly(AnomalyShape<'a>),
     Incident(IncidentUpdateShape<'a>),
     Verdict(VerdictShape<'a>),
-    Rules { digest: String, groups: u64, alerts: u64, records: u64 },
+    Rules { digest: String, groups: u64, alerts: u64, records: u64, unknown: u64 },
     RulesRefused { digest: String, file: &'a str, line: u64, reason: &'a str },
     Setting { name: &'a str, value: &'a str },
     Change { change: ChangeShape<'a> },
@@ -288,8 +288,8 @@ impl<'a> From<&'a Decision> for DecisionShape<'a> {
             Decision::Incident(it) => DecisionShape::Incident(it.into()),
             Decision::Verdict(it) => DecisionShape::Verdict(it.into()),
             Decision::Rules(it) => {
-                let (groups, alerts, records) = (it.groups, it.alerts, it.records);
-                DecisionShape::Rules { digest: it.digest.hex(), groups, alerts, records }
+                let (groups, alerts, records, unknown) = (it.groups, it.alerts, it.records, it.unknown_count);
+                DecisionShape::Rules { digest: it.digest.hex(), groups, alerts, records, unknown }
             }
             Decision::RulesRefused(it) => {
                 let (digest, line) = (it.digest.hex(), it.line);

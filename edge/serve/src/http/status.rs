@@ -4,7 +4,7 @@ use super::answer::{Problem, PromAnswer, covers, json};
 use super::params::Params;
 use super::shapes::{CoverageShape, Place, maybe, text};
 use crate::store::book::Entry;
-use crate::view::{Counts, SourceStatus};
+use crate::view::{Counts, Rule, RuleGroup, SourceStatus};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +13,9 @@ use faultline_model::{Millis, Position};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Unknown rules shown one by one.
+const UNKNOWN_SHOWN: usize = 20;
 
 /// How it goes: sources, counts, rules, what a verdict would lack.
 pub async fn show(State(api): State<Arc<Api>>, uri: Uri) -> Response {
@@ -70,6 +73,8 @@ async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
             },
             rules: RulesShape {
                 groups: view.groups.len(),
+                unknown_count: view.unknown_rules().count(),
+                unknown: view.unknown_rules().take(UNKNOWN_SHOWN).map(UnknownShape::from).collect(),
                 in_force: book.rules().map(InForceShape::from),
                 refused: book.refused().map(RefusedShape::from),
             },
@@ -177,9 +182,27 @@ impl From<&Entry<Anchor>> for AnchorShape {
 #[derive(Serialize)]
 struct RulesShape {
     groups: usize,
+    /// How many wait for what they read; the first of them.
+    unknown_count: usize,
+    unknown: Vec<UnknownShape>,
     in_force: Option<InForceShape>,
     /// What was refused since those in force were taken.
     refused: Option<RefusedShape>,
+}
+
+#[derive(Serialize)]
+struct UnknownShape {
+    file: String,
+    group: String,
+    rule: String,
+    #[serde(serialize_with = "text")]
+    until: Millis,
+}
+
+impl From<(&RuleGroup, &Rule, Millis)> for UnknownShape {
+    fn from((group, rule, until): (&RuleGroup, &Rule, Millis)) -> UnknownShape {
+        UnknownShape { file: group.file.clone(), group: group.name.clone(), rule: rule.name.clone(), until }
+    }
 }
 
 #[derive(Serialize)]
@@ -190,13 +213,14 @@ struct InForceShape {
     groups: u64,
     alerts: u64,
     records: u64,
+    /// How many were unknown when they came into force.
+    unknown: u64,
 }
 
 impl From<&Entry<RulesInForce>> for InForceShape {
     fn from(entry: &Entry<RulesInForce>) -> InForceShape {
-        let RulesInForce { digest, groups, alerts, records } = &entry.what;
-        let (groups, alerts, records) = (*groups, *alerts, *records);
-        InForceShape { place: entry.into(), digest: digest.hex(), groups, alerts, records }
+        let RulesInForce { digest, groups, alerts, records, unknown_count: unknown, .. } = entry.what;
+        InForceShape { place: entry.into(), digest: digest.hex(), groups, alerts, records, unknown }
     }
 }
 

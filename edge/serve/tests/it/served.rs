@@ -151,7 +151,15 @@ pub fn small_book() -> Served {
         seen: 0.0,
         z: -38.0,
     };
-    let in_force = RulesInForce { digest: Digest([7; 32]), groups: 1, alerts: 1, records: 1 };
+    let unknown = UnknownRule { group: "red.yml;red".into(), rule: "Slow".into(), until: Millis(NOW + 300_000) };
+    let in_force = RulesInForce {
+        digest: Digest([7; 32]),
+        groups: 1,
+        alerts: 2,
+        records: 1,
+        unknown_count: 1,
+        unknown: vec![unknown],
+    };
     let id = effect(11, 2);
     for (n, (effect, ms, decision)) in [
         (effect(1, 0), -9_000, Decision::Rules(in_force)),
@@ -235,13 +243,19 @@ pub fn view(offset: u64) -> View {
         why_grid: "topk() cannot be evaluated incrementally".into(),
         ..Rule::default()
     };
+    let slow = Rule {
+        name: "Slow".into(),
+        query: "avg_over_time(seconds[5m]) > 1".into(),
+        unknown_until: Some(Millis(NOW + 300_000)),
+        ..Rule::default()
+    };
     let group = RuleGroup {
         file: "red.yml".into(),
         name: "red".into(),
         interval_ms: 1_000,
         evaluation: Evaluation::Stream,
         last_evaluation: Some(Millis(NOW)),
-        rules: vec![rule, record],
+        rules: vec![rule, record, slow],
     };
     let alert = ActiveAlert {
         id: AlertId([0; 16]),
@@ -252,6 +266,13 @@ pub fn view(offset: u64) -> View {
         annotations: vec![("summary".into(), "gateway fails".into())],
         active_at: Millis(NOW - 1_000),
         value: 0.25,
+        unknown_until: None,
+    };
+    let kept = ActiveAlert {
+        rule: 2,
+        labels: Labels::new([("alertname", "Slow")]),
+        unknown_until: Some(Millis(NOW + 300_000)),
+        ..alert.clone()
     };
     let source = SourceStatus {
         id: SourceId([3; 16]),
@@ -270,7 +291,7 @@ pub fn view(offset: u64) -> View {
         version: "0.1.0".into(),
         started: Millis(NOW - 60_000),
         groups: Arc::new(vec![group]),
-        alerts: Arc::new(vec![alert]),
+        alerts: Arc::new(vec![alert, kept]),
         sources: Arc::new(vec![source]),
         counts: Counts {
             records: 15,
