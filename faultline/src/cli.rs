@@ -1,5 +1,7 @@
 //! The command line: what can be asked, and the help that teaches it.
+use crate::replay::Place;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use faultline_model::Position;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -38,12 +40,36 @@ pub enum Command {
     Rejects(Ask),
     /// Recompute every decision from the data folder alone and check the ledger.
     Verify(FolderArgs),
-    /// Replay the journal without side effects and say what was decided.
-    Replay(FolderArgs),
+    /// Replay the journal without side effects: what was decided, or what other rules would have decided.
+    #[command(after_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
+    /// Compare the engine's state in two data folders, or at two positions of one, and name the first row that differs.
+    #[command(after_help = DIFF_HELP)]
+    DiffState(DiffArgs),
     /// Rule files: check them, or print the built-in ones.
     #[command(subcommand)]
     Rules(RulesCommand),
 }
+
+const REPLAY_HELP: &str = "\
+A place is a record (0/123), a time (2026-11-21T00:54:16Z), or so long before the journal's end (-2h, -1h30m).
+
+Try:
+  faultline replay                                     everything that is kept
+  faultline replay --from -2h                          the last two hours
+  faultline replay --from -2h --rules mine.yml         what other rules would have decided, beside what was decided
+  faultline replay --from -10m --speed 10 -o json      ten times as fast as it went, for a program
+
+Nothing is written, notified or asked, and a server may go on in the same folder. Verdicts are those that the journal holds;
+under other rules there are none.";
+
+const DIFF_HELP: &str = "\
+Try:
+  faultline diff-state faultline-data copy             at the last record that both have
+  faultline diff-state faultline-data copy --at 0/5000
+  faultline diff-state faultline-data --at 0/5000 --at 0/5001
+
+Exit code 0: equal, 1: different, 2: cannot tell.";
 
 /// Options of `run`; each overrides the configuration file.
 #[derive(Debug, Clone, Default, Args)]
@@ -149,6 +175,52 @@ pub struct FolderArgs {
     /// Output.
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// Tell what was decided from this place on [default: the oldest record kept].
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub from: Option<Place>,
+    /// Tell what was decided up to and including this place [default: the end].
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub to: Option<Place>,
+    /// Take these rule files instead of the journal's, and compare; may be given several times. The built-in rules stay.
+    #[arg(long = "rules", value_name = "FILE")]
+    pub rules: Vec<PathBuf>,
+    /// With --rules: leave out the built-in rules.
+    #[arg(long, requires = "rules")]
+    pub no_builtin_rules: bool,
+    /// Go so many times as fast as it went [default: as fast as it goes].
+    #[arg(long, value_name = "N", value_parser = speed)]
+    pub speed: Option<f64>,
+    /// The folder, and how to print.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let wrong = || "say how many times as fast as it went, such as 1 or 10".to_string();
+    text.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed > 0.0).ok_or_else(wrong)
+}
+
+/// Options of `diff-state`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffArgs {
+    /// One data folder or two.
+    #[arg(required = true, num_args = 1..=2, value_name = "FOLDER")]
+    pub folders: Vec<PathBuf>,
+    /// Compare after this record (0/123); for one folder, given twice [default: the last record that both have].
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub at: Vec<Position>,
+    /// Output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
+}
+
+fn position(text: &str) -> Result<Position, String> {
+    Position::parse(text).ok_or_else(|| "a position is PARTITION/OFFSET, such as 0/123".to_string())
 }
 
 /// Rule commands.

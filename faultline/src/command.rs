@@ -21,6 +21,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Rejects(ask) => crate::client::rejects(&ask),
         Command::Verify(args) => crate::verify::run(&args),
         Command::Replay(args) => crate::replay::run(&args),
+        Command::DiffState(args) => crate::diff_state::run(&args),
         Command::Rules(RulesCommand::Builtin) => {
             print!("{}", faultline_rules::BUILTIN);
             Ok(ExitCode::SUCCESS)

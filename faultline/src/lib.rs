@@ -1,11 +1,13 @@
 //! What broke, where it began, and the proof: wires everything and runs it.
 //!
 //! The loop is [`world::turn`]; everything else brings records to it or carries away what it decided.
+mod ahead;
 pub mod cli;
 pub mod client;
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod diff_state;
 pub mod explainer;
 pub mod keeper;
 pub mod keys;

@@ -1,50 +1,339 @@
-//! `faultline replay`: the journal once more, without side effects, and what was decided.
-use crate::cli::{FolderArgs, Output};
-use crate::replayed::{Replay, Watch, in_words};
-use crate::start::beginning;
+//! `faultline replay`: the journal once more, without side effects, and what was decided or would have been.
+mod place;
+mod tally;
+
+pub use place::Place;
+
+use crate::cli::{Output, ReplayArgs};
+use crate::replayed::{Mode, Replay, ReplayError, Watch};
+use crate::rule_files::{BUILTIN_NAME, read_one};
+use crate::start::{Beginning, beginning, newest_before};
 use faultline_engine::Effects;
 use faultline_formats::Record;
-use faultline_host::{Disk, RealDisk};
+use faultline_host::{Disk, RealDisk, SystemClock};
+use faultline_ledger::{Fact, LedgerEntry};
+use faultline_model::{Canonical, Hlc, Millis, Position, RuleFile, RuleFiles};
+use faultline_sinks::{Sink, Stdout};
 use faultline_storage::{DataFolder, SegmentJournal};
+use serde_json::json;
 use std::error::Error;
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use tally::{Comparison, Tally};
+
+/// Between two looks at the progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// Longest sleep while pacing: so soon it ends when told to.
+const NAP: Duration = Duration::from_millis(50);
 
 /// Prints each decision as it is taken again; nothing leaves, nothing is written.
-pub fn run(args: &FolderArgs) -> Result<ExitCode, Box<dyn Error>> {
+pub fn run(args: &ReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let rules = other_rules(args)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let folder = DataFolder::inspect(disk, &args.data)?;
-    let mut reader = SegmentJournal::inspect(&folder, None)?.reader;
-    let start = beginning(&folder, &mut *reader)?;
-    let mut replay = Replay::new(start.engine, start.leaves);
-    let began = Instant::now();
-    let result = replay.run(&mut *reader, &mut Print { output: args.output });
-    let seconds = began.elapsed().as_secs_f64();
-    eprintln!(
-        "replayed {} records, {} events, {} decisions in {seconds:.1} s ({:.0} events/s)",
-        replay.records,
-        replay.events,
-        replay.leaves - start.leaves - replay.sealed,
-        replay.events as f64 / seconds.max(1e-9)
-    );
-    result?;
-    Ok(ExitCode::SUCCESS)
+    let folder = DataFolder::inspect(disk, &args.folder.data)?;
+    let inspection = SegmentJournal::inspect(&folder, None)?;
+    let (mut reader, end) = (inspection.reader, inspection.recovered);
+    let (from, to) = (args.from.map(|it| it.resolved(end.stamp)), args.to.map(|it| it.resolved(end.stamp)));
+
+    let Beginning { mut engine, leaves, oldest } = match (from, &rules) {
+        // Other rules are to have seen all there is: a checkpoint's rings hold what the journal's rules read.
+        (None, _) | (_, Some(_)) => beginning(&folder, &mut *reader)?,
+        (Some(Place::At(place)), _) => newest_before(&folder, &mut *reader, |at| at < place, |_| true)?,
+        (Some(Place::Time(time)), _) => newest_before(&folder, &mut *reader, |_| true, |engine| engine.now() < time)?,
+        (Some(Place::Back(_)), _) => unreachable!("it was resolved"),
+    };
+    let begun = engine.last();
+    if let (Some(begun), Some(from)) = (begun, from)
+        && from.is_reached(begun, Hlc((engine.now().0.max(0) as u64) << 16))
+    {
+        return Err(format!("records up to {begun} ({}) are trimmed; begin after it", engine.now()).into());
+    }
+    let mode = match rules {
+        None => Mode::Checked,
+        Some(files) => {
+            if let Some(oldest) = oldest {
+                eprintln!("records below {oldest} are trimmed: longer ranges of these rules see less at first");
+                engine.try_rules(files.clone());
+            }
+            Mode::Under(files)
+        }
+    };
+    let compared = matches!(mode, Mode::Under(_));
+    let mut replay = Replay::of(engine, leaves, mode);
+    let mut show = Show {
+        from,
+        to,
+        sink: Stdout::of_process(args.folder.output == Output::Json),
+        clock: SystemClock::default(),
+        here: Tally::default(),
+        there: Tally::default(),
+        told: None,
+        speed: args.speed,
+        progress: Progress::new(end.next, end.stamp.millis(), to),
+        interrupted: interrupts()?,
+        records: 0,
+        ended: None,
+    };
+    let result = replay.run(&mut *reader, &mut show);
+    show.progress.clear();
+    let _closed = show.sink.work(&show.clock);
+    if let Some(Ending::Closed) = show.ended {
+        // Nobody reads any more.
+        return Ok(ExitCode::SUCCESS);
+    }
+    let comparison = compared.then(|| Comparison::of(&show.here, &show.there));
+    match args.folder.output {
+        Output::Table => eprint!("{}", in_text(&replay, &show, comparison.as_ref())),
+        Output::Json => println!("{}", in_json(&replay, &show, comparison.as_ref())),
+    }
+    match result {
+        Err(error @ ReplayError::Differs(_)) => {
+            Err(format!("{error}; the journal was changed or another release wrote it: see `faultline verify`").into())
+        }
+        other => other.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+    }
 }
 
-struct Print {
-    output: Output,
+/// The rule files to take instead of the journal's, in name order.
+fn other_rules(args: &ReplayArgs) -> Result<Option<Vec<RuleFile>>, Box<dyn Error>> {
+    if args.rules.is_empty() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    if !args.no_builtin_rules {
+        files.push(RuleFile { name: BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() });
+    }
+    for path in &args.rules {
+        files.push(RuleFile { name: path.display().to_string(), text: read_one(path)? });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let set = RuleFiles { files, default_interval: 60_000, ..RuleFiles::default() };
+    match crate::rule_files::fault(&set) {
+        Some(fault) => Err(format!("{fault}; mend the rule file (`faultline rules check FILE`)").into()),
+        None => Ok(Some(set.files)),
+    }
 }
 
-impl Watch for Print {
-    fn stepped(&mut self, _: &Record, _: Effects) {}
+/// Set at the first Ctrl-C.
+fn interrupts() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let (runtime, flag) =
+        (tokio::runtime::Builder::new_current_thread().enable_all().build()?, Arc::clone(&interrupted));
+    crate::run::spawn("interrupts", move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            flag.store(true, Ordering::Relaxed);
+        }
+    })?;
+    Ok(interrupted)
+}
 
-    fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]) {
-        for (number, leaf) in (first..).zip(leaves) {
-            match self.output {
-                Output::Table => println!("{number:>8}  {}", in_words(leaf)),
-                Output::Json => println!("{}", serde_json::json!({ "leaf": number, "decision": in_words(leaf) })),
+/// Why it ended before its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Ctrl-C.
+    Interrupted,
+    /// Whoever read the lines is gone.
+    Closed,
+}
+
+/// Prints what is decided from `from` to `to`, and counts it.
+struct Show {
+    from: Option<Place>,
+    to: Option<Place>,
+    sink: Stdout<std::io::Stdout>,
+    clock: SystemClock,
+    here: Tally,
+    /// What the journal holds of the same records.
+    there: Tally,
+    /// The first record told of, its stamp and when that was.
+    told: Option<(Position, Hlc, Instant)>,
+    speed: Option<f64>,
+    progress: Progress,
+    interrupted: Arc<AtomicBool>,
+    /// Records told of.
+    records: u64,
+    ended: Option<Ending>,
+}
+
+impl Show {
+    /// Waits until a record stamped `stamp` is due.
+    fn pace(&mut self, stamp: Hlc) {
+        let (Some(speed), Some((_, first, began))) = (self.speed, self.told) else { return };
+        let due = stamp.millis().since(first.millis()) as f64 / 1e3 / speed;
+        // Out of range is centuries.
+        let due = Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX);
+        while let Some(left) = due.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
+            if self.sink.work(&self.clock).is_err() {
+                self.ended = Some(Ending::Closed);
+            }
+            if self.ended.is_some() || self.interrupted.load(Ordering::Relaxed) {
+                return;
+            }
+            thread::sleep(left.min(NAP));
+        }
+    }
+}
+
+impl Watch for Show {
+    fn next(&mut self, at: Position, stamp: Hlc) -> ControlFlow<()> {
+        if self.to.is_some_and(|to| to.is_passed(at, stamp)) {
+            return ControlFlow::Break(());
+        }
+        if self.told.is_none() && self.from.is_none_or(|from| from.is_reached(at, stamp)) {
+            self.told = Some((at, stamp, Instant::now()));
+        }
+        self.pace(stamp);
+        if self.interrupted.load(Ordering::Relaxed) {
+            self.ended = Some(Ending::Interrupted);
+        }
+        if self.ended.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn stepped(&mut self, record: &Record, effects: Effects) {
+        self.progress.record(record);
+        if self.told.is_none() {
+            return;
+        }
+        self.records += 1;
+        let mut decided = false;
+        for (id, decision) in effects.decisions() {
+            self.here.count(decision);
+            // Not a sink of this process: it keeps no cursor, so no leaf has a number.
+            self.sink.take(0, id, decision.clone(), &self.clock);
+            decided = true;
+        }
+        if decided && self.sink.work(&self.clock).is_err() {
+            self.ended = Some(Ending::Closed);
+        }
+    }
+
+    fn leaves(&mut self, _: u64, leaves: &[Box<[u8]>]) {
+        let Some((first, ..)) = self.told else { return };
+        for leaf in leaves {
+            if let Ok(LedgerEntry { fact: Fact::Decided { id, decision }, .. }) = LedgerEntry::from_bytes(leaf)
+                && id.cause >= first
+            {
+                self.there.count(&decision);
             }
         }
     }
+}
+
+/// How far it is, on a terminal.
+struct Progress {
+    shown: bool,
+    end: Position,
+    /// The time at which it ends, and that of the first record.
+    until: Millis,
+    first: Option<(Position, Millis)>,
+    /// Where the end is a record before the journal's.
+    by_record: bool,
+    events: u64,
+    began: Instant,
+    last: Instant,
+}
+
+impl Progress {
+    fn new(next: Position, stamp: Millis, to: Option<Place>) -> Progress {
+        let (end, until) = match to {
+            Some(Place::At(at)) => (at.min(next), stamp),
+            Some(Place::Time(time)) => (next, time.min(stamp)),
+            _ => (next, stamp),
+        };
+        let (began, by_record) = (Instant::now(), !matches!(to, Some(Place::Time(_))));
+        let shown = std::io::stderr().is_terminal();
+        Progress { shown, end, until, first: None, by_record, events: 0, began, last: began }
+    }
+
+    fn record(&mut self, record: &Record) {
+        self.events += record.decoded.events.count();
+        if !self.shown || self.last.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        self.last = Instant::now();
+        let (at, time) = (record.at, record.stamp.millis());
+        let (first, first_time) = *self.first.get_or_insert((at, time));
+        let (done, all) = match self.by_record {
+            true => ((at.offset - first.offset) as f64, self.end.offset.saturating_sub(first.offset) as f64),
+            false => (time.since(first_time) as f64, self.until.since(first_time) as f64),
+        };
+        let percent = (100.0 * done / all.max(1.0)).min(100.0);
+        let rate = self.events as f64 / self.began.elapsed().as_secs_f64().max(1e-9);
+        eprint!("\r{percent:3.0} %  {} events  {rate:.0} events/s  {time}\u{1b}[K", self.events);
+    }
+
+    /// Takes its line off the terminal.
+    fn clear(&self) {
+        if self.shown {
+            eprint!("\r\u{1b}[K");
+        }
+    }
+}
+
+fn in_text(replay: &Replay, show: &Show, comparison: Option<&Comparison>) -> String {
+    let seconds = show.progress.began.elapsed().as_secs_f64();
+    let tally = |tally: &Tally| {
+        let Tally { fired, resolved, incidents, verdicts, .. } = tally;
+        format!("{fired} alerts fired, {resolved} resolved, {incidents} incidents opened, {verdicts} verdicts")
+    };
+    let mut text = format!(
+        "replayed {} records, {} events in {seconds:.1} s ({:.0} events/s), up to {} ({})\n",
+        replay.records,
+        replay.events,
+        replay.events as f64 / seconds.max(1e-9),
+        replay.last.map_or("nothing".to_string(), |last| last.to_string()),
+        replay.engine.now(),
+    );
+    if show.ended == Some(Ending::Interrupted) {
+        text.insert_str(0, "interrupted: so far\n");
+    }
+    match (show.told, comparison) {
+        (None, _) => text.push_str("nothing is there from the place asked for\n"),
+        (Some((first, ..)), None) => {
+            text.push_str(&format!("from {first} on: {} records, {}\n", show.records, tally(&show.here)));
+        }
+        (Some((first, ..)), Some(it)) => {
+            text.push_str(&format!("from {first} on: {} records\n", show.records));
+            text.push_str(&format!("  these rules   {}\n  the journal   {}\n", tally(&show.here), tally(&show.there)));
+            let Comparison { same, moved, only_here, only_there, examples } = it;
+            text.push_str(&format!(
+                "firings: {same} the same, {moved} at another time, {only_here} only here, {only_there} only there\n"
+            ));
+            examples.iter().for_each(|example| text.push_str(&format!("  {}\n", visible(example))));
+            text.push_str(&format!(
+                "verdicts are left out under other rules; {} answers in the journal were passed over\n",
+                replay.passed_over
+            ));
+        }
+    }
+    text
+}
+
+fn in_json(replay: &Replay, show: &Show, comparison: Option<&Comparison>) -> String {
+    let seconds = show.progress.began.elapsed().as_secs_f64();
+    let mut all = json!({
+        "kind": "summary",
+        "from": show.told.map(|(first, ..)| first.to_string()),
+        "to": replay.last.map(|last| last.to_string()),
+        "replayed": { "records": replay.records, "events": replay.events, "seconds": seconds },
+        "records": show.records,
+        "decided": show.here,
+        "interrupted": show.ended == Some(Ending::Interrupted),
+    });
+    if let Some(comparison) = comparison {
+        all["journal"] = json!(show.there);
+        all["compared"] = json!(comparison);
+        all["answers_passed_over"] = replay.passed_over.into();
+    }
+    all.to_string()
+}
+
+/// Telemetry names alerts; a name must not steer the reader's terminal.
+fn visible(text: &str) -> String {
+    faultline_sinks::stdout::visible(text)
 }

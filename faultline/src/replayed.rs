@@ -2,17 +2,19 @@
 //!
 //! The same walk serves the start of the server, `verify` and `replay`: records are decoded and stepped over again, and
 //! each leaf that the journal holds is compared with the decision that the engine takes now.
-use crate::world::leaves_of;
+use crate::ahead::{Entry, ahead};
+use crate::world::{leaves_of, own};
 use faultline_engine::{Effect, Effects, Engine};
-use faultline_formats::{Record, decode};
-use faultline_host::{Item, ReadError, Reader, Stored};
+use faultline_formats::Record;
+use faultline_host::{ReadError, Reader};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::Sealed;
-use faultline_model::{Canonical, Control, EffectId, Genesis, Kind, Position, SourceId};
+use faultline_model::{Canonical, Control, EffectId, Genesis, Hlc, Kind, Position, RuleFile, RuleFiles, SourceId};
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
-/// Bytes read from the journal at a time.
-const CHUNK: usize = 8 << 20;
+/// Most records between a record and its leaves: a group, and as much again.
+const GROUP_MAX: usize = 1_024;
 
 /// Why a replay cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +54,27 @@ impl std::fmt::Display for Difference {
 
 /// What a replay came upon, record by record.
 pub trait Watch {
+    /// Whether to go on with the record at `at`, stamped `stamp`.
+    fn next(&mut self, _at: Position, _stamp: Hlc) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
     /// A record and what the engine made of it.
     fn stepped(&mut self, record: &Record, effects: Effects);
     /// Leaves as the journal holds them, already found to be equal to the engine's; and those about sealed segments, which
     /// nobody has compared yet.
     fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]);
+}
+
+/// What a replay takes the journal for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// What was: each leaf must be what the engine decides.
+    Checked,
+    /// Records alone: leaves are handed on and not compared.
+    Records,
+    /// Telemetry under these rule files, in place of those in its rules records. Answers to what was asked then are passed
+    /// over: they are about incidents that need not exist now, whatever their ids say.
+    Under(Vec<RuleFile>),
 }
 
 /// Where a replay stands.
@@ -79,6 +97,9 @@ pub struct Replay {
     pub records: u64,
     /// Events replayed.
     pub events: u64,
+    /// Answers passed over.
+    pub passed_over: u64,
+    mode: Mode,
     /// The record whose state this began with, until the first leaf of a later one: its group's leaves stand together
     /// behind the group, those that the beginning counts already among them.
     begun: Option<Position>,
@@ -87,48 +108,76 @@ pub struct Replay {
 impl Replay {
     /// A replay that goes on from `engine`, before which the journal held `leaves` leaves.
     pub fn new(engine: Engine, leaves: u64) -> Replay {
-        let last = engine.last();
-        let (missing, named) = (VecDeque::new(), Vec::new());
-        Replay { engine, leaves, missing, last, named, rules: None, records: 0, events: 0, sealed: 0, begun: last }
+        Replay::of(engine, leaves, Mode::Checked)
     }
 
-    /// Takes everything that `reader` has after where this stands.
+    /// A replay of another mode. [`Mode::Under`] begins with its rules only where the journal's own are not to come:
+    /// otherwise `engine` has them from [`Engine::try_rules`].
+    pub fn of(engine: Engine, leaves: u64, mode: Mode) -> Replay {
+        let last = engine.last();
+        Replay {
+            engine,
+            leaves,
+            sealed: 0,
+            missing: VecDeque::new(),
+            last,
+            named: Vec::new(),
+            rules: None,
+            records: 0,
+            events: 0,
+            passed_over: 0,
+            mode,
+            begun: last,
+        }
+    }
+
+    /// Takes everything that `reader` has after where this stands, or as much as `watch` wants.
     pub fn run(&mut self, reader: &mut dyn Reader, watch: &mut dyn Watch) -> Result<(), ReplayError> {
-        loop {
-            let items = reader.read(self.last, CHUNK)?;
-            if items.is_empty() {
-                return Ok(());
-            }
-            for item in items {
-                match item {
-                    Item::Record(stored) => self.record(stored, watch),
-                    Item::Leaves { after, leaves } => {
-                        let mut leaves: Vec<Box<[u8]>> = leaves.into_iter().map(|leaf| leaf[..].into()).collect();
-                        leaves.retain(|leaf| self.is_new(leaf));
-                        self.compare(after, &leaves)?;
-                        watch.leaves(self.leaves, &leaves);
-                        self.leaves += leaves.len() as u64;
+        let (last, seed) = (self.last, self.engine.seed());
+        ahead(reader, last, seed, |chunks| {
+            let mut passed = None;
+            for chunk in chunks {
+                for entry in chunk? {
+                    match (entry, &mut passed) {
+                        (Entry::Record(record), None) if watch.next(record.at, record.stamp).is_continue() => {
+                            self.record(*record, watch);
+                        }
+                        (Entry::Record(_), passed) => *passed = Some(passed.map_or(1, |count| count + 1)),
+                        (Entry::Leaves { after, leaves }, passed) => {
+                            let mut leaves: Vec<Box<[u8]>> = leaves.into_iter().map(|leaf| leaf[..].into()).collect();
+                            leaves.retain(|leaf| self.is_new(leaf) && (passed.is_none() || self.is_past(leaf)));
+                            self.compare(after, &leaves)?;
+                            watch.leaves(self.leaves, &leaves);
+                            self.leaves += leaves.len() as u64;
+                        }
+                    }
+                    // The leaves of the last records stand behind the group that they came in.
+                    if passed.is_some_and(|count| count > GROUP_MAX) {
+                        return Ok(());
                     }
                 }
             }
-        }
+            Ok(())
+        })
+    }
+
+    /// Whether a leaf is about a record up to the last one stepped over.
+    fn is_past(&self, leaf: &[u8]) -> bool {
+        cause(leaf).is_some_and(|cause| Some(cause) <= self.last)
     }
 
     /// Whether a leaf belongs to a record after the one whose state this began with.
     fn is_new(&mut self, leaf: &[u8]) -> bool {
         let Some(begun) = self.begun else { return true };
-        let new = match LedgerEntry::from_bytes(leaf).map(|entry| entry.fact) {
-            Ok(Fact::Decided { id, .. } | Fact::Digested { id, .. }) => id.cause > begun,
-            _ => true,
-        };
+        let new = cause(leaf).is_none_or(|cause| cause > begun);
         if new {
             self.begun = None;
         }
         new
     }
 
-    fn record(&mut self, stored: Stored, watch: &mut dyn Watch) {
-        let Stored { at, stamp, payload } = stored;
+    fn record(&mut self, mut record: Record, watch: &mut dyn Watch) {
+        let payload = &record.decoded.payload;
         match payload.kind {
             Kind::Control(Control::Genesis) => {
                 if let Ok(genesis) = Genesis::from_bytes(&payload.body) {
@@ -143,15 +192,22 @@ impl Replay {
             Kind::Control(Control::Rules) => self.rules = Some(payload.body.to_vec()),
             _ => {}
         }
-        let record = Record { at, stamp, decoded: decode(payload, self.engine.seed()) };
+        if let Mode::Under(files) = &self.mode
+            && let Some(other) = under(files, &record)
+        {
+            self.passed_over += u64::from(matches!(record.decoded.payload.kind, Kind::Reply(_)));
+            record.decoded = own(other.0, other.1, self.engine.seed());
+        }
         let mut effects = Effects::default();
         self.engine.step(std::slice::from_ref(&record), &mut effects);
         // The checkpoint of an anchor passed on the way is not this process' to write: its leaves are not counted here.
         let _passed = self.engine.take_checkpoint();
-        self.missing.extend(leaves_of(&effects));
+        if self.mode == Mode::Checked {
+            self.missing.extend(leaves_of(&effects));
+        }
         self.records += 1;
         self.events += record.decoded.events.count();
-        self.last = Some(at);
+        self.last = Some(record.at);
         watch.stepped(&record, effects);
     }
 
@@ -160,6 +216,9 @@ impl Replay {
             // Behind everything decided so far, and nothing that the engine decides.
             if self.missing.is_empty() && LedgerEntry::sealed_in(found).is_some() {
                 self.sealed += 1;
+                continue;
+            }
+            if self.mode != Mode::Checked {
                 continue;
             }
             let expected = self.missing.pop_front();
@@ -173,6 +232,27 @@ impl Replay {
             }
         }
         Ok(())
+    }
+}
+
+/// What to step over in place of `record` under other rules, where it is not itself. Time goes on as it did.
+fn under(files: &[RuleFile], record: &Record) -> Option<(Kind, Vec<u8>)> {
+    let payload = &record.decoded.payload;
+    match payload.kind {
+        Kind::Control(Control::Rules) => {
+            let journals = RuleFiles::from_bytes(&payload.body).ok()?;
+            Some((payload.kind, RuleFiles { files: files.to_vec(), ..journals }.to_bytes()))
+        }
+        Kind::Reply(_) => Some((Kind::Tick, Vec::new())),
+        _ => None,
+    }
+}
+
+/// The record that caused what a leaf states; none for a leaf about a segment.
+fn cause(leaf: &[u8]) -> Option<Position> {
+    match LedgerEntry::from_bytes(leaf).ok()?.fact {
+        Fact::Decided { id, .. } | Fact::Digested { id, .. } => Some(id.cause),
+        Fact::Sealed(_) => None,
     }
 }
 

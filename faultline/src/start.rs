@@ -73,7 +73,7 @@ pub fn beginning(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginni
 
 /// The newest record that a checkpoint knows to be durable: a journal that ends before it was cut.
 pub fn checkpointed(folder: &DataFolder) -> Result<Option<Position>, StartError> {
-    let offsets = CheckpointStore::open(folder)?.offsets()?;
+    let offsets = CheckpointStore::inspect(folder).offsets()?;
     Ok(offsets.last().map(|&offset| Position { partition: 0, offset }))
 }
 
@@ -89,6 +89,25 @@ pub fn latest(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning,
     }
 }
 
+/// The newest state that is `wanted` by its last record and `usable` by itself; where there is none, the state before the
+/// oldest record.
+pub fn newest_before(
+    folder: &DataFolder,
+    reader: &mut dyn Reader,
+    wanted: impl Fn(Position) -> bool,
+    usable: impl Fn(&Engine) -> bool,
+) -> Result<Beginning, StartError> {
+    let offsets = CheckpointStore::inspect(folder).offsets()?;
+    for position in offsets.into_iter().rev().map(|offset| Position { partition: 0, offset }).filter(|&at| wanted(at)) {
+        if let Some((engine, leaves)) = newest(folder, |at| at == position, false)?.good
+            && usable(&engine)
+        {
+            return Ok(Beginning { engine, leaves, oldest: None });
+        }
+    }
+    beginning(folder, reader)
+}
+
 struct Taken {
     good: Option<(Engine, u64)>,
     why: Option<String>,
@@ -96,7 +115,7 @@ struct Taken {
 
 /// The newest (or the oldest) checkpoint among `wanted` that is whole and restores.
 fn newest(folder: &DataFolder, wanted: impl Fn(Position) -> bool, oldest_first: bool) -> Result<Taken, StartError> {
-    let store = CheckpointStore::open(folder)?;
+    let store = CheckpointStore::inspect(folder);
     let mut offsets = store.offsets()?;
     if !oldest_first {
         offsets.reverse();
@@ -127,7 +146,7 @@ pub type OnDisk = (Position, Result<Digest, String>);
 
 /// The checkpoints of a folder, oldest first.
 pub fn kept(folder: &DataFolder) -> Result<Vec<OnDisk>, StartError> {
-    let store = CheckpointStore::open(folder)?;
+    let store = CheckpointStore::inspect(folder);
     let mut all = Vec::new();
     for offset in store.offsets()? {
         let position = Position { partition: 0, offset };

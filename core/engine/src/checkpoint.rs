@@ -146,6 +146,28 @@ canonical_struct!(Core {
     asks,
     derived
 });
+
+/// Name of a field of page `core`, for people.
+pub fn core_field(index: usize) -> Option<&'static str> {
+    CORE_FIELDS.get(index).copied()
+}
+
+const CORE_FIELDS: [&str; 14] = [
+    "hash seed",
+    "rule time",
+    "last record",
+    "live",
+    "time of the last anchor",
+    "bytes since the last anchor",
+    "bytes between anchors",
+    "start of the process",
+    "last import",
+    "sources settled",
+    "bodies seen lately",
+    "changes",
+    "explanations asked for",
+    "derived series",
+];
 canonical_struct!(Outstanding { incident, revision, evidence });
 
 impl Engine {
@@ -246,6 +268,13 @@ fn read<T: Canonical>(page: &Page) -> Result<T, RestoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_field_of_the_core_has_a_name() {
+        let checkpoint = Engine::new(HashSeed(7)).checkpoint();
+        assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len()));
+        assert_eq!((core_field(2), core_field(14)), (Some("last record"), None));
+    }
 
     #[test]
     fn pieces_are_the_canonical_bytes() {

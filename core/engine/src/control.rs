@@ -1,9 +1,10 @@
 //! Control records: rules, settings, changes, starts.
-use crate::effect::Emitter;
+use crate::effect::{Effects, Emitter};
 use crate::engine::Engine;
+use alloc::vec::Vec;
 use faultline_formats::{Decoded, Reason};
 use faultline_model::facts::{Decision, RulesInForce, RulesRefused};
-use faultline_model::{Canonical, ChangeEvent, Control, Digest, Millis, RuleFiles, Setting, SourceName};
+use faultline_model::{Canonical, ChangeEvent, Control, Digest, Millis, RuleFile, RuleFiles, Setting, SourceName};
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -38,6 +39,16 @@ impl Engine {
         self.sources.started();
         self.settled = self.absence_counts();
         self.judge.rules.suspend_absence(!self.settled);
+    }
+
+    /// Puts other rule files, in name order, in place of those in force, between two records: for a replay that asks what
+    /// they would have decided. No journal holds this, so what such an engine decides belongs in no ledger. Alerts go on as
+    /// they do over a reload; what that decides is left out.
+    pub fn try_rules(&mut self, files: Vec<RuleFile>) {
+        let files = RuleFiles { files, ..self.judge.rules.files().clone() };
+        let mut effects = Effects::default();
+        let mut emit = Emitter::new(&mut effects, self.last.unwrap_or_default());
+        self.load_rules(&files, &files.to_bytes(), &mut emit);
     }
 
     fn load_rules(&mut self, files: &RuleFiles, body: &[u8], emit: &mut Emitter<'_>) {

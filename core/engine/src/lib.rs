@@ -15,7 +15,7 @@ mod judge;
 mod retries;
 mod views;
 
-pub use checkpoint::{Checkpoint, Page, RestoreError};
+pub use checkpoint::{Checkpoint, Page, RestoreError, core_field};
 pub use effect::{Accepted, Ask, Effect, Effects, Rejected};
 pub use engine::Engine;
 pub use views::Overview;

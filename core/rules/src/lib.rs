@@ -24,7 +24,7 @@ mod template;
 mod view;
 mod yaml;
 
-pub use duration::print_ms as print_duration_ms;
+pub use duration::{parse_ns as parse_duration_ns, print_ms as print_duration_ms};
 pub use error::RuleError;
 pub use file::{FILE_SIZE_MAX, LABELS_MAX, RULES_MAX, parse};
 pub use rules::Rules;

@@ -54,6 +54,11 @@ impl Rules {
         }
     }
 
+    /// The rule files in force.
+    pub fn files(&self) -> &RuleFiles {
+        &self.files
+    }
+
     /// Puts a set of rule files in force in place of the one before.
     ///
     /// Rules of the same group and name keep their alerts, whatever else was edited; alerts of rules that are gone end

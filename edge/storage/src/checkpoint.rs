@@ -70,9 +70,14 @@ pub struct CheckpointStore {
 impl CheckpointStore {
     /// The store of `folder`, made if it is missing.
     pub fn open(folder: &DataFolder) -> Result<CheckpointStore, CheckpointError> {
-        let store = CheckpointStore { disk: Arc::clone(&folder.disk), folder: folder.path.join("checkpoints") };
+        let store = CheckpointStore::inspect(folder);
         store.disk.create_dir_all(&store.folder).map_err(|source| store.error(&store.folder, source))?;
         Ok(store)
+    }
+
+    /// The store of `folder` as it is, to be read only: nothing is made, and where there is none it is empty.
+    pub fn inspect(folder: &DataFolder) -> CheckpointStore {
+        CheckpointStore { disk: Arc::clone(&folder.disk), folder: folder.path.join("checkpoints") }
     }
 
     /// Keeps a checkpoint, durable when this returns, and removes those older than the newest two.
@@ -112,7 +117,11 @@ impl CheckpointStore {
 
     /// Offsets of the checkpoints there are, rising; whether they are whole is known when they are read.
     pub fn offsets(&self) -> Result<Vec<u64>, CheckpointError> {
-        let names = self.disk.list(&self.folder).map_err(|source| self.error(&self.folder, source))?;
+        let names = match self.disk.list(&self.folder) {
+            Ok(names) => names,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(self.error(&self.folder, source)),
+        };
         let offset = |name: &String| {
             let digits = name.strip_prefix("checkpoint-")?;
             (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?

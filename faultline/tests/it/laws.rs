@@ -21,7 +21,7 @@ const GOLDEN_EVERY: usize = 256;
 const RESTART_EVERY: usize = 37;
 
 /// The journal and what one engine, stepping record by record, made of it.
-static WRITTEN: LazyLock<Written> = LazyLock::new(written);
+pub static WRITTEN: LazyLock<Written> = LazyLock::new(written);
 
 fn engine() -> Engine {
     Engine::new(crate::journal::SEED)

@@ -14,6 +14,7 @@ mod real_prometheus;
 mod real_script;
 mod real_sdk;
 mod real_tools;
+mod replay;
 mod segments;
 mod sender;
 mod starting;
