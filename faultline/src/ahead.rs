@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Bytes read from the journal at a time: enough that handing over costs nothing, little enough that the chunks in between
-/// are small beside the state.
-const CHUNK: usize = 1 << 20;
+/// Bytes read from the journal at a time: enough that handing over costs nothing, and little, because bodies that were made
+/// to grow when inflated may take up to a thousand times as much, in each chunk that waits.
+const CHUNK: usize = 128 << 10;
 /// Most threads that decode: a few of them keep one engine busy.
 const THREADS_MAX: usize = 6;
 
