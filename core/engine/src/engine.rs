@@ -203,7 +203,7 @@ impl Engine {
             self.settled = true;
             self.judge.rules.suspend_absence(false);
         }
-        self.series.sweep(self.now, &mut self.applied);
+        self.series.sweep(self.now, &self.derived, &mut self.applied);
         self.deliver(emit);
     }
 
@@ -271,6 +271,10 @@ impl Engine {
                 self.derived[place] = self.series.append(&labels, sample, at, &mut self.applied).unwrap_or(NO_SERIES);
             } else if self.derived[place] != NO_SERIES {
                 self.series.append_to(self.derived[place], sample, at, &mut self.applied);
+                if sample.is_stale() {
+                    // The graph has ended it: labels come before the next sample under this id.
+                    self.derived[place] = NO_SERIES;
+                }
             }
         }
         for anomaly in closed.anomalies.drain(..) {

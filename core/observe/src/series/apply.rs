@@ -164,7 +164,10 @@ impl SeriesStore {
 
     /// Forgets idle series, and samples that nothing reads any more of those that rest, a few pages at a time: the whole
     /// table within ten minutes of rule time.
-    pub fn sweep(&mut self, now: Millis, out: &mut Applied) {
+    ///
+    /// - `held`: series that somebody appends to by their ids, in any order, with ids of none among them: they stay. Where
+    ///   rule time jumps, as over a stop, all of them are idle at once, and what is appended next must find its series.
+    pub fn sweep(&mut self, now: Millis, held: &[u32], out: &mut Applied) {
         let elapsed = now.since(self.swept);
         if elapsed < 1000 {
             return;
@@ -188,6 +191,16 @@ impl SeriesStore {
                     self.held -= row.ring.trim(now, row.keep);
                 }
             }
+        }
+        if !idle.is_empty() {
+            let mut held = held.to_vec();
+            held.sort();
+            idle.retain(|&id| {
+                held.binary_search(&id).is_err() || {
+                    self.rows.row_mut(id).seen = now;
+                    false
+                }
+            });
         }
         if !idle.is_empty() {
             idle.iter().for_each(|&id| self.forget(id, out));
