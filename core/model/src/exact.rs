@@ -141,9 +141,14 @@ impl Canonical for ExactSum {
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let error = r.invalid("exact sum");
         let limbs = Vec::<i64>::read(r)?;
-        if limbs.len() != LIMBS {
-            return Err(r.invalid("exact sum"));
+        // As `carry` leaves them: another spelling of the same sum, and limbs without headroom, are nobody's.
+        let carried = limbs.split_last().is_some_and(|(top, low)| {
+            low.iter().all(|limb| (0..1 << 32).contains(limb)) && (-1 << 32..1 << 32).contains(top)
+        });
+        if limbs.len() != LIMBS || !carried {
+            return Err(error);
         }
         let (nans, (positive_infinities, negative_infinities)) = Canonical::read(r)?;
         Ok(ExactSum { limbs, pending: 0, nans, positive_infinities, negative_infinities })
@@ -201,5 +206,22 @@ mod tests {
         assert_eq!(detour.value().to_bits(), sum(&terms).to_bits());
         let bytes = detour.to_bytes();
         assert_eq!(ExactSum::from_bytes(&bytes).expect("just written").value().to_bits(), sum(&terms).to_bits());
+    }
+
+    /// Found by fuzzing: limbs that no sum leaves were taken, written back otherwise, and could overflow.
+    #[test]
+    fn a_sum_has_one_spelling() {
+        let mut sum = ExactSum::default();
+        [0.1, -1e308, 5e-324].iter().for_each(|&x| sum.add(x));
+        sum.carry();
+        assert_eq!(ExactSum::from_bytes(&sum.to_bytes()).map(|read| read.to_bytes()), Ok(sum.to_bytes()));
+        for (at, limb) in [(0, -1), (5, 1 << 32), (LIMBS - 1, i64::MAX), (LIMBS - 1, -1 << 33)] {
+            let mut limbs = sum.limbs.clone();
+            limbs[at] = limb;
+            let mut w = Writer::default();
+            limbs.write(&mut w);
+            (0_u64, (0_u64, 0_u64)).write(&mut w);
+            assert!(ExactSum::from_bytes(&w.into_bytes()).is_err(), "limb {at} = {limb}");
+        }
     }
 }
