@@ -96,7 +96,7 @@ pub struct Doors {
 
 /// Releases groups until the loop ends. Its error ends the process: nothing more may be acknowledged.
 pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError> {
-    for batch in batches {
+    for mut batch in batches {
         batch.flush.wait()?;
         for (reply, at) in batch.answers {
             let rejects = crate::world::refused(&batch.effects, at);
@@ -109,9 +109,10 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         let upto = batch.checkpoint.as_ref().and_then(|checkpoint| checkpoint.position);
         let within = batch.effects.decisions().filter(|(id, _)| Some(id.cause) <= upto).count();
         let leaves = batch.first_leaf + within as u64;
-        for effect in &batch.effects.list {
+        for effect in batch.effects.list.extract_if(.., |effect| matches!(effect, Effect::Ask(..))) {
+            // Frozen evidence may be large: it is moved on, not copied.
             if let Effect::Ask(id, ask) = effect {
-                let _ended = doors.asks.send((*id, ask.clone()));
+                let _ended = doors.asks.send((id, ask));
             }
         }
         if let Some(checkpoint) = batch.checkpoint {

@@ -13,7 +13,7 @@ use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk, SystemClock};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::{Canonical, Hlc, Millis, Position, RuleFile, RuleFiles};
-use faultline_sinks::{Sink, Stdout};
+use faultline_sinks::{Sink, Stdout, stdout};
 use faultline_storage::{DataFolder, SegmentJournal};
 use serde_json::json;
 use std::error::Error;
@@ -304,7 +304,8 @@ fn in_text(replay: &Replay, show: &Show, comparison: Option<&Comparison>) -> Str
             text.push_str(&format!(
                 "firings: {same} the same, {moved} at another time, {only_here} only here, {only_there} only there\n"
             ));
-            examples.iter().for_each(|example| text.push_str(&format!("  {}\n", visible(example))));
+            // Telemetry names alerts; a name must not steer the reader's terminal.
+            examples.iter().for_each(|example| text.push_str(&format!("  {}\n", stdout::visible(example))));
             text.push_str(&format!(
                 "verdicts are left out under other rules; {} answers in the journal were passed over\n",
                 replay.passed_over
@@ -331,9 +332,4 @@ fn in_json(replay: &Replay, show: &Show, comparison: Option<&Comparison>) -> Str
         all["answers_passed_over"] = replay.passed_over.into();
     }
     all.to_string()
-}
-
-/// Telemetry names alerts; a name must not steer the reader's terminal.
-fn visible(text: &str) -> String {
-    faultline_sinks::stdout::visible(text)
 }
