@@ -45,7 +45,6 @@ pub struct Server {
     /// Nothing is trimmed that has no leaf.
     sealer: Sealer,
     slowest: Duration,
-    _folder: DataFolder,
 }
 
 impl Server {
@@ -66,6 +65,7 @@ impl Server {
         let (outlet, batches) = Outlet::new(sync_channel(0).0);
         let (trims, trimmed) = channel();
         let world = World {
+            folder,
             journal: Box::new(journal),
             engine: Engine::new(seed),
             intake,
@@ -77,7 +77,7 @@ impl Server {
             trims: trimmed,
         };
         let (anchor, slowest) = (None, Duration::ZERO);
-        let mut server = Server { world, inlet, clock, batches, trims, anchor, sealer, slowest, _folder: folder };
+        let mut server = Server { world, inlet, clock, batches, trims, anchor, sealer, slowest };
         let rules = RuleFiles {
             files: vec![RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() }],
             default_evaluation: Evaluation::Stream,

@@ -3,7 +3,7 @@ mod value;
 
 use crate::cli::{DiffArgs, Output};
 use crate::replayed::{Mode, Replay, Watch};
-use crate::start::newest_before;
+use crate::start::Origin;
 use faultline_engine::{Checkpoint, Effects, core_field};
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
@@ -114,11 +114,13 @@ impl Side<'_> {
         }
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let folder = DataFolder::inspect(disk, self.path)?;
-        let mut reader = SegmentJournal::inspect(&folder, None)?.reader;
-        let start = newest_before(&folder, &mut *reader, |at| at <= self.at, |_| true)?;
+        let segments = SegmentJournal::inspect(&folder, None)?.segments;
+        let reader = || segments.reader();
+        let after = Position { offset: self.at.offset.saturating_add(1), ..self.at };
+        let origin = Origin::before(&folder, &reader, after);
         // Whether the leaves are what is decided is for `verify` to say: the states are wanted where they are not, too.
-        let mut replay = Replay::of(start.engine, start.leaves, Mode::Records);
-        replay.run(&mut *reader, &mut UpTo(self.at))?;
+        let mut replay = Replay::of(&origin, Mode::Records)?;
+        replay.run(&origin, &mut UpTo(self.at))?;
         match replay.last {
             Some(last) if last == self.at => Ok(replay.engine.checkpoint()),
             Some(last) if last > self.at => {

@@ -15,6 +15,7 @@ pub mod ledger_feed;
 pub mod outputs;
 pub mod ports;
 pub mod published;
+pub mod quarantine;
 pub mod release;
 pub mod render;
 pub mod replay;

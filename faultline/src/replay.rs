@@ -7,7 +7,7 @@ pub use place::Place;
 use crate::cli::{Output, ReplayArgs};
 use crate::replayed::{Mode, Replay, ReplayError, Watch};
 use crate::rule_files::{BUILTIN_NAME, read_one};
-use crate::start::{Beginning, beginning, newest_before};
+use crate::start::Origin;
 use faultline_engine::Effects;
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk, SystemClock};
@@ -37,34 +37,28 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let folder = DataFolder::inspect(disk, &args.folder.data)?;
     let inspection = SegmentJournal::inspect(&folder, None)?;
-    let (mut reader, end) = (inspection.reader, inspection.recovered);
+    let (segments, end) = (inspection.segments, inspection.recovered);
     let (from, to) = (args.from.map(|it| it.resolved(end.stamp)), args.to.map(|it| it.resolved(end.stamp)));
 
-    let Beginning { mut engine, leaves, oldest } = match (from, &rules) {
+    let reader = || segments.reader();
+    let origin = match (from, &rules) {
         // Other rules are to have seen all there is: a checkpoint's rings hold what the journal's rules read.
-        (None, _) | (_, Some(_)) => beginning(&folder, &mut *reader)?,
-        (Some(Place::At(place)), _) => newest_before(&folder, &mut *reader, |at| at < place, |_| true)?,
-        (Some(Place::Time(time)), _) => newest_before(&folder, &mut *reader, |_| true, |engine| engine.now() < time)?,
+        (None, _) | (_, Some(_)) => Origin::oldest(&folder, &reader),
+        (Some(Place::At(place)), _) => Origin::before(&folder, &reader, place),
+        (Some(Place::Time(time)), _) => Origin::earlier(&folder, &reader, time),
         (Some(Place::Back(_)), _) => unreachable!("it was resolved"),
     };
-    let begun = engine.last();
-    if let (Some(begun), Some(from)) = (begun, from)
-        && from.is_reached(begun, Hlc((engine.now().0.max(0) as u64) << 16))
+    let mut replay = Replay::of(&origin, rules.map_or(Mode::Checked, Mode::Under))?;
+    let now = replay.engine.now();
+    if let (Some(begun), Some(from)) = (replay.last, from)
+        && from.is_reached(begun, Hlc((now.0.max(0) as u64) << 16))
     {
-        return Err(format!("records up to {begun} ({}) are trimmed; begin after it", engine.now()).into());
+        return Err(format!("records up to {begun} ({now}) are trimmed; begin after it").into());
     }
-    let mode = match rules {
-        None => Mode::Checked,
-        Some(files) => {
-            if let Some(oldest) = oldest {
-                eprintln!("records below {oldest} are trimmed: longer ranges of these rules see less at first");
-                engine.try_rules(files.clone());
-            }
-            Mode::Under(files)
-        }
-    };
-    let compared = matches!(mode, Mode::Under(_));
-    let mut replay = Replay::of(engine, leaves, mode);
+    let compared = !args.rules.is_empty();
+    if let (true, Some(oldest)) = (compared, replay.oldest) {
+        eprintln!("records below {oldest} are trimmed: longer ranges of these rules see less at first");
+    }
     let mut show = Show {
         from,
         to,
@@ -79,7 +73,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
         records: 0,
         ended: None,
     };
-    let result = replay.run(&mut *reader, &mut show);
+    let result = replay.run(&origin, &mut show);
     show.progress.clear();
     let _closed = show.sink.work(&show.clock);
     if let Some(Ending::Closed) = show.ended {

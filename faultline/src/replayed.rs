@@ -3,13 +3,17 @@
 //! The same walk serves the start of the server, `verify` and `replay`: records are decoded and stepped over again, and
 //! each leaf that the journal holds is compared with the decision that the engine takes now.
 use crate::ahead::{Entry, ahead};
+use crate::quarantine::{Quarantine, TooMany, caught};
+use crate::start::{Beginning, Origin, StartError};
 use crate::world::{leaves_of, own};
 use faultline_engine::{Effect, Effects, Engine};
 use faultline_formats::Record;
 use faultline_host::{ReadError, Reader};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::Sealed;
-use faultline_model::{Canonical, Control, EffectId, Genesis, Hlc, Kind, Position, RuleFile, RuleFiles, SourceId};
+use faultline_model::{
+    Canonical, Control, EffectId, Genesis, HashSeed, Hlc, Kind, Position, RuleFile, RuleFiles, SourceId,
+};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
@@ -27,6 +31,20 @@ pub enum ReplayError {
     /// otherwise.
     #[error("{0}")]
     Differs(Box<Difference>),
+    /// There is nothing to begin with.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The engine breaks on a record that it did not break on a moment ago: memory or the build is at fault.
+    #[error("record {at} breaks the engine: {reason}")]
+    Broke {
+        /// The record.
+        at: Position,
+        /// What the assertion said.
+        reason: String,
+    },
+    /// The engine breaks on one record after the other.
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
 }
 
 /// The first leaf that is not what the engine decides.
@@ -65,6 +83,17 @@ pub trait Watch {
     fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]);
 }
 
+/// Watches what comes before a record.
+struct Before(Position);
+
+impl Watch for Before {
+    fn next(&mut self, at: Position, _: Hlc) -> ControlFlow<()> {
+        if at < self.0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+    fn stepped(&mut self, _: &Record, _: Effects) {}
+    fn leaves(&mut self, _: u64, _: &[Box<[u8]>]) {}
+}
+
 /// What a replay takes the journal for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mode {
@@ -93,12 +122,17 @@ pub struct Replay {
     pub named: Vec<SourceId>,
     /// Body of the newest rules record.
     pub rules: Option<Vec<u8>>,
+    /// The journal's oldest record, where that is not record 0 and this began there.
+    pub oldest: Option<Position>,
     /// Records replayed.
     pub records: u64,
     /// Events replayed.
     pub events: u64,
     /// Answers passed over.
     pub passed_over: u64,
+    /// Records that were passed over because the engine breaks on them, and why.
+    pub quarantined: Vec<(Position, String)>,
+    quarantine: Quarantine,
     mode: Mode,
     /// The record whose state this began with, until the first leaf of a later one: its group's leaves stand together
     /// behind the group, those that the beginning counts already among them.
@@ -106,14 +140,24 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// A replay that goes on from `engine`, before which the journal held `leaves` leaves.
-    pub fn new(engine: Engine, leaves: u64) -> Replay {
-        Replay::of(engine, leaves, Mode::Checked)
+    /// A replay that goes on from where `origin` begins.
+    pub fn new(origin: &Origin<'_>) -> Result<Replay, ReplayError> {
+        Replay::of(origin, Mode::Checked)
     }
 
-    /// A replay of another mode. [`Mode::Under`] begins with its rules only where the journal's own are not to come:
-    /// otherwise `engine` has them from [`Engine::try_rules`].
-    pub fn of(engine: Engine, leaves: u64, mode: Mode) -> Replay {
+    /// A replay of another mode.
+    pub fn of(origin: &Origin<'_>, mode: Mode) -> Result<Replay, ReplayError> {
+        let beginning = origin.begin()?;
+        let quarantine = Quarantine::listed(&mut *origin.reader(), beginning.engine.last())?;
+        Ok(Replay::from(beginning, mode, quarantine))
+    }
+
+    fn from(beginning: Beginning, mode: Mode, quarantine: Quarantine) -> Replay {
+        let Beginning { mut engine, leaves, oldest } = beginning;
+        if let (Mode::Under(files), Some(_)) = (&mode, oldest) {
+            // The rules records that would be answered with these are trimmed.
+            engine.try_rules(files.clone());
+        }
         let last = engine.last();
         Replay {
             engine,
@@ -123,16 +167,30 @@ impl Replay {
             last,
             named: Vec::new(),
             rules: None,
+            oldest,
             records: 0,
             events: 0,
             passed_over: 0,
+            quarantined: Vec::new(),
+            quarantine,
             mode,
             begun: last,
         }
     }
 
-    /// Takes everything that `reader` has after where this stands, or as much as `watch` wants.
-    pub fn run(&mut self, reader: &mut dyn Reader, watch: &mut dyn Watch) -> Result<(), ReplayError> {
+    /// Takes everything that the journal has after where this stands, or as much as `watch` wants. A record on which `step`
+    /// breaks is taken up among those that are passed over, and the state before it made again.
+    pub fn run(&mut self, origin: &Origin<'_>, watch: &mut dyn Watch) -> Result<(), ReplayError> {
+        self.walk(&mut *origin.reader(), Some(origin), watch)
+    }
+
+    /// - `origin`: for a record on which `step` breaks; without one that is an error.
+    fn walk(
+        &mut self,
+        reader: &mut dyn Reader,
+        origin: Option<&Origin<'_>>,
+        watch: &mut dyn Watch,
+    ) -> Result<(), ReplayError> {
         let (last, seed) = (self.last, self.engine.seed());
         ahead(reader, last, seed, |chunks| {
             let mut passed = None;
@@ -140,7 +198,10 @@ impl Replay {
                 for entry in chunk? {
                     match (entry, &mut passed) {
                         (Entry::Record(record), None) if watch.next(record.at, record.stamp).is_continue() => {
-                            self.record(*record, watch);
+                            let record = self.instead(*record);
+                            while let Err(reason) = self.record(&record, watch) {
+                                self.without(&record, reason, origin)?;
+                            }
                         }
                         (Entry::Record(_), passed) => *passed = Some(passed.map_or(1, |count| count + 1)),
                         (Entry::Leaves { after, leaves }, passed) => {
@@ -161,6 +222,20 @@ impl Replay {
         })
     }
 
+    /// Takes up a record on which `step` broke, and makes the state before it again.
+    fn without(&mut self, record: &Record, reason: String, origin: Option<&Origin<'_>>) -> Result<(), ReplayError> {
+        let at = record.at;
+        let Some(origin) = origin else { return Err(ReplayError::Broke { at, reason }) };
+        tracing::error!(%at, %reason, "a record breaks the engine: it is passed over and kept in the journal");
+        self.quarantine.add(at, record.stamp, reason)?;
+        // A state is large; this one is of no use any more.
+        self.engine = Engine::new(HashSeed(0));
+        let mut again = Replay::from(origin.begin()?, self.mode.clone(), self.quarantine.clone());
+        again.walk(&mut *origin.reader(), None, &mut Before(at))?;
+        self.engine = again.engine;
+        Ok(())
+    }
+
     /// Whether a leaf is about a record up to the last one stepped over.
     fn is_past(&self, leaf: &[u8]) -> bool {
         cause(leaf).is_some_and(|cause| Some(cause) <= self.last)
@@ -176,30 +251,39 @@ impl Replay {
         new
     }
 
-    fn record(&mut self, mut record: Record, watch: &mut dyn Watch) {
-        let payload = &record.decoded.payload;
-        match payload.kind {
-            Kind::Control(Control::Genesis) => {
-                if let Ok(genesis) = Genesis::from_bytes(&payload.body) {
-                    self.engine = Engine::new(genesis.seed);
-                }
-            }
-            Kind::Control(Control::Source) => {
-                if let Ok(name) = faultline_model::SourceName::from_bytes(&payload.body) {
-                    self.named.push(name.id);
-                }
-            }
-            Kind::Control(Control::Rules) => self.rules = Some(payload.body.to_vec()),
-            _ => {}
-        }
+    /// The record itself, or what this mode steps over in its place.
+    fn instead(&mut self, mut record: Record) -> Record {
         if let Mode::Under(files) = &self.mode
-            && let Some(other) = under(files, &record)
+            && let Some((kind, body)) = under(files, &record)
         {
             self.passed_over += u64::from(matches!(record.decoded.payload.kind, Kind::Reply(_)));
-            record.decoded = own(other.0, other.1, self.engine.seed());
+            record.decoded = own(kind, body, self.engine.seed());
+        }
+        record
+    }
+
+    /// Steps over a record, or passes over it where that is listed; its error is what broke.
+    fn record(&mut self, record: &Record, watch: &mut dyn Watch) -> Result<(), String> {
+        let payload = &record.decoded.payload;
+        if payload.kind == Kind::Control(Control::Genesis)
+            && let Ok(genesis) = Genesis::from_bytes(&payload.body)
+        {
+            self.engine = Engine::new(genesis.seed);
         }
         let mut effects = Effects::default();
-        self.engine.step(std::slice::from_ref(&record), &mut effects);
+        match self.quarantine.reason(record.at) {
+            Some(reason) => {
+                self.engine.quarantine(record, reason, &mut effects);
+                self.quarantined.push((record.at, reason.to_string()));
+                self.quarantine.pass(record.stamp);
+            }
+            None => {
+                let engine = &mut self.engine;
+                caught(|| engine.step(std::slice::from_ref(record), &mut effects))?;
+                self.quarantine.well();
+                self.note(record);
+            }
+        }
         // The checkpoint of an anchor passed on the way is not this process' to write: its leaves are not counted here.
         let _passed = self.engine.take_checkpoint();
         if self.mode == Mode::Checked {
@@ -208,7 +292,22 @@ impl Replay {
         self.records += 1;
         self.events += record.decoded.events.count();
         self.last = Some(record.at);
-        watch.stepped(&record, effects);
+        watch.stepped(record, effects);
+        Ok(())
+    }
+
+    /// What a start must know of the records: only of those that the engine has taken.
+    fn note(&mut self, record: &Record) {
+        let payload = &record.decoded.payload;
+        match payload.kind {
+            Kind::Control(Control::Source) => {
+                if let Ok(name) = faultline_model::SourceName::from_bytes(&payload.body) {
+                    self.named.push(name.id);
+                }
+            }
+            Kind::Control(Control::Rules) => self.rules = Some(payload.body.to_vec()),
+            _ => {}
+        }
     }
 
     fn compare(&mut self, after: Position, leaves: &[Box<[u8]>]) -> Result<(), ReplayError> {

@@ -12,7 +12,7 @@ use crate::render::Paint;
 use crate::replayed::{Replay, ReplayError, Watch};
 use crate::rule_files;
 use crate::show::{show, shown};
-use crate::start::{Beginning, checkpointed, latest};
+use crate::start::{Origin, checkpointed};
 use crate::world::{Stop, World, control, seal, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
 use faultline_formats::Record;
@@ -223,6 +223,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         })?);
     }
     let mut world = World {
+        folder,
         journal: Box::new(journal),
         engine: replay.engine,
         intake,
@@ -234,8 +235,6 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         trims,
     };
     let engine_loop = spawn("engine", move || {
-        // Held until the loop ends: the lock goes with it.
-        let _folder = folder;
         loop {
             match turn(&mut world) {
                 Ok(()) => {}
@@ -330,12 +329,12 @@ fn recover(
             }
         }
     }
-    let mut reader = journal.reader();
-    let Beginning { engine, leaves, .. } = latest(folder, &mut *reader)?;
-    published.series(&engine);
-    let mut replay = Replay::new(engine, leaves);
+    let reader = || journal.reader();
+    let origin = Origin::latest(folder, &reader);
+    let mut replay = Replay::new(&origin)?;
+    published.series(&replay.engine);
     let mut fill = Fill { ledger, published, error: None, records: 0 };
-    match replay.run(&mut *reader, &mut fill) {
+    match replay.run(&origin, &mut fill) {
         Ok(()) => {}
         Err(error @ ReplayError::Differs(_)) => {
             return Err(format!(

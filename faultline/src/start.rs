@@ -2,7 +2,7 @@
 use crate::keeper::Kept;
 use faultline_engine::{Checkpoint, Engine, RestoreError};
 use faultline_host::{Item, ReadError, Reader};
-use faultline_model::{Canonical, Control, Digest, Genesis, HashSeed, Kind, Position};
+use faultline_model::{Canonical, Control, Digest, Genesis, HashSeed, Kind, Millis, Position};
 use faultline_storage::{CheckpointStore, DataFolder};
 
 /// Why a folder gives no engine.
@@ -40,9 +40,63 @@ pub struct Beginning {
     pub oldest: Option<Position>,
 }
 
+/// What a replay begins with, and begins with again where a record breaks the engine.
+pub struct Origin<'a> {
+    folder: &'a DataFolder,
+    reader: &'a dyn Fn() -> Box<dyn Reader>,
+    place: Place,
+}
+
+/// Which state.
+#[derive(Clone, Copy)]
+enum Place {
+    Newest,
+    Oldest,
+    Before(Position),
+    Earlier(Millis),
+}
+
+impl<'a> Origin<'a> {
+    /// The newest state there is, for a quick start.
+    pub fn latest(folder: &'a DataFolder, reader: &'a dyn Fn() -> Box<dyn Reader>) -> Origin<'a> {
+        Origin { folder, reader, place: Place::Newest }
+    }
+
+    /// The state before the journal's oldest record.
+    pub fn oldest(folder: &'a DataFolder, reader: &'a dyn Fn() -> Box<dyn Reader>) -> Origin<'a> {
+        Origin { folder, reader, place: Place::Oldest }
+    }
+
+    /// The newest state without this record; where there is none, the state before the oldest record.
+    pub fn before(folder: &'a DataFolder, reader: &'a dyn Fn() -> Box<dyn Reader>, record: Position) -> Origin<'a> {
+        Origin { folder, reader, place: Place::Before(record) }
+    }
+
+    /// The newest state whose rule time is before this; where there is none, the state before the oldest record.
+    pub fn earlier(folder: &'a DataFolder, reader: &'a dyn Fn() -> Box<dyn Reader>, time: Millis) -> Origin<'a> {
+        Origin { folder, reader, place: Place::Earlier(time) }
+    }
+
+    /// A reader of the journal of its own.
+    pub fn reader(&self) -> Box<dyn Reader> {
+        (self.reader)()
+    }
+
+    /// The state.
+    pub fn begin(&self) -> Result<Beginning, StartError> {
+        let mut reader = self.reader();
+        match self.place {
+            Place::Newest => latest(self.folder, &mut *reader),
+            Place::Oldest => beginning(self.folder, &mut *reader),
+            Place::Before(record) => newest_before(self.folder, &mut *reader, |at| at < record, |_| true),
+            Place::Earlier(time) => newest_before(self.folder, &mut *reader, |_| true, |engine| engine.now() < time),
+        }
+    }
+}
+
 /// The state before the journal's oldest record: empty, or the oldest good checkpoint where records are trimmed. What
 /// `verify` begins with, so that it recomputes all there is.
-pub fn beginning(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, StartError> {
+fn beginning(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, StartError> {
     match reader.read(None, 1) {
         Ok(items) => {
             let first = items.iter().find_map(|item| match item {
@@ -78,7 +132,7 @@ pub fn checkpointed(folder: &DataFolder) -> Result<Option<Position>, StartError>
 }
 
 /// The newest state there is, for a quick start.
-pub fn latest(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, StartError> {
+fn latest(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, StartError> {
     let taken = newest(folder, |_| true, false)?;
     if let Some(why) = taken.why {
         tracing::warn!(%why, "a checkpoint was passed over");
@@ -91,7 +145,7 @@ pub fn latest(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning,
 
 /// The newest state that is `wanted` by its last record and `usable` by itself; where there is none, the state before the
 /// oldest record.
-pub fn newest_before(
+fn newest_before(
     folder: &DataFolder,
     reader: &mut dyn Reader,
     wanted: impl Fn(Position) -> bool,

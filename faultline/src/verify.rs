@@ -4,7 +4,7 @@ use crate::explainer::answer;
 use crate::keys;
 use crate::replayed::{Replay, ReplayError, Watch, asks};
 use crate::seals::Seals;
-use crate::start::{Beginning, beginning, checkpointed, kept};
+use crate::start::{Origin, checkpointed, kept};
 use faultline_engine::{Ask, Effects};
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
@@ -32,6 +32,9 @@ pub struct Report {
     pub records: u64,
     /// Events in them.
     pub events: u64,
+    /// Records that were passed over because the engine broke on them, and why. Whether this build would break on them is not
+    /// asked: the ledger's list rules.
+    pub quarantined: Vec<String>,
     /// Leaves compared with the engine's decisions.
     pub leaves: u64,
     /// Leaves only hashed: those of trimmed records.
@@ -88,7 +91,7 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
         let state = state.map_err(|what| format!("the checkpoint at {position} is damaged: {what}"))?;
         checkpoints.insert(position, state);
     }
-    let Inspection { mut reader, recovered, segments } = SegmentJournal::inspect(&folder, checkpointed(&folder)?)?;
+    let Inspection { recovered, segments, .. } = SegmentJournal::inspect(&folder, checkpointed(&folder)?)?;
     let clean = recovered.clean;
     report.torn_tail = recovered.torn.map(|torn| format!("{} from byte {}", torn.path.display(), torn.byte));
     report.tree_size = head.map(|head| head.size);
@@ -103,7 +106,10 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
         Err(error) => (None, Some(crate::render::chain(&error))),
     };
 
-    let Beginning { engine, leaves, oldest } = beginning(&folder, &mut *reader)?;
+    let reader = || segments.reader();
+    let origin = Origin::oldest(&folder, &reader);
+    let mut replay = Replay::new(&origin)?;
+    let (leaves, oldest) = (replay.leaves, replay.oldest);
     if let Some(oldest) = oldest {
         report.trimmed_below = Some(oldest.to_string());
     }
@@ -121,14 +127,14 @@ fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
         // Before anything that is decided otherwise because of it.
         difference: first,
     };
-    watch.open.extend(engine.unanswered());
+    watch.open.extend(replay.engine.unanswered());
     watch.hash_only(leaves)?;
     report.hashed_only = leaves;
-    let mut replay = Replay::new(engine, leaves);
     let first = replay.last;
-    let result = replay.run(&mut *reader, &mut watch);
+    let result = replay.run(&origin, &mut watch);
     report.records = replay.records;
     report.events = replay.events;
+    report.quarantined = replay.quarantined.iter().map(|(at, reason)| format!("{at}: {reason}")).collect();
     report.leaves = replay.leaves - leaves - replay.sealed;
     report.explanations = watch.explanations;
     report.anchors = watch.anchors;
@@ -332,6 +338,9 @@ fn print(report: &Report) {
     }
     if let Some([from, to]) = &report.recomputed {
         line("recomputed", &format!("{} records ({} events), from {from} to {to}", report.records, report.events));
+    }
+    if let Some(first) = report.quarantined.first() {
+        line("quarantined", &format!("{} records passed over, from {first} on", report.quarantined.len()));
     }
     line("decisions", &format!("{} leaves recomputed and equal", report.leaves));
     line("explanations", &format!("{} computed again and equal", report.explanations));

@@ -1,11 +1,15 @@
 //! The loop: take, write, step, write leaves, hand over. The simulation and `eval demo` drive this same code.
 use crate::published::RejectedBody;
+use crate::quarantine::caught;
 use crate::release::{Batch, Outlet, Released};
+use crate::replayed::{Replay, ReplayError, Watch};
+use crate::start::Origin;
 use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine};
 use faultline_formats::{Decoded, Record, Reject, decode};
 use faultline_host::{AppendError, Intake, Journal, Reply};
 use faultline_ledger::LedgerEntry;
 use faultline_model::{Control, HashSeed, Kind, Millis, Payload, Position, TenantId};
+use faultline_storage::DataFolder;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -31,6 +35,9 @@ pub enum Stop {
     /// The journal failed. What was acknowledged is on disk; start again once the disk is well.
     #[error("the journal failed")]
     Journal(#[from] AppendError),
+    /// A record broke the engine, and the state without it cannot be made again.
+    #[error("the state cannot be made again after a record broke the engine")]
+    Broken(#[from] ReplayError),
     /// The thread that waits for the disk ended: its error says why.
     #[error("the release thread ended")]
     Released,
@@ -38,6 +45,8 @@ pub enum Stop {
 
 /// Everything the loop owns.
 pub struct World {
+    /// The data folder, and with it its lock.
+    pub folder: DataFolder,
     /// The durable ordered input.
     pub journal: Box<dyn Journal>,
     /// The pure function of it.
@@ -91,7 +100,10 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
         }
     };
     let mut effects = Effects::default();
-    w.engine.step(&records, &mut effects);
+    if let Err(reason) = caught(|| w.engine.step(&records, &mut effects)) {
+        tracing::error!(%reason, "the engine broke: its state is made again from the newest checkpoint and the journal");
+        effects = without_broken(w, &records)?;
+    }
     let leaves = leaves_of(&effects);
     w.journal.append_leaves(&leaves)?;
     let first_leaf = w.leaves;
@@ -124,6 +136,36 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
         Released::Going => Ok(()),
         Released::Ended => Err(Stop::Released),
     }
+}
+
+/// Makes the state again after `step` broke amid `group`: as a start does, from the newest checkpoint and what the journal
+/// holds, the group with it, without the records on which it breaks. Returns the effects of the group.
+fn without_broken(w: &mut World, group: &[Record]) -> Result<Effects, Stop> {
+    struct Collect {
+        from: Option<Position>,
+        effects: Effects,
+    }
+    impl Watch for Collect {
+        fn stepped(&mut self, record: &Record, effects: Effects) {
+            if Some(record.at) >= self.from {
+                self.effects.list.extend(effects.list);
+            }
+        }
+        fn leaves(&mut self, _: u64, _: &[Box<[u8]>]) {}
+    }
+    // A state is large; this one is of no use any more.
+    w.engine = Engine::new(w.seed);
+    let journal = &*w.journal;
+    let reader = || journal.reader();
+    let origin = Origin::latest(&w.folder, &reader);
+    let mut collect = Collect { from: group.first().map(|record| record.at), effects: Effects::default() };
+    let mut replay = Replay::new(&origin)?;
+    replay.run(&origin, &mut collect)?;
+    // Leaves that the journal holds are never written again, and none is left out.
+    let missing = (replay.leaves, Vec::from(replay.missing));
+    assert_eq!(missing, (w.leaves, leaves_of(&collect.effects)), "none of the group's leaves is written yet");
+    w.engine = replay.engine;
+    Ok(collect.effects)
 }
 
 /// Writes the leaves of full segments whose digests have been taken since, as a batch of their own, and says whether there

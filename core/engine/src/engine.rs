@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_correlate::{Incidents, Topology, entity_of};
 use faultline_formats::{Decoded, Reason, Record};
-use faultline_model::facts::{Anchor, Asked, Decision, Evidence, IncidentUpdate, Transition, Verdict};
+use faultline_model::facts::{Anchor, Asked, Decision, Evidence, IncidentUpdate, Quarantined, Transition, Verdict};
 use faultline_model::{Canonical, Clock, Digest, EffectId, HashSeed, IncidentId, Kind, Millis, Position};
 use faultline_observe::graph::Derived;
 use faultline_observe::series::{Applied, SeriesStore};
@@ -135,6 +135,8 @@ impl Engine {
             assert!(self.last.is_none_or(|last| last < record.at), "records come in order");
             let mut emit = Emitter::new(effects, record.at);
             self.take(record, &mut emit);
+            #[cfg(feature = "planted")]
+            crate::planted::fire(record);
             self.last = Some(record.at);
             self.unanchored += record.decoded.payload.body.len() as u64;
             let late = self.live && self.now.since(self.anchored) >= ANCHOR_EVERY_MS;
@@ -142,6 +144,18 @@ impl Engine {
                 self.anchor(&mut emit);
             }
         }
+    }
+
+    /// Passes over a record on which [`Engine::step`] breaks: nothing of it is taken, and the decision says why.
+    ///
+    /// Of a state in which `step` broke nothing can be said: the caller has one from before.
+    pub fn quarantine(&mut self, record: &Record, reason: &str, effects: &mut Effects) {
+        assert!(self.last.is_none_or(|last| last < record.at), "records come in order");
+        let mut emit = Emitter::new(effects, record.at);
+        emit.decide(Decision::Quarantined(Quarantined { position: record.at, reason: reason.to_string() }));
+        emit.reject(Reason::Quarantined, record.decoded.events.count().max(1), reason);
+        self.last = Some(record.at);
+        self.unanchored += record.decoded.payload.body.len() as u64;
     }
 
     fn take(&mut self, record: &Record, emit: &mut Emitter<'_>) {

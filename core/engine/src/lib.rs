@@ -12,6 +12,8 @@ mod effect;
 mod engine;
 mod history;
 mod judge;
+#[cfg(feature = "planted")]
+mod planted;
 mod retries;
 mod views;
 

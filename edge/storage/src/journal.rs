@@ -86,9 +86,7 @@ impl SegmentJournal {
     /// Reads the journal of `folder` without changing it; what a crash tore is reported and left out.
     pub fn inspect(folder: &DataFolder, at_least: Option<Position>) -> Result<Inspection, OpenError> {
         let (shared, recovered) = recover::inspect(folder, at_least)?;
-        let shared = Arc::new(shared);
-        let reader = Box::new(SegmentReader::new(Arc::clone(&shared)));
-        Ok(Inspection { reader, recovered, segments: Segments { shared } })
+        Ok(Inspection { recovered, segments: Segments { shared: Arc::new(shared) } })
     }
 
     /// What makes segments ready on another thread.
@@ -369,11 +367,9 @@ impl Journal for SegmentJournal {
 
 /// A journal that is looked at and not written.
 pub struct Inspection {
-    /// Reads its records and leaves.
-    pub reader: Box<dyn Reader>,
     /// Where it ends, and how.
     pub recovered: Recovered,
-    /// Its segments as they are stored.
+    /// Its segments as they are stored, and what reads the records and leaves in them.
     pub segments: Segments,
 }
 

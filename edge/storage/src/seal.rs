@@ -4,9 +4,10 @@
 //! that the writer's thread does not have, so its leaf follows some groups later. Which segments still lack theirs is
 //! written down too: each segment's first frame says up to which one the leaves stand before it.
 use crate::frame::{FrameKind, HEADER, Header, Parsed, frame_size, parse, split_leaves};
+use crate::reader::SegmentReader;
 use crate::segment::{FIRST_FRAME, Place, segment_path};
 use crate::shared::{Seal, Segment, Shared};
-use faultline_host::ReadError;
+use faultline_host::{ReadError, Reader};
 use faultline_ledger::{Hash, LedgerEntry, Tree, leaf_hash};
 use faultline_model::facts::Sealed;
 use faultline_model::{Digest, Position};
@@ -64,6 +65,11 @@ pub struct SegmentContents {
 }
 
 impl Segments {
+    /// Another reader of the records and leaves in them.
+    pub fn reader(&self) -> Box<dyn Reader> {
+        Box::new(SegmentReader::new(Arc::clone(&self.shared)))
+    }
+
     /// Reads all of them, oldest first.
     pub fn read(&self) -> Result<Vec<SegmentContents>, ReadError> {
         let segments: Vec<Segment> = self.shared.state().segments.iter().cloned().collect();

@@ -2,7 +2,8 @@
 //! never failed; and with any one flush taken out this very check fails.
 use crate::node::{Delivered, Ended, Node, SEED};
 use crate::segments::{self, Segment};
-use crate::sender::Sender;
+use crate::sender::{MARK, Sender};
+use faultline::quarantine::caught;
 use faultline_engine::{Effects, Engine};
 use faultline_formats::{Record, decode};
 use faultline_host::{CrashPolicy, Disk, Item, MemoryDisk, Random, Stored};
@@ -20,17 +21,19 @@ const CRASHES_OF_A_LIFE: u64 = 20;
 const SETTINGS: Settings = Settings { segment_size: 32 << 10, limit: 2 << 20 };
 
 /// One disk and everything that the world outside knows of it.
-struct Life {
-    memory: MemoryDisk,
+pub struct Life {
+    pub memory: MemoryDisk,
     disk: Arc<dyn Disk>,
-    sender: Sender,
+    pub sender: Sender,
     trims: bool,
     /// Bodies that were acknowledged, by position.
     acknowledged: BTreeMap<Position, Payload>,
-    delivered: Delivered,
+    pub delivered: Delivered,
     /// Every record that was ever read back, as the one engine that never fails is fed with.
     known: Vec<Stored>,
     uncrashed: Engine,
+    /// Records that break it.
+    pub broken: Vec<Position>,
     /// Leaves that the uncrashed engine decided.
     decided: Vec<Box<[u8]>>,
     /// All leaves in the journal's order: those decided, and those about segments between them.
@@ -40,7 +43,7 @@ struct Life {
 }
 
 impl Life {
-    fn new(seed: u64) -> Life {
+    pub fn new(seed: u64) -> Life {
         let memory = MemoryDisk::new(64 << 20);
         Life {
             disk: Arc::new(memory.clone()),
@@ -51,19 +54,20 @@ impl Life {
             delivered: Vec::new(),
             known: Vec::new(),
             uncrashed: Engine::new(SEED),
+            broken: Vec::new(),
             decided: Vec::new(),
             leaves: Vec::new(),
             sealed: Vec::new(),
         }
     }
 
-    fn open(&self) -> Result<Node, Ended> {
+    pub fn open(&self) -> Result<Node, Ended> {
         let signer = |_: &_| Signer::new("faultline/crash", &[5; 32]).expect("a good name");
         Node::open(&self.disk, Path::new("data"), SETTINGS, signer, &self.sender.clock)
     }
 
     /// Turns until the disk stops, or `most` turns.
-    fn run(&mut self, node: &mut Node, most: u64, mut before_flush: impl FnMut(u64)) -> Result<(), Ended> {
+    pub fn run(&mut self, node: &mut Node, most: u64, mut before_flush: impl FnMut(u64)) -> Result<(), Ended> {
         for number in 0..most {
             let group = self.sender.group();
             let payloads: Vec<Payload> = group.iter().map(|decoded| decoded.payload.clone()).collect();
@@ -104,7 +108,17 @@ impl Life {
                 let Stored { at, stamp, payload } = stored.clone();
                 self.known.push(stored);
                 let mut effects = Effects::default();
-                self.uncrashed.step(&[Record { at, stamp, decoded: decode(payload, SEED) }], &mut effects);
+                let broken = payload.body.windows(MARK.len()).any(|window| window == MARK.as_bytes());
+                let record = Record { at, stamp, decoded: decode(payload, SEED) };
+                if broken {
+                    // What an engine that knows nothing else breaks with.
+                    let mut other = Engine::new(SEED);
+                    let why = caught(|| other.step(std::slice::from_ref(&record), &mut Effects::default()));
+                    self.uncrashed.quarantine(&record, &why.expect_err("it holds the mark"), &mut effects);
+                    self.broken.push(at);
+                } else {
+                    self.uncrashed.step(&[record], &mut effects);
+                }
                 self.decided.extend(faultline::world::leaves_of(&effects));
             }
         }
@@ -147,7 +161,7 @@ impl Life {
     }
 
     /// Whether a machine that has come up again kept every promise.
-    fn check(&mut self, node: &mut Node) -> Result<(), String> {
+    pub fn check(&mut self, node: &mut Node) -> Result<(), String> {
         self.read(node)?;
         let by_position: BTreeMap<Position, &Stored> = self.known.iter().map(|stored| (stored.at, stored)).collect();
         for (at, payload) in &self.acknowledged {
@@ -216,7 +230,7 @@ impl Life {
     }
 }
 
-fn policy(random: &mut Random) -> CrashPolicy {
+pub fn policy(random: &mut Random) -> CrashPolicy {
     let seed = random.bits();
     match random.below(6) {
         0 => CrashPolicy::LoseAll,

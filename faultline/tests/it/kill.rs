@@ -161,7 +161,8 @@ fn sealed(said: &str) -> (u64, bool) {
 /// Values of all points in the journal, and how many records there are.
 fn journalled(data: &Path) -> (BTreeSet<i64>, u64) {
     let folder = DataFolder::inspect(Arc::new(RealDisk), data).expect("it is a data folder");
-    let mut reader = SegmentJournal::inspect(&folder, None).expect("what is below the last commit is whole").reader;
+    let mut reader =
+        SegmentJournal::inspect(&folder, None).expect("what is below the last commit is whole").segments.reader();
     let (mut values, mut after, mut seed, mut count) = (BTreeSet::new(), None, HashSeed(0), 0);
     loop {
         let items = reader.read(after, 8 << 20).expect("what is below the last commit is whole");

@@ -1,6 +1,7 @@
 //! The laws of `step`: batches, decoding threads, restarts and replays change no byte, and neither does the profile.
 use crate::journal::{Written, effect_bytes, written};
 use faultline::replayed::{Replay, Watch};
+use faultline::start::Origin;
 use faultline::world::leaves_of;
 use faultline_engine::{Checkpoint, Effects, Engine};
 use faultline_formats::{Decoded, Record, decode};
@@ -227,12 +228,13 @@ fn a_replay_is_the_run() {
         }
         fn leaves(&mut self, _: u64, _: &[Box<[u8]>]) {}
     }
-    let Inspection { mut reader, recovered, .. } =
-        SegmentJournal::inspect(&folder, None).expect("it was closed cleanly");
+    let Inspection { recovered, segments, .. } = SegmentJournal::inspect(&folder, None).expect("it was closed cleanly");
     assert!(recovered.clean && recovered.torn.is_none());
-    let mut replay = Replay::new(Engine::new(faultline_model::HashSeed(0)), 0);
+    let reader = || segments.reader();
+    let origin = Origin::oldest(&folder, &reader);
+    let mut replay = Replay::new(&origin).expect("it begins with its genesis");
     let mut compare = Compare(0);
-    replay.run(&mut *reader, &mut compare).expect("the leaves in the journal are those decided now");
+    replay.run(&origin, &mut compare).expect("the leaves in the journal are those decided now");
     assert_eq!((compare.0, replay.missing.len()), (WRITTEN.records.len(), 0));
     assert!(sealed > 3, "{sealed}");
     assert_eq!((replay.leaves, replay.sealed), (WRITTEN.decisions().count() as u64 + sealed, sealed));

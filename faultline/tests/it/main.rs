@@ -8,6 +8,7 @@ mod journal;
 mod kill;
 mod laws;
 mod node;
+mod quarantine;
 mod real_alerts;
 mod real_machine;
 mod real_prometheus;

@@ -3,7 +3,7 @@ use faultline::ledger_feed::LedgerFeed;
 use faultline::release::{Doors, Keep, Outlet, release};
 use faultline::replayed::{Replay, Watch};
 use faultline::show::{Shown, shown};
-use faultline::start::latest;
+use faultline::start::Origin;
 use faultline::world::{World, control, seal, turn};
 use faultline_engine::{Ask, ENGINE_VERSION, Effects};
 use faultline_formats::{Decoded, Record};
@@ -34,7 +34,6 @@ type Groups = Receiver<(u64, Vec<Box<[u8]>>)>;
 pub struct Node {
     pub world: World,
     pub inlet: Inlet,
-    folder: DataFolder,
     doors: Doors,
     shown: std::sync::mpsc::Receiver<Shown>,
     feed: Arc<LedgerFeed>,
@@ -75,11 +74,11 @@ impl Node {
             journal.append(vec![control(Control::Genesis, genesis.to_bytes(), SEED), version])?;
             journal.flush().wait()?;
         }
-        let mut from = journal.reader();
-        let beginning = latest(&folder, &mut *from)?;
-        let mut replay = Replay::new(beginning.engine, beginning.leaves);
+        let reader_of_journal = || journal.reader();
+        let origin = Origin::latest(&folder, &reader_of_journal);
+        let mut replay = Replay::new(&origin)?;
         let mut fill = Fill { ledger: &mut ledger, error: None };
-        replay.run(&mut *from, &mut fill)?;
+        replay.run(&origin, &mut fill)?;
         if let Some(error) = fill.error {
             return Err(error.into());
         }
@@ -105,6 +104,7 @@ impl Node {
         let doors = Doors { ledger: feed.clone(), shown, asks, keeper: keep_in.clone() };
         let anchors = CheckpointStore::open(&folder)?.offsets()?;
         let world = World {
+            folder,
             journal: Box::new(journal),
             engine: replay.engine,
             intake,
@@ -119,7 +119,6 @@ impl Node {
         let node = Node {
             world,
             inlet,
-            folder,
             doors,
             shown: shown_out,
             feed,
@@ -199,7 +198,7 @@ impl Node {
             // Now and then, so that leaves follow their segments some groups later.
             while self.sealer.seal(Duration::ZERO)? {}
         }
-        let store = CheckpointStore::open(&self.folder)?;
+        let store = CheckpointStore::open(&self.world.folder)?;
         for (checkpoint, leaves) in kept {
             let Some(at) = checkpoint.position else { continue };
             faultline::keeper::write(&store, at, leaves, &checkpoint)?;

@@ -26,16 +26,21 @@ groups:
     for: 2s
 "#;
 
+/// What the assertion planted in the engine looks for.
+pub const MARK: &str = "planted assertion";
+
 /// Who sends, and the clock that goes on as it does.
 pub struct Sender {
     pub clock: Arc<ManualClock>,
     pub random: Random,
+    /// One body in so many breaks the engine; 0 for none.
+    pub broken: u64,
     step: i64,
 }
 
 impl Sender {
     pub fn new(seed: u64) -> Sender {
-        Sender { clock: Arc::new(ManualClock::at(START)), random: Random::seeded(seed), step: 0 }
+        Sender { clock: Arc::new(ManualClock::at(START)), random: Random::seeded(seed), broken: 0, step: 0 }
     }
 
     /// The next group of a few small bodies; the first loads the rules.
@@ -55,10 +60,14 @@ impl Sender {
         (0..size).map(|_| self.body()).collect()
     }
 
-    fn body(&mut self) -> Decoded {
+    /// Any body.
+    pub fn body(&mut self) -> Decoded {
         self.step += 1;
         self.clock.advance(Duration::from_millis(self.random.below(9_000)));
         let now = self.clock.now();
+        if self.broken > 0 && self.random.below(self.broken) == 0 {
+            return self.breaking();
+        }
         match self.random.below(12) {
             0 => own(Kind::Tick, Vec::new(), SEED),
             1 => self.change(now),
@@ -79,8 +88,18 @@ impl Sender {
         control(Control::Change, change.to_bytes(), SEED)
     }
 
+    /// Telemetry that breaks the engine, after it was taken.
+    pub fn breaking(&mut self) -> Decoded {
+        self.step += 1;
+        self.of(self.clock.now(), MARK.into())
+    }
+
     fn telemetry(&mut self, now: Millis) -> Decoded {
         let which = format!("s{}", self.random.below(3));
+        self.of(now, which)
+    }
+
+    fn of(&mut self, now: Millis, which: String) -> Decoded {
         let point = |value| NumberPoint {
             attributes: vec![("which".into(), Value::Text(which.clone()))],
             time: EventTime(now.0 * 1_000_000),

@@ -42,6 +42,7 @@ impl Page {
 fn page(api: &Api) -> String {
     let (view, fill) = (api.store.view(), api.store.recent().fill());
     let (rejects, open) = (api.store.rejects().counts().clone(), api.store.book().open_count());
+    let quarantined = api.store.book().quarantined().count();
     let away = api.store.away().sums().clone();
     let (counts, (inlet_bytes, inlet_records)) = (&view.counts, api.inlet.load());
     let mut page = Page(String::with_capacity(8 << 10));
@@ -106,6 +107,8 @@ fn page(api: &Api) -> String {
     page.sample("faultline_journal_covered_offset", &[("partition", &partition)], view.covers.offset as f64);
     page.one("faultline_ledger_leaves", "counter", "Leaves of the ledger.", counts.leaves);
     page.one("faultline_ledger_signed_leaves", "counter", "Leaves under the last signed tree head.", counts.tree_size);
+    let help = "Records passed over because the engine broke on them, of those that the status shows.";
+    page.one("faultline_quarantined_records", "gauge", help, quarantined as u64);
     page.one("faultline_anchors_total", "counter", "Anchors set.", counts.anchors);
 
     page.one("faultline_inlet_bytes", "gauge", "Bytes under way, not yet answered.", inlet_bytes as u64);

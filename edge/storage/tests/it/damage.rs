@@ -50,11 +50,11 @@ fn segments(disk: &MemoryDisk) -> Vec<PathBuf> {
 /// Everything in the journal, or what is said to be wrong with it and at which place.
 fn read_all(disk: &MemoryDisk) -> Result<Vec<Item>, (PathBuf, u64)> {
     let folder = DataFolder::inspect(Arc::new(disk.clone()), Path::new(FOLDER)).unwrap();
-    let mut inspected = SegmentJournal::inspect(&folder, None).map_err(|error| match error {
+    let inspected = SegmentJournal::inspect(&folder, None).map_err(|error| match error {
         OpenError::Damaged { path, byte, .. } => (path, byte),
         other => panic!("{other}"),
     })?;
-    world::read_all(&mut *inspected.reader, 1 << 20).map_err(|error| match error {
+    world::read_all(&mut *inspected.segments.reader(), 1 << 20).map_err(|error| match error {
         ReadError::Damaged { path, byte, .. } => (path, byte),
         other => panic!("{other}"),
     })
