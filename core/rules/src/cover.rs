@@ -128,7 +128,8 @@ impl Rules {
         let mut known_from = alloc::vec![AT_ONCE; self.rules.len()];
         for selector in selectors {
             let name = name(selector);
-            let proofs = proofs.get(&name).into_iter().flatten().filter(|proof| proof.covers(selector));
+            let proofs = proofs.get(&name).into_iter().flatten();
+            let proofs = proofs.filter(|proof| proof.history_ms >= selector.history_ms);
             let proven = proofs.map(|p| old.rules[p.id.rule as usize].unknown_until.unwrap_or(AT_ONCE)).min();
             if proven == Some(AT_ONCE) {
                 continue;

@@ -191,7 +191,6 @@ impl Rules {
                     id: SelectorId { rule: number as u32, index: index as u32 },
                     matchers: selector.matchers.clone(),
                     history_ms,
-                    newest: own.is_some() && selector.range == 0,
                     stream: self.rules[number].live.is_some(),
                 });
             }

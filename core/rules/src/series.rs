@@ -24,17 +24,8 @@ pub struct RuleSelector {
     /// How long samples must be kept for it, in ms back from now, together with the newest sample before that. A fixed
     /// instant (`@`) may lie further back: such a selector reads what is still there.
     pub history_ms: i64,
-    /// Whether of those samples only the newest one counts at the instants that it is read at.
-    pub newest: bool,
     /// Whether [`crate::Rules::touch`] is to be told of each new sample of its series.
     pub stream: bool,
-}
-
-impl RuleSelector {
-    /// Whether what is kept for this selector is enough for another one over the same series.
-    pub(crate) fn covers(&self, other: &RuleSelector) -> bool {
-        self.history_ms >= other.history_ms && (!self.newest || other.newest)
-    }
 }
 
 /// The engine's series, as rules use them.
