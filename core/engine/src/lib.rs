@@ -23,4 +23,4 @@ pub use engine::Engine;
 pub use views::Overview;
 
 /// Version of the function: it rises whenever the same journal would give other effects or another state.
-pub const ENGINE_VERSION: u32 = 2;
+pub const ENGINE_VERSION: u32 = 3;

@@ -51,6 +51,25 @@ impl EffectId {
     }
 }
 
+/// One stretch of an alert's being active: where it began. With the alert's id it is the deduplication key outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Occurrence {
+    /// The record at which the alert became active.
+    pub began: Position,
+    /// How often the same alert had become active at that record before: many instants may pass at one record.
+    pub ordinal: u32,
+}
+
+impl fmt::Display for Occurrence {
+    /// The record, and the ordinal where it is not 0: `0/17`, `0/17.1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ordinal {
+            0 => write!(f, "{}", self.began),
+            ordinal => write!(f, "{}.{ordinal}", self.began),
+        }
+    }
+}
+
 /// An incident keeps the id of the effect that opened it, for ever.
 pub type IncidentId = EffectId;
 

@@ -20,7 +20,9 @@ pub mod time;
 pub use codec::{Canonical, CodecError, Reader, Writer};
 pub use control::{ChangeEvent, Evaluation, Genesis, RuleFile, RuleFiles, Setting, SourceName};
 pub use exact::ExactSum;
-pub use ids::{AlertId, BodyDigest, Digest, EffectId, HashSeed, IncidentId, Position, SeriesKey, SourceId, TenantId};
+pub use ids::{
+    AlertId, BodyDigest, Digest, EffectId, HashSeed, IncidentId, Occurrence, Position, SeriesKey, SourceId, TenantId,
+};
 pub use labels::{Labels, LabelsBuilder};
 pub use payload::{Clock, Control, Encoding, Format, Kind, Payload};
 pub use sample::Sample;

@@ -3,14 +3,14 @@ use crate::set::Alerting;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::facts::AlertState;
-use faultline_model::{Labels, Millis, Position, canonical_struct};
+use faultline_model::{Labels, Millis, Occurrence, canonical_struct};
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Alert {
     pub state: AlertState,
-    /// The record at which it became active.
-    pub occurrence: Position,
+    /// Where it became active.
+    pub occurrence: Occurrence,
     pub active_at: Millis,
     /// Since when its element is gone while it fires on.
     pub gone_since: Option<Millis>,
@@ -33,7 +33,8 @@ pub(crate) struct Found {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub at: Millis,
-    pub cause: Position,
+    /// What an alert that becomes active now is called.
+    pub occurrence: Occurrence,
     /// No alert of the rule may become active or fire: the rule asks for absence and senders have not caught up.
     pub held: bool,
 }
@@ -60,7 +61,7 @@ pub(crate) fn step(before: Option<Alert>, found: Option<Found>, rule: &Alerting,
         (Some(alert), _) => alert,
         (None, Some(found)) if !moment.held => Alert {
             state: AlertState::Pending,
-            occurrence: moment.cause,
+            occurrence: moment.occurrence,
             active_at: moment.at,
             gone_since: None,
             element: found.element.clone(),

@@ -132,8 +132,9 @@ impl Judge<'_> {
         }
     }
 
-    fn moment(&self, at: Millis) -> Moment {
-        Moment { at, cause: self.cause, held: self.suspended && self.rule.asks_absence }
+    /// The circumstances of a step of the alert with these labels.
+    fn moment(&self, state: &RuleState, labels: &Labels, at: Millis) -> Moment {
+        Moment { at, occurrence: state.ended.next(self.cause, labels), held: self.suspended && self.rule.asks_absence }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of one rule, in one place")]
@@ -163,13 +164,14 @@ impl Judge<'_> {
             let before = state.alerts.remove(&labels);
             self.drop_timer(timers, alerting, &labels, before.as_ref(), state.live.is_some());
             let found = found.remove(&labels);
-            if let Some(step) = step(before, found, alerting, self.moment(at)) {
+            if let Some(step) = step(before, found, alerting, self.moment(state, &labels, at)) {
                 steps.push((labels, step));
             }
         }
         let active = steps.iter().filter(|(_, step)| !step.over()).count();
         if self.group.limit > 0 && active as i64 > self.group.limit {
             for (labels, step) in steps.into_iter().filter(|(_, step)| step.from != AlertState::Ok) {
+                state.ended.note(self.cause, &labels, step.alert.occurrence);
                 self.tell(&labels, &Step { to: AlertState::Ok, ..step }, at, out);
             }
             return Err(format!("exceeded limit of {} with {active} alerts", self.group.limit));
@@ -194,6 +196,7 @@ impl Judge<'_> {
     ) {
         self.tell(&labels, &step, at, out);
         if step.over() {
+            state.ended.note(self.cause, &labels, step.alert.occurrence);
             return;
         }
         if state.live.is_some()
@@ -377,7 +380,7 @@ impl Judge<'_> {
     ) {
         let before = state.alerts.remove(&labels);
         self.drop_timer(timers, alerting, &labels, before.as_ref(), true);
-        if let Some(step) = step(before, found, alerting, self.moment(at)) {
+        if let Some(step) = step(before, found, alerting, self.moment(state, &labels, at)) {
             self.settle(alerting, state, timers, labels, step, at, out);
         }
     }

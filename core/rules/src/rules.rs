@@ -210,6 +210,7 @@ impl Rules {
             let mut state = core::mem::take(&mut self.rules[number]);
             let judge = self.judge(number, cause);
             for (labels, alert) in core::mem::take(&mut state.alerts) {
+                state.ended.note(cause, &labels, alert.occurrence);
                 out.push(judge.transition(&labels, &alert, alert.state, AlertState::Ok, at));
             }
             if let Some(live) = &mut state.live {

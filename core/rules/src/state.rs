@@ -3,7 +3,9 @@ use crate::alert::Alert;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::{Canonical, CodecError, Labels, Millis, Reader, Writer, canonical_enum, canonical_struct};
+use faultline_model::{
+    Canonical, CodecError, Labels, Millis, Occurrence, Position, Reader, Writer, canonical_enum, canonical_struct,
+};
 use faultline_promql::{Expr, Stream};
 
 /// Timers of alerts of `stream` rules: when, the rule's number, the alert's labels.
@@ -95,6 +97,34 @@ pub(crate) struct RuleState {
     /// sample of its series can be missing.
     pub written_from: Option<Millis>,
     pub record: Record,
+    /// Alerts that began and ended at one record: nothing once another record comes, so not written.
+    pub ended: Ended,
+}
+
+/// How often alerts became active at a record that have ended at it again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended {
+    at: Position,
+    counts: BTreeMap<Labels, u32>,
+}
+
+impl Ended {
+    /// What an alert that becomes active at a record is called.
+    pub fn next(&self, began: Position, labels: &Labels) -> Occurrence {
+        let known = self.counts.get(labels).filter(|_| self.at == began);
+        Occurrence { began, ordinal: known.copied().unwrap_or(0) }
+    }
+
+    /// Notes that an alert ended at a record.
+    pub fn note(&mut self, at: Position, labels: &Labels, occurrence: Occurrence) {
+        if occurrence.began != at {
+            return;
+        }
+        if self.at != at {
+            *self = Ended { at, counts: BTreeMap::new() };
+        }
+        self.counts.insert(labels.clone(), occurrence.ordinal + 1);
+    }
 }
 
 impl RuleState {
@@ -152,7 +182,8 @@ impl RuleState {
         let appended = rising(r)?.into_iter().collect();
         let record = Record::read(r)?;
         let (unknown_until, written_from) = (Canonical::read(r)?, Canonical::read(r)?);
-        let mut state = RuleState { alerts, appended, live: None, unknown_until, written_from, record };
+        let ended = Ended::default();
+        let mut state = RuleState { alerts, appended, live: None, unknown_until, written_from, record, ended };
         if live {
             state.live = Some(Live { ready: bool::read(r)?, stream: Stream::read(expr, r)?, elements: read_map(r)? });
         }

@@ -6,15 +6,15 @@ use crate::state::{Health, Record};
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::facts::AlertState;
-use faultline_model::{AlertId, Evaluation, Labels, Millis, Position};
+use faultline_model::{AlertId, Evaluation, Labels, Millis, Occurrence};
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActiveAlert {
     /// Which alert it is.
     pub alert: AlertId,
-    /// The record at which it became active.
-    pub occurrence: Position,
+    /// Where it became active.
+    pub occurrence: Occurrence,
     /// Number of its rule in the set.
     pub rule: u32,
     /// `file;group`.

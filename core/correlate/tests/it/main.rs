@@ -5,7 +5,7 @@ mod oracle;
 
 use faultline_correlate::Topology;
 use faultline_model::facts::{AlertState, Transition};
-use faultline_model::{AlertId, EffectId, Labels, Millis, Position};
+use faultline_model::{AlertId, EffectId, Labels, Millis, Occurrence, Position};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Calls as written in a test.
@@ -46,7 +46,7 @@ impl Topology for Calls {
 pub(crate) fn transition(name: &str, entity: &str, to: AlertState, at: Millis, active_at: Millis) -> Transition {
     Transition {
         alert: AlertId::of_parts(&[name.as_bytes(), entity.as_bytes()]),
-        occurrence: Position::default(),
+        occurrence: Occurrence::default(),
         from: AlertState::Ok,
         to,
         at,

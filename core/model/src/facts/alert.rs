@@ -1,5 +1,5 @@
 //! One change of an alert's state.
-use crate::ids::{AlertId, Position};
+use crate::ids::{AlertId, Occurrence};
 use crate::labels::Labels;
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_struct};
@@ -38,8 +38,8 @@ impl AlertState {
 pub struct Transition {
     /// The alert, whatever its expression or annotations say today.
     pub alert: AlertId,
-    /// The record at which this stretch of being active began: with `alert`, the deduplication key outside.
-    pub occurrence: Position,
+    /// Where this stretch of being active began: with `alert`, the deduplication key outside.
+    pub occurrence: Occurrence,
     /// State before.
     pub from: AlertState,
     /// State after.

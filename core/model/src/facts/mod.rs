@@ -12,7 +12,7 @@ pub use incident::{IncidentPhase, IncidentUpdate};
 pub use verdict::{Cause, Contribution, PathStep, Verdict};
 
 use crate::control::{ChangeEvent, Setting};
-use crate::ids::{AlertId, Digest, EffectId, Position, TenantId};
+use crate::ids::{AlertId, Digest, EffectId, Occurrence, Position, TenantId};
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_newtype, canonical_struct};
 use alloc::string::String;
@@ -21,6 +21,7 @@ use alloc::vec::Vec;
 canonical_newtype!(AlertId, Digest, TenantId, Millis);
 canonical_struct!(Position { partition, offset });
 canonical_struct!(EffectId { cause, ordinal });
+canonical_struct!(Occurrence { began, ordinal });
 
 /// One decision of the engine: a leaf of the ledger each.
 #[derive(Clone, Debug, PartialEq)]

@@ -84,10 +84,12 @@ fn transitions_of_an_alert_follow_on_one_another() {
         for stream in [false, true] {
             let story = play(seed, stream, false);
             let mut last = Millis(i64::MIN);
-            let mut states = std::collections::BTreeMap::new();
+            let (mut states, mut begun) = (std::collections::BTreeMap::new(), BTreeSet::new());
             for t in &story.all {
                 assert!(t.at >= last, "seed {seed}: time order");
                 last = t.at;
+                let first = t.from != AlertState::Ok || begun.insert((t.alert, t.occurrence));
+                assert!(first, "seed {seed}: {t:?} began there already");
                 let state = states.insert(t.alert, t.to).unwrap_or(AlertState::Ok);
                 assert!(state == t.from && t.from != t.to, "seed {seed}: {t:?} after {state:?}");
             }

@@ -44,6 +44,7 @@ stories!(
     unknown_chain,
     unknown_stream,
     missed,
+    occurrence,
     stream,
     absence,
     absence_stream,

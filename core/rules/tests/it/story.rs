@@ -221,7 +221,9 @@ impl Story {
                 self.since(t.active_at)
             )
             .unwrap();
-            write!(out, ", of record {}", t.occurrence.offset).unwrap();
+            let again =
+                if t.occurrence.ordinal > 0 { format!(", time {}", t.occurrence.ordinal + 1) } else { String::new() };
+            write!(out, ", of record {}{again}", t.occurrence.began.offset).unwrap();
             for (name, text) in &t.annotations {
                 write!(out, ", {name} {text:?}").unwrap();
             }

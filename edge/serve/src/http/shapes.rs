@@ -54,7 +54,7 @@ impl<T> From<&Entry<T>> for Place {
 pub struct TransitionShape<'a> {
     alert: String,
     #[serde(serialize_with = "text")]
-    occurrence: faultline_model::Position,
+    occurrence: faultline_model::Occurrence,
     from: &'a str,
     to: &'a str,
     #[serde(serialize_with = "text")]

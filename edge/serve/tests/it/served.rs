@@ -5,8 +5,8 @@ use axum::http::{Request, StatusCode};
 use faultline_host::{AwayReason, Inlet, Intake, Limits, ManualClock, TurnedAway, inlet};
 use faultline_model::facts::*;
 use faultline_model::{
-    AlertId, ChangeEvent, Digest, EffectId, Evaluation, HashSeed, IncidentId, Labels, Millis, Position, Sample,
-    SourceId,
+    AlertId, ChangeEvent, Digest, EffectId, Evaluation, HashSeed, IncidentId, Labels, Millis, Occurrence, Position,
+    Sample, SourceId,
 };
 use faultline_serve::*;
 use http_body_util::BodyExt;
@@ -77,7 +77,7 @@ pub fn transition(alert: u8, to: AlertState, ms: i64) -> Transition {
     let service = ["gateway", "payments"][usize::from(alert % 2)];
     Transition {
         alert: AlertId([alert; 16]),
-        occurrence: at(10),
+        occurrence: Occurrence { began: at(10), ordinal: 0 },
         from: AlertState::Pending,
         to,
         at: Millis(NOW + ms),

@@ -3,7 +3,7 @@
 //! The state is a function of the leaves from [`Kept::oldest_leaf`] on, so a cursor held there is all that a restart needs.
 use faultline_formats::encode::{Alert, alerts};
 use faultline_model::facts::{AlertState, Transition};
-use faultline_model::{AlertId, Labels, Millis, Position};
+use faultline_model::{AlertId, Labels, Millis, Occurrence};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ struct Due {
 }
 
 struct Entry {
-    occurrence: Position,
+    occurrence: Occurrence,
     /// The leaf in which this occurrence began to fire.
     leaf: u64,
     fired_at: Millis,

@@ -1,7 +1,7 @@
 //! A ledger and a cursor in memory, and decisions to put into it.
 use faultline_ledger::LedgerEntry;
 use faultline_model::facts::{AlertState, Decision, Transition};
-use faultline_model::{AlertId, EffectId, Labels, Millis, Position};
+use faultline_model::{AlertId, EffectId, Labels, Millis, Occurrence, Position};
 use faultline_sinks::{Cursor, Leaves};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -76,7 +76,7 @@ impl Cursor for Place {
 pub fn alert(name: &str, occurrence: u64, from: AlertState, to: AlertState, at: Millis, active: i64) -> Decision {
     Decision::Alert(Transition {
         alert: AlertId::of_parts(&[name.as_bytes()]),
-        occurrence: Position { partition: 0, offset: occurrence },
+        occurrence: Occurrence { began: Position { partition: 0, offset: occurrence }, ordinal: 0 },
         from,
         to,
         at,
