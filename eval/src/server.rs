@@ -75,6 +75,7 @@ impl Server {
             viewed: Millis(0),
             behind: false,
             trims: trimmed,
+            wait: TICK,
         };
         let (anchor, slowest) = (None, Duration::ZERO);
         let mut server = Server { world, inlet, clock, batches, trims, anchor, sealer, slowest };

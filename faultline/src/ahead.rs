@@ -4,6 +4,7 @@
 use faultline_formats::{Record, decode};
 use faultline_host::{Item, ReadError, Reader};
 use faultline_model::{Canonical, Control, Genesis, HashSeed, Kind, Position};
+use std::cell::Cell;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -43,6 +44,9 @@ pub fn ahead<T>(
     seed: HashSeed,
     take: impl FnOnce(&mut dyn Iterator<Item = Chunk>) -> T,
 ) -> T {
+    if ALONE.get() {
+        return take(&mut here(reader, after, seed));
+    }
     let threads = thread::available_parallelism().map_or(1, usize::from).clamp(1, THREADS_MAX);
     let (jobs_in, jobs) = channel();
     let jobs = Mutex::new(jobs);
@@ -56,6 +60,44 @@ pub fn ahead<T>(
         let order: Receiver<Result<Receiver<Vec<Entry>>, ReadError>> = order;
         take(&mut order.into_iter().map(|next| next.map(|chunk| chunk.recv().expect("decoding is total"))))
     })
+}
+
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does `work`, in which whatever is read is decoded on this thread: the simulation has no other.
+pub fn alone<T>(work: impl FnOnce() -> T) -> T {
+    let before = ALONE.replace(true);
+    let done = work();
+    ALONE.set(before);
+    done
+}
+
+/// Everything after record `after`, read and decoded when it is asked for.
+fn here(reader: &mut dyn Reader, mut after: Option<Position>, mut seed: HashSeed) -> impl Iterator<Item = Chunk> {
+    std::iter::from_fn(move || match reader.read(after, CHUNK) {
+        Ok(items) if items.is_empty() => None,
+        Ok(items) => {
+            pass(&items, &mut after, &mut seed);
+            Some(Ok(items.into_iter().map(|item| entry(item, seed)).collect()))
+        }
+        Err(error) => Some(Err(error)),
+    })
+}
+
+/// Where reading goes on behind `items`, and the seed that record 0 gives.
+fn pass(items: &[Item], after: &mut Option<Position>, seed: &mut HashSeed) {
+    for item in items {
+        if let Item::Record(stored) = item {
+            *after = Some(stored.at);
+            if stored.payload.kind == Kind::Control(Control::Genesis)
+                && let Ok(genesis) = Genesis::from_bytes(&stored.payload.body)
+            {
+                *seed = genesis.seed;
+            }
+        }
+    }
 }
 
 fn read(
@@ -74,16 +116,7 @@ fn read(
                 return;
             }
         };
-        for item in &items {
-            if let Item::Record(stored) = item {
-                after = Some(stored.at);
-                if stored.payload.kind == Kind::Control(Control::Genesis)
-                    && let Ok(genesis) = Genesis::from_bytes(&stored.payload.body)
-                {
-                    seed = genesis.seed;
-                }
-            }
-        }
+        pass(&items, &mut after, &mut seed);
         let (done, decoded) = channel();
         if order.send(Ok(decoded)).is_err() || jobs.send((items, seed, done)).is_err() {
             return;

@@ -1,7 +1,7 @@
 //! What broke, where it began, and the proof: wires everything and runs it.
 //!
 //! The loop is [`world::turn`]; everything else brings records to it or carries away what it decided.
-mod ahead;
+pub mod ahead;
 pub mod cli;
 pub mod client;
 pub mod command;

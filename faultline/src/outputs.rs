@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The ledger as sinks read it.
-struct Tail(Arc<LedgerFeed>);
+pub struct Tail(pub Arc<LedgerFeed>);
 
 impl Leaves for Tail {
     fn read(&self, from: u64, max: usize) -> Result<Vec<Box<[u8]>>, String> {
@@ -29,9 +29,11 @@ impl Leaves for Tail {
 }
 
 /// A sink's place in the ledger, kept with the others.
-struct Place {
-    cursors: Arc<Mutex<Cursors>>,
-    name: String,
+pub struct Place {
+    /// All of them.
+    pub cursors: Arc<Mutex<Cursors>>,
+    /// The sink's name.
+    pub name: String,
 }
 
 impl Cursor for Place {

@@ -2,7 +2,7 @@
 use crate::config::Config;
 use crate::explainer;
 use crate::keeper;
-use crate::keys::{self, LEDGER_FOLDER};
+use crate::keys::{self, KeyError, LEDGER_FOLDER};
 use crate::ledger_feed::{LedgerFeed, keep_tiles};
 pub use crate::ports::Addresses;
 use crate::ports::Ports;
@@ -13,14 +13,15 @@ use crate::replayed::{Replay, ReplayError, Watch};
 use crate::rule_files;
 use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
-use crate::world::{Stop, World, control, seal, turn};
+use crate::world::{Stop, TICK, World, control, seal, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
-use faultline_formats::Record;
+use faultline_formats::{Decoded, Record};
 use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, SystemClock, TellAway, inlet, random};
+use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Genesis, HashSeed, Millis, RuleFiles, Setting};
 use faultline_sources::Receiver;
 use faultline_storage::{
-    CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Sealer, SegmentJournal, Settings,
+    CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Recovered, Sealer, SegmentJournal, Settings,
 };
 use std::error::Error;
 use std::process::ExitCode;
@@ -129,22 +130,14 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
 
     let space = disk.space(&config.data)?;
     let limit = config.journal_bytes.unwrap_or((space.total / 5).clamp(JOURNAL_BYTES_MIN, JOURNAL_BYTES_MAX));
-    let at_least = checkpointed(&folder)?;
-    let (mut journal, recovered) = SegmentJournal::open(&folder, Settings::within(limit), clock.clone(), at_least)?;
+    let fresh = HashSeed(u64::from_le_bytes(random::secret()?).max(1));
+    let signer = |folder: &DataFolder| keys::signer(&**folder.disk(), folder.path(), folder.journal_id());
+    let opened = open(&folder, Settings::within(limit), &clock, signer, fresh, &published)?;
+    let Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed } = opened;
     if let Some(torn) = &recovered.torn {
         eprintln!("recovered: dropped a torn tail of {} that nobody was promised", torn.path.display());
     }
-    let signer = keys::signer(&*disk, &config.data, folder.journal_id())?;
-    let ledger_folder = config.data.join(LEDGER_FOLDER);
-    let ledger_reader = LedgerReader::new(disk.clone(), &ledger_folder, signer.verifier());
-    let mut ledger = LedgerStore::open(disk.clone(), &ledger_folder, signer)?;
-    let cursors = Arc::new(Mutex::new(Cursors::open(&folder)?));
-
-    let seed = match recovered.next.offset {
-        0 => begin(&mut journal, &folder, &*clock)?,
-        _ => HashSeed(0),
-    };
-    let mut replay = recover(&folder, &journal, &mut ledger, &published)?;
+    let cursors = Arc::new(Mutex::new(cursors));
     if let Some(fault) = rule_files::fault(&rules) {
         // After a restart the rules of before are better than none; without any, nothing would be watched.
         if replay.engine.overview().groups.is_empty() {
@@ -152,17 +145,6 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         }
         eprintln!("rule files are refused: {fault}; the rules in force before stay");
     }
-    let seed = if seed == HashSeed(0) { replay.engine.seed() } else { seed };
-    if !replay.missing.is_empty() {
-        // A crash came between a group and its leaves: they are written now, once.
-        let missing: Vec<Box<[u8]>> = replay.missing.drain(..).collect();
-        journal.append_leaves(&missing)?;
-        journal.flush().wait()?;
-        published.leaves(replay.leaves, &missing);
-        ledger.append(replay.leaves, &missing)?;
-        replay.leaves += missing.len() as u64;
-    }
-    ledger.publish()?;
 
     let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
     let feed = Arc::new(feed);
@@ -233,6 +215,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         viewed: Millis(0),
         behind: false,
         trims,
+        wait: TICK,
     };
     let engine_loop = spawn("engine", move || {
         loop {
@@ -249,7 +232,8 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         }
     })?;
     let mut server = Server { addresses, inlet, stop, stopping, feed, runtime, engine_loop, release, tiles, others };
-    let begun = begin_process(config, limit, &server.inlet, seed, &rules, replay.rules.as_deref()).and_then(|()| {
+    let records = opening(limit, config.series_max, seed, &rules, replay.rules.as_deref());
+    let begun = write(records, &server.inlet).and_then(|()| {
         let (config, inlet, stopping) = (config.clone(), server.inlet.clone(), server.stopping.clone());
         server.others.push(spawn("rules", move || rule_files::watch(&config, rules, &inlet, seed, &stopping))?);
         server.others.extend(crate::outputs::start(sinks, &server.feed, &cursors, &clock)?);
@@ -268,7 +252,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
 
 /// A clean stop leaves no full segment without its leaf, unless one does not read or there is no room: the next start tries
 /// again.
-fn seal_the_rest(world: &mut World, sealer: &Sealer) -> Result<(), Stop> {
+pub fn seal_the_rest(world: &mut World, sealer: &Sealer) -> Result<(), Stop> {
     loop {
         let hashed = sealer.seal(Duration::ZERO).unwrap_or_else(|error| {
             tracing::error!(%error, "a full segment cannot be sealed");
@@ -289,14 +273,73 @@ fn rest(long: Duration, stopping: &AtomicBool) {
     }
 }
 
+/// What a data folder holds, recovered: whatever is in it is durable, and the ledger's head covers it.
+pub struct Opened {
+    /// Where records go on.
+    pub journal: SegmentJournal,
+    /// What was found of it.
+    pub recovered: Recovered,
+    /// The engine after the last record, and what the replay came upon.
+    pub replay: Replay,
+    /// Where leaves go on.
+    pub ledger: LedgerStore,
+    /// Reads them back.
+    pub ledger_reader: LedgerReader,
+    /// How far sinks are.
+    pub cursors: Cursors,
+    /// Keys the hashes of foreign bytes.
+    pub seed: HashSeed,
+}
+
+/// Takes up a data folder: its journal, its ledger, and the engine that its records make.
+///
+/// - `signer`: the key for this folder's heads.
+/// - `fresh`: keys the hashes of a journal that begins now.
+pub fn open(
+    folder: &DataFolder,
+    settings: Settings,
+    clock: &Arc<dyn Clock>,
+    signer: impl FnOnce(&DataFolder) -> Result<Signer, KeyError>,
+    fresh: HashSeed,
+    published: &Published,
+) -> Result<Opened, Box<dyn Error>> {
+    let at_least = checkpointed(folder)?;
+    let (mut journal, recovered) = SegmentJournal::open(folder, settings, clock.clone(), at_least)?;
+    let signer = signer(folder)?;
+    let ledger_folder = folder.path().join(LEDGER_FOLDER);
+    let ledger_reader = LedgerReader::new(folder.disk().clone(), &ledger_folder, signer.verifier());
+    let mut ledger = LedgerStore::open(folder.disk().clone(), &ledger_folder, signer)?;
+    let cursors = Cursors::open(folder)?;
+    if recovered.next.offset == 0 {
+        begin(&mut journal, folder, &**clock, fresh)?;
+    }
+    let mut replay = recover(folder, &journal, &mut ledger, published)?;
+    if !replay.missing.is_empty() {
+        // A crash came between a group and its leaves: they are written now, once.
+        let missing: Vec<Box<[u8]>> = replay.missing.drain(..).collect();
+        journal.append_leaves(&missing)?;
+        journal.flush().wait()?;
+        published.leaves(replay.leaves, &missing);
+        ledger.append(replay.leaves, &missing)?;
+        replay.leaves += missing.len() as u64;
+    }
+    ledger.publish()?;
+    let seed = replay.engine.seed();
+    Ok(Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed })
+}
+
 /// Writes record 0 of a new journal.
-fn begin(journal: &mut SegmentJournal, folder: &DataFolder, clock: &dyn Clock) -> Result<HashSeed, Box<dyn Error>> {
-    let seed = HashSeed(u64::from_le_bytes(random::secret()?).max(1));
+fn begin(
+    journal: &mut SegmentJournal,
+    folder: &DataFolder,
+    clock: &dyn Clock,
+    seed: HashSeed,
+) -> Result<(), Box<dyn Error>> {
     let genesis = Genesis { format: 1, journal: folder.journal_id(), seed, created: clock.now() };
     let version = control(Control::EngineVersion, ENGINE_VERSION.to_bytes(), seed);
     journal.append(vec![control(Control::Genesis, genesis.to_bytes(), seed), version])?;
     journal.flush().wait()?;
-    Ok(seed)
+    Ok(())
 }
 
 /// Restores the newest checkpoint and replays what came after it.
@@ -351,18 +394,17 @@ fn recover(
 }
 
 /// The records that every start writes: that it started, and settings and rules where they are not those in force.
-fn begin_process(
-    config: &Config,
+pub fn opening(
     journal_limit: u64,
-    inlet: &Inlet,
+    series_max: Option<u64>,
     seed: HashSeed,
     rules: &RuleFiles,
     in_force: Option<&[u8]>,
-) -> Result<(), Box<dyn Error>> {
+) -> Vec<Decoded> {
     let mut records = vec![control(Control::Started, Vec::new(), seed)];
     // An anchor often enough that the journal never fills up without one to trim below.
     let anchor_bytes = (journal_limit / 4).min(4 << 30);
-    let settings = [("anchor.bytes", Some(anchor_bytes)), ("limits.series", config.series_max)];
+    let settings = [("anchor.bytes", Some(anchor_bytes)), ("limits.series", series_max)];
     for (name, value) in settings.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         let setting = Setting { name: name.into(), value: value.to_string() };
         records.push(control(Control::Setting, setting.to_bytes(), seed));
@@ -371,6 +413,11 @@ fn begin_process(
     if in_force != Some(&rules[..]) {
         records.push(control(Control::Rules, rules, seed));
     }
+    records
+}
+
+/// Writes records of our own and waits until they are durable.
+fn write(records: Vec<Decoded>, inlet: &Inlet) -> Result<(), Box<dyn Error>> {
     let pending: Result<Vec<_>, _> = records.into_iter().map(|record| inlet.offer(record)).collect();
     for pending in pending? {
         pending.wait()?;

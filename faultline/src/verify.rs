@@ -8,7 +8,7 @@ use crate::start::{Origin, checkpointed, kept};
 use faultline_engine::{Ask, Effects};
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
-use faultline_ledger::{Fact, Head, LedgerEntry, TILE_WIDTH, TileName, Tree, leaf_hash, push_entry};
+use faultline_ledger::{Fact, Head, LedgerEntry, TILE_WIDTH, TileName, Tree, Verifier, leaf_hash, push_entry};
 use faultline_model::facts::Decision;
 use faultline_model::{Canonical, Digest, EffectId, Kind, Position};
 use faultline_storage::{DataFolder, Inspection, LedgerReader, SegmentJournal};
@@ -71,18 +71,26 @@ pub fn run(args: &FolderArgs) -> Result<ExitCode, Box<dyn Error>> {
 
 /// Checks a folder. Whatever keeps it from being checked is a difference: the caller asked whether it can be believed.
 pub fn check(data: &Path) -> Report {
+    match keys::read_verifier(data) {
+        Ok(verifier) => check_on(Arc::new(RealDisk), data, verifier),
+        Err(error) => Report { difference: Some(crate::render::chain(&error)), ..Report::default() },
+    }
+}
+
+/// The same on any disk.
+///
+/// - `verifier`: of the key that must have signed the head.
+pub fn check_on(disk: Arc<dyn Disk>, data: &Path, verifier: Verifier) -> Report {
     let mut report = Report::default();
-    match look(data, &mut report) {
+    match look(disk, data, verifier, &mut report) {
         Ok(()) => report.ok = true,
         Err(error) => report.difference = Some(crate::render::chain(&*error)),
     }
     report
 }
 
-fn look(data: &Path, report: &mut Report) -> Result<(), Box<dyn Error>> {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+fn look(disk: Arc<dyn Disk>, data: &Path, verifier: Verifier, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let folder = DataFolder::inspect(disk.clone(), data)?;
-    let verifier = keys::read_verifier(data)?;
     let ledger = LedgerReader::new(disk, &data.join(keys::LEDGER_FOLDER), verifier);
     let head = ledger.head()?;
     // Before the journal: of a running server, whatever a checkpoint states is in the journal already.

@@ -65,6 +65,8 @@ pub struct World {
     pub behind: bool,
     /// Positions below which the journal may forget.
     pub trims: Receiver<Position>,
+    /// How long to wait for a record before a tick, and after a refusal: [`TICK`], and nothing where time is simulated.
+    pub wait: Duration,
 }
 
 /// One turn of the only loop in `faultline run`.
@@ -75,7 +77,7 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
         }
     }
     seal(w)?;
-    let group = w.intake.take_group(TICK, GROUP_BYTES, GROUP_COUNT);
+    let group = w.intake.take_group(w.wait, GROUP_BYTES, GROUP_COUNT);
     if group.is_empty() && w.intake.finished() {
         return Err(Stop::Drained);
     }
@@ -95,7 +97,7 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
             tracing::warn!(%error, "refused a group");
             replies.into_iter().for_each(Reply::disk_full);
             w.outlet.make_room();
-            std::thread::sleep(TICK);
+            std::thread::sleep(w.wait);
             return Ok(());
         }
     };

@@ -162,6 +162,18 @@ pub enum HttpError {
     },
 }
 
+/// The way to a receiver: the network's, or one that a test makes as bad as it likes.
+pub trait Exchange: Send {
+    /// Sends a request and waits for the whole answer.
+    fn request(&self, method: Method, url: &Url, headers: &[(&str, &str)], body: Bytes) -> Result<Response, HttpError>;
+}
+
+impl Exchange for Client {
+    fn request(&self, method: Method, url: &Url, headers: &[(&str, &str)], body: Bytes) -> Result<Response, HttpError> {
+        Client::request(self, method, url, headers, body)
+    }
+}
+
 /// Connections kept open between requests. Used by one thread at a time.
 pub struct Client {
     limits: Limits,

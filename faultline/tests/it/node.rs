@@ -4,7 +4,7 @@ use faultline::release::{Doors, Keep, Outlet, release};
 use faultline::replayed::{Replay, Watch};
 use faultline::show::{Shown, shown};
 use faultline::start::Origin;
-use faultline::world::{World, control, seal, turn};
+use faultline::world::{TICK, World, control, seal, turn};
 use faultline_engine::{Ask, ENGINE_VERSION, Effects};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{Answer, Disk, Inlet, Journal, Limits, ManualClock, Reader, inlet};
@@ -114,6 +114,7 @@ impl Node {
             viewed: Millis(0),
             behind: false,
             trims: trims_out,
+            wait: TICK,
         };
         let anchors = anchors.into_iter().map(|offset| Position { partition: 0, offset }).collect();
         let node = Node {

@@ -3,9 +3,6 @@ use super::file::{Change, Node};
 use super::{Inner, MemoryDisk};
 use crate::random::Random;
 
-/// Disks write whole sectors of this many bytes; anything larger may be torn.
-const SECTOR: u64 = 512;
-
 /// Which waiting changes survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrashPolicy {
@@ -66,6 +63,7 @@ impl Inner {
             CrashPolicy::Prefix(seed) | CrashPolicy::Subset(seed) | CrashPolicy::Torn(seed) => Random::seeded(seed),
             CrashPolicy::LoseAll | CrashPolicy::KeepAll => Random::seeded(0),
         };
+        let sector = self.sector;
         // The change at which a prefix ends, or the write that is torn.
         let from = if matches!(policy, CrashPolicy::Torn(_)) { &writes } else { &order };
         let point = if from.is_empty() { None } else { Some(from[random.below(from.len() as u64) as usize]) };
@@ -87,14 +85,17 @@ impl Inner {
                 match policy {
                     CrashPolicy::LoseAll => {}
                     CrashPolicy::KeepAll => change.apply(durable),
-                    CrashPolicy::Prefix(_) if at_point => keep_sectors(change, durable, &mut random, End::Start),
+                    CrashPolicy::Prefix(_) if at_point => {
+                        keep_sectors(change, durable, &mut random, End::Start, sector)
+                    }
                     CrashPolicy::Prefix(_) if point.is_some_and(|point| *sequence < point) => change.apply(durable),
                     CrashPolicy::Prefix(_) => {}
                     CrashPolicy::Torn(seed) if at_point => {
-                        keep_sectors(change, durable, &mut random, if seed % 2 == 0 { End::Start } else { End::Rest });
+                        let end = if seed % 2 == 0 { End::Start } else { End::Rest };
+                        keep_sectors(change, durable, &mut random, end, sector);
                     }
                     CrashPolicy::Torn(_) => change.apply(durable),
-                    CrashPolicy::Subset(_) => keep_sectors(change, durable, &mut random, End::Each),
+                    CrashPolicy::Subset(_) => keep_sectors(change, durable, &mut random, End::Each, sector),
                 }
             }
         }
@@ -112,14 +113,14 @@ enum End {
     Each,
 }
 
-fn keep_sectors(change: &Change, durable: &mut Vec<u8>, random: &mut Random, end: End) {
+fn keep_sectors(change: &Change, durable: &mut Vec<u8>, random: &mut Random, end: End, sector_size: u64) {
     let Change::Write { at, bytes } = change else {
         if random.below(2) == 0 {
             change.apply(durable);
         }
         return;
     };
-    let sectors = (at + bytes.len() as u64).div_ceil(SECTOR) - at / SECTOR;
+    let sectors = (at + bytes.len() as u64).div_ceil(sector_size) - at / sector_size;
     let drawn = random.below(sectors + 1);
     // Half of all subsets keep or lose a write whole: the likelier case on a real disk.
     let whole = (random.below(2) == 0).then(|| random.below(2) == 0);
@@ -129,8 +130,8 @@ fn keep_sectors(change: &Change, durable: &mut Vec<u8>, random: &mut Random, end
             End::Rest => sector >= drawn,
             End::Each => whole.unwrap_or_else(|| random.below(2) == 0),
         };
-        let start = ((at / SECTOR + sector) * SECTOR).max(*at);
-        let stop = ((at / SECTOR + sector + 1) * SECTOR).min(at + bytes.len() as u64);
+        let start = ((at / sector_size + sector) * sector_size).max(*at);
+        let stop = ((at / sector_size + sector + 1) * sector_size).min(at + bytes.len() as u64);
         if keep {
             let piece = bytes[(start - at) as usize..(stop - at) as usize].to_vec();
             Change::Write { at: start, bytes: piece }.apply(durable);

@@ -4,7 +4,7 @@ use crate::disk::File;
 use std::io;
 
 /// Content of one file.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Node {
     /// As the running process sees it.
     pub live: Vec<u8>,

@@ -39,8 +39,32 @@ impl MemoryDisk {
             fail_at: None,
             fail_sync: None,
             ignore_sync: None,
+            sector: 512,
         };
         MemoryDisk { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// Another disk that holds the same, waiting changes included, and that nobody uses yet.
+    pub fn copy(&self) -> MemoryDisk {
+        let mut inner = self.lock_inner().clone();
+        inner.process += 1;
+        inner.locks.clear();
+        MemoryDisk { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// The bytes that are written as a whole or not at all; anything larger may be torn. 512 on a new disk.
+    pub fn set_sector(&self, bytes: u64) {
+        self.lock_inner().sector = bytes;
+    }
+
+    /// Files that the running process sees, by name.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.lock_inner().live.keys().cloned().collect()
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> u64 {
+        self.lock_inner().used()
     }
 
     /// Changes and syncs so far: the crash points of a run.
@@ -232,6 +256,7 @@ impl Drop for MemoryLock {
     }
 }
 
+#[derive(Clone)]
 struct Inner {
     capacity: u64,
     nodes: BTreeMap<u64, Node>,
@@ -253,6 +278,7 @@ struct Inner {
     fail_at: Option<(u64, io::ErrorKind)>,
     fail_sync: Option<u64>,
     ignore_sync: Option<u64>,
+    sector: u64,
 }
 
 /// What a sync does.

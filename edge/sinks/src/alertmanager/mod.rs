@@ -1,7 +1,7 @@
 //! Alertmanager v2: firing alerts at once and each minute, resolved ones for 15 minutes, as Prometheus sends them.
 mod kept;
 
-use crate::http::{Client, HttpError, Limits, Url, UrlError};
+use crate::http::{Client, Exchange, HttpError, Limits, Url, UrlError};
 use crate::run::{Ended, Pause, Sink};
 use bytes::Bytes;
 use faultline_host::retry::Backoff;
@@ -93,7 +93,7 @@ fn add(counter: &AtomicU64, count: u64) {
 pub struct Alertmanager {
     name: String,
     endpoint: Url,
-    client: Client,
+    client: Box<dyn Exchange>,
     options: Options,
     kept: Kept,
     backoff: Backoff,
@@ -111,16 +111,29 @@ impl Alertmanager {
     /// - `url`: the Alertmanager's address as `alerting.alertmanagers` of Prometheus would name it, with its path prefix:
     ///   `/api/v2/alerts` is added.
     pub fn new(url: &str, options: Options) -> Result<Alertmanager, NewError> {
-        let endpoint = Url::parse(url)?.join("/api/v2/alerts")?;
         let limits = Limits { overall: options.timeout, response_size_max: ANSWER_SIZE_MAX, ..Limits::default() };
+        let client = Client::new(limits)?;
+        Alertmanager::over(url, options, Box::new(client), Random::from_system()?)
+    }
+
+    /// One that is reached by `client`.
+    ///
+    /// - `random`: where the jitter of waits comes from.
+    pub fn over(
+        url: &str,
+        options: Options,
+        client: Box<dyn Exchange>,
+        random: Random,
+    ) -> Result<Alertmanager, NewError> {
+        let endpoint = Url::parse(url)?.join("/api/v2/alerts")?;
         let external_url = options.external_url.trim_end_matches('/').to_owned();
         Ok(Alertmanager {
             name: format!("alertmanager {url}"),
             endpoint,
-            client: Client::new(limits)?,
+            client,
             kept: Kept::new(options.kept_max),
             options: Options { external_url, ..options },
-            backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST, Random::from_system()?),
+            backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST, random),
             retry_at: None,
             was_gone: false,
             logged: BTreeSet::new(),
