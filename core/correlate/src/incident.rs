@@ -10,7 +10,7 @@ use faultline_model::{AlertId, IncidentId, Millis, canonical_struct};
 pub struct Member {
     /// The alert.
     pub alert: AlertId,
-    /// What it is about; `""` where its labels do not say.
+    /// What it is about: its own name where its labels do not say.
     pub entity: String,
     /// Its name.
     pub name: String,

@@ -40,24 +40,8 @@ pub struct Incidents {
     // What follows is found again from `open`.
     wakes: BTreeSet<(Millis, IncidentId)>,
     by_alert: BTreeMap<AlertId, IncidentId>,
-    by_subject: BTreeMap<Subject, BTreeSet<(Millis, AlertId)>>,
+    by_entity: BTreeMap<String, BTreeSet<(Millis, AlertId)>>,
     merged: BTreeMap<IncidentId, IncidentId>,
-}
-
-/// What an alert is about. One without an entity is near its namesakes only, so that they do not open an incident each.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Subject {
-    Entity(String),
-    Name(String),
-}
-
-impl Subject {
-    fn of(member: &Member) -> Subject {
-        match member.entity.is_empty() {
-            true => Subject::Name(member.name.clone()),
-            false => Subject::Entity(member.entity.clone()),
-        }
-    }
 }
 
 impl Incidents {
@@ -164,7 +148,7 @@ impl Incidents {
     ) {
         let member = Member {
             alert: transition.alert,
-            entity: entity_of(&transition.labels).to_owned(),
+            entity: entity_of(&transition.labels, &transition.name).to_owned(),
             name: transition.name.clone(),
             onset: transition.active_at,
             firing: true,
@@ -222,11 +206,10 @@ impl Incidents {
             let range = onsets.range((from, AlertId([0; 16]))..=(to, AlertId([0xff; 16])));
             range.map(|(_, alert)| by_alert[alert]).collect()
         };
-        let own = Subject::of(member);
-        let mut matching = self.by_subject.get(&own).map(|onsets| close(onsets, WINDOW_MAX)).unwrap_or_default();
+        let own = &member.entity;
+        let mut matching = self.by_entity.get(own).map(|onsets| close(onsets, WINDOW_MAX)).unwrap_or_default();
         let mut compared = 0;
-        for (subject, onsets) in self.by_subject.iter().filter(|(subject, _)| **subject != own) {
-            let (Subject::Entity(ours), Subject::Entity(theirs)) = (&own, subject) else { break };
+        for (other, onsets) in self.by_entity.iter().filter(|(other, _)| *other != own) {
             // Distances are dear: asked for only where they can add an incident.
             if close(onsets, window(HOPS_MAX)).is_subset(&matching) {
                 continue;
@@ -236,7 +219,7 @@ impl Incidents {
                 break;
             }
             compared += 1;
-            if let Some(hops) = topology.distance(ours, theirs, HOPS_MAX) {
+            if let Some(hops) = topology.distance(own, other, HOPS_MAX) {
                 matching.extend(close(onsets, window(hops)));
             }
         }
@@ -291,7 +274,7 @@ impl Incidents {
         let member = &mut incident.members[place];
         let before = member.onset;
         change(member);
-        let onsets = self.by_subject.get_mut(&Subject::of(member)).expect("every alert is indexed");
+        let onsets = self.by_entity.get_mut(&member.entity).expect("every alert is indexed");
         onsets.remove(&(before, alert));
         onsets.insert((member.onset, alert));
     }
@@ -305,7 +288,7 @@ impl Incidents {
 
     fn index(&mut self, home: IncidentId, member: &Member) {
         self.by_alert.insert(member.alert, home);
-        self.by_subject.entry(Subject::of(member)).or_default().insert((member.onset, member.alert));
+        self.by_entity.entry(member.entity.clone()).or_default().insert((member.onset, member.alert));
     }
 
     fn close(&mut self, id: IncidentId) -> Incident {
@@ -316,11 +299,10 @@ impl Incidents {
         }
         for member in &incident.members {
             self.by_alert.remove(&member.alert);
-            let subject = Subject::of(member);
-            let onsets = self.by_subject.get_mut(&subject).expect("every alert is indexed");
+            let onsets = self.by_entity.get_mut(&member.entity).expect("every alert is indexed");
             onsets.remove(&(member.onset, member.alert));
             if onsets.is_empty() {
-                self.by_subject.remove(&subject);
+                self.by_entity.remove(&member.entity);
             }
         }
         incident

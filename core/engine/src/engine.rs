@@ -353,7 +353,7 @@ impl Engine {
         let incident = self.incidents.get(id)?;
         let mut alerts: Vec<(String, String)> = Vec::new();
         for active in self.judge.rules.active().filter(|alert| incident.holds(alert.alert)) {
-            alerts.push((entity_of(&active.labels).to_string(), active.name));
+            alerts.push((entity_of(&active.labels, &active.name).to_string(), active.name));
         }
         alerts.sort();
         let mut targets: Vec<String> = alerts.iter().map(|(entity, _)| entity.clone()).collect();

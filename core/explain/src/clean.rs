@@ -154,6 +154,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Whether only an alert names it: a host, a job without traces, or the alert itself.
+    pub fn is_unheard_of(&self) -> bool {
+        self.telemetry == Telemetry::Peer && self.calls.is_empty() && self.called.is_empty()
+    }
+
     /// Whether what it says of itself is of now.
     pub fn reports(&self) -> bool {
         self.telemetry == Telemetry::Reporting

@@ -35,7 +35,7 @@ pub(crate) fn verdict(
         .filter(|(place, candidate)| *place == 0 || candidate.posterior >= POSTERIOR_MIN)
         .map(|(_, candidate)| court.hear(candidate))
         .collect();
-    let doubt = doubt(&heard);
+    let doubt = doubt(scene, &heard);
     Verdict {
         incident: evidence.incident,
         revision: evidence.revision,
@@ -45,7 +45,7 @@ pub(crate) fn verdict(
         summary: doubt.unwrap_or_else(|| court.summary(&heard[0])),
         why_not_second: if heard.len() > 1 { court.why_not(&heard[0], &heard[1]) } else { String::new() },
         method: court.method(),
-        unseen: unseen(evidence),
+        unseen: unseen(evidence, scene),
         causes: heard.into_iter().map(|heard| heard.cause).collect(),
     }
 }
@@ -332,11 +332,14 @@ fn strongest(signs: &Signs) -> Option<(Symptom, f64)> {
 }
 
 /// Why the first cause does not deserve belief, or nothing where it does.
-fn doubt(heard: &[Heard]) -> Option<String> {
+fn doubt(scene: &Scene, heard: &[Heard]) -> Option<String> {
     let Some(first) = heard.first() else {
         return Some("Unknown: nothing is known that could have caused it.".to_string());
     };
     let (name, posterior) = (&first.cause.entity, first.cause.posterior);
+    if scene.nodes.iter().any(|node| node.name == name && node.is_unheard_of()) {
+        return Some(format!("Unknown: no telemetry tells of {name}."));
+    }
     if posterior < BELIEF_MIN {
         return Some(format!("Unknown: the best of the causes, {name}, reaches only {}.", words::percent(posterior)));
     }
@@ -356,12 +359,17 @@ fn doubt(heard: &[Heard]) -> Option<String> {
 }
 
 /// What could not be seen, in words.
-fn unseen(evidence: &Evidence) -> Vec<String> {
+fn unseen(evidence: &Evidence, scene: &Scene) -> Vec<String> {
     let coverage = &evidence.coverage;
     let mut unseen = Vec::new();
-    if !coverage.unseen.is_empty() {
-        let names = words::names(coverage.unseen.iter().map(|name| &**name));
-        unseen.push(format!("seen by their callers only: {names}"));
+    let unheard_of = |name: &&str| scene.nodes.iter().any(|node| node.name == *name && node.is_unheard_of());
+    let (unheard, called): (Vec<&str>, Vec<&str>) =
+        coverage.unseen.iter().map(|name| &**name).partition(|name| unheard_of(name));
+    if !called.is_empty() {
+        unseen.push(format!("seen by their callers only: {}", words::names(called.into_iter())));
+    }
+    if !unheard.is_empty() {
+        unseen.push(format!("known by their alerts only: {}", words::names(unheard.into_iter())));
     }
     if !coverage.silent.is_empty() {
         let names = words::names(coverage.silent.iter().map(|name| &**name));

@@ -187,3 +187,12 @@ fn scenes() {
     }
     assert_eq!(found, text);
 }
+
+#[test]
+fn what_only_alerts_name_is_not_said_to_be_called() {
+    let lines = ["web:", "vendor: peer", "Watchdog: peer", "web -> vendor:", "violated Watchdog"];
+    let mut evidence = scene(&lines);
+    evidence.coverage.unseen = vec!["Watchdog".into(), "vendor".into()];
+    let told = ["seen by their callers only: vendor", "known by their alerts only: Watchdog"];
+    assert_eq!(explain(&evidence).unseen, told);
+}
