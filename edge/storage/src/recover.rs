@@ -270,7 +270,10 @@ fn cut(
                     (start.previous, start.next, start.stamp) == (end, scan.next, scan.stamp)
                 }
                 // Not scanned: durable as a whole, so only the row is checked; reading checks the rest.
-                None => start.previous.generation == before.generation,
+                None => {
+                    start.previous.generation == before.generation
+                        && (FIRST_FRAME..=before.size).contains(&start.previous.byte)
+                }
             },
         };
         if !linked {

@@ -182,6 +182,40 @@ fn cut_missing_and_foreign_segments_are_damage() {
     }
 }
 
+/// Writes `value` at `at` of a segment's first body and makes its check sums fit (`docs/formats/journal.md`).
+fn forge(content: &mut [u8], generation: u64, at: usize, value: u64) {
+    let (frame, body) = (4_096, 4_096 + 48);
+    content[body + at..body + at + 8].copy_from_slice(&value.to_le_bytes());
+    let seed = crc32c::crc32c_append(crc32c::crc32c(&[7; 16]), &generation.to_le_bytes());
+    let seed = crc32c::crc32c_append(seed, &(frame as u64).to_le_bytes());
+    let size = u32::from_le_bytes(content[frame + 8..frame + 12].try_into().unwrap()) as usize;
+    let check = crc32c::crc32c_append(seed, &content[body..body + size.next_multiple_of(8)]);
+    content[frame + 12..frame + 16].copy_from_slice(&check.to_le_bytes());
+    let check = crc32c::crc32c_append(seed, &content[frame..frame + 44]);
+    content[frame + 44..body].copy_from_slice(&check.to_le_bytes());
+}
+
+#[test]
+fn a_segment_that_ended_where_none_can_is_damage() {
+    let disk = written();
+    let whole = read_all(&disk).unwrap();
+    let path = in_use(&disk)[1].clone();
+    let generation = path.to_str().and_then(|path| u64::from_str_radix(path.rsplit_once('-')?.1, 16).ok()).unwrap();
+    let content = disk.content(&path).unwrap();
+    let previous = u64::from_le_bytes(content[4_152..4_160].try_into().unwrap());
+    for byte in [0, 1, 4_095, 4_097, previous - 8, previous + 8, content.len() as u64 + 8, u64::MAX] {
+        let mut forged = content.clone();
+        forge(&mut forged, generation, 8, byte);
+        disk.set_content(&path, &forged);
+        damage(&disk);
+    }
+    let mut same = content.clone();
+    forge(&mut same, generation, 8, previous);
+    assert_eq!(same, content, "the check sums are made as they were");
+    disk.set_content(&path, &content);
+    assert_eq!(read_all(&disk).unwrap(), whole);
+}
+
 #[test]
 fn segments_of_another_size_are_read_and_used_up() {
     let disk = written();
