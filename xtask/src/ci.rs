@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::stages::{self, Stage, Step};
 use crate::workspace::{self, Workspace};
-use crate::{Outcome, licences, no_words, services, tidy};
+use crate::{Outcome, fuzz, licences, no_words, services, tidy};
 
 pub const HELP: &str = "
 cargo xtask ci: what must pass before a change lands; `.ci/run` calls this and nothing else
@@ -18,6 +18,7 @@ Stages, cheapest first; the first that fails stops the run and prints the comman
                                                   neighbour switches on can let the standard library in
   services  cargo xtask services need all         servers and senders that we did not write
   tests     cargo xtask test                      every test and every documented example, each once
+  fuzz      cargo xtask fuzz                      hostile bytes: every target for some seconds; needs nightly
 
 Prints the seconds of each stage, then `N passed, N failed` over all test binaries.
 ";
@@ -66,7 +67,14 @@ fn ci_stages(workspace: &Workspace) -> Vec<Stage> {
     let core = workspace.packages.iter().filter(|package| package.folder.starts_with("core/"));
     let alone = core.map(|package| Step::cargo(&format!("check --quiet --locked --lib -p {}", package.name))).collect();
     let mut stages = vec![
-        Stage { name: "fmt", why: "the source is as rustfmt writes it", steps: vec![Step::cargo("fmt --all --check")] },
+        Stage {
+            name: "fmt",
+            why: "the source is as rustfmt writes it",
+            steps: vec![
+                Step::cargo("fmt --all --check"),
+                Step::cargo("fmt --manifest-path fuzz/driver/Cargo.toml --check"),
+            ],
+        },
         Stage {
             name: "tidy",
             why: "house rules that the compiler cannot hold",
@@ -85,6 +93,11 @@ fn ci_stages(workspace: &Workspace) -> Vec<Stage> {
         Stage { name: "alone", why: "each crate of core/ compiles without std by itself", steps: alone },
     ];
     stages.extend(test_stages());
+    stages.push(Stage {
+        name: "fuzz",
+        why: "hostile bytes for every decoder and reader, looked for some seconds each",
+        steps: vec![Step::Own("cargo xtask fuzz", fuzz::in_ci)],
+    });
     stages
 }
 
@@ -113,7 +126,7 @@ mod tests {
         let packages = vec![package("core/model", "faultline-model"), package("edge/host", "faultline-host")];
         let stages = ci_stages(&Workspace { root: "".into(), packages });
         let names: Vec<_> = stages.iter().map(|stage| stage.name).collect();
-        assert_eq!(names, ["fmt", "tidy", "licences", "clippy", "alone", "services", "tests", "examples"]);
+        assert_eq!(names, ["fmt", "tidy", "licences", "clippy", "alone", "services", "tests", "examples", "fuzz"]);
         let Step::Cargo(alone) = &stages[4].steps[0] else { panic!("`alone` starts cargo") };
         assert_eq!(alone.join(" "), "check --quiet --locked --lib -p faultline-model");
         assert_eq!(stages[4].steps.len(), 1, "only core crates are checked alone");

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 mod ci;
 mod counts;
+mod fuzz;
 mod licences;
 mod programs;
 mod services;
@@ -53,6 +54,12 @@ const CHORES: &[Chore] = &[
         summary: "how often verdicts are right, on simulated and recorded data",
         help: programs::EVAL_HELP,
         run: programs::eval,
+    },
+    Chore {
+        name: "fuzz",
+        summary: "hostile bytes for every decoder and reader, under a memory cap",
+        help: fuzz::HELP,
+        run: fuzz::fuzz,
     },
     Chore { name: "bench", summary: "the fixed benchmarks", help: programs::BENCH_HELP, run: programs::bench },
 ];

@@ -11,7 +11,7 @@ const HOST: &str = "edge/host";
 const ESTATE: &str = "estate";
 const BAYES: &str = "core/bayes";
 /// Who may name the engine.
-const OUTSIDE: &[&str] = &["faultline", "eval", "bench", "sim", ESTATE];
+const OUTSIDE: &[&str] = &["faultline", "eval", "bench", "fuzz", "sim", ESTATE];
 
 /// The crates name each other only inwards, and core names only packages on the list.
 pub fn layers(tree: &Tree, findings: &mut Vec<Finding>) {
@@ -44,7 +44,7 @@ fn forbidden(from: &str, to: &str, when: When) -> Option<&'static str> {
         return Some("xtask starts processes: build the crate with cargo and run it");
     }
     if to == ENGINE && !OUTSIDE.contains(&from) {
-        return Some("only the outside names the engine: faultline, eval, bench, sim, estate");
+        return Some("only the outside names the engine: faultline, eval, bench, fuzz, sim, estate");
     }
     // The golden tests of every crate are in one language, whose parser lies in the estate.
     if tests && to == ESTATE {

@@ -1,0 +1,139 @@
+//! Canonical bytes: facts, control bodies, leaves. What reads is written back byte for byte.
+use crate::Target;
+use faultline_engine::Checkpoint;
+use faultline_ledger::{Fact, LedgerEntry, Tree};
+use faultline_model::facts::*;
+use faultline_model::*;
+
+/// The target.
+pub const TARGET: Target = Target { name: "codec", size_max: 4 << 10, run, seeds };
+
+fn check<T: Canonical>(bytes: &[u8]) {
+    if let Ok(value) = T::from_bytes(bytes) {
+        assert_eq!(value.to_bytes(), bytes, "a value has one form");
+    }
+}
+
+const TYPES: &[fn(&[u8])] = &[
+    check::<LedgerEntry>,
+    check::<Evidence>,
+    check::<Verdict>,
+    check::<RuleFiles>,
+    check::<Genesis>,
+    check::<SourceName>,
+    check::<Setting>,
+    check::<ChangeEvent>,
+    check::<Sealed>,
+    check::<Labels>,
+    check::<Vec<Sample>>,
+    check::<ExactSum>,
+    check::<Tree>,
+    check::<Checkpoint>,
+    check::<Vec<Option<Transition>>>,
+    check::<(f64, Vec<(i64, u64)>)>,
+    entry,
+];
+
+/// A leaf is never too large for its bundle, and a sealed segment's is found by the cheap look.
+fn entry(bytes: &[u8]) {
+    if let Ok(entry) = LedgerEntry::from_bytes(bytes) {
+        let leaf = entry.leaf_bytes();
+        assert!(leaf.len() <= faultline_ledger::ENTRY_SIZE_MAX);
+        let sealed = match entry.fact {
+            Fact::Sealed(sealed) => Some(sealed),
+            _ => None,
+        };
+        assert_eq!(LedgerEntry::sealed_in(&leaf), sealed);
+    }
+}
+
+fn run(bytes: &[u8]) {
+    if let Some((choice, body)) = bytes.split_first() {
+        TYPES[usize::from(*choice) % TYPES.len()](body);
+    }
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let transition = Transition {
+        alert: AlertId([1; 16]),
+        occurrence: Occurrence { began: Position { partition: 0, offset: 10 }, ordinal: 0 },
+        from: AlertState::Pending,
+        to: AlertState::Firing,
+        at: Millis(1_700_000_000_000),
+        active_at: Millis(1_699_999_999_000),
+        group: "f.yml;g".into(),
+        name: "A".into(),
+        labels: Labels::new([("alertname", "A"), ("service", "pay")]),
+        annotations: vec![("summary".into(), "it fails".into())],
+        value: 0.1,
+        imported: false,
+    };
+    let verdict = Verdict {
+        incident: EffectId::default(),
+        revision: 1,
+        at: Millis(5),
+        unknown: false,
+        calibrated: false,
+        causes: vec![Cause {
+            entity: "pay".into(),
+            kind: "stopped".into(),
+            posterior: 0.9,
+            responsibility: 0.5,
+            share: 0.25,
+            onset: Some(Millis(-1)),
+            path: vec![PathStep { client: "a".into(), server: "b".into(), explained: 0.75, lag: None }],
+            evidence: vec![Contribution { what: "traffic".into(), nats: 12.5 }],
+        }],
+        summary: "pay stopped".into(),
+        why_not_second: String::new(),
+        method: "junction tree".into(),
+        unseen: vec!["db".into()],
+    };
+    let sealed = Sealed { segment: 3, last: Position { partition: 0, offset: 7 }, root: Digest::of(b"x") };
+    let decided = |decision| LedgerEntry::decided(2, EffectId::default(), decision).to_bytes();
+    let change = ChangeEvent {
+        entity: "pay".into(),
+        kind: "deploy".into(),
+        title: "t".into(),
+        version: "1".into(),
+        at: Millis(9),
+        by: String::new(),
+    };
+    let files = RuleFiles {
+        files: vec![RuleFile { name: "f.yml".into(), text: "groups: []".into() }],
+        external_url: "http://x".into(),
+        ..RuleFiles::default()
+    };
+    let genesis = Genesis { format: 1, journal: [7; 16], seed: HashSeed(1), created: Millis(1) };
+    let source = SourceName { id: SourceId([3; 16]), listener: "otlp-grpc".into(), peer: "::1".into() };
+    let mut sum = ExactSum::default();
+    [1e308, 1.0, -1e-308, 0.1].iter().for_each(|x| sum.add(*x));
+    let mut tree = Tree::default();
+    (0..300_u32).for_each(|i| tree.push(Digest::of(&i.to_le_bytes()), &mut Vec::new()));
+    let quarantined = Quarantined { position: Position::default(), reason: "it broke".into() };
+    let anchor = Anchor { position: Position::default(), state: Digest::default() };
+    [
+        (0, decided(Decision::Alert(transition.clone()))),
+        (0, decided(Decision::Verdict(verdict.clone()))),
+        (0, decided(Decision::Change(change.clone()))),
+        (0, decided(Decision::Anchor(anchor))),
+        (0, decided(Decision::Quarantined(quarantined))),
+        (0, LedgerEntry::sealed(2, sealed).to_bytes()),
+        (16, LedgerEntry::sealed(2, sealed).to_bytes()),
+        (2, verdict.to_bytes()),
+        (3, files.to_bytes()),
+        (4, genesis.to_bytes()),
+        (5, source.to_bytes()),
+        (6, Setting { name: "limits.series".into(), value: "9".into() }.to_bytes()),
+        (7, change.to_bytes()),
+        (8, sealed.to_bytes()),
+        (9, transition.labels.to_bytes()),
+        (10, vec![Sample::new(Millis(1), 0.5), Sample::stale(Millis(2))].to_bytes()),
+        (11, sum.to_bytes()),
+        (12, tree.to_bytes()),
+        (14, vec![Some(transition), None].to_bytes()),
+        (15, (1.5, vec![(-1, u64::MAX), (i64::MIN, 24)]).to_bytes()),
+    ]
+    .map(|(choice, bytes)| [&[choice], &bytes[..]].concat())
+    .to_vec()
+}

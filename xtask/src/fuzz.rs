@@ -1,0 +1,239 @@
+//! Hostile bytes: builds `fuzz/driver` for libFuzzer, runs its targets under a memory cap, and says what was found.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::{Outcome, stages, workspace};
+
+pub const HELP: &str = "
+cargo xtask fuzz [TARGET] [--seconds N]: hostile bytes for every decoder and every reader of what is on disk
+
+Builds fuzz/driver with the nightly compiler, libFuzzer and AddressSanitizer, then runs each target for N seconds (30; 6
+in `cargo xtask ci`, which would take too long otherwise), two at a time, within 512 MiB and 10 s an input. A finding is an input on which a target panics, hangs, takes too much memory or
+touches memory that is not its own: the chore prints it and exits 1. Without TARGET all targets run.
+
+  cargo xtask fuzz                        all of them
+  cargo xtask fuzz promql --seconds 600   one of them, longer
+
+Needs a C++ compiler and nightly: rustup toolchain install nightly
+Without them the same targets still run over the corpus, past findings and mutations of both:
+  cargo test -p faultline-fuzz
+
+To mend a finding: copy its file to fuzz/regressions/TARGET/, see the test above fail, mend the crate, see it pass, commit
+both. To keep what a long run learnt (the sum of all files stays below 1 MiB; a test holds that):
+  FAULTLINE_FUZZ=TARGET target/fuzz/PROGRAM -merge=1 fuzz/corpus/TARGET target/fuzz/corpus/TARGET
+where PROGRAM is x86_64-unknown-linux-gnu/release/fuzz. A new target is a file in fuzz/src/targets and a row in
+fuzz/src/lib.rs; its seeds are written with: UPDATE=1 cargo test -p faultline-fuzz seeds
+fuzz/driver/Cargo.lock follows Cargo.lock: where the build refuses it, run `cargo update -w` in fuzz/driver and commit it.
+";
+
+/// What cargo-fuzz passes, less `--cfg fuzzing`, which would let a dependency behave otherwise than in the product.
+const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
+    -Zsanitizer=address -Cforce-frame-pointers";
+/// Instrumented code runs on the machine that built it; libFuzzer is known to work here.
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+const SECONDS: u64 = 30;
+/// A look, not a search: the build before it takes CI's two cores two minutes.
+const SECONDS_IN_CI: u64 = 6;
+/// Most bytes in use at once, and in one allocation, in MiB. The sanitizer's own share is within it.
+const MEMORY_MIB: u32 = 512;
+/// For one input, by the clock on the wall, of a machine that does other things too.
+const TIMEOUT_S: u32 = 10;
+const INPUT_SIZE_MAX: u32 = 16 << 10;
+const AT_ONCE: usize = 2;
+
+/// What a run of one target gave.
+#[derive(Debug, Default, PartialEq)]
+struct Report {
+    executions: u64,
+    /// Edges covered by the corpus, and at the end.
+    covered: (u64, u64),
+    /// Most memory, in MiB.
+    memory_mib: u64,
+}
+
+/// `cargo xtask fuzz`.
+pub fn fuzz(words: &[String]) -> Outcome {
+    let (only, seconds) = parse(words)?;
+    run(only.as_deref(), seconds)
+}
+
+/// The same as a stage of `ci`, shorter.
+pub fn in_ci() -> Outcome {
+    run(None, SECONDS_IN_CI)
+}
+
+fn parse(words: &[String]) -> Result<(Option<String>, u64), String> {
+    let (mut only, mut seconds, mut words) = (None, SECONDS, words.iter());
+    while let Some(word) = words.next() {
+        if word == "--seconds" {
+            let text = words.next().ok_or("`--seconds` wants a number: cargo xtask fuzz --seconds 60")?;
+            seconds = text.parse().map_err(|_| format!("`--seconds` wants a number, not `{text}`"))?;
+        } else if only.is_none() && !word.starts_with('-') {
+            only = Some(word.clone());
+        } else {
+            return Err(format!("`fuzz` does not know `{word}`: see `cargo xtask fuzz --help`"));
+        }
+    }
+    // libFuzzer takes 0 for ever.
+    if seconds == 0 { Err("`--seconds` must be at least 1".into()) } else { Ok((only, seconds)) }
+}
+
+fn run(only: Option<&str>, seconds: u64) -> Outcome {
+    let root = workspace::here()?.root;
+    let targets = targets(&root)?;
+    let chosen: Vec<&String> = targets.iter().filter(|name| only.is_none_or(|only| only == **name)).collect();
+    if chosen.is_empty() {
+        return Err(format!("there is no target `{}`; there is {}", only.unwrap_or_default(), targets.join(", ")));
+    }
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("fuzz");
+    let program = build(&root, &folder)?;
+    println!("{:<10} {:>12} {:>8} {:>8} {:>8}  finding", "target", "executions", "edges", "new", "MiB");
+    let (next, findings) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(name) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(finding) = one(&root, &folder, &program, name, seconds) {
+                        findings.lock().expect("no holder panics").push(finding);
+                    }
+                }
+            });
+        }
+    });
+    let findings = findings.into_inner().expect("no holder panics");
+    if findings.is_empty() { Ok(()) } else { Err(findings.join("\n\n")) }
+}
+
+/// The targets: each has a corpus.
+fn targets(root: &Path) -> Result<Vec<String>, String> {
+    let corpus = root.join("fuzz/corpus");
+    let list = fs::read_dir(&corpus).map_err(|error| format!("{} cannot be read: {error}", corpus.display()))?;
+    let mut names: Vec<String> = list.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the one program that holds every target.
+fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
+    const MISSING: &str = "fuzzing needs the nightly compiler: rustup toolchain install nightly\n  \
+        without it: cargo test -p faultline-fuzz";
+    let nightly = Command::new("rustup").args(["run", "nightly", "rustc", "--version"]).output();
+    if !nightly.is_ok_and(|output| output.status.success()) {
+        return Err(MISSING.into());
+    }
+    let mut command = Command::new("rustup");
+    command.args(["run", "nightly", "cargo", "build", "--quiet", "--release", "--locked"]);
+    command.args(["--target", TRIPLE]).arg("--target-dir").arg(folder);
+    command.current_dir(root.join("fuzz/driver")).env("RUSTFLAGS", FLAGS);
+    stages::ended(command.status()).map_err(|error| format!("the targets do not build: {error}"))?;
+    Ok(folder.join(TRIPLE).join("release/fuzz"))
+}
+
+/// Runs one target and prints its line; the error is the finding with what to do.
+fn one(root: &Path, folder: &Path, program: &Path, name: &str, seconds: u64) -> Outcome {
+    let (grown, found) = (folder.join("corpus").join(name), folder.join("findings").join(name));
+    for folder in [&grown, &found] {
+        fs::create_dir_all(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
+    }
+    let mut command = Command::new(program);
+    command.env("FAULTLINE_FUZZ", name);
+    // Freed memory that the sanitizer holds back must not count as ours for long.
+    command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0");
+    command.arg(format!("-max_total_time={seconds}")).arg(format!("-rss_limit_mb={MEMORY_MIB}"));
+    command.arg(format!("-malloc_limit_mb={MEMORY_MIB}")).arg(format!("-timeout={TIMEOUT_S}"));
+    command.arg(format!("-max_len={INPUT_SIZE_MAX}")).arg("-print_final_stats=1");
+    command.arg(format!("-artifact_prefix={}/", found.display())).arg(&grown);
+    // Later folders are only read.
+    let known = [root.join("fuzz/corpus").join(name), root.join("fuzz/regressions").join(name)];
+    command.args(known.iter().filter(|folder| folder.is_dir()));
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| format!("{name} could not be started: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report = read(&text);
+    let (before, after) = report.covered;
+    let line = [report.executions, after, after.saturating_sub(before), report.memory_mib];
+    let finding = if output.status.success() { "none" } else { "FOUND" };
+    println!("{name:<10} {:>12} {:>8} {:>8} {:>8}  {finding}", line[0], line[1], line[2], line[3]);
+    if output.status.success() && report.executions > 0 {
+        return Ok(());
+    }
+    Err(failure(name, &text))
+}
+
+/// What libFuzzer said of a run.
+fn read(text: &str) -> Report {
+    let mut report = Report::default();
+    let number = |text: Option<&str>| text.and_then(|text| text.trim().parse().ok());
+    for line in text.lines() {
+        if let Some(found) = number(line.strip_prefix("stat::number_of_executed_units:")) {
+            report.executions = found;
+        }
+        if let Some(found) = number(line.strip_prefix("stat::peak_rss_mb:")) {
+            report.memory_mib = found;
+        }
+        // `#99 NEW cov: 5 ft: 6 ...`; the corpus alone is `INITED`.
+        let mut words = line.split_whitespace().skip_while(|word| *word != "cov:").skip(1);
+        if line.starts_with('#')
+            && let Some(found) = number(words.next())
+        {
+            report.covered.1 = found;
+            if line.contains("INITED") {
+                report.covered.0 = found;
+            }
+        }
+    }
+    report
+}
+
+/// The finding in words: what broke, where its input lies, and how to see it again.
+fn failure(name: &str, text: &str) -> String {
+    let said =
+        text.lines().find(|line| line.contains("panicked at") || line.starts_with("==") && line.contains("ERROR"));
+    let why = text.lines().skip_while(|line| Some(*line) != said).take(3).collect::<Vec<_>>().join("\n    ");
+    let input = text.lines().find_map(|line| line.split_once("Test unit written to ")).map(|(_, path)| path.trim());
+    let last: Vec<&str> = text.lines().rev().take(5).collect();
+    let why = if why.is_empty() { last.into_iter().rev().collect::<Vec<_>>().join("\n    ") } else { why };
+    match input {
+        Some(path) => format!(
+            "target `{name}`: {why}\n  input:      {path}\n  keep it:    cp {path} fuzz/regressions/{name}/\n  \
+             repeat it:  cargo test -p faultline-fuzz past_findings"
+        ),
+        None => format!("target `{name}` did not run: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_a_target_and_its_seconds() {
+        let check = |line: &str| parse(&line.split_whitespace().map(String::from).collect::<Vec<_>>());
+        assert_eq!(check(""), Ok((None, SECONDS)));
+        assert_eq!(check("promql --seconds 9"), Ok((Some("promql".into()), 9)));
+        for wrong in ["--seconds", "--seconds x", "--seconds 0", "a b", "--what"] {
+            assert!(check(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_read_from_what_libfuzzer_prints() {
+        let text = "INFO: seed corpus\n#28\tINITED cov: 1200 ft: 3000 corp: 27/9Kb exec/s: 0 rss: 60Mb\n\
+            #900\tNEW    cov: 1500 ft: 4000 corp: 30/9Kb lim: 99\n#1000\tDONE   cov: 1501 ft: 1 corp: 1/1b\n\
+            stat::number_of_executed_units: 1000\nstat::peak_rss_mb:              99\n";
+        assert_eq!(read(text), Report { executions: 1000, covered: (1200, 1501), memory_mib: 99 });
+        let text = "thread '<unnamed>' panicked at core/x.rs:1:2:\nno such place\n==9== ERROR: libFuzzer: deadly signal\n\
+            artifact_prefix='f/'; Test unit written to f/crash-12\n";
+        let failure = failure("decode", text);
+        assert!(
+            failure.contains("no such place") && failure.contains("cp f/crash-12 fuzz/regressions/decode/"),
+            "{failure}"
+        );
+    }
+}
