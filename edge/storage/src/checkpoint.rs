@@ -71,7 +71,9 @@ impl CheckpointStore {
     /// The store of `folder`, made if it is missing.
     pub fn open(folder: &DataFolder) -> Result<CheckpointStore, CheckpointError> {
         let store = CheckpointStore::inspect(folder);
-        store.disk.create_dir_all(&store.folder).map_err(|source| store.error(&store.folder, source))?;
+        let made = store.disk.create_dir_all(&store.folder);
+        // A name may be in the kernel only, and the journal is trimmed for what is under it.
+        made.and_then(|()| store.disk.sync_dir(&store.folder)).map_err(|source| store.error(&store.folder, source))?;
         Ok(store)
     }
 

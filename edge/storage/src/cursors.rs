@@ -69,6 +69,8 @@ impl Cursors {
             move |source| CursorError::Io { path, source }
         };
         cursors.disk.create_dir_all(&cursors.folder).map_err(io(&cursors.folder))?;
+        // A name may be in the kernel only, and our caller acts on what is under it.
+        cursors.disk.sync_dir(&cursors.folder).map_err(io(&cursors.folder))?;
         for name in cursors.disk.list(&cursors.folder).map_err(io(&cursors.folder))? {
             let path = cursors.folder.join(&name);
             if let Some(cursor) = cursors.read(&name).map_err(io(&path))?.ok_or(CursorError::Damaged { path })? {

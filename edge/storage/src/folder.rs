@@ -91,7 +91,11 @@ impl DataFolder {
             _ => io("locking it")(source),
         })?;
         let journal = match read_version(&*disk, path)? {
-            Some(journal) => journal,
+            Some(journal) => {
+                // The process that wrote it may have been killed before its name was durable.
+                disk.sync_dir(path).map_err(io("syncing it"))?;
+                journal
+            }
             None => {
                 write_whole(&*disk, &path.join(VERSION), version_text(new_journal).as_bytes())
                     .map_err(io("writing its VERSION file"))?;

@@ -345,12 +345,8 @@ impl Survey {
         for candidate in &self.dropped {
             disk.rename(&segment_path(journal, candidate.generation), &spare_path(journal, candidate.generation))?;
         }
-        if !self.dropped.is_empty() {
-            disk.sync_dir(journal)?;
-        }
-        if self.clean {
-            return Ok(());
-        }
+        // A name that the process before had given may be in the kernel only, and from here on records rely on it.
+        disk.sync_dir(journal)?;
         let last = self.kept.len().saturating_sub(1);
         for (index, candidate) in self.kept.iter().enumerate() {
             let Some(scan) = &candidate.scan else { continue };
@@ -359,7 +355,8 @@ impl Survey {
                 continue;
             }
             // The process before may have ended, or its sync failed, with these bytes in the kernel only: written again
-            // they are dirty again, and the sync below is about them.
+            // they are dirty again, and the sync below is about them. So may the frame of a clean stop, which is the last
+            // one: whatever is written behind it relies on it.
             let from = if self.proven.generation == candidate.generation { self.proven.byte } else { FIRST_FRAME };
             let mut bytes = vec![0; scan.end.saturating_sub(from) as usize];
             candidate.file.read_at(&mut bytes, from)?;

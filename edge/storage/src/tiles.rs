@@ -59,7 +59,9 @@ pub struct LedgerStore {
 impl LedgerStore {
     /// Opens or begins the ledger in `folder`, at the head published last.
     pub fn open(disk: Arc<dyn Disk>, folder: &Path, signer: Signer) -> Result<LedgerStore, LedgerError> {
-        disk.create_dir_all(folder).map_err(|source| LedgerError::Io { path: folder.into(), source })?;
+        // The head's name may be in the kernel only, and checkpoints rely on what it covers.
+        let made = disk.create_dir_all(folder).and_then(|()| disk.sync_dir(folder));
+        made.map_err(|source| LedgerError::Io { path: folder.into(), source })?;
         let reader = LedgerReader::new(disk.clone(), folder, signer.verifier());
         let mut store = LedgerStore {
             disk,

@@ -88,8 +88,8 @@ impl MemoryDisk {
         self.lock_inner().fail_at = Some((n, kind));
     }
 
-    /// The `n`-th sync of the disk's life (from 0) fails once and loses what waited for it, while the running process goes
-    /// on seeing it: what Linux does.
+    /// The `n`-th sync of the disk's life (from 0) fails once. A file loses what waited for it, while the running process
+    /// goes on seeing it: what Linux does. The names of a folder wait on.
     pub fn fail_sync(&self, n: u64) {
         self.lock_inner().fail_sync = Some(n);
     }
@@ -207,10 +207,8 @@ impl Disk for MemoryDisk {
         let mut inner = self.lock_inner();
         match inner.sync()? {
             Sync::Ignored => {}
-            Sync::Lost => {
-                inner.waiting.retain(|(_, change)| change.folder() != Some(folder));
-                return Err(eio());
-            }
+            // A file system that journals its names keeps what it could not commit, or stops: it forgets none of it.
+            Sync::Lost => return Err(eio()),
             Sync::Done => {
                 let (here, rest) = std::mem::take(&mut inner.waiting)
                     .into_iter()
