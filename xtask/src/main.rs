@@ -61,6 +61,12 @@ const CHORES: &[Chore] = &[
         help: fuzz::HELP,
         run: fuzz::fuzz,
     },
+    Chore {
+        name: "sim",
+        summary: "simulated lives on a disk that fails; what CI runs, as many seeds as wished",
+        help: programs::SIM_HELP,
+        run: programs::sim,
+    },
     Chore { name: "bench", summary: "the fixed benchmarks", help: programs::BENCH_HELP, run: programs::bench },
 ];
 

@@ -12,6 +12,7 @@ pub mod facts;
 pub mod float;
 pub mod ids;
 pub mod labels;
+pub mod mutants;
 pub mod payload;
 pub mod sample;
 pub mod table;

@@ -1,0 +1,308 @@
+//! One life of a process: what `faultline run` builds, on the simulated disk, each of its threads stepped by hand.
+use crate::disk::SimDisk;
+use crate::oracle::{Broken, broken};
+use faultline::explainer::answer;
+use faultline::keeper::keep;
+use faultline::ledger_feed::{LedgerFeed, publish};
+use faultline::published::Published;
+use faultline::release::{Batch, Doors, Keep, Outlet, release};
+use faultline::run::{Opened, open, opening, seal_the_rest};
+use faultline::show::{Shown, shown};
+use faultline::world::{Stop, World, own, turn};
+use faultline_engine::Ask;
+use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Reader, inlet};
+use faultline_ledger::{Head, Signer};
+use faultline_model::{EffectId, HashSeed, Kind, Millis, Position};
+use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerStore, Preparer, Sealer, Settings};
+use std::collections::VecDeque;
+use std::error::Error;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Keys the hashes of simulated journals.
+pub const SEED: HashSeed = HashSeed(0xfa17);
+/// Where the data folder is.
+pub const DATA: &str = "data";
+/// Groups that may wait for the disk at once.
+const IN_FLIGHT: usize = 3;
+/// What senders may have under way.
+pub const INLET: Limits = Limits { bytes: 256 << 10, count: 24, retry_after: Duration::from_millis(500) };
+
+/// Why a process ended by itself.
+pub type Ended = Box<dyn Error>;
+
+/// The key of every simulated ledger.
+pub fn signer() -> Signer {
+    Signer::new("faultline/sim", &[7; 32]).expect("a good name")
+}
+
+/// A process that runs.
+pub struct Node {
+    /// The loop's own.
+    pub world: World,
+    /// Where senders hand in.
+    pub inlet: Inlet,
+    /// What sinks read.
+    pub feed: Arc<LedgerFeed>,
+    /// Where sinks are.
+    pub cursors: Arc<Mutex<Cursors>>,
+    /// A tail that a crash had torn was cut off.
+    pub torn: bool,
+    /// It began with a checkpoint.
+    pub restored: bool,
+    /// Asks that are not yet answered.
+    pub asks: VecDeque<(EffectId, Ask)>,
+    /// The asks that the start posted.
+    pub posted: Vec<EffectId>,
+    /// Checkpoints written, and trims asked for.
+    pub checkpoints: u64,
+    limit: u64,
+    ledger: LedgerStore,
+    tiles: Receiver<(u64, Vec<Box<[u8]>>)>,
+    in_flight: VecDeque<Receiver<Batch>>,
+    doors: Doors,
+    shown: Receiver<Shown>,
+    kept: Receiver<Keep>,
+    asked: Receiver<(EffectId, Ask)>,
+    trims: Sender<Position>,
+    sealer: Sealer,
+    preparer: Preparer,
+    /// A reply that comes late: offered after the next one.
+    late: Option<(EffectId, Vec<u8>)>,
+}
+
+impl Node {
+    /// Starts a process as `run::start` does, but for sockets and threads.
+    pub fn start(disk: &SimDisk, settings: Settings, clock: &Arc<ManualClock>, rules: u64) -> Result<Node, Ended> {
+        let on: Arc<dyn Disk> = Arc::new(disk.clone());
+        let clock: Arc<dyn Clock> = clock.clone();
+        let folder = DataFolder::open(on, Path::new(DATA), [9; 16])?;
+        let published = Published::default();
+        let opened = open(&folder, settings, &clock, |_| Ok(signer()), SEED, &published)?;
+        let Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed } = opened;
+        let (inlet, intake) = inlet(INLET);
+        let (feed, tiles) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
+        feed.never_wait();
+        let feed = Arc::new(feed);
+        let (keeper, kept) = sync_channel(1);
+        let (trims, trimmed) = channel();
+        let (asks, asked) = channel();
+        let mut posted = Vec::new();
+        for (id, ask) in replay.engine.unanswered() {
+            posted.push(id);
+            asks.send((id, ask))?;
+        }
+        let (outlet, _) = Outlet::new(keeper.clone());
+        let (shown_in, shown) = shown();
+        let doors = Doors { ledger: feed.clone(), shown: shown_in, asks, keeper };
+        let (sealer, preparer) = (journal.sealer(), journal.preparer());
+        let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);
+        // Bodies are small here beside what the journal takes around them: anchors, which count bodies, come as much earlier.
+        let records = opening(settings.limit / 8, None, seed, &crate::senders::rules(rules), replay.rules.as_deref());
+        let world = World {
+            folder,
+            journal: Box::new(journal),
+            engine: replay.engine,
+            intake,
+            outlet,
+            seed,
+            leaves: replay.leaves,
+            viewed: Millis(0),
+            behind: false,
+            trims: trimmed,
+            wait: Duration::ZERO,
+        };
+        for record in records {
+            let _nobody = inlet.offer(record)?;
+        }
+        Ok(Node {
+            world,
+            inlet,
+            feed,
+            cursors: Arc::new(Mutex::new(cursors)),
+            torn: recovered.torn.is_some(),
+            restored,
+            asks: VecDeque::new(),
+            posted,
+            checkpoints: 0,
+            limit: settings.limit,
+            ledger,
+            tiles,
+            in_flight: VecDeque::new(),
+            doors,
+            shown,
+            kept,
+            asked,
+            trims,
+            sealer,
+            preparer,
+            late: None,
+        })
+    }
+
+    /// A reader of the journal.
+    pub fn reader(&self) -> Box<dyn Reader> {
+        self.world.journal.reader()
+    }
+
+    /// The head signed last.
+    pub fn head(&self) -> Option<Head> {
+        self.ledger.head()
+    }
+
+    /// How many groups wait for the disk.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// One turn of the loop; true where it had drained.
+    pub fn turn(&mut self) -> Result<bool, Ended> {
+        while self.in_flight.len() >= IN_FLIGHT {
+            self.release()?;
+        }
+        let (outlet, batches) = Outlet::new(self.doors.keeper.clone());
+        self.world.outlet = outlet;
+        let result = turn(&mut self.world);
+        // The sender goes, so that a release ends once it has worked off what is there.
+        self.world.outlet = Outlet::new(self.doors.keeper.clone()).0;
+        self.in_flight.push_back(batches);
+        match result {
+            Ok(()) => Ok(false),
+            Err(Stop::Drained) => Ok(true),
+            Err(stop) => Err(stop.into()),
+        }
+    }
+
+    /// The release of the oldest group that waits.
+    pub fn release(&mut self) -> Result<(), Ended> {
+        if let Some(batches) = self.in_flight.pop_front() {
+            release(batches, &self.doors)?;
+            // Nobody reads what readers would be shown.
+            while self.shown.try_recv().is_ok() {}
+            while let Ok(ask) = self.asked.try_recv() {
+                self.asks.push_back(ask);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that waits for the disk is released.
+    pub fn release_all(&mut self) -> Result<(), Ended> {
+        while !self.in_flight.is_empty() {
+            self.release()?;
+        }
+        Ok(())
+    }
+
+    /// The thread of tiles: takes what waits for it.
+    pub fn tiles(&mut self) -> Result<(), Ended> {
+        while let Ok((first, leaves)) = self.tiles.try_recv() {
+            self.ledger.append(first, &leaves)?;
+        }
+        Ok(())
+    }
+
+    /// The thread of tiles: signs a head.
+    pub fn publish(&mut self) -> Result<Option<Head>, Ended> {
+        self.tiles()?;
+        publish(&mut self.ledger, &self.feed)?;
+        Ok(self.ledger.head())
+    }
+
+    /// The thread of digests.
+    pub fn seal(&mut self) -> Result<bool, Ended> {
+        // Its thread says why, and tries again later.
+        Ok(self.sealer.seal(Duration::ZERO).unwrap_or(false))
+    }
+
+    /// The thread that makes segments ready: a full disk is no end.
+    pub fn prepare(&mut self) {
+        let _full_or_stopped = self.preparer.prepare(Duration::ZERO);
+    }
+
+    /// The thread that keeps checkpoints: works off what waits for it.
+    pub fn keep(&mut self) -> Result<(), Ended> {
+        let (work_in, work) = channel_of(&self.kept);
+        if work_in == 0 {
+            return Ok(());
+        }
+        let store = CheckpointStore::open(&self.world.folder)?;
+        let bytes = self.world.journal.extent().bytes;
+        keep(&work, &store, &self.feed, &self.trims, || bytes > self.limit / 2);
+        self.checkpoints += work_in;
+        Ok(())
+    }
+
+    /// The thread that answers asks: see `Event::Explain`.
+    pub fn explain(&mut self, how: u64) -> Result<bool, Broken> {
+        let Some((id, ask)) = self.asks.pop_front() else { return Ok(false) };
+        let body = answer(&ask);
+        match how {
+            // Late: another comes first.
+            1 if self.late.is_none() => self.late = Some((id, body)),
+            2 => {
+                self.reply(id, body.clone());
+                self.reply(id, body);
+            }
+            // Never: a restart asks again.
+            3 => {}
+            // To a question that nobody asked.
+            4 => {
+                let other = EffectId { ordinal: id.ordinal + 40, ..id };
+                self.reply(other, body.clone());
+                self.reply(id, body);
+            }
+            _ => self.reply(id, body),
+        }
+        if how != 1
+            && let Some((id, body)) = self.late.take()
+        {
+            self.reply(id, body);
+        }
+        if self.inlet.load().1 > INLET.count {
+            return broken("bounds", format!("{} records are under way", self.inlet.load().1));
+        }
+        Ok(true)
+    }
+
+    fn reply(&mut self, id: EffectId, body: Vec<u8>) {
+        // A full inlet: its thread would try again; here the next start does.
+        let _refused = self.inlet.offer(own(Kind::Reply(id), body, self.world.seed));
+    }
+
+    /// Whether nothing is left to do but what a tick may bring.
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight.is_empty() && self.asks.is_empty() && self.late.is_none() && self.inlet.load().1 == 0
+    }
+
+    /// Ends as SIGTERM ends it: what was received is finished, full segments get their leaf, heads cover all of it.
+    pub fn stop(mut self) -> Result<Option<Head>, Ended> {
+        self.inlet.stop();
+        while !self.turn()? {}
+        self.release_all()?;
+        // All digests first, so that the leaves come in one group: nobody releases while the loop writes them.
+        while self.seal()? {}
+        let (outlet, batches) = Outlet::new(self.doors.keeper.clone());
+        self.world.outlet = outlet;
+        let rest = seal_the_rest(&mut self.world, &self.sealer);
+        self.world.outlet = Outlet::new(self.doors.keeper.clone()).0;
+        release(batches, &self.doors)?;
+        rest?;
+        let head = self.publish()?;
+        self.world.journal.close()?;
+        Ok(head)
+    }
+}
+
+/// What waits in `from`, in a queue whose other end is gone, and how much it is.
+fn channel_of(from: &Receiver<Keep>) -> (u64, Receiver<Keep>) {
+    let (sender, receiver) = sync_channel(8);
+    let mut count = 0;
+    while let Ok(keep) = from.try_recv() {
+        count += 1;
+        sender.send(keep).expect("there is room for what a queue of one holds");
+    }
+    (count, receiver)
+}
