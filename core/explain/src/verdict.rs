@@ -338,7 +338,7 @@ fn doubt(scene: &Scene, heard: &[Heard]) -> Option<String> {
     };
     let (name, posterior) = (&first.cause.entity, first.cause.posterior);
     if scene.nodes.iter().any(|node| node.name == name && node.is_unheard_of()) {
-        return Some(format!("Unknown: no telemetry tells of {name}."));
+        return Some(format!("Unknown: nothing is known of {name} but its alerts."));
     }
     if posterior < BELIEF_MIN {
         return Some(format!("Unknown: the best of the causes, {name}, reaches only {}.", words::percent(posterior)));
