@@ -158,9 +158,9 @@ fn a_usual_hour_raises_nothing_and_a_fault_is_seen_within_seconds() {
 
         type Fault = fn(&mut Estate);
         let faults: [(Fault, &str, &str, i64); 4] = [
-            (|e| e.find("small").failing = 0.9, "ServiceErrors", "small", 8),
-            (|e| e.find("busy").failing = 0.4, "ServiceErrors", "busy", 6),
-            (|e| e.find("busy").latency_ms *= 12.0, "ServiceSlow", "busy", 8),
+            (|e| e.find("small").failing = 0.9, "ServiceErrors", "small", 5),
+            (|e| e.find("busy").failing = 0.4, "ServiceErrors", "busy", 3),
+            (|e| e.find("busy").latency_ms *= 12.0, "ServiceSlow", "busy", 3),
             (|e| e.find("busy").per_second = 0.0, "ServiceTrafficLost", "busy", 16),
         ];
         for (i, (fault, name, service, within)) in faults.into_iter().enumerate() {
