@@ -66,17 +66,21 @@ impl Disk for RealDisk {
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
-        let figures = rustix::fs::statvfs(path)?;
+        let figures = rustix::io::retry_on_intr(|| rustix::fs::statvfs(path))?;
         let block = figures.f_frsize;
         Ok(Space { total: figures.f_blocks.saturating_mul(block), free: figures.f_bavail.saturating_mul(block) })
     }
 
     fn lock(&self, folder: &Path) -> io::Result<Box<dyn Lock>> {
         let file = fs::File::options().write(true).create(true).truncate(false).open(folder.join("lock"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Box::new(RealLock { _file: file })),
-            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(fs::TryLockError::Error(error)) => Err(error),
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Box::new(RealLock { _file: file })),
+                Err(fs::TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+                // A signal came first: nothing was decided.
+                Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
         }
     }
 }
