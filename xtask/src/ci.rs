@@ -35,6 +35,7 @@ Tests with real servers and senders run where these are installed, and say NOT R
   cargo xtask services install all                once, some minutes; needs Go and Python 3 with venv
 With CI=true in the environment they are installed, and a missing one is a failure. They wait more than they work: about
 3 minutes more. Without them:  cargo test --workspace -- --skip real
+The same holds of strace, which .ci/run installs; without what it does, a minute:  ... -- --skip strace
 
 One crate:   cargo test -p faultline-NAME
 One test:    cargo test -p faultline-NAME WORDS_OF_ITS_NAME

@@ -12,6 +12,7 @@ mod licences;
 mod programs;
 mod services;
 mod stages;
+mod strace;
 mod tidy;
 mod workspace;
 
@@ -66,6 +67,12 @@ const CHORES: &[Chore] = &[
         summary: "simulated lives on a disk that fails; what CI runs, as many seeds as wished",
         help: programs::SIM_HELP,
         run: programs::sim,
+    },
+    Chore {
+        name: "strace",
+        summary: "faults in the real binary at each of its file calls",
+        help: strace::HELP,
+        run: strace::strace,
     },
     Chore { name: "bench", summary: "the fixed benchmarks", help: programs::BENCH_HELP, run: programs::bench },
 ];

@@ -101,7 +101,7 @@ impl Drop for Server {
 /// A body of numbered points, each of a series of its sender, at least a ms after the sender's body before.
 ///
 /// - `last`: time of the sender's newest body in ms, moved on.
-fn body(sender: usize, first: i64, last: &mut i64) -> Vec<u8> {
+pub fn body(sender: usize, first: i64, last: &mut i64) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
     *last = now.max(*last + 1);
     let points = (first..first + POINTS)
@@ -134,18 +134,23 @@ fn send(otlp: &Url, sender: usize, next: &AtomicI64, stop: &AtomicBool, acknowle
     }
 }
 
+/// A log record of 2 MiB.
+pub fn large_body(number: usize) -> Vec<u8> {
+    let time = EventTime(number as i64);
+    let (body, attributes) = ("x".repeat(LARGE), Vec::new());
+    let log = encode::Log { time, observed: time, severity: 9, body, attributes };
+    let resource = vec![("service.name".into(), Value::Text("large".into()))];
+    encode::logs(&[encode::ResourceLogs { resource, logs: vec![log] }])
+}
+
 /// Sends large bodies until told to stop, or `most`, so that segments fill up while the server is killed.
 fn send_large(otlp: &Url, stop: &AtomicBool, most: usize) {
     let client = Client::new(Limits { overall: Duration::from_secs(30), ..Limits::default() }).expect("a runtime");
     let url = otlp.join("/v1/logs").expect("a path");
     let headers = [("content-type", "application/x-protobuf")];
     for number in 0..most {
-        let time = EventTime(number as i64);
-        let (body, attributes) = ("x".repeat(LARGE), Vec::new());
-        let log = encode::Log { time, observed: time, severity: 9, body, attributes };
-        let resource = vec![("service.name".into(), Value::Text("large".into()))];
-        let body = encode::logs(&[encode::ResourceLogs { resource, logs: vec![log] }]);
-        if stop.load(Ordering::Relaxed) || client.request(Method::POST, &url, &headers, body.into()).is_err() {
+        let body = large_body(number).into();
+        if stop.load(Ordering::Relaxed) || client.request(Method::POST, &url, &headers, body).is_err() {
             return;
         }
     }
@@ -158,30 +163,40 @@ fn sealed(said: &str) -> (u64, bool) {
     (count.unwrap_or_else(|| panic!("{line}")), !line.contains("without a leaf"))
 }
 
-/// Values of all points in the journal, and how many records there are.
-fn journalled(data: &Path) -> (BTreeSet<i64>, u64) {
+/// What is in a journal.
+#[derive(Default)]
+pub struct Journalled {
+    /// Values of all points.
+    pub values: BTreeSet<i64>,
+    pub records: u64,
+    /// Whether older records are gone.
+    pub trimmed: bool,
+}
+
+pub fn journalled(data: &Path) -> Journalled {
     let folder = DataFolder::inspect(Arc::new(RealDisk), data).expect("it is a data folder");
     let mut reader =
         SegmentJournal::inspect(&folder, None).expect("what is below the last commit is whole").segments.reader();
-    let (mut values, mut after, mut seed, mut count) = (BTreeSet::new(), None, HashSeed(0), 0);
+    let (mut found, mut after, mut seed) = (Journalled::default(), None, HashSeed(0));
     loop {
         let items = reader.read(after, 8 << 20).expect("what is below the last commit is whole");
         if items.is_empty() {
-            return (values, count);
+            return found;
         }
         for item in items {
             let Item::Record(stored) = item else { continue };
+            found.trimmed |= found.records == 0 && stored.at.offset > 0;
             after = Some(stored.at);
-            count += 1;
+            found.records += 1;
             if stored.payload.kind == Kind::Control(Control::Genesis) {
                 seed = Genesis::from_bytes(&stored.payload.body).expect("record 0").seed;
             }
-            values.extend(decode(stored.payload, seed).events.points.iter().map(|point| point.value as i64));
+            found.values.extend(decode(stored.payload, seed).events.points.iter().map(|point| point.value as i64));
         }
     }
 }
 
-fn verify(data: &Path) -> (bool, String) {
+pub fn verify(data: &Path) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_faultline"))
         .args(["verify", "--data"])
         .arg(data)
@@ -230,7 +245,7 @@ fn what_was_acknowledged_survives_kill_9() {
         stop.store(true, Ordering::Relaxed);
         large.join().expect("a sender ends");
         senders.into_iter().for_each(|sender| sender.join().expect("a sender ends"));
-        let (values, _) = journalled(&data);
+        let values = journalled(&data).values;
         let acknowledged = acknowledged.lock().expect("no holder panics");
         let lost: Vec<i64> =
             acknowledged.iter().flat_map(|&first| first..first + POINTS).filter(|n| !values.contains(n)).collect();
@@ -250,7 +265,7 @@ fn what_was_acknowledged_survives_kill_9() {
     // More than a segment holds.
     send_large(&server.otlp, &AtomicBool::new(false), (80 << 20) / LARGE);
     server.stop();
-    let (values, records) = journalled(&data);
+    let Journalled { values, records, .. } = journalled(&data);
     let sent = acknowledged.lock().expect("no holder panics").len() as i64 * POINTS;
     let (ok, said) = verify(&data);
     assert!(sent > 0 && ok, "{said}");

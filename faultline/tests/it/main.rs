@@ -19,3 +19,4 @@ mod replay;
 mod segments;
 mod sender;
 mod starting;
+mod strace;
