@@ -4,7 +4,7 @@ use crate::published::RejectedBody;
 use crate::show::Shown;
 use faultline_engine::{Ask, Checkpoint, Effect, Effects, Overview};
 use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
-use faultline_model::{EffectId, Millis, Position};
+use faultline_model::{EffectId, Millis, Position, mutant};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
 
@@ -97,7 +97,10 @@ pub struct Doors {
 /// Releases groups until the loop ends. Its error ends the process: nothing more may be acknowledged.
 pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError> {
     for mut batch in batches {
-        batch.flush.wait()?;
+        let mut flush = Some(batch.flush);
+        if !mutant!("released before it is durable") {
+            flush.take().map_or(Ok(()), |flush| flush.wait())?;
+        }
         for (reply, at) in batch.answers {
             let rejects = crate::world::refused(&batch.effects, at);
             reply.send(Ok(Answer { at, rejects }));
@@ -111,7 +114,9 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         let leaves = batch.first_leaf + within as u64;
         for effect in batch.effects.list.extract_if(.., |effect| matches!(effect, Effect::Ask(..))) {
             // Frozen evidence may be large: it is moved on, not copied.
-            if let Effect::Ask(id, ask) = effect {
+            if let Effect::Ask(id, ask) = effect
+                && !mutant!("ask lost")
+            {
                 let _ended = doors.asks.send((id, ask));
             }
         }
@@ -120,6 +125,9 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
             if let Err(TrySendError::Full(_)) = doors.keeper.try_send(keep) {
                 tracing::warn!(now = %batch.now, "the checkpoint before is not yet written; an anchor's is left out");
             }
+        }
+        if let Some(flush) = flush {
+            flush.wait()?;
         }
         let Batch { effects, first_leaf, rejected, view, behind, now, extent, records, last, .. } = batch;
         let shown = Shown { effects, first_leaf, rejected, view, behind, now, extent, records, last };

@@ -8,7 +8,7 @@ use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine};
 use faultline_formats::{Decoded, Record, Reject, decode};
 use faultline_host::{AppendError, Intake, Journal, Reply};
 use faultline_ledger::LedgerEntry;
-use faultline_model::{Control, HashSeed, Kind, Millis, Payload, Position, TenantId};
+use faultline_model::{Control, HashSeed, Kind, Millis, Payload, Position, TenantId, mutant};
 use faultline_storage::DataFolder;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
@@ -185,7 +185,7 @@ pub fn seal(w: &mut World) -> Result<bool, Stop> {
         Err(error) => return Err(error.into()),
     }
     let first_leaf = w.leaves;
-    w.leaves += leaves.len() as u64;
+    w.leaves += if mutant!("leaves of segments not counted") { 0 } else { leaves.len() as u64 };
     let batch = Batch {
         flush: w.journal.flush(),
         answers: Vec::new(),
@@ -230,10 +230,14 @@ fn rejected_bodies(records: &[Record], effects: &Effects) -> Vec<RejectedBody> {
 
 /// The leaves of a batch's decisions, in ledger order.
 pub fn leaves_of(effects: &Effects) -> Vec<Box<[u8]>> {
-    effects
+    let mut leaves: Vec<Box<[u8]>> = effects
         .decisions()
         .map(|(id, decision)| LedgerEntry::decided(ENGINE_VERSION, id, decision.clone()).leaf_bytes().into())
-        .collect()
+        .collect();
+    if mutant!("leaves out of order") {
+        leaves.reverse();
+    }
+    leaves
 }
 
 /// A record of our own, decoded.

@@ -9,6 +9,7 @@ pub mod damage;
 pub mod disk;
 pub mod event;
 pub mod file;
+pub mod mutants;
 pub mod node;
 pub mod oracle;
 pub mod plan;

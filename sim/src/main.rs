@@ -1,7 +1,7 @@
 //! `cargo xtask sim`: runs seeds, says what they covered, and makes a failure small.
 use clap::Parser;
 use faultline_sim::run::{Outcome, WAYS, run, stopped_at};
-use faultline_sim::{Broken, Coverage, Plan, file, shrink};
+use faultline_sim::{Broken, Coverage, Plan, file, mutants, shrink};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -28,6 +28,9 @@ struct Args {
     /// A power cut at each I/O of a reference run, until there are so many crash points.
     #[arg(long)]
     crash_points: Option<u64>,
+    /// Looks for each planted bug, in so many seeds at most as its budget says; needs the feature `mutants`.
+    #[arg(long)]
+    mutants: bool,
     /// Runs each seed twice and compares the traces.
     #[arg(long)]
     doublecheck: bool,
@@ -46,6 +49,9 @@ fn main() -> ExitCode {
 }
 
 fn all(args: &Args) -> Result<bool, String> {
+    if args.mutants {
+        return mutants::find_all();
+    }
     if let Some(path) = &args.replay {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         return Ok(one(&file::read(&text)?, args.doublecheck));

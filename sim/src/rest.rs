@@ -69,6 +69,9 @@ pub fn come_to_rest(sim: &mut Sim) -> Result<(), Broken> {
     if node.head().map(|head| head.size) != Some(leaves) {
         return broken("liveness", format!("the signed head does not cover all {leaves} leaves"));
     }
+    if let Some((id, _)) = node.world.engine.unanswered().next() {
+        return broken("liveness", format!("nobody answers {id}"));
+    }
     check_alerts(sim)?;
     let lines = sim.receivers.told().lines.clone();
     sim.oracle.check_lines(&lines)?;

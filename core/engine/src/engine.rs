@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use faultline_correlate::{Incidents, Topology, entity_of};
 use faultline_formats::{Decoded, Reason, Record};
 use faultline_model::facts::{Anchor, Asked, Decision, Evidence, IncidentUpdate, Quarantined, Transition, Verdict};
-use faultline_model::{Canonical, Clock, Digest, EffectId, HashSeed, IncidentId, Kind, Millis, Position};
+use faultline_model::{Canonical, Clock, Digest, EffectId, HashSeed, IncidentId, Kind, Millis, Position, mutant};
 use faultline_observe::graph::Derived;
 use faultline_observe::series::{Applied, SeriesStore};
 use faultline_observe::{Closed, Graph, Sources};
@@ -174,7 +174,7 @@ impl Engine {
                 }
                 let time = if imported { newest_time(decoded).unwrap_or(self.now) } else { record.stamp.millis() };
                 self.advance(time, emit, imported);
-                if self.retries.is_retry(source, decoded.digest, self.now) {
+                if self.retries.is_retry(source, decoded.digest, self.now) && !mutant!("retry applied") {
                     self.sources.retried(source, self.now);
                     return;
                 }

@@ -2,7 +2,7 @@
 use faultline_host::Clock;
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::Decision;
-use faultline_model::{Canonical, EffectId};
+use faultline_model::{Canonical, EffectId, mutant};
 use std::io;
 use std::time::Duration;
 
@@ -232,7 +232,7 @@ impl<'a> Runner<'a> {
     }
 
     fn save(&mut self) {
-        let at = self.sink.resume_at(self.next_leaf);
+        let at = self.sink.resume_at(self.next_leaf) + u64::from(mutant!("cursor one leaf ahead"));
         self.saved_at = self.clock.monotonic();
         if self.saved == Some(at) {
             return;

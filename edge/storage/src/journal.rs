@@ -17,7 +17,7 @@ use faultline_formats::{Decoded, Record};
 use faultline_host::{AppendError, Clock, Extent, File, Flush, FlushError, Journal, Reader, TrimError};
 use faultline_ledger::LedgerEntry;
 use faultline_model::facts::Sealed;
-use faultline_model::{Hlc, Position};
+use faultline_model::{Hlc, Position, mutant};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -74,7 +74,7 @@ impl SegmentJournal {
             sealer: Sealer { shared: Arc::clone(&shared), taking: Arc::new(Mutex::new(())) },
             shared,
             clock,
-            next: recovered.next.offset,
+            next: recovered.next.offset + u64::from(mutant!("offset off by one")),
             stamp: recovered.stamp,
             buffer: Vec::new(),
             scrub: None,
@@ -160,7 +160,8 @@ impl SegmentJournal {
     fn write(&mut self, target: Target, frames: impl FnOnce(&mut FrameWriter, u64, Hlc)) -> Result<(), AppendError> {
         let (body, proven) = {
             let state = self.shared.state();
-            (StartBody { previous: state.written(), sealed: state.sealed }, state.proven)
+            let proven = if mutant!("proven before it is durable") { state.written() } else { state.proven };
+            (StartBody { previous: state.written(), sealed: state.sealed }, proven)
         };
         self.buffer.clear();
         let (seeds, start) = (self.shared.seeds, target.start);
@@ -247,7 +248,7 @@ impl Journal for SegmentJournal {
         let wall = self.clock.now();
         let (mut stamp, mut stamps) = (self.stamp, Vec::with_capacity(group.len()));
         for _ in &group {
-            stamp = stamp.next(wall);
+            stamp = if mutant!("stamp from the clock alone") { Hlc::default().next(wall) } else { stamp.next(wall) };
             stamps.push(stamp);
         }
         self.write(target, |frames, next, _| {
@@ -259,6 +260,7 @@ impl Journal for SegmentJournal {
         (self.next, self.stamp, self.clean) = (first + group.len() as u64, stamp, false);
         let record = |(index, (decoded, stamp)): (usize, (Decoded, Hlc))| {
             let at = Position { partition: 0, offset: first + index as u64 };
+            let stamp = if mutant!("clock read after the stamp") { stamp.next(wall.plus(1)) } else { stamp };
             Record { at, stamp, decoded }
         };
         Ok(group.into_iter().zip(stamps).enumerate().map(record).collect())

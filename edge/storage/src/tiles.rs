@@ -9,7 +9,7 @@ use faultline_ledger::{
     Completed, Hash, Head, NoteError, Signer, TILE_WIDTH, TileName, Tree, Verifier, bundle_entries, leaf_hash,
     push_entry,
 };
-use faultline_model::Digest;
+use faultline_model::{Digest, mutant};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,11 @@ impl LedgerStore {
         self.write(HEAD_FILE, note.as_bytes())?;
         self.published = Some(head);
         // The partial tiles of the head before are of no use once no head names them.
-        for old in std::mem::replace(&mut self.partial_files, files) {
+        let mut olds = std::mem::replace(&mut self.partial_files, files);
+        if mutant!("unordered map iterated") {
+            olds = olds.into_iter().collect::<std::collections::HashSet<_>>().into_iter().collect();
+        }
+        for old in olds {
             if !self.partial_files.contains(&old) {
                 match self.disk.remove(&old) {
                     Err(source) if source.kind() != io::ErrorKind::NotFound => {

@@ -6,8 +6,8 @@ use crate::run::{Ended, Pause, Sink};
 use bytes::Bytes;
 use faultline_host::retry::Backoff;
 use faultline_host::{Clock, Random};
-use faultline_model::EffectId;
 use faultline_model::facts::Decision;
+use faultline_model::{EffectId, mutant};
 use http::{Method, StatusCode};
 use kept::{Batch, Kept};
 use std::collections::BTreeSet;
@@ -239,6 +239,9 @@ impl Sink for Alertmanager {
     }
 
     fn resume_at(&self, next_leaf: u64) -> u64 {
+        if mutant!("cursor before the answer") {
+            return next_leaf;
+        }
         self.kept.oldest_leaf().map_or(next_leaf, |leaf| leaf.min(next_leaf))
     }
 }
