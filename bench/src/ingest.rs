@@ -2,7 +2,7 @@
 use crate::Outcome;
 use crate::cli::IngestArgs;
 use crate::histogram::Histogram;
-use crate::ladder::{self, Plan, Trial};
+use crate::ladder::{self, Plan, Trial, Tried};
 use crate::load::{Connection, Counters, Crossings, Fleet, Population, Step, Tally, crossing_label};
 use crate::process::{self, Memory};
 use crate::receiver::Receiver;
@@ -180,12 +180,12 @@ impl Bench {
                 let found = ladder::search(plan, |rate, trial| {
                     let whole = trial == Trial::Whole;
                     let trace = self.step(rate, if whole { seconds } else { (seconds / 4.0).max(0.5) }, None)?;
-                    let held_up = trace.failed.is_none();
-                    if whole && held_up {
+                    let tried = if trace.failed.is_none() { Tried::Held } else { Tried::Failed(trace.applied) };
+                    if whole && tried == Tried::Held {
                         held = Some(trace.clone());
                     }
                     report.steps.push(trace);
-                    Ok(held_up)
+                    Ok(tried)
                 })?;
                 report.sustained = held;
                 found.ok_or("the server sustains no rate that was tried: see the steps above")? / 2.0

@@ -3,6 +3,7 @@
 //! `turn`, journal, engine, leaves and explanations are the product's; only the threads around the loop are played here, one after the
 //! other. An explanation is answered at the instant at which it was asked for: its real time is measured beside
 //! ([`Server::slowest_explanation`]).
+use faultline::keeper::{Done, Keep, Keeper, KeeperWork, Told, keeper_queue};
 use faultline::release::{Batch, Outlet};
 use faultline::world::{TICK, World, control, own, turn};
 use faultline::{explainer, rule_files};
@@ -10,12 +11,12 @@ use faultline_engine::{Ask, ENGINE_VERSION, Effect, Engine};
 use faultline_formats::Decoded;
 use faultline_host::{Answer, Clock, Inlet, Journal, Limits, ManualClock, MemoryDisk, inlet};
 use faultline_model::facts::{Decision, Evidence};
-use faultline_model::{Canonical, Control, Evaluation, Genesis, HashSeed, Kind, Millis, Position, RuleFile, RuleFiles};
-use faultline_storage::{DataFolder, Sealer, SegmentJournal, Settings};
+use faultline_model::{Canonical, Control, Evaluation, Genesis, HashSeed, Kind, Millis, RuleFile, RuleFiles};
+use faultline_storage::{CheckpointStore, DataFolder, Sealer, SegmentJournal, Settings};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Small segments: trimming gives memory back early.
@@ -39,9 +40,9 @@ pub struct Server {
     inlet: Inlet,
     clock: Arc<ManualClock>,
     batches: Receiver<Batch>,
-    trims: Sender<Position>,
-    /// The newest anchor: the journal keeps everything since the one before.
-    anchor: Option<Position>,
+    keeper: Keeper,
+    keep: KeeperWork,
+    told: Sender<Told>,
     /// Nothing is trimmed that has no leaf.
     sealer: Sealer,
     slowest: Duration,
@@ -61,9 +62,10 @@ impl Server {
         journal.append(vec![control(Control::Genesis, genesis.to_bytes(), seed), version])?;
         journal.flush().wait()?;
         let (inlet, intake) = inlet(INLET);
-        // Nobody keeps checkpoints; the anchors' positions are all that trimming needs.
-        let (outlet, batches) = Outlet::new(sync_channel(0).0);
-        let (trims, trimmed) = channel();
+        let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
+        let (keep_in, keep) = keeper_queue();
+        let (outlet, batches) = Outlet::new(keep_in);
+        let (told_in, told) = channel();
         let world = World {
             folder,
             journal: Box::new(journal),
@@ -74,11 +76,11 @@ impl Server {
             leaves: 0,
             viewed: Millis(0),
             behind: false,
-            trims: trimmed,
+            told,
             wait: TICK,
         };
-        let (anchor, slowest) = (None, Duration::ZERO);
-        let mut server = Server { world, inlet, clock, batches, trims, anchor, sealer, slowest };
+        let (told, slowest) = (told_in, Duration::ZERO);
+        let mut server = Server { world, inlet, clock, batches, keeper, keep, told, sealer, slowest };
         let rules = RuleFiles {
             files: vec![RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() }],
             default_evaluation: Evaluation::Stream,
@@ -139,22 +141,40 @@ impl Server {
         }
         for effect in batch.effects.list {
             match effect {
-                Effect::Decided(_, decision) => watch.decided(now, &decision),
-                Effect::Ask(id, ask) => {
-                    let Ask::Explain(evidence) = &ask;
-                    watch.asked(now, evidence);
+                Effect::Decided(_, decision) => {
+                    watch.decided(now, &decision);
+                    if let Decision::Anchor(anchor) = decision {
+                        self.keep(Keep::Anchored { at: anchor.position, leaves: 0 })?;
+                    }
+                }
+                Effect::Ask(ask, Ask::Hash(at)) => {
+                    let leaves = batch.first_leaf + batch.leaves.len() as u64;
+                    self.keep(Keep::Begun { ask, at, leaves })?;
+                }
+                Effect::Ask(id, Ask::Explain(evidence)) => {
+                    watch.asked(now, &evidence);
                     let began = Instant::now();
-                    let body = explainer::answer(&ask);
+                    let body = explainer::answer(&evidence);
                     self.slowest = self.slowest.max(began.elapsed());
                     self.offer(own(Kind::Reply(id), body, self.world.seed))?;
                 }
                 Effect::Accepted(_) | Effect::Rejected(_) => {}
             }
         }
-        if let Some(position) = batch.checkpoint.and_then(|checkpoint| checkpoint.position)
-            && let Some(before) = self.anchor.replace(position)
-        {
-            self.trims.send(before)?;
+        while let Some(work) = self.keep.try_next() {
+            self.keep(work)?;
+        }
+        Ok(())
+    }
+
+    /// What the keeper's thread does.
+    fn keep(&mut self, work: Keep) -> Result<(), Box<dyn Error>> {
+        for done in self.keeper.take(work, true) {
+            match done {
+                Done::Answer(id, state) => self.offer(own(Kind::Reply(id), state.to_bytes(), self.world.seed))?,
+                Done::Trim(below) => self.told.send(Told::Trim(below))?,
+                Done::Lost => self.told.send(Told::Taint)?,
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
 use faultline_model::table::PAGE_ROWS;
 use faultline_model::{Canonical, Hlc, Labels, Position, Sample, Writer};
+use faultline_observe::ring::Ring;
 use faultline_sinks::stdout::visible;
 use faultline_storage::{DataFolder, SegmentJournal};
 use serde::Serialize;
@@ -25,7 +26,7 @@ const SHOWN: usize = 300;
 /// The first difference between two states.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The page: `core`, `rules`, `graph`, `sources`, `incidents`, `series`, `series/<page>`.
+    /// The page: `core`, `rules`, `graph`, `sources`, `incidents`, `series`, or `<table>/<page>`.
     pub page: String,
     /// What differs on it: a series, or the way to a value.
     pub place: String,
@@ -151,8 +152,9 @@ pub fn compare(first: &Checkpoint, second: &Checkpoint) -> Result<Option<Differe
     let mut found =
         Difference { place: String::new(), first: shown(a), second: shown(b), pages: differ.len() as u64, page };
     let index = |way: &[usize]| way.iter().map(|at| format!("[{at}]")).collect::<String>();
-    match (found.page.strip_prefix("series/").map(str::parse::<usize>), &way[..]) {
-        (Some(Ok(number)), [row, ..]) => {
+    let rows = found.page.split_once('/').and_then(|(table, number)| Some((table, number.parse::<usize>().ok()?)));
+    match (rows, &way[..]) {
+        (Some(("series", number)), [row, ..]) => {
             let of = |page: &Value| page.items().get(*row).cloned();
             let (mine, theirs) = (of(&mine), of(&theirs));
             let id = number * PAGE_ROWS + row;
@@ -166,9 +168,19 @@ pub fn compare(first: &Checkpoint, second: &Checkpoint) -> Result<Option<Differe
             let name = mine.as_ref().or(theirs.as_ref()).and_then(series).unwrap_or("a free row".to_string());
             found.place = format!("row {id}, series {name}: {field}");
             if matches!(way.get(1), None | Some(1)) {
-                let at = way.get(2).copied();
-                (found.first, found.second) = (samples(mine.as_ref(), at), samples(theirs.as_ref(), at));
+                let rings = [mine.as_ref(), theirs.as_ref()].map(samples);
+                // Bits, not values: a NaN is not equal to itself.
+                let sample = |ring: &Option<Vec<Sample>>, at: usize| {
+                    let sample = ring.as_ref()?.get(at)?;
+                    Some((sample.time(), sample.is_stale(), sample.value().to_bits()))
+                };
+                let same = |at: &usize| sample(&rings[0], *at) == sample(&rings[1], *at);
+                let at = (0..).find(|at| !same(at) || sample(&rings[0], *at).is_none()).unwrap_or_default();
+                [found.first, found.second] = rings.map(|ring| said(ring.as_deref(), at));
             }
+        }
+        (Some((_, number)), [row, rest @ ..]) => {
+            found.place = format!("row {}{}", number * PAGE_ROWS + row, index(rest));
         }
         (_, [field, rest @ ..]) if found.page == "core" => {
             found.place = format!("{}{}", core_field(*field).unwrap_or("?"), index(rest));
@@ -189,32 +201,24 @@ fn series(row: &Value) -> Option<String> {
     Some(Labels::new(texts.chunks_exact(2).map(|pair| (pair[0], pair[1]))).to_string())
 }
 
-/// A series' samples for people: how many, and the one at `at`.
-fn samples(row: Option<&Value>, at: Option<usize>) -> String {
-    let Some(ring) = row.and_then(|row| row.items().get(1)) else { return "no such series".to_string() };
-    let count = ring.items().len();
-    let one = at.and_then(|at| Some((at, ring.items().get(at)?)));
-    match one {
-        None => format!("{count} samples"),
-        Some((at, sample)) => cut(&format!("{count} samples, number {at} is {}", said(sample))),
-    }
+/// The samples of a series' row; nothing where there is no such row.
+fn samples(row: Option<&Value>) -> Option<Vec<Sample>> {
+    let Value::Bytes(packed) = row?.items().get(1)? else { return None };
+    let mut w = Writer::default();
+    w.bytes(packed);
+    Ring::from_bytes(&w.into_bytes()).ok().map(|ring| ring.samples().to_vec())
 }
 
-/// A sample: its value, then its time.
-fn said(sample: &Value) -> String {
-    let [Value::Uint(_) | Value::Int(_), Value::Float(value)] = sample.items() else { return sample.to_string() };
-    let mut w = Writer::default();
-    w.array(2);
-    match sample.items()[0] {
-        Value::Int(time) => w.int(time),
-        Value::Uint(time) => w.uint(time),
-        _ => {}
-    }
-    w.float(f64::from_bits(*value));
-    match Sample::from_bytes(&w.into_bytes()) {
-        Ok(sample) if sample.is_stale() => format!("the end of the series at {}", sample.time()),
-        Ok(it) => format!("{} at {}", it.value(), it.time()),
-        Err(_) => sample.to_string(),
+/// Samples for people: how many, and the one at `at`.
+fn said(samples: Option<&[Sample]>, at: usize) -> String {
+    let Some(samples) = samples else { return "no such series".to_string() };
+    let count = samples.len();
+    match samples.get(at) {
+        None => format!("{count} samples"),
+        Some(it) if it.is_stale() => {
+            format!("{count} samples, number {at} is the end of the series at {}", it.time())
+        }
+        Some(it) => format!("{count} samples, number {at} is {} at {}", it.value(), it.time()),
     }
 }
 

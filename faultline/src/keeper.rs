@@ -1,106 +1,360 @@
-//! The thread that keeps checkpoints on disk and says what the journal may forget.
+//! Keeps the states of anchors on disk, while the engine goes on, and says what the journal may forget.
+//!
+//! An anchor's life: the engine freezes its state and asks for the digest (*begun*, once the record is durable); the loop
+//! hands the pages over, some after each group; with the last one the file is complete, but for its head, and the digest
+//! goes back as a record; the engine decides the anchor, a leaf; once a signed head covers the leaf, the file gets its
+//! name. So no checkpoint is ahead of the ledger. Pages that have not changed since the last anchor are copied from its file.
 use crate::ledger_feed::LedgerFeed;
-use crate::release::Keep;
-use faultline_engine::Checkpoint;
-use faultline_model::{Position, Writer, mutant};
-use faultline_storage::{CheckpointError, CheckpointStore};
-use std::borrow::Cow;
+use crate::world::own;
+use faultline_engine::{ENGINE_VERSION, FORMAT, Layout, Slice};
+use faultline_host::{Inlet, Refused};
+use faultline_model::{Canonical, Digest, EffectId, HashSeed, Kind, Position, mutant};
+use faultline_storage::{CheckpointError, CheckpointStore, Draft, Sealed, Stored};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// How long a checkpoint waits for the signed head that covers its anchor.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// How long to wait before offering a digest again to a full inlet.
+const RETRY: Duration = Duration::from_millis(20);
+/// Bytes of pages on their way to the disk; with more the loop writes none until there are fewer.
+const WAITING: usize = 8 << 20;
 
-/// Writes each anchor's checkpoint once a signed head covers its leaf, and asks the loop to trim below the one before.
-///
-/// The journal keeps everything since the last anchor but one, so that losing the newest checkpoint loses nothing.
-pub fn keep(
-    work: &Receiver<Keep>,
-    store: &CheckpointStore,
-    feed: &Arc<LedgerFeed>,
-    trims: &Sender<Position>,
-    wants_room: impl Fn() -> bool,
-) {
-    let mut anchors: Vec<Position> = match store.offsets() {
-        Ok(offsets) => offsets.into_iter().map(|offset| Position { partition: 0, offset }).collect(),
-        Err(error) => {
-            tracing::warn!(%error, "cannot look for checkpoints; nothing is trimmed until there are two new ones");
-            Vec::new()
-        }
-    };
-    for keep in work {
-        match keep {
-            Keep::Checkpoint(checkpoint, leaves) => {
-                let Some(position) = checkpoint.position else { continue };
-                if !mutant!("checkpoint ahead of the head") && !feed.published(leaves, HEAD_WAIT) {
-                    tracing::warn!(%position, "no signed head covers the anchor in time; its checkpoint is left out");
-                    continue;
+/// Work for whoever keeps checkpoints.
+#[derive(Debug)]
+pub enum Keep {
+    /// A state was asked for, and its last record is durable.
+    Begun {
+        /// Who is answered.
+        ask: EffectId,
+        /// The last record in it.
+        at: Position,
+        /// How many leaves the ledger held then.
+        leaves: u64,
+    },
+    /// Pages of it.
+    Slice(Slice),
+    /// The engine was made again: no more pages of a state up to this record come.
+    Lost(Position),
+    /// Its anchor is decided, and durable.
+    Anchored {
+        /// The last record in the state.
+        at: Position,
+        /// How many leaves the ledger has with the anchor's.
+        leaves: u64,
+    },
+    /// The journal is full.
+    MakeRoom,
+}
+
+/// What must happen for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The state's digest, or that it could not be kept, goes to the engine.
+    Answer(EffectId, Option<Digest>),
+    /// The journal may forget what is below.
+    Trim(Position),
+    /// A state was not kept: the next one is written whole.
+    Lost,
+}
+
+/// What the loop is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The journal may forget what is below.
+    Trim(Position),
+    /// The next state is to be written whole.
+    Taint,
+}
+
+/// Where work for the keeper is handed in. Bounded: one state is under way at a time, and of its pages at most
+/// [`WAITING`] bytes and a slice.
+#[derive(Clone)]
+pub struct KeeperQueue {
+    queue: Sender<Keep>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Where the keeper takes it.
+pub struct KeeperWork {
+    queue: Receiver<Keep>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The two ends.
+pub fn keeper_queue() -> (KeeperQueue, KeeperWork) {
+    let ((queue, work), waiting) = (channel(), Arc::new(AtomicUsize::new(0)));
+    (KeeperQueue { queue, waiting: waiting.clone() }, KeeperWork { queue: work, waiting })
+}
+
+impl KeeperQueue {
+    /// Hands work in; nobody takes it any more where the server stops.
+    pub fn push(&self, work: Keep) {
+        self.waiting.fetch_add(size(&work), Ordering::Relaxed);
+        let _ended = self.queue.send(work);
+    }
+
+    /// Whether pages may come.
+    pub fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < WAITING
+    }
+}
+
+impl KeeperWork {
+    /// Work that is there.
+    pub fn try_next(&self) -> Option<Keep> {
+        self.queue.try_recv().ok().inspect(|work| self.took(work))
+    }
+
+    fn took(&self, work: &Keep) {
+        self.waiting.fetch_sub(size(work), Ordering::Relaxed);
+    }
+}
+
+fn size(work: &Keep) -> usize {
+    match work {
+        Keep::Slice(slice) => slice.pages.iter().map(|page| page.bytes.len()).sum(),
+        _ => 0,
+    }
+}
+
+/// A state on its way to the disk.
+struct Writing {
+    at: Position,
+    begun: Option<(EffectId, u64)>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Pages come.
+    Pages(Draft),
+    /// All are there.
+    Complete(Sealed),
+    /// Its digest went to the engine.
+    Answered(Sealed),
+    /// It cannot be kept.
+    Failed,
+}
+
+/// Checkpoints of one folder.
+pub struct Keeper {
+    store: CheckpointStore,
+    /// The file that pages not written again are copied from.
+    base: Option<Stored>,
+    writing: Option<Writing>,
+    /// States up to this record do not come any more.
+    lost: Option<Position>,
+    anchors: Vec<Position>,
+}
+
+impl Keeper {
+    /// The journal keeps everything since the last anchor but one, so that losing the newest checkpoint loses nothing.
+    pub fn new(store: CheckpointStore) -> Result<Keeper, CheckpointError> {
+        let anchors = store.offsets()?.into_iter().map(|offset| Position { partition: 0, offset }).collect();
+        Ok(Keeper { store, base: None, writing: None, lost: None, anchors })
+    }
+
+    /// Does a piece of work. Of [`Keep::Anchored`] a signed head covers the leaves, or it is given as [`Keep::Lost`].
+    ///
+    /// - `wants_room`: whether the journal should forget what it may.
+    pub fn take(&mut self, work: Keep, wants_room: bool) -> Vec<Done> {
+        match work {
+            Keep::Begun { ask, at, leaves } => {
+                if Some(at) <= self.lost {
+                    return vec![Done::Answer(ask, None)];
                 }
-                match write(store, position, leaves, &checkpoint) {
-                    Ok(()) => anchors.push(position),
-                    Err(error) => tracing::warn!(%error, %position, "cannot write a checkpoint; the one before stays"),
+                self.writing(at).begun = Some((ask, leaves));
+                self.answer()
+            }
+            Keep::Slice(slice) => {
+                if Some(slice.at) <= self.lost {
+                    return Vec::new();
                 }
-                if wants_room() {
-                    trim(&anchors, 2, trims);
+                self.slice(slice);
+                self.answer()
+            }
+            Keep::Lost(at) => {
+                self.lost = self.lost.max(Some(at));
+                match self.writing.take_if(|writing| writing.at <= at) {
+                    Some(Writing { begun: Some((ask, _)), stage: Stage::Pages(_), .. }) => {
+                        vec![Done::Answer(ask, None), Done::Lost]
+                    }
+                    Some(_) => vec![Done::Lost],
+                    None => Vec::new(),
                 }
             }
-            Keep::MakeRoom => trim(&anchors, 1, trims),
+            Keep::Anchored { at, .. } => self.anchored(at, wants_room),
+            Keep::MakeRoom => self.trim(1),
         }
     }
-}
 
-/// Writes a checkpoint as [`Kept`], without a copy of its pages.
-pub fn write(
-    store: &CheckpointStore,
-    at: Position,
-    leaves: u64,
-    checkpoint: &Checkpoint,
-) -> Result<(), CheckpointError> {
-    let pieces = kept(leaves, checkpoint);
-    let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
-    store.write(at, checkpoint.engine, &pieces)
-}
+    fn writing(&mut self, at: Position) -> &mut Writing {
+        if self.writing.as_ref().is_none_or(|writing| writing.at < at) {
+            // One that was begun before is never finished: the engine asks for one state at a time.
+            let stage = match self.store.begin() {
+                Ok(draft) => Stage::Pages(draft),
+                Err(error) => failed(at, &error),
+            };
+            self.writing = Some(Writing { at, begun: None, stage });
+        }
+        self.writing.as_mut().expect("it was just made sure of")
+    }
 
-/// The canonical bytes of a [`Kept`] in pieces.
-fn kept(leaves: u64, checkpoint: &Checkpoint) -> Vec<Cow<'_, [u8]>> {
-    let mut pieces = checkpoint.pieces();
-    let mut w = Writer::default();
-    w.array(2);
-    w.uint(leaves);
-    w.bytes_head(pieces.iter().map(|piece| piece.len()).sum());
-    pieces.insert(0, w.into_bytes().into());
-    pieces
-}
+    fn slice(&mut self, Slice { at, pages, layout }: Slice) {
+        self.writing(at);
+        let Some(Writing { stage, .. }) = &mut self.writing else { return };
+        let Stage::Pages(draft) = stage else { return };
+        let mut written = pages.iter().try_for_each(|page| draft.page(&page.name, &page.bytes));
+        if let (Ok(()), Some(layout)) = (&written, layout) {
+            written = complete(draft, self.base.as_ref(), &layout);
+            if let (Ok(()), Stage::Pages(draft)) = (&written, std::mem::replace(stage, Stage::Failed)) {
+                match draft.seal(layout.names()) {
+                    Ok(sealed) => *stage = Stage::Complete(sealed),
+                    Err(error) => *stage = failed(at, &error),
+                }
+                return;
+            }
+        }
+        if let Err(error) = written {
+            *stage = failed(at, &error);
+        }
+    }
 
-/// Asks to trim below the `back`-th newest anchor.
-fn trim(anchors: &[Position], back: usize, trims: &Sender<Position>) {
-    if let Some(&below) = anchors.iter().rev().nth(back - 1) {
+    /// Sends the digest once all is there and its record is durable.
+    fn answer(&mut self) -> Vec<Done> {
+        let Some(Writing { begun: Some((ask, _)), stage, .. }) = &mut self.writing else { return Vec::new() };
+        let ask = *ask;
+        match std::mem::replace(stage, Stage::Failed) {
+            Stage::Complete(sealed) => {
+                let state = sealed.state;
+                *stage = Stage::Answered(sealed);
+                vec![Done::Answer(ask, Some(state))]
+            }
+            Stage::Failed => {
+                self.writing = None;
+                vec![Done::Answer(ask, None), Done::Lost]
+            }
+            other => {
+                *stage = other;
+                Vec::new()
+            }
+        }
+    }
+
+    /// The anchor is in the ledger: its checkpoint gets its name.
+    fn anchored(&mut self, at: Position, wants_room: bool) -> Vec<Done> {
+        let Some(Writing { begun: Some((_, leaves)), stage: Stage::Answered(sealed), .. }) =
+            self.writing.take_if(|writing| writing.at == at)
+        else {
+            return Vec::new();
+        };
+        let finished = self.store.finish(&sealed, at, ENGINE_VERSION, FORMAT, leaves);
+        let base = finished.and_then(|()| self.store.read(at.offset));
+        match base {
+            Ok(Ok(stored)) => self.base = Some(stored),
+            Ok(Err(what)) => {
+                tracing::warn!(%what, %at, "a checkpoint does not read back; the one before stays");
+                return vec![Done::Lost];
+            }
+            Err(error) => {
+                tracing::warn!(error = crate::render::chain(&error), %at, "cannot keep a checkpoint; the one before stays");
+                return vec![Done::Lost];
+            }
+        }
+        self.anchors.push(at);
+        if wants_room { self.trim(2) } else { Vec::new() }
+    }
+
+    /// The `back`-th newest anchor is what may be trimmed below.
+    fn trim(&self, back: usize) -> Vec<Done> {
         let above = if mutant!("trim above the anchor") { 200 } else { 0 };
-        let _ended = trims.send(Position { offset: below.offset + above, ..below });
+        let below = self.anchors.iter().rev().nth(back - 1);
+        below.map(|below| Done::Trim(Position { offset: below.offset + above, ..*below })).into_iter().collect()
     }
 }
 
-/// A checkpoint as written: the state, and how many leaves the ledger held then.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// Leaves up to and including those of the anchor's record.
-    pub leaves: u64,
-    /// The engine's checkpoint, canonical bytes.
-    pub state: Box<[u8]>,
+/// Adds the pages that have not changed.
+fn complete(draft: &mut Draft, base: Option<&Stored>, layout: &Layout) -> Result<(), CheckpointError> {
+    let base = base.filter(|base| Some(base.head.at) == layout.since);
+    let found = base.map(Stored::by_name);
+    for name in layout.names().collect::<Vec<_>>() {
+        if draft.has(&name) {
+            continue;
+        }
+        let page = found.as_ref().and_then(|found| found(&name));
+        let (name, bytes) = page.unwrap_or_else(|| Err(format!("page `{name}` is nowhere"))).map_err(|what| {
+            draft.error(std::io::Error::other(format!("the checkpoint before cannot be copied from: {what}")))
+        })?;
+        draft.page(&name, &bytes)?;
+    }
+    Ok(())
 }
-faultline_model::canonical_struct!(Kept { leaves, state });
+
+fn failed(at: Position, error: &CheckpointError) -> Stage {
+    tracing::warn!(error = crate::render::chain(error), %at, "cannot write a checkpoint; the one before stays");
+    Stage::Failed
+}
+
+/// The work itself; of an anchor that no signed head covers in time, that its state is lost.
+pub fn covered(work: Keep, feed: &LedgerFeed) -> Keep {
+    match work {
+        Keep::Anchored { at, leaves }
+            if !mutant!("checkpoint ahead of the head") && !feed.published(leaves, HEAD_WAIT) =>
+        {
+            tracing::warn!(%at, "no signed head covers the anchor in time; its checkpoint is left out");
+            Keep::Lost(at)
+        }
+        work => work,
+    }
+}
+
+/// The thread: does work until nobody hands any in.
+pub fn keep(
+    work: &KeeperWork,
+    keeper: &mut Keeper,
+    feed: &Arc<LedgerFeed>,
+    told: &Sender<Told>,
+    inlet: &Inlet,
+    seed: HashSeed,
+    wants_room: impl Fn() -> bool,
+) {
+    // At most one: the engine asks for one state at a time.
+    let mut answers: VecDeque<(EffectId, Option<Digest>)> = VecDeque::new();
+    loop {
+        answers.retain(|(ask, state)| !answer(inlet, *ask, *state, seed));
+        let next = match answers.is_empty() {
+            true => work.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            // What makes room for the answer may be next.
+            false => work.queue.recv_timeout(RETRY),
+        };
+        let piece = match next {
+            Ok(piece) => piece,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let took = size(&piece);
+        for done in keeper.take(covered(piece, feed), wants_room()) {
+            match done {
+                Done::Answer(ask, state) => answers.push_back((ask, state)),
+                Done::Trim(below) => drop(told.send(Told::Trim(below))),
+                Done::Lost => drop(told.send(Told::Taint)),
+            }
+        }
+        work.waiting.fetch_sub(took, Ordering::Relaxed);
+    }
+}
+
+/// Hands an answer in as a record, and says whether that is done with. Where the server stops, nobody needs it: the next
+/// start asks anew.
+fn answer(inlet: &Inlet, ask: EffectId, state: Option<Digest>, seed: HashSeed) -> bool {
+    match inlet.offer(own(Kind::Reply(ask), state.to_bytes(), seed)) {
+        Ok(pending) => !matches!(pending.wait(), Err(Refused::Full { .. } | Refused::DiskFull { .. })),
+        Err(refused) => !matches!(refused, Refused::Full { .. } | Refused::DiskFull { .. }),
+    }
+}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use faultline_engine::Engine;
-    use faultline_model::{Canonical, HashSeed};
-
-    #[test]
-    fn what_is_written_reads_as_what_is_kept() {
-        let checkpoint = Engine::new(HashSeed(7)).checkpoint();
-        let bytes = kept(300, &checkpoint).concat();
-        assert_eq!(Kept::from_bytes(&bytes), Ok(Kept { leaves: 300, state: checkpoint.to_bytes().into() }));
-    }
-}
+mod tests;

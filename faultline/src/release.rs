@@ -1,12 +1,14 @@
 //! What happens once a group is durable, in order: answers, ledger and sinks, asks, and then what readers see.
+use crate::keeper::{Keep, KeeperQueue};
 use crate::ledger_feed::LedgerFeed;
 use crate::published::RejectedBody;
 use crate::show::Shown;
-use faultline_engine::{Ask, Checkpoint, Effect, Effects, Overview};
+use faultline_engine::{Ask, Effect, Effects, Overview};
 use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
+use faultline_model::facts::Decision;
 use faultline_model::{EffectId, Millis, Position, mutant};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 
 /// Groups that may wait for the disk at once: more would only hide a slow disk from the senders.
 const DEPTH: usize = 4;
@@ -27,8 +29,6 @@ pub struct Batch {
     pub view: Option<Overview>,
     /// Whether the view that readers have lacks decisions.
     pub behind: bool,
-    /// The state that this group's anchor states.
-    pub checkpoint: Option<Checkpoint>,
     /// What decoders and `step` refused.
     pub rejected: Vec<RejectedBody>,
     /// Rule time after the group.
@@ -53,20 +53,13 @@ pub enum Released {
 /// Where the loop hands groups over.
 pub struct Outlet {
     batches: SyncSender<Batch>,
-    keeper: SyncSender<Keep>,
-}
-
-/// Work for the thread that keeps checkpoints and trims.
-pub enum Keep {
-    /// A new anchor: write its checkpoint once the ledger has the leaves up to here.
-    Checkpoint(Box<Checkpoint>, u64),
-    /// The journal is full.
-    MakeRoom,
+    /// The thread that keeps checkpoints.
+    pub keeper: KeeperQueue,
 }
 
 impl Outlet {
     /// The two ends.
-    pub fn new(keeper: SyncSender<Keep>) -> (Outlet, Receiver<Batch>) {
+    pub fn new(keeper: KeeperQueue) -> (Outlet, Receiver<Batch>) {
         let (batches, receiver) = sync_channel(DEPTH);
         (Outlet { batches, keeper }, receiver)
     }
@@ -74,11 +67,6 @@ impl Outlet {
     /// Hands a group over; blocks while too many wait.
     pub fn push(&self, batch: Batch) -> Released {
         if self.batches.send(batch).is_ok() { Released::Going } else { Released::Ended }
-    }
-
-    /// Asks for room in the journal; asked again with the next group that finds none.
-    pub fn make_room(&self) {
-        let _ended_or_busy = self.keeper.try_send(Keep::MakeRoom);
     }
 }
 
@@ -90,8 +78,8 @@ pub struct Doors {
     pub shown: SyncSender<Shown>,
     /// The thread that answers asks. Bounded by the engine: one ask per open incident is out at a time.
     pub asks: Sender<(EffectId, Ask)>,
-    /// The thread that keeps checkpoints. A state is large, and must not wait where another does.
-    pub keeper: SyncSender<Keep>,
+    /// The thread that keeps checkpoints.
+    pub keeper: KeeperQueue,
 }
 
 /// Releases groups until the loop ends. Its error ends the process: nothing more may be acknowledged.
@@ -108,22 +96,22 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         if !batch.leaves.is_empty() {
             doors.ledger.push(batch.first_leaf, batch.leaves);
         }
-        // The state may be of a record amid the group: only leaves up to that one are in it.
-        let upto = batch.checkpoint.as_ref().and_then(|checkpoint| checkpoint.position);
-        let within = batch.effects.decisions().filter(|(id, _)| Some(id.cause) <= upto).count();
-        let leaves = batch.first_leaf + within as u64;
-        for effect in batch.effects.list.extract_if(.., |effect| matches!(effect, Effect::Ask(..))) {
-            // Frozen evidence may be large: it is moved on, not copied.
-            if let Effect::Ask(id, ask) = effect
-                && !mutant!("ask lost")
-            {
-                let _ended = doors.asks.send((id, ask));
+        for (leaf, (_, decision)) in (batch.first_leaf..).zip(batch.effects.decisions()) {
+            if let Decision::Anchor(anchor) = decision {
+                doors.keeper.push(Keep::Anchored { at: anchor.position, leaves: leaf + 1 });
             }
         }
-        if let Some(checkpoint) = batch.checkpoint {
-            let keep = Keep::Checkpoint(Box::new(checkpoint), leaves);
-            if let Err(TrySendError::Full(_)) = doors.keeper.try_send(keep) {
-                tracing::warn!(now = %batch.now, "the checkpoint before is not yet written; an anchor's is left out");
+        let causes: Vec<Position> = batch.effects.decisions().map(|(id, _)| id.cause).collect();
+        for effect in batch.effects.list.extract_if(.., |effect| matches!(effect, Effect::Ask(..))) {
+            match effect {
+                // The state may be of a record amid the group: only leaves up to that one are in it.
+                Effect::Ask(ask, Ask::Hash(at)) => {
+                    let leaves = batch.first_leaf + causes.partition_point(|&cause| cause <= at) as u64;
+                    doors.keeper.push(Keep::Begun { ask, at, leaves });
+                }
+                // Frozen evidence may be large: it is moved on, not copied.
+                Effect::Ask(id, ask) if !mutant!("ask lost") => drop(doors.asks.send((id, ask))),
+                _ => {}
             }
         }
         if let Some(flush) = flush {

@@ -76,6 +76,8 @@ pub trait Watch {
     fn next(&mut self, _at: Position, _stamp: Hlc) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
+    /// The engine after a record whose state was asked for, before [`Watch::stepped`] tells of that.
+    fn frozen(&mut self, _engine: &mut Engine) {}
     /// A record and what the engine made of it.
     fn stepped(&mut self, record: &Record, effects: Effects);
     /// Leaves as the journal holds them, already found to be equal to the engine's; and those about sealed segments, which
@@ -284,8 +286,11 @@ impl Replay {
                 self.note(record);
             }
         }
-        // The checkpoint of an anchor passed on the way is not this process' to write: its leaves are not counted here.
-        let _passed = self.engine.take_checkpoint();
+        if self.engine.frozen().is_some() {
+            // A state that was hashed then. Nobody writes it again.
+            watch.frozen(&mut self.engine);
+            self.engine.thaw();
+        }
         if self.mode == Mode::Checked {
             self.missing.extend(leaves_of(&effects));
         }

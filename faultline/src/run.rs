@@ -1,7 +1,7 @@
 //! `faultline run`: open, recover, listen, loop, drain.
 use crate::config::Config;
 use crate::explainer;
-use crate::keeper;
+use crate::keeper::{Keeper, keep, keeper_queue};
 use crate::keys::{self, KeyError, LEDGER_FOLDER};
 use crate::ledger_feed::{LedgerFeed, keep_tiles};
 pub use crate::ports::Addresses;
@@ -149,9 +149,8 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
     let feed = Arc::new(feed);
     published.follow(feed.clone());
-    // The keeper takes one when it has nothing to do: a state waiting beside the one being written would only cost memory.
-    let (keeper_in, keeper_out) = mpsc::sync_channel(0);
-    let (trims_in, trims) = channel();
+    let (keeper_in, keeper_out) = keeper_queue();
+    let (told_in, told) = channel();
     let (asks_in, asks_out) = mpsc::channel();
     for (id, ask) in replay.engine.unanswered() {
         asks_in.send((id, ask))?;
@@ -173,10 +172,12 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         spawn("ledger", move || keep_tiles(ledger, &groups, &feed).map_err(|e| crate::render::chain(&e)))?
     };
     {
-        let (feed, store) = (feed.clone(), CheckpointStore::open(&folder)?);
-        let published = published.clone();
+        let (feed, mut keeper) = (feed.clone(), Keeper::new(CheckpointStore::open(&folder)?)?);
+        let (published, inlet) = (published.clone(), inlet.clone());
         let wants_room = move || published.journal_bytes() > limit / 2;
-        others.push(spawn("keeper", move || keeper::keep(&keeper_out, &store, &feed, &trims_in, wants_room))?);
+        others.push(spawn("keeper", move || {
+            keep(&keeper_out, &mut keeper, &feed, &told_in, &inlet, seed, wants_room);
+        })?);
     }
     {
         let inlet = inlet.clone();
@@ -214,7 +215,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         leaves: replay.leaves,
         viewed: Millis(0),
         behind: false,
-        trims,
+        told,
         wait: TICK,
     };
     let engine_loop = spawn("engine", move || {

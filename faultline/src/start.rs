@@ -1,9 +1,8 @@
 //! From a data folder to an engine: the newest checkpoint that is good, or the journal's beginning.
-use crate::keeper::Kept;
-use faultline_engine::{Checkpoint, Engine, RestoreError};
+use faultline_engine::{Checkpoint, Engine, Page, RestoreError};
 use faultline_host::{Item, ReadError, Reader};
 use faultline_model::{Canonical, Control, Digest, Genesis, HashSeed, Kind, Millis, Position};
-use faultline_storage::{CheckpointStore, DataFolder};
+use faultline_storage::{CheckpointHead, CheckpointStore, DataFolder, Stored};
 
 /// Why a folder gives no engine.
 #[derive(Debug, thiserror::Error)]
@@ -180,13 +179,7 @@ fn newest(folder: &DataFolder, wanted: impl Fn(Position) -> bool, oldest_first: 
         if !wanted(position) {
             continue;
         }
-        let (found, skipped) = store.newest(|at, _| at == position)?;
-        let skipped = skipped.into_iter().find(|skipped| skipped.path.ends_with(format!("checkpoint-{offset:016x}")));
-        let result = match (found, skipped) {
-            (Some(stored), _) => restore(stored.state),
-            (None, Some(skipped)) => Err(skipped.what),
-            (None, None) => Err("it went away".to_string()),
-        };
+        let result = store.read(offset)?.and_then(restore);
         match result {
             Ok(good) => return Ok(Taken { good: Some(good), why }),
             Err(error) => why = Some(format!("checkpoint at {position}: {error}")),
@@ -204,29 +197,30 @@ pub fn kept(folder: &DataFolder) -> Result<Vec<OnDisk>, StartError> {
     let mut all = Vec::new();
     for offset in store.offsets()? {
         let position = Position { partition: 0, offset };
-        let (found, skipped) = store.newest(|at, _| at == position)?;
-        let state = match found {
-            Some(stored) => Kept::from_bytes(&stored.state)
-                .and_then(|kept| Checkpoint::from_bytes(&kept.state))
-                .map(|checkpoint| checkpoint.digest())
-                .map_err(|error| error.to_string()),
-            None => match skipped.into_iter().find(|s| s.path.ends_with(format!("checkpoint-{offset:016x}"))) {
-                Some(skipped) => Err(skipped.what),
-                // A running server has removed it since.
-                None => continue,
-            },
+        let state = match store.read(offset) {
+            Ok(stored) => stored.and_then(|stored| {
+                stored.pages().try_for_each(|page| page.map(drop))?;
+                Ok(stored.head.state)
+            }),
+            // A running server has removed it since.
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
         };
         all.push((position, state));
     }
     Ok(all)
 }
 
-fn restore(bytes: bytes::Bytes) -> Result<(Engine, u64), String> {
-    let kept = Kept::from_bytes(&bytes).map_err(|error| error.to_string())?;
-    // Each form of the state goes as soon as the next is there: at a million series they are hundreds of MiB each.
-    drop(bytes);
-    let checkpoint = Checkpoint::from_bytes(&kept.state).map_err(|error| error.to_string())?;
-    let kept = Kept { state: Box::default(), ..kept };
-    let engine = Engine::restore(&checkpoint).map_err(|error: RestoreError| error.to_string())?;
-    Ok((engine, kept.leaves))
+fn restore(stored: Stored) -> Result<(Engine, u64), String> {
+    let leaves = stored.head.leaves;
+    let engine = Engine::restore(state(&stored)?).map_err(|error: RestoreError| error.to_string())?;
+    Ok((engine, leaves))
+}
+
+/// The state that a checkpoint holds.
+pub fn state(stored: &Stored) -> Result<Checkpoint, String> {
+    let pages: Result<Vec<Page>, String> =
+        stored.pages().map(|page| page.map(|(name, bytes)| Page { name, bytes })).collect();
+    let CheckpointHead { at, engine, layout, .. } = stored.head;
+    Ok(Checkpoint { format: layout, engine, position: Some(at), pages: pages? })
 }

@@ -1,17 +1,18 @@
 //! `faultline verify`: recompute every decision from the data folder alone, and check the ledger.
 use crate::cli::{FolderArgs, Output};
+use crate::diff_state::compare;
 use crate::explainer::answer;
 use crate::keys;
 use crate::replayed::{Replay, ReplayError, Watch, asks};
 use crate::seals::Seals;
-use crate::start::{Origin, checkpointed, kept};
-use faultline_engine::{Ask, Effects};
+use crate::start::{Origin, checkpointed, kept, state};
+use faultline_engine::{Ask, Checkpoint, Effects, Engine};
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
 use faultline_ledger::{Fact, Head, LedgerEntry, TILE_WIDTH, TileName, Tree, Verifier, leaf_hash, push_entry};
 use faultline_model::facts::Decision;
 use faultline_model::{Canonical, Digest, EffectId, Kind, Position};
-use faultline_storage::{DataFolder, Inspection, LedgerReader, SegmentJournal};
+use faultline_storage::{CheckpointStore, DataFolder, Inspection, LedgerReader, SegmentJournal};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -131,6 +132,8 @@ fn look(disk: Arc<dyn Disk>, data: &Path, verifier: Verifier, report: &mut Repor
         explanations: 0,
         anchors: 0,
         checkpoints,
+        states: BTreeMap::new(),
+        folder: &folder,
         seals,
         // Before anything that is decided otherwise because of it.
         difference: first,
@@ -177,6 +180,9 @@ struct Recount<'a> {
     anchors: u64,
     /// Digests of the states in checkpoints whose anchor has not come yet.
     checkpoints: BTreeMap<Position, Digest>,
+    /// Digests of states asked for, as computed here, whose anchor has not come yet.
+    states: BTreeMap<Position, Digest>,
+    folder: &'a DataFolder,
     /// Full segments whose leaves are still to come; nothing where one does not read.
     seals: Option<Seals>,
     difference: Option<String>,
@@ -244,6 +250,12 @@ impl Recount<'_> {
                 anchor.position
             ));
         }
+    }
+
+    /// The state in a checkpoint.
+    fn kept(&self, at: Position) -> Result<Checkpoint, Box<dyn Error>> {
+        let stored = CheckpointStore::inspect(self.folder).read(at.offset)??;
+        Ok(state(&stored)?)
     }
 
     fn at_head(&mut self) {
@@ -319,18 +331,45 @@ impl Recount<'_> {
 impl Watch for Recount<'_> {
     fn stepped(&mut self, record: &Record, effects: Effects) {
         if let Kind::Reply(id) = record.decoded.payload.kind
-            && let Some(ask) = self.open.remove(&id)
+            && let Some(Ask::Explain(evidence)) = self.open.remove(&id)
         {
             self.explanations += 1;
-            if answer(&ask)[..] != record.decoded.payload.body[..] {
+            if answer(&evidence)[..] != record.decoded.payload.body[..] {
                 self.differ(format!("the explanation {id} in record {} is not what its evidence gives", record.at));
             }
         }
         for (id, ask) in asks(&effects) {
             self.open.insert(id, ask.clone());
         }
-        // An anchor's state is compared with its leaf like any other decision; here they are only counted.
-        self.anchors += effects.decisions().filter(|(_, d)| matches!(d, Decision::Anchor(_))).count() as u64;
+        for (_, decision) in effects.decisions() {
+            if let Decision::Anchor(anchor) = decision {
+                self.anchors += 1;
+                if self.states.remove(&anchor.position).is_some_and(|state| state != anchor.state) {
+                    self.differ(format!(
+                        "the state after record {} is not the one that its anchor states",
+                        anchor.position
+                    ));
+                }
+            }
+        }
+    }
+
+    fn frozen(&mut self, engine: &mut Engine) {
+        let Some(at) = engine.frozen() else { return };
+        let found = engine.checkpoint();
+        let state = found.digest();
+        self.states.insert(at, state);
+        if self.checkpoints.get(&at).is_some_and(|kept| *kept != state) {
+            let what = match self.kept(at).and_then(|kept| compare(&kept, &found)) {
+                Ok(Some(it)) => format!(
+                    "page {}, {}: the checkpoint has {}, the records give {} ({} pages differ)",
+                    it.page, it.place, it.first, it.second, it.pages
+                ),
+                Ok(None) => "no page differs".to_string(),
+                Err(error) => crate::render::chain(&*error),
+            };
+            self.differ(format!("the checkpoint at {at} is not the state after its record: {what}"));
+        }
     }
 
     fn leaves(&mut self, _: u64, leaves: &[Box<[u8]>]) {

@@ -1,4 +1,5 @@
 //! The loop: take, write, step, write leaves, hand over. The simulation and `eval demo` drive this same code.
+use crate::keeper::{Keep, Told};
 use crate::published::RejectedBody;
 use crate::quarantine::caught;
 use crate::release::{Batch, Outlet, Released};
@@ -25,6 +26,10 @@ const VIEW_EVERY_MS: i64 = 1_000;
 /// How old the last view is at least when a new one is made because of a decision, in ms of rule time: a view of many
 /// rules takes a millisecond, which the next alert would wait.
 const VIEW_AFTER_MS: i64 = 50;
+
+/// Bytes of a frozen state that are written after a group: a fraction of a ms, and a few ms where nothing else is to do.
+const SLICE_BYTES: usize = 128 << 10;
+const QUIET_SLICE_BYTES: usize = 2 << 20;
 
 /// Why the loop ended.
 #[derive(Debug, thiserror::Error)]
@@ -63,17 +68,22 @@ pub struct World {
     pub viewed: Millis,
     /// Whether something was decided since.
     pub behind: bool,
-    /// Positions below which the journal may forget.
-    pub trims: Receiver<Position>,
+    /// What the keeper of checkpoints has to say.
+    pub told: Receiver<Told>,
     /// How long to wait for a record before a tick, and after a refusal: [`TICK`], and nothing where time is simulated.
     pub wait: Duration,
 }
 
 /// One turn of the only loop in `faultline run`.
 pub fn turn(w: &mut World) -> Result<(), Stop> {
-    while let Ok(below) = w.trims.try_recv() {
-        if let Err(error) = w.journal.trim(below) {
-            tracing::warn!(%error, %below, "the journal keeps what it could forget");
+    while let Ok(told) = w.told.try_recv() {
+        match told {
+            Told::Taint => w.engine.taint(),
+            Told::Trim(below) => {
+                if let Err(error) = w.journal.trim(below) {
+                    tracing::warn!(%error, %below, "the journal keeps what it could forget");
+                }
+            }
         }
     }
     seal(w)?;
@@ -86,19 +96,33 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
         decoded.push(submitted.decoded);
         replies.push(submitted.reply);
     }
-    if decoded.is_empty() {
+    let quiet = decoded.is_empty();
+    if quiet {
         decoded.push(own(Kind::Tick, Vec::new(), w.seed));
     }
+    // Room comes with an anchor, and that with the digest of a state.
+    let digests: Vec<usize> = (0..decoded.len()).filter(|&i| decoded[i].payload.makes_room()).collect();
+    let spared: Vec<Decoded> = digests.iter().map(|&i| decoded[i].clone()).collect();
     let records = match w.journal.append(decoded) {
         Ok(records) => records,
         Err(error @ AppendError::Stopped { .. }) => return Err(error.into()),
         Err(error) => {
-            // No room: the senders are told, nothing was counted, and room may come with the next anchor.
+            // The senders are told, and nothing was counted.
             tracing::warn!(%error, "refused a group");
-            replies.into_iter().for_each(Reply::disk_full);
-            w.outlet.make_room();
-            std::thread::sleep(w.wait);
-            return Ok(());
+            w.outlet.keeper.push(Keep::MakeRoom);
+            let (kept, refused): (Vec<_>, Vec<_>) =
+                replies.into_iter().enumerate().partition(|(i, _)| digests.contains(i));
+            refused.into_iter().for_each(|(_, reply)| reply.disk_full());
+            replies = kept.into_iter().map(|(_, reply)| reply).collect();
+            match w.journal.append(spared) {
+                Ok(records) if !records.is_empty() => records,
+                Err(error @ AppendError::Stopped { .. }) => return Err(error.into()),
+                _ => {
+                    replies.into_iter().for_each(Reply::disk_full);
+                    std::thread::sleep(w.wait);
+                    return Ok(());
+                }
+            }
         }
     };
     let mut effects = Effects::default();
@@ -127,17 +151,22 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
         leaves,
         view,
         behind: w.behind,
-        checkpoint: w.engine.take_checkpoint(),
         rejected,
         now: w.engine.now(),
         extent: w.journal.extent(),
         records: records.len() as u64,
         last: records.last().map(|record| record.at),
     };
-    match w.outlet.push(batch) {
-        Released::Going => Ok(()),
-        Released::Ended => Err(Stop::Released),
+    if w.outlet.push(batch) == Released::Ended {
+        return Err(Stop::Released);
     }
+    if w.engine.frozen().is_some()
+        && w.outlet.keeper.has_room()
+        && let Some(slice) = w.engine.write_frozen(if quiet { QUIET_SLICE_BYTES } else { SLICE_BYTES })
+    {
+        w.outlet.keeper.push(Keep::Slice(slice));
+    }
+    Ok(())
 }
 
 /// Makes the state again after `step` broke amid `group`: as a start does, from the newest checkpoint and what the journal
@@ -167,6 +196,9 @@ fn without_broken(w: &mut World, group: &[Record]) -> Result<Effects, Stop> {
     let missing = (replay.leaves, Vec::from(replay.missing));
     assert_eq!(missing, (w.leaves, leaves_of(&collect.effects)), "none of the group's leaves is written yet");
     w.engine = replay.engine;
+    if let Some(last) = group.last() {
+        w.outlet.keeper.push(Keep::Lost(last.at));
+    }
     Ok(collect.effects)
 }
 
@@ -194,7 +226,6 @@ pub fn seal(w: &mut World) -> Result<bool, Stop> {
         leaves,
         view: None,
         behind: w.behind,
-        checkpoint: None,
         rejected: Vec::new(),
         now: w.engine.now(),
         extent: w.journal.extent(),

@@ -17,6 +17,7 @@ pub const MUTANTS: &[(&str, u64)] = &[
     ("leaves of segments not counted", 200),
     ("leaves out of order", 200),
     ("missing leaves not written", 500),
+    ("row changed past the gate", 200),
     ("checkpoint ahead of the head", 500),
     ("trim above the anchor", 500),
     ("retry applied", 200),

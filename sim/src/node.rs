@@ -2,22 +2,22 @@
 use crate::disk::SimDisk;
 use crate::oracle::{Broken, broken};
 use faultline::explainer::answer;
-use faultline::keeper::keep;
+use faultline::keeper::{Done, Keep, Keeper, KeeperWork, Told, covered, keeper_queue};
 use faultline::ledger_feed::{LedgerFeed, publish};
 use faultline::published::Published;
-use faultline::release::{Batch, Doors, Keep, Outlet, release};
+use faultline::release::{Batch, Doors, Outlet, release};
 use faultline::run::{Opened, open, opening, seal_the_rest};
 use faultline::show::{Shown, shown};
 use faultline::world::{Stop, World, own, turn};
 use faultline_engine::Ask;
 use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Reader, inlet};
 use faultline_ledger::{Head, Signer};
-use faultline_model::{EffectId, HashSeed, Kind, Millis, Position};
+use faultline_model::{Canonical, Digest, EffectId, HashSeed, Kind, Millis};
 use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerStore, Preparer, Sealer, Settings};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub const SEED: HashSeed = HashSeed(0xfa17);
 pub const DATA: &str = "data";
 /// Groups that may wait for the disk at once.
 const IN_FLIGHT: usize = 3;
+/// How often a checkpoint waits for a signed head before it is given up.
+const HEADS_MISSED: u32 = 4;
 /// What senders may have under way.
 pub const INLET: Limits = Limits { bytes: 256 << 10, count: 24, retry_after: Duration::from_millis(500) };
 
@@ -56,7 +58,7 @@ pub struct Node {
     pub asks: VecDeque<(EffectId, Ask)>,
     /// The asks that the start posted.
     pub posted: Vec<EffectId>,
-    /// Checkpoints written, and trims asked for.
+    /// Anchors whose checkpoints were written.
     pub checkpoints: u64,
     limit: u64,
     ledger: LedgerStore,
@@ -64,9 +66,15 @@ pub struct Node {
     in_flight: VecDeque<Receiver<Batch>>,
     doors: Doors,
     shown: Receiver<Shown>,
-    kept: Receiver<Keep>,
+    kept: KeeperWork,
+    keeper: Keeper,
+    /// Work that waits for a signed head, and how often none had come.
+    anchored: Option<Keep>,
+    heads_missed: u32,
+    /// Digests that found no room in the inlet.
+    digests: Vec<(EffectId, Option<Digest>)>,
     asked: Receiver<(EffectId, Ask)>,
-    trims: Sender<Position>,
+    told: Sender<Told>,
     sealer: Sealer,
     preparer: Preparer,
     /// A reply that comes late: offered after the next one.
@@ -86,8 +94,8 @@ impl Node {
         let (feed, tiles) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
         feed.never_wait();
         let feed = Arc::new(feed);
-        let (keeper, kept) = sync_channel(1);
-        let (trims, trimmed) = channel();
+        let (keeper, kept) = keeper_queue();
+        let (told_in, told) = channel();
         let (asks, asked) = channel();
         let mut posted = Vec::new();
         for (id, ask) in replay.engine.unanswered() {
@@ -97,6 +105,7 @@ impl Node {
         let (outlet, _) = Outlet::new(keeper.clone());
         let (shown_in, shown) = shown();
         let doors = Doors { ledger: feed.clone(), shown: shown_in, asks, keeper };
+        let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
         let (sealer, preparer) = (journal.sealer(), journal.preparer());
         let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);
         // Bodies are small here beside what the journal takes around them: anchors, which count bodies, come as much earlier.
@@ -111,7 +120,7 @@ impl Node {
             leaves: replay.leaves,
             viewed: Millis(0),
             behind: false,
-            trims: trimmed,
+            told,
             wait: Duration::ZERO,
         };
         for record in records {
@@ -134,8 +143,12 @@ impl Node {
             doors,
             shown,
             kept,
+            keeper,
+            anchored: None,
+            heads_missed: 0,
+            digests: Vec::new(),
             asked,
-            trims,
+            told: told_in,
             sealer,
             preparer,
             late: None,
@@ -224,21 +237,36 @@ impl Node {
 
     /// The thread that keeps checkpoints: works off what waits for it.
     pub fn keep(&mut self) -> Result<(), Ended> {
-        let (work_in, work) = channel_of(&self.kept);
-        if work_in == 0 {
-            return Ok(());
+        let wants_room = self.world.journal.extent().bytes > self.limit / 2;
+        while let Some(work) = self.anchored.take().or_else(|| self.kept.try_next()) {
+            if let Keep::Anchored { leaves, .. } = work
+                && !self.feed.published(leaves, Duration::ZERO)
+                && self.heads_missed < HEADS_MISSED
+            {
+                // Its thread waits for the head.
+                (self.anchored, self.heads_missed) = (Some(work), self.heads_missed + 1);
+                break;
+            }
+            self.heads_missed = 0;
+            let work = covered(work, &self.feed);
+            self.checkpoints += u64::from(matches!(work, Keep::Anchored { .. }));
+            for done in self.keeper.take(work, wants_room) {
+                match done {
+                    Done::Answer(id, state) => self.digests.push((id, state)),
+                    Done::Trim(below) => self.told.send(Told::Trim(below))?,
+                    Done::Lost => self.told.send(Told::Taint)?,
+                }
+            }
         }
-        let store = CheckpointStore::open(&self.world.folder)?;
-        let bytes = self.world.journal.extent().bytes;
-        keep(&work, &store, &self.feed, &self.trims, || bytes > self.limit / 2);
-        self.checkpoints += work_in;
+        let seed = self.world.seed;
+        self.digests.retain(|(id, state)| self.inlet.offer(own(Kind::Reply(*id), state.to_bytes(), seed)).is_err());
         Ok(())
     }
 
     /// The thread that answers asks: see `Event::Explain`.
     pub fn explain(&mut self, how: u64) -> Result<bool, Broken> {
-        let Some((id, ask)) = self.asks.pop_front() else { return Ok(false) };
-        let body = answer(&ask);
+        let Some((id, Ask::Explain(evidence))) = self.asks.pop_front() else { return Ok(false) };
+        let body = answer(&evidence);
         match how {
             // Late: another comes first.
             1 if self.late.is_none() => self.late = Some((id, body)),
@@ -294,15 +322,4 @@ impl Node {
         self.world.journal.close()?;
         Ok(head)
     }
-}
-
-/// What waits in `from`, in a queue whose other end is gone, and how much it is.
-fn channel_of(from: &Receiver<Keep>) -> (u64, Receiver<Keep>) {
-    let (sender, receiver) = sync_channel(8);
-    let mut count = 0;
-    while let Ok(keep) = from.try_recv() {
-        count += 1;
-        sender.send(keep).expect("there is room for what a queue of one holds");
-    }
-    (count, receiver)
 }

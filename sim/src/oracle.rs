@@ -8,7 +8,8 @@ use faultline_host::{Item, Reader, Stored};
 use faultline_ledger::{Fact, Hash, Head, LedgerEntry, Tree, leaf_hash};
 use faultline_model::facts::{AlertState, Decision, Sealed};
 use faultline_model::{
-    AlertId, Canonical, Clock, Control, EffectId, Genesis, HashSeed, Kind, Labels, Millis, Payload, Position, SourceId,
+    AlertId, Canonical, Clock, Control, Digest, EffectId, Genesis, HashSeed, Kind, Labels, Millis, Payload, Position,
+    SourceId,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -57,6 +58,9 @@ pub struct Oracle {
     applied: BTreeMap<(SourceId, Vec<u8>), Millis>,
     /// Bodies that came again within the window.
     retries: u64,
+    /// Digests of states asked for, and the first anchor that states another.
+    states: BTreeMap<Position, Digest>,
+    misstated: Option<String>,
     asked: BTreeSet<EffectId>,
     replied: BTreeSet<EffectId>,
     /// Each alert's newest state, its labels, and whether it is imported.
@@ -88,6 +92,8 @@ impl Oracle {
             replied: BTreeSet::new(),
             alerts: BTreeMap::new(),
             printable: BTreeMap::new(),
+            states: BTreeMap::new(),
+            misstated: None,
             last_id: None,
             told_from: None,
         }
@@ -161,7 +167,18 @@ impl Oracle {
         };
         let mut effects = Effects::default();
         self.engine.step(&[Record { at, stamp, decoded: decode(payload, self.seed) }], &mut effects);
-        let _unused = self.engine.take_checkpoint();
+        if self.engine.frozen().is_some() {
+            self.states.insert(at, self.engine.checkpoint().digest());
+            self.engine.thaw();
+        }
+        for (_, decision) in effects.decisions() {
+            if let Decision::Anchor(anchor) = decision
+                && self.states.remove(&anchor.position) != Some(anchor.state)
+            {
+                let what = || format!("the anchor at {} does not state the state there", anchor.position);
+                self.misstated.get_or_insert_with(what);
+            }
+        }
         self.decided.extend(leaves_of(&effects));
         if let Some(key) = telemetry {
             let now = self.engine.now();
@@ -260,6 +277,9 @@ impl Oracle {
     pub fn check(&mut self, reader: &mut dyn Reader, engine: &mut Engine, leaves: u64) -> Result<(), Broken> {
         self.read(reader)?;
         self.check_records()?;
+        if let Some(misstated) = &self.misstated {
+            return broken("state", misstated.clone());
+        }
         let (found, expected) = (engine.checkpoint(), self.engine.checkpoint());
         if let Some(page) = found.first_difference(&expected) {
             return broken("state", format!("page `{page}` is not that of an engine that never failed"));

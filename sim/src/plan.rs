@@ -160,7 +160,7 @@ fn round(swarm: &Swarm, random: &mut Random, out: &mut Vec<Event>) {
         (Event::Tiles, 40),
         (Event::Publish, 30),
         (Event::Seal, 30),
-        (Event::Keep, 50),
+        (Event::Keep, 60),
         (Event::Sink(0), 40),
         (Event::Sink(1), 40),
     ];

@@ -3,13 +3,13 @@ use crate::changes::Changes;
 use crate::engine::{Engine, Outstanding};
 use crate::judge::Judge;
 use crate::retries::Retries;
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_correlate::Incidents;
 use faultline_ledger::{hash::root_of, leaf_hash};
+use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
     Canonical, CodecError, Digest, EffectId, HashSeed, Millis, Position, Reader, Writer, canonical_struct,
 };
@@ -17,7 +17,7 @@ use faultline_observe::series::SeriesStore;
 use faultline_observe::{Graph, Sources};
 
 /// Version of this layout: `docs/formats/checkpoint.md`.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// Engine state after a position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,17 +31,48 @@ pub struct Checkpoint {
     /// The state, part by part, always in the same order.
     pub pages: Vec<Page>,
 }
-canonical_struct!(Checkpoint { format, engine, position, pages });
 
 /// One part of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// What it holds: `core`, `rules`, `graph`, `sources`, `incidents`, `series`, `series/<page>`.
+    /// What it holds: one of the [`PARTS`], or `<table>/<number>`.
     pub name: String,
     /// Its canonical bytes.
     pub bytes: Box<[u8]>,
 }
 canonical_struct!(Page { name, bytes });
+
+/// What is in no table, in order: these pages come first.
+pub const PARTS: [&str; 6] = ["core", "rules", "graph", "sources", "incidents", "series"];
+
+impl Page {
+    /// Its leaf of the tree over the state.
+    pub fn hash(&self) -> Digest {
+        leaf_hash(&self.to_bytes())
+    }
+}
+
+/// Which pages a state has, and in what order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Pages that do not come are as in the state after this record, the last one written; all come where there is none.
+    pub since: Option<Position>,
+    /// Tables in order, with their numbers of pages.
+    pub tables: Vec<(&'static str, usize)>,
+}
+
+impl Layout {
+    /// The pages' names.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let rows = |&(table, count)| (0..count).map(move |number| alloc::format!("{table}/{number}"));
+        PARTS.iter().map(|part| part.to_string()).chain(self.tables.iter().flat_map(rows))
+    }
+}
+
+/// The state's digest from its pages' hashes, in order.
+pub fn state_digest(hashes: &[Digest]) -> Digest {
+    root_of(hashes)
+}
 
 /// Why a checkpoint cannot be taken up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +99,12 @@ pub enum RestoreError {
         /// Why.
         source: CodecError,
     },
+    /// There is a page that no part of the state reads, or not there.
+    #[error("the checkpoint has a page `{page}`, which has no place there")]
+    Unknown {
+        /// Which page, or which table.
+        page: String,
+    },
     /// A page that must be there is not.
     #[error("the checkpoint has no page `{page}`")]
     Missing {
@@ -77,30 +114,10 @@ pub enum RestoreError {
 }
 
 impl Checkpoint {
-    /// Its canonical bytes in pieces, the pages as they are: a state is large, and a copy of it larger than most of it.
-    pub fn pieces(&self) -> Vec<Cow<'_, [u8]>> {
-        let mut w = Writer::default();
-        w.array(4);
-        self.format.write(&mut w);
-        self.engine.write(&mut w);
-        self.position.write(&mut w);
-        w.array(self.pages.len());
-        let mut pieces = Vec::with_capacity(1 + 2 * self.pages.len());
-        for page in &self.pages {
-            w.array(2);
-            page.name.write(&mut w);
-            w.bytes_head(page.bytes.len());
-            pieces.push(Cow::Owned(core::mem::take(&mut w).into_bytes()));
-            pieces.push(Cow::Borrowed(&*page.bytes));
-        }
-        pieces.push(Cow::Owned(w.into_bytes()));
-        pieces
-    }
-
     /// Root over the pages' hashes: the state's digest.
     pub fn digest(&self) -> Digest {
-        let hashes: Vec<Digest> = self.pages.iter().map(|page| leaf_hash(&page.to_bytes())).collect();
-        root_of(&hashes)
+        let hashes: Vec<Digest> = self.pages.iter().map(Page::hash).collect();
+        state_digest(&hashes)
     }
 
     /// Name of the first page that differs from `other`'s, for people; nothing where the states are equal.
@@ -128,6 +145,7 @@ struct Core {
     retries: Retries,
     changes: Changes,
     asks: Vec<(EffectId, Outstanding)>,
+    hashing: Option<(EffectId, Position)>,
     derived: Vec<u32>,
 }
 canonical_struct!(Core {
@@ -144,6 +162,7 @@ canonical_struct!(Core {
     retries,
     changes,
     asks,
+    hashing,
     derived
 });
 
@@ -152,7 +171,7 @@ pub fn core_field(index: usize) -> Option<&'static str> {
     CORE_FIELDS.get(index).copied()
 }
 
-const CORE_FIELDS: [&str; 14] = [
+const CORE_FIELDS: [&str; 15] = [
     "hash seed",
     "rule time",
     "last record",
@@ -166,13 +185,32 @@ const CORE_FIELDS: [&str; 14] = [
     "bodies seen lately",
     "changes",
     "explanations asked for",
+    "state being hashed",
     "derived series",
 ];
 canonical_struct!(Outstanding { incident, revision, evidence });
 
 impl Engine {
-    /// The state now, whole. Stops nothing but the caller: its cost is the size of the state.
+    /// The state now, whole. Stops nothing but the caller: its cost is the size of the state. What is frozen stays so.
     pub fn checkpoint(&mut self) -> Checkpoint {
+        let mut pages = self.parts();
+        for (name, table) in self.tables() {
+            for number in 0..table.page_count() {
+                let mut w = Writer::default();
+                table.write_page(number, &mut w);
+                pages.push(Page { name: alloc::format!("{name}/{number}"), bytes: w.into_bytes().into() });
+            }
+        }
+        Checkpoint { format: FORMAT, engine: crate::ENGINE_VERSION, position: self.last, pages }
+    }
+
+    /// Every table of the state, in the order of its pages.
+    pub(crate) fn tables(&mut self) -> impl Iterator<Item = (&'static str, &mut dyn Paged)> {
+        self.graph.tables().into_iter().chain(self.sources.tables()).chain(self.series.tables())
+    }
+
+    /// What is in no table.
+    pub(crate) fn parts(&mut self) -> Vec<Page> {
         let core = Core {
             seed: self.seed,
             now: self.now,
@@ -187,32 +225,32 @@ impl Engine {
             retries: core::mem::take(&mut self.retries),
             changes: core::mem::take(&mut self.changes),
             asks: core::mem::take(&mut self.asks).into_iter().collect(),
+            hashing: self.hashing,
             derived: core::mem::take(&mut self.derived),
         };
-        let mut pages = Vec::with_capacity(6 + self.series.page_count());
-        let mut page = |name: &str, write: &dyn Fn(&mut Writer)| {
+        let page = |name: &str, write: &dyn Fn(&mut Writer)| {
             let mut w = Writer::default();
             write(&mut w);
-            pages.push(Page { name: name.to_string(), bytes: w.into_bytes().into() });
+            Page { name: name.to_string(), bytes: w.into_bytes().into() }
         };
-        page("core", &|w| core.write(w));
-        page("rules", &|w| self.judge.write(w));
-        page("graph", &|w| self.graph.write(w));
-        page("sources", &|w| self.sources.write(w));
-        page("incidents", &|w| self.incidents.write(w));
-        page("series", &|w| self.series.write_rest(w));
-        for number in 0..self.series.page_count() {
-            page(&alloc::format!("series/{number}"), &|w| self.series.write_page(number, w));
-        }
+        let [first, second, third, fourth, fifth, sixth] = PARTS;
+        let parts = Vec::from([
+            page(first, &|w| core.write(w)),
+            page(second, &|w| self.judge.write(w)),
+            page(third, &|w| self.graph.write_rest(w)),
+            page(fourth, &|w| self.sources.write_rest(w)),
+            page(fifth, &|w| self.incidents.write(w)),
+            page(sixth, &|w| self.series.write_rest(w)),
+        ]);
         self.retries = core.retries;
         self.changes = core.changes;
         self.asks = core.asks.into_iter().collect();
         self.derived = core.derived;
-        Checkpoint { format: FORMAT, engine: crate::ENGINE_VERSION, position: self.last, pages }
+        parts
     }
 
     /// The engine that wrote `from`, ready for the record after it.
-    pub fn restore(from: &Checkpoint) -> Result<Engine, RestoreError> {
+    pub fn restore(from: Checkpoint) -> Result<Engine, RestoreError> {
         if (from.format, from.engine) != (FORMAT, crate::ENGINE_VERSION) {
             return Err(RestoreError::Version {
                 found: from.engine,
@@ -221,21 +259,26 @@ impl Engine {
                 expected_format: FORMAT,
             });
         }
-        let by_name: BTreeMap<&str, &Page> = from.pages.iter().map(|page| (&*page.name, page)).collect();
-        let find = |name: &'static str| by_name.get(name).copied().ok_or(RestoreError::Missing { page: name });
-        let core: Core = read(find("core")?)?;
-        let series_pages = from.pages.iter().filter(|page| page.name.starts_with("series/"));
-        let (mut bytes, mut count) = (Vec::new(), 0);
-        for page in series_pages {
-            bytes.extend_from_slice(&page.bytes);
-            count += 1;
+        let (mut parts, mut pages) = (BTreeMap::new(), PageBytes::default());
+        for Page { name, bytes } in from.pages {
+            let placed = match name.split_once('/') {
+                Some((table, number)) => number.parse() == Ok(pages.push(table, bytes)),
+                None => parts.insert(name.clone(), bytes).is_none(),
+            };
+            if !placed {
+                return Err(RestoreError::Unknown { page: name });
+            }
         }
-        let rest = find("series")?;
-        bytes.extend_from_slice(&rest.bytes);
-        let mut reader = Reader::new(&bytes);
-        let mut series = SeriesStore::read(&mut reader, count, core.seed)
-            .map_err(|source| RestoreError::Page { page: rest.name.clone(), source })?;
-        let mut judge: Judge = read(find("rules")?)?;
+        let mut part = |name: &'static str| parts.remove(name).ok_or(RestoreError::Missing { page: name });
+        let core: Core = whole("core", &part("core")?, Core::read)?;
+        let graph = whole("graph", &part("graph")?, |r| Graph::read(r, &mut pages))?;
+        let sources = whole("sources", &part("sources")?, |r| Sources::read(r, &mut pages))?;
+        let incidents = whole("incidents", &part("incidents")?, Incidents::read)?;
+        let mut series = whole("series", &part("series")?, |r| SeriesStore::read(r, &mut pages, core.seed))?;
+        let mut judge = whole("rules", &part("rules")?, Judge::read)?;
+        if let Some(name) = parts.keys().next().map(String::as_str).or(pages.left()) {
+            return Err(RestoreError::Unknown { page: name.to_string() });
+        }
         judge.select(&mut series);
         Ok(Engine {
             now: core.now,
@@ -250,19 +293,28 @@ impl Engine {
             retries: core.retries,
             changes: core.changes,
             asks: core.asks.into_iter().collect(),
+            hashing: core.hashing,
             derived: core.derived,
             series,
             judge,
-            graph: read::<Graph>(find("graph")?)?,
-            sources: read::<Sources>(find("sources")?)?,
-            incidents: read::<Incidents>(find("incidents")?)?,
+            graph,
+            sources,
+            incidents,
             ..Engine::new(core.seed)
         })
     }
 }
 
-fn read<T: Canonical>(page: &Page) -> Result<T, RestoreError> {
-    T::from_bytes(&page.bytes).map_err(|source| RestoreError::Page { page: page.name.clone(), source })
+/// Reads a part that fills `bytes` exactly.
+fn whole<T>(
+    page: &str,
+    bytes: &[u8],
+    read: impl FnOnce(&mut Reader<'_>) -> Result<T, CodecError>,
+) -> Result<T, RestoreError> {
+    let mut r = Reader::new(bytes);
+    let failed = |source| RestoreError::Page { page: page.to_string(), source };
+    let value = read(&mut r).map_err(failed)?;
+    if r.left() > 0 { Err(failed(CodecError::Trailing { count: r.left() })) } else { Ok(value) }
 }
 
 #[cfg(test)]
@@ -273,16 +325,6 @@ mod tests {
     fn every_field_of_the_core_has_a_name() {
         let checkpoint = Engine::new(HashSeed(7)).checkpoint();
         assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len()));
-        assert_eq!((core_field(2), core_field(14)), (Some("last record"), None));
-    }
-
-    #[test]
-    fn pieces_are_the_canonical_bytes() {
-        let page = |i: usize| Page { name: alloc::format!("series/{i}"), bytes: alloc::vec![7; i * 50].into() };
-        for count in [0, 1, 30] {
-            let pages = (0..count).map(page).collect();
-            let checkpoint = Checkpoint { format: FORMAT, engine: 9, position: Some(Position::default()), pages };
-            assert_eq!(checkpoint.pieces().concat(), checkpoint.to_bytes());
-        }
+        assert_eq!((core_field(2), core_field(14)), (Some("last record"), Some("derived series")));
     }
 }

@@ -14,6 +14,8 @@ impl Engine {
         let read = match control {
             Control::Genesis | Control::EngineVersion => Ok(()),
             Control::Started => {
+                // Whoever was to hash a state is gone, and the state with it.
+                self.hashing = None;
                 self.start(stamp);
                 Ok(())
             }

@@ -1,4 +1,5 @@
 //! What `step` returns: everything that must now happen in the world.
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use faultline_formats::{Reason, Reject};
@@ -22,7 +23,10 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     /// Explain an incident: pure, any thread; `verify` recomputes the reply.
-    Explain(Evidence),
+    Explain(Box<Evidence>),
+    /// Hash and keep the state after this record, which the engine holds frozen ([`crate::Engine::write_frozen`]); the
+    /// answer is its digest, or null where it could not be kept. `verify` recomputes it.
+    Hash(Position),
 }
 
 /// What the state refused of one record, for one reason.
@@ -95,6 +99,14 @@ impl<'a> Emitter<'a> {
     /// Posts an ask under the id of the decision that recorded it.
     pub(crate) fn ask(&mut self, id: EffectId, ask: Ask) {
         self.effects.list.push(Effect::Ask(id, ask));
+    }
+
+    /// Posts an ask that no decision records.
+    pub(crate) fn ask_next(&mut self, ask: Ask) -> EffectId {
+        let id = self.next_id();
+        self.ordinal += 1;
+        self.ask(id, ask);
+        id
     }
 
     /// Counts what the state refused; nothing of nothing.

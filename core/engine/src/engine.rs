@@ -1,14 +1,16 @@
 //! `step`: one record after another through observe, judge, correlate and explain.
 use crate::changes::Changes;
 use crate::effect::{Accepted, Ask, Effects, Emitter};
+use crate::frozen::Frozen;
 use crate::judge::Judge;
 use crate::retries::Retries;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_correlate::{Incidents, Topology, entity_of};
 use faultline_formats::{Decoded, Reason, Record};
-use faultline_model::facts::{Anchor, Asked, Decision, Evidence, IncidentUpdate, Quarantined, Transition, Verdict};
+use faultline_model::facts::{Asked, Decision, Evidence, IncidentUpdate, Quarantined, Transition, Verdict};
 use faultline_model::{Canonical, Clock, Digest, EffectId, HashSeed, IncidentId, Kind, Millis, Position, mutant};
 use faultline_observe::graph::Derived;
 use faultline_observe::series::{Applied, SeriesStore};
@@ -63,13 +65,18 @@ pub struct Engine {
     pub(crate) incidents: Incidents,
     pub(crate) changes: Changes,
     pub(crate) asks: BTreeMap<EffectId, Outstanding>,
+    /// The ask for a state's digest that is not answered, and the state's last record.
+    pub(crate) hashing: Option<(EffectId, Position)>,
     /// Series of each derived id of the graph: labels come with the first sample only.
     pub(crate) derived: Vec<u32>,
     // Scratch: empty between records.
     pub(crate) applied: Applied,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) closed: Closed,
-    pub(crate) checkpoint: Option<crate::Checkpoint>,
+    // Beside the state: what of it is being written.
+    pub(crate) frozen: Option<Frozen>,
+    /// The last record of the newest state that was written whole.
+    pub(crate) written: Option<Position>,
 }
 
 impl Engine {
@@ -94,11 +101,13 @@ impl Engine {
             incidents: Incidents::default(),
             changes: Changes::default(),
             asks: BTreeMap::new(),
+            hashing: None,
             derived: Vec::new(),
             applied: Applied::default(),
             transitions: Vec::new(),
             closed: Closed::default(),
-            checkpoint: None,
+            frozen: None,
+            written: None,
         }
     }
 
@@ -119,12 +128,7 @@ impl Engine {
 
     /// Explanations asked for and not answered, to be posted again after a restart.
     pub fn unanswered(&self) -> impl Iterator<Item = (EffectId, Ask)> {
-        self.asks.iter().map(|(id, ask)| (*id, Ask::Explain(ask.evidence.clone())))
-    }
-
-    /// The checkpoint whose digest the last anchor states, once; the caller writes it.
-    pub fn take_checkpoint(&mut self) -> Option<crate::Checkpoint> {
-        self.checkpoint.take()
+        self.asks.iter().map(|(id, ask)| (*id, Ask::Explain(Box::new(ask.evidence.clone()))))
     }
 
     /// Advances by a batch of records and says what must now happen in the world.
@@ -140,8 +144,8 @@ impl Engine {
             self.last = Some(record.at);
             self.unanchored += record.decoded.payload.body.len() as u64;
             let late = self.live && self.now.since(self.anchored) >= ANCHOR_EVERY_MS;
-            if late || self.unanchored >= self.anchor_bytes {
-                self.anchor(&mut emit);
+            if self.hashing.is_none() && (late || self.unanchored >= self.anchor_bytes) {
+                self.ask_for_digest(&mut emit);
             }
         }
     }
@@ -345,7 +349,7 @@ impl Engine {
             let input = Digest::of(&evidence.to_bytes());
             let id = emit.decide(Decision::Asked(Asked { kind: "explain".to_string(), input }));
             self.asks.insert(id, Outstanding { incident, revision, evidence: evidence.clone() });
-            emit.ask(id, Ask::Explain(evidence));
+            emit.ask(id, Ask::Explain(Box::new(evidence)));
         }
     }
 
@@ -373,6 +377,9 @@ impl Engine {
     }
 
     fn reply(&mut self, id: EffectId, body: &[u8], emit: &mut Emitter<'_>) {
+        if let Some((_, at)) = self.hashing.filter(|(asked, _)| *asked == id) {
+            return self.take_digest(at, body, emit);
+        }
         let Some(asked) = self.asks.remove(&id) else {
             emit.reject(Reason::BadRecord, 1, "it answers nothing that was asked");
             return;
@@ -398,14 +405,6 @@ impl Engine {
             });
         }
         applied.clear();
-    }
-
-    fn anchor(&mut self, emit: &mut Emitter<'_>) {
-        self.anchored = self.now;
-        self.unanchored = 0;
-        let checkpoint = self.checkpoint();
-        emit.decide(Decision::Anchor(Anchor { position: emit.cause(), state: checkpoint.digest() }));
-        self.checkpoint = Some(checkpoint);
     }
 }
 

@@ -10,6 +10,7 @@ mod checkpoint;
 mod control;
 mod effect;
 mod engine;
+mod frozen;
 mod history;
 mod judge;
 #[cfg(feature = "planted")]
@@ -17,9 +18,10 @@ mod planted;
 mod retries;
 mod views;
 
-pub use checkpoint::{Checkpoint, Page, RestoreError, core_field};
+pub use checkpoint::{Checkpoint, FORMAT, Layout, Page, RestoreError, core_field, state_digest};
 pub use effect::{Accepted, Ask, Effect, Effects, Rejected};
 pub use engine::Engine;
+pub use frozen::Slice;
 pub use views::Overview;
 
 /// Version of the function: it rises whenever the same journal would give other effects or another state.

@@ -13,6 +13,17 @@ pub struct Payload {
     pub body: Bytes,
 }
 
+/// Most bytes of an answer that holds a digest.
+const DIGEST_ANSWER: usize = 64;
+
+impl Payload {
+    /// Whether a full journal takes it nevertheless: an answer so small that it is the digest of a state, and so the way to
+    /// an anchor, below which the journal may forget.
+    pub fn makes_room(&self) -> bool {
+        matches!(self.kind, Kind::Reply(_)) && self.body.len() <= DIGEST_ANSWER
+    }
+}
+
 /// What a record is. The numbers on disk are in `docs/formats/journal.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

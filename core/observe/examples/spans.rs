@@ -5,9 +5,10 @@
 #![allow(clippy::disallowed_types, reason = "a measurement reads the clock; core itself does not")]
 use bytes::Bytes;
 use faultline_formats::{Decoded, Events, Resource, Sampling, SpanEvent, SpanKind, SpanStatus, Text};
+use faultline_model::table::Paged;
 use faultline_model::{
-    BodyDigest, Canonical, Clock, EffectId, Encoding, EventTime, Format, HashSeed, Kind, Millis, Payload, SourceId,
-    TenantId,
+    BodyDigest, Clock, EffectId, Encoding, EventTime, Format, HashSeed, Kind, Millis, Payload, SourceId, TenantId,
+    Writer,
 };
 use faultline_observe::{Closed, Graph, Question};
 use std::time::{Duration, Instant};
@@ -109,5 +110,15 @@ fn main() {
     });
     println!("freeze: {:?}, {} nodes, {} edges", start.elapsed(), evidence.nodes.len(), evidence.edges.len());
     let start = Instant::now();
-    println!("state: {} bytes, {:?}", graph.to_bytes().len(), start.elapsed());
+    println!("state: {} pages, {:?}", pages(&mut graph), start.elapsed());
+}
+
+/// Writes all pages and says how many there are.
+fn pages(graph: &mut Graph) -> usize {
+    let written = |(_, table): (&str, &mut dyn Paged)| {
+        let mut w = Writer::default();
+        (0..table.page_count()).for_each(|page| table.write_page(page, &mut w));
+        table.page_count()
+    };
+    graph.tables().into_iter().map(written).sum()
 }

@@ -2,6 +2,8 @@
 use alloc::vec::Vec;
 use faultline_model::{Canonical, CodecError, Millis, Reader, Sample, Writer, canonical_struct};
 
+mod packed;
+
 /// Most samples kept of one series: an hour at five a second. Past it the ring is thinned.
 pub const SAMPLES_MAX: usize = 18_000;
 /// `keep` of a series that nobody reads: only its newest two samples are kept.
@@ -34,12 +36,22 @@ pub enum Pushed {
 /// when on a range that was not read so far is covered.
 ///
 /// Memory: at most 16 bytes for each of twice its samples and [`SLACK`] more, as of its last change. Room is never part
-/// of the state: what a ring does depends on its samples alone.
+/// of the state: what a ring does depends on its samples alone. From [`Ring::freeze`] to [`Ring::thaw`] nothing is given
+/// back, and a change among samples that were there copies those that stay.
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
     // A prefix of `head` samples is dead: dropped, and not yet moved over.
     samples: Vec<Sample>,
     head: u32,
+    // A prefix of `fixed` samples, dead or not, stays where it is: an image reads it.
+    fixed: u32,
+}
+
+/// A ring's samples when it was frozen: where they stand, or, so few that a place in the ring would cost more, themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stood {
+    Few([Sample; 2], usize),
+    Place { head: u32, end: u32 },
 }
 
 impl Ring {
@@ -55,6 +67,43 @@ impl Ring {
         self.samples.len() - self.head as usize
     }
 
+    /// Keeps the samples where they are, so that they can be written as they are now.
+    pub(crate) fn freeze(&mut self) -> Stood {
+        let none = Sample::stale(Millis(0));
+        match *self.samples() {
+            [] => Stood::Few([none; 2], 0),
+            [one] => Stood::Few([one, none], 1),
+            [one, two] => Stood::Few([one, two], 2),
+            _ => {
+                self.fixed = self.samples.len() as u32;
+                Stood::Place { head: self.head, end: self.fixed }
+            }
+        }
+    }
+
+    /// Writes the samples as they stood.
+    pub(crate) fn write_image(&self, stood: &Stood, w: &mut Writer) {
+        let samples = match stood {
+            Stood::Few(samples, count) => &samples[..*count],
+            Stood::Place { head, end } => &self.samples[*head as usize..*end as usize],
+        };
+        w.bytes(&packed::pack(samples));
+    }
+
+    /// Nobody needs the samples as they stood any more.
+    pub(crate) fn thaw(&mut self) {
+        self.fixed = 0;
+        self.give_back();
+    }
+
+    /// Moves the samples out of the fixed prefix, behind it, before one of them changes.
+    #[cold]
+    fn unfix(&mut self) {
+        let head = self.samples.len();
+        self.samples.extend_from_within(self.head as usize..);
+        self.head = head as u32;
+    }
+
     /// Adds a sample at rule time `now`, dropping what is too old to be read.
     ///
     /// - `keep`: how far back from rule time the series is read, in ms, or [`UNREAD`].
@@ -65,7 +114,7 @@ impl Ring {
             if sample.time() <= last.time() {
                 return self.insert(sample, now, keep);
             }
-            if self.samples.len() == 2 && self.head == 0 && last.time() <= horizon {
+            if self.samples.len() == 2 && self.head == 0 && self.fixed == 0 && last.time() <= horizon {
                 // Most series of an estate are read by no range: they stay at two samples and one small allocation.
                 self.samples[0] = self.samples[1];
                 self.samples[1] = sample;
@@ -112,11 +161,15 @@ impl Ring {
         if before < 3 {
             return 0;
         }
+        if self.head < self.fixed {
+            self.unfix();
+        }
         let (head, last) = (self.head as usize, self.samples.len() - 1);
         let span = self.samples[last].time().since(self.samples[head].time());
         let gap = (2 * span as u64).div_ceil(before as u64) as i64;
-        let (mut end, mut kept) = (1, self.samples[head].time());
-        self.samples[0] = self.samples[head];
+        let first = if self.fixed > 0 { head } else { 0 };
+        let (mut end, mut kept) = (first + 1, self.samples[head].time());
+        self.samples[first] = self.samples[head];
         for i in head + 1..last {
             let sample = self.samples[i];
             if sample.time().since(kept) >= gap {
@@ -125,10 +178,10 @@ impl Ring {
             }
         }
         // A few samples may lie that far apart already: then the newest takes the place of the one before it.
-        end -= usize::from(end + 1 == before);
+        end -= usize::from(end + 1 - first == before);
         self.samples[end] = self.samples[last];
         self.samples.truncate(end + 1);
-        self.head = 0;
+        self.head = first as u32;
         self.give_back();
         before - self.len()
     }
@@ -137,7 +190,9 @@ impl Ring {
     /// on average, or by growing by a half.
     #[cold]
     fn make_room(&mut self) {
-        if self.head as usize * 4 >= self.samples.len().max(1) {
+        if self.fixed > 0 {
+            self.samples.reserve_exact((self.samples.len() / 2).max(2));
+        } else if self.head as usize * 4 >= self.samples.len().max(1) {
             self.samples.drain(..self.head as usize);
             self.head = 0;
         } else {
@@ -148,7 +203,7 @@ impl Ring {
     /// Gives back what is far too much room.
     #[inline]
     fn give_back(&mut self) {
-        if self.samples.capacity() > 2 * self.len() + SLACK {
+        if self.fixed == 0 && self.samples.capacity() > 2 * self.len() + SLACK {
             self.resize();
         }
     }
@@ -165,36 +220,37 @@ impl Ring {
     fn insert(&mut self, sample: Sample, now: Millis, keep: i64) -> Pushed {
         let live = self.samples();
         let at = live.partition_point(|s| s.time() < sample.time());
-        let (next, near_front) = (live[at], self.head > 0 && at < live.len() / 2);
+        let next = live[at];
         if next.time() == sample.time() {
             // Bits, not values: a repeated NaN is a duplicate too.
             let same = next.is_stale() == sample.is_stale() && next.value().to_bits() == sample.value().to_bits();
             return if same { Pushed::Duplicate } else { Pushed::Conflict };
         }
         let horizon = horizon(now, keep);
-        if next.time() <= horizon || sample.time() <= horizon.plus(-LOOKBACK_MS) {
-            if at > 0 {
-                // Those before it are not read either. Without it they would look as if nothing had come after them.
-                let place = self.head as usize + at - 1;
-                self.samples[place] = sample;
-                self.head = place as u32;
-                self.give_back();
-            } else if live.len() == 1 {
-                self.samples.insert(self.head as usize, sample);
-            }
-            return if sample.time() > now.plus(-LOOKBACK_MS) { Pushed::Late } else { Pushed::TooOld };
+        let late = next.time() <= horizon || sample.time() <= horizon.plus(-LOOKBACK_MS);
+        let (drops, adds) = (late && at > 0, !late || live.len() == 1);
+        if (drops || adds) && self.head < self.fixed {
+            self.unfix();
         }
-        if near_front {
+        let head = self.head as usize;
+        if drops {
+            // Those before it are not read either. Without it they would look as if nothing had come after them.
+            self.samples[head + at - 1] = sample;
+            self.head += at as u32 - 1;
+            self.give_back();
+        } else if adds && self.head > self.fixed && at < self.len() / 2 {
             // Nearer to the front: those before it move into the dead prefix.
-            let head = self.head as usize;
             self.samples.copy_within(head..head + at, head - 1);
             self.samples[head - 1 + at] = sample;
             self.head -= 1;
-        } else {
+        } else if adds {
             if self.samples.len() == self.samples.capacity() {
                 self.make_room();
             }
             self.samples.insert(self.head as usize + at, sample);
+        }
+        if late {
+            return if sample.time() > now.plus(-LOOKBACK_MS) { Pushed::Late } else { Pushed::TooOld };
         }
         // One sample far ahead would otherwise put off every trim until its time has come.
         self.expire(horizon);
@@ -210,17 +266,13 @@ fn horizon(now: Millis, keep: i64) -> Millis {
 
 impl Canonical for Ring {
     fn write(&self, w: &mut Writer) {
-        w.array(self.samples().len());
-        self.samples().iter().for_each(|sample| sample.write(w));
+        w.bytes(&packed::pack(self.samples()));
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let samples = Vec::<Sample>::read(r)?;
-        if samples.is_sorted_by(|a, b| a.time() < b.time()) {
-            Ok(Ring { samples, head: 0 })
-        } else {
-            Err(r.invalid("ring in rising time"))
-        }
+        let refused = r.invalid("ring of samples");
+        let samples = packed::unpack(r.bytes()?).ok_or(refused)?;
+        Ok(Ring { samples, ..Ring::default() })
     }
 }
 

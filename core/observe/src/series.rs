@@ -1,10 +1,11 @@
 //! Series: found by key, indexed by label, kept as rings, handed to selections in label order.
 use crate::postings::Postings;
-use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, UNREAD};
+use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, Stood, UNREAD};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::canonical_struct;
+use faultline_model::table::{Freeze, PageBytes, Paged};
 use faultline_model::{Canonical, CodecError, HashSeed, Labels, Millis, Reader, Sample, Table, Writer};
 use faultline_promql::{MatchOp, Matcher, SeriesView};
 use hashbrown::HashTable;
@@ -23,6 +24,8 @@ pub const SAMPLES_ALL_MAX: usize = 32 << 20;
 pub const IDLE_MS: i64 = 3_600_000;
 /// An idle series is found within this time.
 const SWEEP_MS: i64 = 600_000;
+/// Name of the rows' table.
+const TABLE: &str = "series";
 /// Marks a point whose series has no id.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -60,6 +63,34 @@ impl Canonical for Row {
             selections: Vec::new(),
             keep: UNREAD,
         })
+    }
+}
+
+/// What a row was, beside its labels, which never change.
+#[derive(Debug)]
+struct Image {
+    samples: Stood,
+    seen: Millis,
+    total: f64,
+}
+
+impl Freeze for Row {
+    type Image = Image;
+
+    fn freeze(&mut self) -> Image {
+        Image { samples: self.ring.freeze(), seen: self.seen, total: self.total }
+    }
+
+    fn write_image(&self, image: &Image, w: &mut Writer) {
+        w.array(4);
+        self.labels.write(w);
+        self.ring.write_image(&image.samples, w);
+        image.seen.write(w);
+        image.total.write(w);
+    }
+
+    fn thaw(&mut self) {
+        self.ring.thaw();
     }
 }
 
@@ -141,9 +172,8 @@ struct Rest {
     swept: Millis,
     sweep_page: u64,
     forgotten: Option<Millis>,
-    pages: u64,
 }
-canonical_struct!(Rest { series_max, counts, swept, sweep_page, forgotten, pages });
+canonical_struct!(Rest { series_max, counts, swept, sweep_page, forgotten });
 
 impl SeriesStore {
     /// An empty store that holds at most `series_max` series.
@@ -248,7 +278,8 @@ impl SeriesStore {
         if let Ok(entry) = self.by_labels.find_entry(labels.key(self.seed).0 as u64, |&other| other == id) {
             entry.remove();
         }
-        self.held -= self.rows.remove(id).ring.len();
+        self.held -= row(&self.rows, id).ring.len();
+        self.rows.remove(id);
         out.evicted.push(id);
     }
 
@@ -325,33 +356,30 @@ impl SeriesStore {
         self.rows.iter().map(|(id, row)| SeriesView { id, labels: &row.labels, samples: row.ring.samples() })
     }
 
-    /// Number of pages of rows: with [`SeriesStore::write_page`] and [`SeriesStore::write_rest`], all of the state.
-    pub fn page_count(&self) -> usize {
-        self.rows.page_count()
+    /// The rows, by the name of their table: with [`SeriesStore::write_rest`], all of the state.
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 1] {
+        [(TABLE, &mut self.rows)]
     }
 
-    /// Writes one page of rows.
-    pub fn write_page(&self, page: usize, w: &mut Writer) {
-        self.rows.write_page(page, w);
-    }
-
-    /// Writes what is beside the pages.
+    /// Writes what is beside the rows.
     pub fn write_rest(&self, w: &mut Writer) {
-        self.rows.write_free(w);
+        w.array(2);
+        self.rows.write_rest(w);
         Rest {
             series_max: self.series_max as u64,
             counts: self.counts,
             swept: self.swept,
             sweep_page: self.sweep_page,
             forgotten: self.forgotten,
-            pages: self.rows.page_count() as u64,
         }
         .write(w);
     }
 
-    /// Reads `pages` pages and what is beside them, and builds everything derived, selections excepted.
-    pub fn read(r: &mut Reader<'_>, pages: usize, seed: HashSeed) -> Result<SeriesStore, CodecError> {
-        let rows = Table::read(r, pages)?;
+    /// Reads what is beside the rows from `r` and the rows from `pages`, and builds everything derived, selections
+    /// excepted.
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes, seed: HashSeed) -> Result<SeriesStore, CodecError> {
+        r.array_of(2)?;
+        let rows = Table::read(r, TABLE, pages)?;
         let rest = Rest::read(r)?;
         let mut store = SeriesStore {
             rows,

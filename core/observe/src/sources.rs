@@ -6,8 +6,9 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use faultline_formats::Decoded;
+use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
-    Canonical, CodecError, Kind, Millis, Reader, SourceId, SourceName, Table, Writer, canonical_struct,
+    CodecError, Kind, Millis, Reader, SourceId, SourceName, Table, Writer, canonical_struct, freeze_by_copy,
 };
 
 /// How far ahead of rule time an event may lie and still be believed, in ms.
@@ -69,6 +70,7 @@ canonical_struct!(Source {
     future,
     awaited,
 });
+freeze_by_copy!(Source);
 
 impl Source {
     /// How far its time is behind `now`, in ms; none before its first event. Negative where its clock is ahead.
@@ -81,6 +83,9 @@ impl Source {
         now.since(self.latest) > IDLE_MS
     }
 }
+
+/// Name of the rows' table.
+const TABLE: &str = "sources";
 
 /// All sources.
 #[derive(Debug, Default)]
@@ -198,13 +203,20 @@ impl Sources {
     }
 }
 
-impl Canonical for Sources {
-    fn write(&self, w: &mut Writer) {
-        crate::graph::write_table(&self.rows, w);
+impl Sources {
+    /// The rows, by the name of their table: with [`Sources::write_rest`], all of the state.
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 1] {
+        [(TABLE, &mut self.rows)]
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let rows: Table<Source> = crate::graph::read_table(r)?;
+    /// Writes what is beside the rows.
+    pub fn write_rest(&self, w: &mut Writer) {
+        self.rows.write_rest(w);
+    }
+
+    /// Reads what is beside the rows from `r` and the rows from `pages`.
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Sources, CodecError> {
+        let rows: Table<Source> = Table::read(r, TABLE, pages)?;
         let by_id = rows.iter().map(|(row, source)| (source.id, row)).collect::<BTreeMap<_, _>>();
         let awaited = rows.iter().filter(|(_, source)| source.awaited).count();
         Ok(Sources { rows, by_id, awaited })

@@ -243,8 +243,10 @@ impl Journal for SegmentJournal {
             return Err(AppendError::TooLarge { size, limit: self.max_group_size() });
         }
         self.clear_scrub()?;
-        // Records leave one ready segment alone, so that the leaves that free room always fit.
-        let target = self.target(size, READY - 1)?;
+        // Records leave one ready segment alone, wherever they go themselves, so that what frees room always fits.
+        let spare = if group.iter().all(|decoded| decoded.payload.makes_room()) { 0 } else { READY - 1 };
+        self.shared.ensure_ready(spare).map_err(|why| self.shared.append_error(why))?;
+        let target = self.target(size, spare)?;
         let wall = self.clock.now();
         let (mut stamp, mut stamps) = (self.stamp, Vec::with_capacity(group.len()));
         for _ in &group {

@@ -23,7 +23,7 @@ mod shared;
 mod tiles;
 mod whole;
 
-pub use checkpoint::{Checkpoint, CheckpointError, CheckpointStore, Skipped};
+pub use checkpoint::{CheckpointError, CheckpointHead, CheckpointStore, Draft, Sealed, Stored, StoredPage};
 pub use cursors::{CursorError, Cursors};
 pub use folder::{DataFolder, FolderError};
 pub use journal::{Inspection, SegmentJournal};

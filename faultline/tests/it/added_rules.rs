@@ -157,7 +157,7 @@ fn check(seed: u64, evaluation: Evaluation) -> usize {
         }
         if random.below(10) == 0 {
             let checkpoint = added.engine.checkpoint();
-            added.engine = Engine::restore(&checkpoint).expect("just written");
+            added.engine = Engine::restore(checkpoint).expect("just written");
         }
     }
     assert_eq!(added.known(loaded).len(), RULES.len() + 1, "seed {seed}: all are known in the end");

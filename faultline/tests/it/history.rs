@@ -62,7 +62,7 @@ impl Scene {
                 Effect::Decided(_, Decision::Incident(update)) => self.incidents.push(update),
                 Effect::Decided(_, Decision::Verdict(verdict)) => self.verdicts.push(verdict),
                 Effect::Ask(id, Ask::Explain(evidence)) => {
-                    self.push(own(Kind::Reply(id), answer(&Ask::Explain(evidence)), SEED));
+                    self.push(own(Kind::Reply(id), answer(&evidence), SEED));
                 }
                 _ => {}
             }

@@ -112,6 +112,11 @@ pub fn effect_bytes(effects: &Effects) -> Vec<u8> {
                 out.extend(id.to_bytes());
                 out.extend(evidence.to_bytes());
             }
+            Effect::Ask(id, Ask::Hash(at)) => {
+                out.push(7);
+                out.extend(id.to_bytes());
+                out.extend(at.to_bytes());
+            }
         }
     }
     out
@@ -159,7 +164,7 @@ struct Writer {
     out: Written,
     random: Random,
     /// Asked, and how many records later the answer comes.
-    asks: VecDeque<(usize, EffectId, Ask)>,
+    asks: VecDeque<(usize, EffectId, Vec<u8>)>,
     /// Bodies of a while ago, to be sent again.
     sent: VecDeque<Payload>,
 }
@@ -177,15 +182,20 @@ impl Writer {
         let due = self.out.records.len() + 9;
         for effect in effects.list {
             match effect {
-                Effect::Ask(id, ask) => self.asks.push_back((due, id, ask)),
+                Effect::Ask(id, Ask::Explain(evidence)) => self.asks.push_back((due, id, answer(&evidence))),
+                Effect::Ask(id, Ask::Hash(_)) => {
+                    let state = self.engine.checkpoint().digest();
+                    self.engine.thaw();
+                    self.asks.push_back((due, id, Some(state).to_bytes()));
+                }
                 Effect::Decided(_, decision) => self.out.decided.push(decision),
                 _ => {}
             }
         }
         self.out.records.push(record);
         if self.asks.front().is_some_and(|(due, ..)| *due <= self.out.records.len()) {
-            let (_, id, ask) = self.asks.pop_front().expect("just seen");
-            self.push(own(Kind::Reply(id), answer(&ask), SEED));
+            let (_, id, body) = self.asks.pop_front().expect("just seen");
+            self.push(own(Kind::Reply(id), body, SEED));
         }
     }
 
@@ -244,6 +254,9 @@ impl Writer {
                 (60, _) => self.bad_records(),
                 (70, _) => {
                     let setting = Setting { name: "limits.series".into(), value: "2500".into() };
+                    self.push(control(Control::Setting, setting.to_bytes(), SEED));
+                    // States are asked for now and then.
+                    let setting = Setting { name: "anchor.bytes".into(), value: "300000".into() };
                     self.push(control(Control::Setting, setting.to_bytes(), SEED));
                 }
                 (10, true) => self.rules(RULES),

@@ -153,13 +153,34 @@ fn restarts_change_nothing() {
         let what = format!("restored before record {from}");
         step(&mut engine, from, batch, &what);
         let checkpoint = engine.checkpoint();
-        // Through its bytes, as from a disk.
-        let bytes = faultline_model::Canonical::to_bytes(&checkpoint);
-        let read: Checkpoint = faultline_model::Canonical::from_bytes(&bytes).expect("just written");
-        engine = Engine::restore(&read).expect("just written");
+        engine = Engine::restore(checkpoint.clone()).expect("just written");
         same_state(&mut engine, &checkpoint, &format!("restored after record {}", from + batch.len()));
     }
     same_state(&mut engine, &WRITTEN.last_state, "restarted on and on");
+}
+
+/// What comes in slices while records go on is the state when it was asked for.
+#[test]
+fn a_state_is_written_while_records_go_on() {
+    let (mut engine, mut random) = (engine(), Random::seeded(3));
+    let (mut kept, mut wanted) = (std::collections::BTreeMap::new(), None);
+    let mut since = None;
+    for (number, record) in WRITTEN.records.iter().enumerate() {
+        step(&mut engine, number, std::slice::from_ref(record), "written in slices");
+        if engine.frozen() == Some(record.at) {
+            wanted = Some(engine.checkpoint());
+        }
+        let Some(slice) = engine.write_frozen(random.below(60_000) as usize) else { continue };
+        kept.extend(slice.pages.into_iter().map(|page| (page.name.clone(), page)));
+        let Some(layout) = slice.layout else { continue };
+        let wanted = wanted.take().expect("it was frozen");
+        let pages: Vec<_> = layout.names().map(|name| kept[&name].clone()).collect();
+        let found = Checkpoint { pages, ..wanted.clone() };
+        assert_eq!(found.first_difference(&wanted), None, "after record {}", slice.at);
+        assert_eq!(layout.since, since);
+        since = Some(slice.at);
+    }
+    assert!(WRITTEN.decisions().filter(|it| matches!(it, Decision::Anchor(_))).count() > 2);
 }
 
 /// One restart, then no more: what a chain of restarts could hide by making each engine forget the same.
@@ -170,7 +191,7 @@ fn a_checkpoint_anywhere_and_the_rest_is_the_whole() {
     let mut whole = engine();
     for (at, record) in records.iter().enumerate() {
         if places.contains(&at) {
-            let mut restored = Engine::restore(&whole.checkpoint()).expect("just written");
+            let mut restored = Engine::restore(whole.checkpoint()).expect("just written");
             let what = format!("checkpoint before record {at}");
             let mut from = at;
             for batch in records[at..].chunks(64) {

@@ -16,6 +16,7 @@ mod real_script;
 mod real_sdk;
 mod real_tools;
 mod replay;
+mod room;
 mod segments;
 mod sender;
 mod starting;

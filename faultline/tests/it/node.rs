@@ -1,6 +1,7 @@
 //! What `faultline run` builds, on any disk and without threads: the same `turn` and the same `release`, one after the other.
+use faultline::keeper::{Done, Keep, Keeper, KeeperQueue, KeeperWork, Told, keeper_queue};
 use faultline::ledger_feed::LedgerFeed;
-use faultline::release::{Doors, Keep, Outlet, release};
+use faultline::release::{Doors, Outlet, release};
 use faultline::replayed::{Replay, Watch};
 use faultline::show::{Shown, shown};
 use faultline::start::Origin;
@@ -9,14 +10,14 @@ use faultline_engine::{Ask, ENGINE_VERSION, Effects};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{Answer, Disk, Inlet, Journal, Limits, ManualClock, Reader, inlet};
 use faultline_ledger::Signer;
-use faultline_model::{Canonical, Control, EffectId, Genesis, HashSeed, Millis, Position};
+use faultline_model::{Canonical, Control, EffectId, Genesis, HashSeed, Millis};
 use faultline_storage::{
     CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Sealer, SegmentJournal, Settings,
 };
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// Why a node ended: the disk failed somewhere.
@@ -40,11 +41,11 @@ pub struct Node {
     groups: Groups,
     ledger: LedgerStore,
     cursors: Cursors,
-    keep_in: SyncSender<Keep>,
-    keep_out: Receiver<Keep>,
+    keep_in: KeeperQueue,
+    keep_out: KeeperWork,
+    keeper: Keeper,
     asks_out: Receiver<(EffectId, Ask)>,
-    trims: Sender<Position>,
-    anchors: Vec<Position>,
+    told: Sender<Told>,
     sealer: Sealer,
 }
 
@@ -93,8 +94,8 @@ impl Node {
         let (inlet, intake) = inlet(Limits { bytes: 16 << 20, count: 1_024, retry_after: Duration::from_millis(1) });
         let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), reader);
         let feed = Arc::new(feed);
-        let (keep_in, keep_out) = sync_channel(64);
-        let (trims, trims_out) = channel();
+        let (keep_in, keep_out) = keeper_queue();
+        let (told, told_out) = channel();
         let (asks, asks_out) = channel();
         for ask in replay.engine.unanswered() {
             asks.send(ask)?;
@@ -102,7 +103,7 @@ impl Node {
         let (outlet, _) = Outlet::new(keep_in.clone());
         let (shown, shown_out) = shown();
         let doors = Doors { ledger: feed.clone(), shown, asks, keeper: keep_in.clone() };
-        let anchors = CheckpointStore::open(&folder)?.offsets()?;
+        let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
         let world = World {
             folder,
             journal: Box::new(journal),
@@ -113,10 +114,9 @@ impl Node {
             leaves: replay.leaves,
             viewed: Millis(0),
             behind: false,
-            trims: trims_out,
+            told: told_out,
             wait: TICK,
         };
-        let anchors = anchors.into_iter().map(|offset| Position { partition: 0, offset }).collect();
         let node = Node {
             world,
             inlet,
@@ -129,8 +129,8 @@ impl Node {
             keep_in,
             keep_out,
             asks_out,
-            trims,
-            anchors,
+            told,
+            keeper,
             sealer,
         };
         node.offer_own(control(Control::Started, Vec::new(), SEED));
@@ -182,33 +182,38 @@ impl Node {
     /// What the other threads do after a turn: answers to asks, tiles and heads, checkpoints, trims.
     pub fn chores(&mut self, publish: bool, trim: bool) -> Result<(), Ended> {
         while let Ok((id, ask)) = self.asks_out.try_recv() {
-            let body = faultline::explainer::answer(&ask);
-            self.offer_own(faultline::world::own(faultline_model::Kind::Reply(id), body, SEED));
+            let Ask::Explain(evidence) = ask else { unreachable!("states go to the keeper") };
+            self.reply(id, faultline::explainer::answer(&evidence));
         }
-        while let Ok((first, leaves)) = self.groups.try_recv() {
-            self.ledger.append(first, &leaves)?;
-        }
-        let mut kept = Vec::new();
-        while let Ok(keep) = self.keep_out.try_recv() {
-            if let Keep::Checkpoint(checkpoint, leaves) = keep {
-                kept.push((checkpoint, leaves));
-            }
-        }
-        if publish || !kept.is_empty() {
+        self.tiles()?;
+        let kept: Vec<Keep> = std::iter::from_fn(|| self.keep_out.try_next()).collect();
+        if publish || kept.iter().any(|work| matches!(work, Keep::Anchored { .. })) {
             self.ledger.publish()?;
             // Now and then, so that leaves follow their segments some groups later.
             while self.sealer.seal(Duration::ZERO)? {}
         }
-        let store = CheckpointStore::open(&self.world.folder)?;
-        for (checkpoint, leaves) in kept {
-            let Some(at) = checkpoint.position else { continue };
-            faultline::keeper::write(&store, at, leaves, &checkpoint)?;
-            self.anchors.push(at);
-            if trim && let Some(&below) = self.anchors.iter().rev().nth(1) {
-                self.trims.send(below)?;
+        for work in kept {
+            for done in self.keeper.take(work, trim) {
+                match done {
+                    Done::Answer(id, state) => self.reply(id, state.to_bytes()),
+                    Done::Trim(below) => self.told.send(Told::Trim(below))?,
+                    Done::Lost => self.told.send(Told::Taint)?,
+                }
             }
         }
         Ok(())
+    }
+
+    /// Takes leaves to the tiles.
+    pub fn tiles(&mut self) -> Result<(), Ended> {
+        while let Ok((first, leaves)) = self.groups.try_recv() {
+            self.ledger.append(first, &leaves)?;
+        }
+        Ok(())
+    }
+
+    fn reply(&self, id: EffectId, body: Vec<u8>) {
+        self.offer_own(faultline::world::own(faultline_model::Kind::Reply(id), body, SEED));
     }
 
     /// A sink at work: hands on what is durable in the journal and notes how far it is; a crash between the two makes the

@@ -2,9 +2,9 @@
 use crate::journal::SEED;
 use crate::laws::WRITTEN;
 use faultline::diff_state::compare;
-use faultline::keeper;
+use faultline::keeper::{Done, Keep, Keeper};
 use faultline::world::{leaves_of, own};
-use faultline_engine::{Effects, Engine};
+use faultline_engine::{Ask, Effect, Effects, Engine};
 use faultline_host::{Disk, Journal, ManualClock, RealDisk};
 use faultline_model::Kind;
 use faultline_model::facts::{AlertState, Decision};
@@ -23,7 +23,7 @@ fn folder(path: &Path, count: usize, missing: Option<usize>) -> DataFolder {
     let clock = Arc::new(ManualClock::default());
     let settings = Settings { segment_size: 512 << 10, limit: 512 << 20 };
     let (mut journal, _) = SegmentJournal::open(&folder, settings, clock.clone(), None).expect("a new journal");
-    let checkpoints = CheckpointStore::open(&folder).expect("a new store");
+    let mut keeper = Keeper::new(CheckpointStore::open(&folder).expect("a new store")).expect("it is empty");
     let (mut engine, mut leaves, mut from) = (Engine::new(SEED), 0, 0);
     let instants = WRITTEN.records[..count].chunk_by(|a, b| a.stamp.millis() == b.stamp.millis());
     for group in instants.flat_map(|instant| instant.chunks(20)) {
@@ -38,13 +38,23 @@ fn folder(path: &Path, count: usize, missing: Option<usize>) -> DataFolder {
         engine.step(&records, &mut effects);
         let decided = leaves_of(&effects);
         journal.append_leaves(&decided).expect("there is room");
-        leaves += decided.len() as u64;
-        if let Some(checkpoint) = engine.take_checkpoint() {
-            let at = checkpoint.position.expect("records were stepped over");
-            // Those of records behind it in its group are not counted.
-            let after = effects.decisions().filter(|(id, _)| id.cause > at).count() as u64;
-            keeper::write(&checkpoints, at, leaves - after, &checkpoint).expect("the disk is well");
+        for effect in &effects.list {
+            match effect {
+                Effect::Ask(ask, Ask::Hash(at)) => {
+                    // Those of records behind it in its group are not counted.
+                    let leaves = leaves + effects.decisions().filter(|(id, _)| id.cause <= *at).count() as u64;
+                    keeper.take(Keep::Begun { ask: *ask, at: *at, leaves }, false);
+                    let state = engine.write_frozen(usize::MAX).expect("it was just asked for");
+                    // The answer is among the records.
+                    assert!(matches!(keeper.take(Keep::Slice(state), false)[..], [Done::Answer(_, Some(_))]));
+                }
+                Effect::Decided(_, Decision::Anchor(anchor)) => {
+                    assert_eq!(keeper.take(Keep::Anchored { at: anchor.position, leaves: 0 }, false), []);
+                }
+                _ => {}
+            }
         }
+        leaves += decided.len() as u64;
     }
     journal.close().expect("the disk is well");
     folder
@@ -162,8 +172,8 @@ fn states_are_compared_at_a_position() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let paths = ["a", "b", "c"].map(|name| temporary.path().join(name));
     let records = &WRITTEN.records;
-    let lost = records.len() - 400;
-    assert!(matches!(records[lost].decoded.payload.kind, Kind::Telemetry { .. }));
+    let telemetry = |at: &usize| matches!(records[*at].decoded.payload.kind, Kind::Telemetry { .. });
+    let lost = (0..records.len() - 400).rev().find(telemetry).expect("there is telemetry");
     let _whole = folder(&paths[0], records.len(), None);
     let _shorter = folder(&paths[1], records.len() - 100, None);
     let _other = folder(&paths[2], records.len(), Some(lost));

@@ -1,9 +1,10 @@
 //! Canonical bytes: facts, control bodies, leaves. What reads is written back byte for byte.
 use crate::Target;
-use faultline_engine::Checkpoint;
+use faultline_engine::Page;
 use faultline_ledger::{Fact, LedgerEntry, Tree};
 use faultline_model::facts::*;
 use faultline_model::*;
+use faultline_observe::ring::Ring;
 
 /// The target.
 pub const TARGET: Target = Target { name: "codec", size_max: 4 << 10, run, seeds };
@@ -28,7 +29,8 @@ const TYPES: &[fn(&[u8])] = &[
     check::<Vec<Sample>>,
     check::<ExactSum>,
     check::<Tree>,
-    check::<Checkpoint>,
+    check::<Page>,
+    check::<Ring>,
     check::<Vec<Option<Transition>>>,
     check::<(f64, Vec<(i64, u64)>)>,
     entry,

@@ -5,7 +5,7 @@
 use crate::Target;
 use crate::input::{Input, part};
 use bytes::Bytes;
-use faultline_engine::{Checkpoint, Effect, Effects, Engine};
+use faultline_engine::{Effect, Effects, Engine};
 use faultline_formats::encode::{self, Log, ResourceLogs, ResourceSpans, Span};
 use faultline_formats::{Record, SpanKind, SpanStatus, decode};
 use faultline_model::facts::Verdict;
@@ -52,9 +52,7 @@ fn run(bytes: &[u8]) {
     let (before, after) = records.split_at(records.len() / 2);
     let mut first = Engine::new(SEED);
     first.step(before, &mut Effects::default());
-    let stored = first.checkpoint().to_bytes();
-    let read = Checkpoint::from_bytes(&stored).expect("what is written reads back");
-    let mut second = Engine::restore(&read).expect("our own state is taken up");
+    let mut second = Engine::restore(first.checkpoint()).expect("our own state is taken up");
     second.step(after, &mut Effects::default());
     let restarted = second.checkpoint();
     assert!(restarted == state, "a restart changes the state: {:?}", restarted.first_difference(&state));

@@ -7,7 +7,8 @@ use super::turns::{Changed, Turn};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use faultline_detect::Baseline;
-use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct};
+use faultline_model::table::{PageBytes, Paged};
+use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct, freeze_by_copy};
 
 /// What is expected of calls from one service to another.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,10 @@ pub struct Edge {
     tallies: Option<Tallies>,
 }
 canonical_struct!(Edge { client, server, asynchronous, since, used, seconds, expected, stand_in, tallies });
+freeze_by_copy!(Edge);
+
+/// Name of the table.
+pub const TABLE: &str = "edges";
 
 /// All edges.
 #[derive(Debug, Default)]
@@ -204,7 +209,8 @@ impl Edges {
     }
 
     fn remove(&mut self, id: u32, now: Millis, blocks: &mut Blocks, out: &mut Vec<Derived>) {
-        let edge = self.rows.remove(id);
+        let edge = self.rows.get(id).expect("the id is in use").clone();
+        self.rows.remove(id);
         self.callees.remove(&(edge.client, edge.server, edge.asynchronous));
         if !self.callees.contains_key(&(edge.client, edge.server, !edge.asynchronous)) {
             self.callers.remove(&(edge.server, edge.client));
@@ -218,14 +224,19 @@ impl Edges {
         }
     }
 
-    /// Appends the rows.
+    /// The rows.
+    pub fn table(&mut self) -> &mut dyn Paged {
+        &mut self.rows
+    }
+
+    /// Appends what is beside them.
     pub fn write(&self, w: &mut Writer) {
-        super::state::write_table(&self.rows, w);
+        self.rows.write_rest(w);
     }
 
     /// Reads them back.
-    pub fn read(r: &mut Reader<'_>) -> Result<Edges, CodecError> {
-        let rows: Table<Edge> = super::state::read_table(r)?;
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Edges, CodecError> {
+        let rows: Table<Edge> = Table::read(r, TABLE, pages)?;
         let mut edges = Edges { rows, ..Edges::default() };
         for (id, edge) in edges.rows.iter() {
             edges.callees.insert((edge.client, edge.server, edge.asynchronous), id);

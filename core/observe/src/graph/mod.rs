@@ -23,7 +23,6 @@ mod turns;
 mod windows;
 
 pub use freeze::Question;
-pub(crate) use state::{read_table, write_table};
 pub use tally::Derived;
 
 use alloc::vec::Vec;

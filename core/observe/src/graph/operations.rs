@@ -7,7 +7,8 @@ use super::turns::{Changed, Turn};
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_formats::{SpanKind, SpanStatus};
-use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct};
+use faultline_model::table::{PageBytes, Paged};
+use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct, freeze_by_copy};
 
 /// The span name of what has no room of its own.
 pub const OTHER: &str = "(other)";
@@ -15,7 +16,7 @@ pub const OTHER: &str = "(other)";
 const OTHER_KEY: u64 = 0;
 
 /// One set of span metrics.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Operation {
     service: u32,
     name_key: u64,
@@ -26,6 +27,7 @@ struct Operation {
     tally: Tally,
 }
 canonical_struct!(Operation { service, name_key, kind_status, name, used, tally });
+freeze_by_copy!(Operation);
 
 /// A span's kind and status in one number.
 pub fn kind_status(kind: SpanKind, status: SpanStatus) -> u8 {
@@ -68,6 +70,9 @@ pub struct Call<'a> {
     /// Its duration, in ns.
     pub duration: i64,
 }
+
+/// Name of the table.
+pub const TABLE: &str = "operations";
 
 /// All span metrics.
 #[derive(Debug, Default)]
@@ -199,9 +204,10 @@ impl Operations {
 
     fn remove(&mut self, row: u32, now: Millis, blocks: &mut Blocks, out: &mut Vec<Derived>) {
         self.index.remove(self.hash(row), row);
-        let operation = self.rows.remove(row);
-        operation.tally.end(now, out);
-        blocks.give(operation.tally.block());
+        let tally = &self.rows.get(row).expect("the row is in use").tally;
+        tally.end(now, out);
+        blocks.give(tally.block());
+        self.rows.remove(row);
     }
 
     /// How many there are.
@@ -209,14 +215,19 @@ impl Operations {
         self.rows.len()
     }
 
-    /// Appends the rows.
+    /// The rows.
+    pub fn table(&mut self) -> &mut dyn Paged {
+        &mut self.rows
+    }
+
+    /// Appends what is beside them.
     pub fn write(&self, w: &mut Writer) {
-        super::state::write_table(&self.rows, w);
+        self.rows.write_rest(w);
     }
 
     /// Reads them back.
-    pub fn read(r: &mut Reader<'_>, seed: u64) -> Result<Operations, CodecError> {
-        let rows: Table<Operation> = super::state::read_table(r)?;
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes, seed: u64) -> Result<Operations, CodecError> {
+        let rows: Table<Operation> = Table::read(r, TABLE, pages)?;
         let changed =
             rows.iter().filter(|(_, row)| row.tally.is_changed()).map(|(id, row)| (id, row.service)).collect();
         let mut operations = Operations { rows, index: Index::default(), seed, changed };

@@ -5,7 +5,10 @@
 use super::index::{Index, mix};
 use super::limits::{PENDING, SETTLED_WAIT, WAIT};
 use alloc::vec::Vec;
-use faultline_model::{Canonical, CodecError, Millis, Reader, Table, Writer, canonical_enum, canonical_struct};
+use faultline_model::table::{PageBytes, Paged};
+use faultline_model::{
+    Canonical, CodecError, Millis, Reader, Table, Writer, canonical_enum, canonical_struct, freeze_by_copy,
+};
 
 /// No row.
 pub const NONE: u32 = u32::MAX;
@@ -100,6 +103,7 @@ canonical_struct!(Node {
     previous,
     next,
 });
+freeze_by_copy!(Node);
 
 impl Node {
     fn new(trace: u128, id: u64) -> Node {
@@ -171,6 +175,9 @@ struct Queue {
     tail: u32,
 }
 canonical_struct!(Queue { head, tail });
+
+/// Name of the table.
+pub const TABLE: &str = "pending";
 
 /// All nodes.
 #[derive(Debug)]
@@ -288,15 +295,20 @@ impl Pending {
         }
     }
 
-    /// Appends the nodes.
+    /// The nodes.
+    pub fn table(&mut self) -> &mut dyn Paged {
+        &mut self.rows
+    }
+
+    /// Appends what is beside them.
     pub fn write(&self, w: &mut Writer) {
-        super::state::write_table(&self.rows, w);
+        self.rows.write_rest(w);
         self.queues.iter().for_each(|queue| queue.write(w));
     }
 
     /// Reads them back.
-    pub fn read(r: &mut Reader<'_>, seed: u64) -> Result<Pending, CodecError> {
-        let rows = super::state::read_table(r)?;
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes, seed: u64) -> Result<Pending, CodecError> {
+        let rows = Table::read(r, TABLE, pages)?;
         let queues = [Queue::read(r)?, Queue::read(r)?];
         let mut pending = Pending { rows, index: Index::default(), seed, queues };
         let mut index = Index::default();

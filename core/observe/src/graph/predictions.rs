@@ -6,10 +6,11 @@ use super::index::{Index, mix};
 use super::limits::{CANDIDATES, PREDICTIONS, outlived};
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct};
+use faultline_model::table::{PageBytes, Paged};
+use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct, freeze_by_copy};
 
 /// One kind of call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Prediction {
     caller: u32,
     peer_key: u64,
@@ -21,6 +22,7 @@ pub struct Prediction {
     used: Millis,
 }
 canonical_struct!(Prediction { caller, peer_key, name_key, peer, candidates, used });
+freeze_by_copy!(Prediction);
 
 impl Prediction {
     /// The service that such a call goes to, when it has only ever gone to one.
@@ -37,6 +39,9 @@ impl Prediction {
         self.candidates.iter().min_by_key(|&&(service, last)| (last, service)).map(|&(service, _)| service)
     }
 }
+
+/// Name of the table.
+pub const TABLE: &str = "predictions";
 
 /// All kinds of call.
 #[derive(Debug, Default)]
@@ -130,14 +135,19 @@ impl Predictions {
         self.rows.remove(row);
     }
 
-    /// Appends the rows.
+    /// The rows.
+    pub fn table(&mut self) -> &mut dyn Paged {
+        &mut self.rows
+    }
+
+    /// Appends what is beside them.
     pub fn write(&self, w: &mut Writer) {
-        super::state::write_table(&self.rows, w);
+        self.rows.write_rest(w);
     }
 
     /// Reads them back.
-    pub fn read(r: &mut Reader<'_>, seed: u64) -> Result<Predictions, CodecError> {
-        let mut predictions = Predictions { rows: super::state::read_table(r)?, index: Index::default(), seed };
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes, seed: u64) -> Result<Predictions, CodecError> {
+        let mut predictions = Predictions { rows: Table::read(r, TABLE, pages)?, index: Index::default(), seed };
         let mut index = Index::default();
         for (row, _) in predictions.rows.iter() {
             index.insert(predictions.hash(row), row, |row| predictions.hash(row));

@@ -10,8 +10,9 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_detect::{Baseline, Watch};
+use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
-    ChangeEvent, CodecError, Labels, Millis, Reader, Sample, Table, Writer, canonical_struct, float,
+    ChangeEvent, CodecError, Labels, Millis, Reader, Sample, Table, Writer, canonical_struct, float, freeze_by_copy,
 };
 
 /// What is expected of a service.
@@ -101,6 +102,7 @@ canonical_struct!(Service {
     expected,
     watches,
 });
+freeze_by_copy!(Service);
 
 impl Service {
     /// Whether only its callers tell of it.
@@ -114,6 +116,9 @@ impl Service {
         w.traffic.is_active() || w.latency.is_active() || w.errors.is_active() || w.error_logs.is_active()
     }
 }
+
+/// Name of the table.
+pub const TABLE: &str = "services";
 
 /// All services and peers.
 #[derive(Debug, Default)]
@@ -253,10 +258,11 @@ impl Services {
 
     /// Takes a service out.
     pub fn remove(&mut self, id: u32, at: Millis, blocks: &mut Blocks, out: &mut Vec<Derived>) {
-        let service = self.rows.remove(id);
-        self.by_name.remove(&service.entity);
+        let service = self.get(id);
+        let (entity, logs) = (service.entity.clone(), service.logs.clone());
+        self.rows.remove(id);
+        self.by_name.remove(&entity);
         self.changed.retain(|changed| changed != id);
-        let logs = service.logs;
         for part in (0..BLOCK).filter(|part| logs.known >> part & 1 == 1) {
             out.push(Derived { id: logs.block * BLOCK + part, labels: None, sample: Sample::stale(at) });
         }
@@ -265,14 +271,19 @@ impl Services {
         }
     }
 
-    /// Appends the rows.
+    /// The rows.
+    pub fn table(&mut self) -> &mut dyn Paged {
+        &mut self.rows
+    }
+
+    /// Appends what is beside them.
     pub fn write(&self, w: &mut Writer) {
-        super::state::write_table(&self.rows, w);
+        self.rows.write_rest(w);
     }
 
     /// Reads them back.
-    pub fn read(r: &mut Reader<'_>) -> Result<Services, CodecError> {
-        let rows: Table<Service> = super::state::read_table(r)?;
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Services, CodecError> {
+        let rows: Table<Service> = Table::read(r, TABLE, pages)?;
         let by_name = rows.iter().map(|(id, service)| (service.entity.clone(), id)).collect();
         let changed = rows.iter().filter(|(_, service)| service.logs.changed != 0).map(|(id, _)| (id, id)).collect();
         Ok(Services { rows, by_name, changed })

@@ -1,30 +1,29 @@
-//! The graph's canonical bytes: every table, then what lies beside them. Indexes are rebuilt from the rows.
+//! The graph's canonical bytes: what lies beside its tables, and their pages. Indexes are rebuilt from the rows.
 use super::Graph;
-use super::edges::Edges;
-use super::operations::Operations;
-use super::pending::Pending;
-use super::predictions::Predictions;
-use super::services::Services;
+use super::edges::{self, Edges};
+use super::operations::{self, Operations};
+use super::pending::{self, Pending};
+use super::predictions::{self, Predictions};
+use super::services::{self, Services};
 use super::turns::Turn;
 use alloc::vec::Vec;
-use faultline_model::{Canonical, CodecError, Reader, Table, Writer};
+use faultline_model::table::{PageBytes, Paged};
+use faultline_model::{Canonical, CodecError, Reader, Writer};
 
-/// Appends a table: its number of pages, the pages, the free ids.
-pub fn write_table<Row: Canonical>(table: &Table<Row>, w: &mut Writer) {
-    w.uint(table.page_count() as u64);
-    (0..table.page_count()).for_each(|page| table.write_page(page, w));
-    table.write_free(w);
-}
+impl Graph {
+    /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 5] {
+        [
+            (services::TABLE, self.services.table()),
+            (edges::TABLE, self.edges.table()),
+            (operations::TABLE, self.operations.table()),
+            (predictions::TABLE, self.predictions.table()),
+            (pending::TABLE, self.pending.table()),
+        ]
+    }
 
-/// Reads a table that [`write_table`] wrote.
-pub fn read_table<Row: Canonical>(r: &mut Reader<'_>) -> Result<Table<Row>, CodecError> {
-    let pages = r.uint()?;
-    // A page is at least one byte, so a false number of pages ends the bytes before it fills the memory.
-    Table::read(r, usize::try_from(pages).unwrap_or(usize::MAX))
-}
-
-impl Canonical for Graph {
-    fn write(&self, w: &mut Writer) {
+    /// Writes what is beside the rows.
+    pub fn write_rest(&self, w: &mut Writer) {
         w.array(13);
         self.seed.write(w);
         self.next.map(|turn| turn.0).write(w);
@@ -41,18 +40,19 @@ impl Canonical for Graph {
         self.counts.write(w);
     }
 
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+    /// Reads what is beside the rows from `r` and the rows from `pages`.
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Graph, CodecError> {
         r.array_of(13)?;
         let seed = u64::read(r)?;
         Ok(Graph {
             seed,
             next: Option::<i64>::read(r)?.map(Turn),
             judged_from: Canonical::read(r)?,
-            services: Services::read(r)?,
-            edges: Edges::read(r)?,
-            operations: Operations::read(r, seed)?,
-            predictions: Predictions::read(r, seed)?,
-            pending: Pending::read(r, seed)?,
+            services: Services::read(r, pages)?,
+            edges: Edges::read(r, pages)?,
+            operations: Operations::read(r, pages, seed)?,
+            predictions: Predictions::read(r, pages, seed)?,
+            pending: Pending::read(r, pages, seed)?,
             blocks: Canonical::read(r)?,
             changes: Canonical::read(r)?,
             called: Canonical::read(r)?,

@@ -124,6 +124,46 @@ fn what_may_be_read_is_what_was_offered() {
     }
 }
 
+/// Frozen, a ring does what it would do anyway, and can still be written as it was.
+#[test]
+fn a_frozen_ring_is_written_as_it_was() {
+    for seed in 0..400_u64 {
+        let mut state = seed;
+        let keep = [UNREAD, 0, 1, 40, 1000][seed as usize % 5];
+        let (ahead, late) = (1 + draw(&mut state, 50), 1 + draw(&mut state, 2 * LOOKBACK_MS as u64));
+        let (mut ring, mut other, mut now) = (Ring::default(), Ring::default(), 1_000_000_i64);
+        let mut image: Option<(Stood, Vec<u8>)> = None;
+        for _ in 0..600 {
+            now += draw(&mut state, 60) as i64 / 20;
+            match draw(&mut state, 40) {
+                0 if image.is_none() => {
+                    let bytes = ring.to_bytes();
+                    image = Some((ring.freeze(), bytes));
+                }
+                1 => {
+                    image = None;
+                    ring.thaw();
+                    assert!(ring.samples.capacity() <= 2 * ring.len() + SLACK);
+                }
+                2 => assert_eq!(ring.thin(), other.thin()),
+                3 => assert_eq!(ring.trim(Millis(now), keep), other.trim(Millis(now), keep)),
+                _ => {
+                    let back = if draw(&mut state, 5) == 0 { draw(&mut state, late) } else { draw(&mut state, 20) };
+                    let time = now + draw(&mut state, ahead) as i64 - back as i64;
+                    let sample = Sample::new(Millis(time), draw(&mut state, 3) as f64);
+                    assert_eq!(ring.push(sample, Millis(now), keep), other.push(sample, Millis(now), keep));
+                }
+            }
+            assert_eq!(ring.samples(), other.samples(), "seed {seed}, keep {keep}");
+            if let Some((stood, bytes)) = &image {
+                let mut w = Writer::default();
+                ring.write_image(stood, &mut w);
+                assert!(w.into_bytes() == *bytes, "seed {seed}, keep {keep}");
+            }
+        }
+    }
+}
+
 #[test]
 fn thinning_halves_and_keeps_span_and_ends() {
     let check = |before: Vec<i64>, after: &[i64]| {

@@ -1,8 +1,10 @@
 //! Watermarks: future-stamped and idle sources, counts, catching up after a start.
 use bytes::Bytes;
 use faultline_formats::{Decoded, Events, LogEvent};
+use faultline_model::table::PageBytes;
 use faultline_model::{
-    BodyDigest, Canonical, Clock, Encoding, EventTime, Format, Kind, Millis, Payload, SourceId, SourceName, TenantId,
+    BodyDigest, Clock, Encoding, EventTime, Format, Kind, Millis, Payload, Reader, SourceId, SourceName, TenantId,
+    Writer,
 };
 use faultline_observe::Sources;
 
@@ -35,8 +37,19 @@ fn neither_an_idle_nor_a_future_stamped_source_moves_the_whole() {
     assert_eq!(sources.watermark(Millis(400_501)), Some(Millis(400_400)));
     sources.name(SourceName { id: SourceId([2; 16]), listener: "otlp-grpc".into(), peer: "10.0.0.7".into() });
     assert_eq!(sources.iter().last().map(|s| s.peer.as_str()), Some("10.0.0.7"));
-    let bytes = sources.to_bytes();
-    assert_eq!(Sources::from_bytes(&bytes).expect("it was just written").to_bytes(), bytes);
+    let (rest, pages) = state(&mut sources);
+    assert_eq!(state(&mut restored(&mut sources)), (rest, pages));
+}
+
+fn state(sources: &mut Sources) -> (Vec<u8>, PageBytes) {
+    let mut w = Writer::default();
+    sources.write_rest(&mut w);
+    (w.into_bytes(), PageBytes::of(sources.tables()))
+}
+
+fn restored(sources: &mut Sources) -> Sources {
+    let (rest, mut pages) = state(sources);
+    Sources::read(&mut Reader::new(&rest), &mut pages).expect("it was just written")
 }
 
 #[test]
@@ -51,7 +64,7 @@ fn absence_waits_for_the_sources_that_were_sending() {
         sources.observe(&body(3, &[1_000_000]), Millis(1_000_000));
         // Source 1 was idle when the process ended: nobody waits for it.
         sources.started();
-        let mut sources = Sources::from_bytes(&sources.to_bytes()).expect("it was just written");
+        let mut sources = restored(&mut sources);
         sent.iter().for_each(|&source| sources.observe(&body(source, &[9_000_000]), Millis(9_000_050)));
         assert_eq!(sources.caught_up(start, Millis(now)), caught_up, "{sent:?} at {now}");
     }

@@ -1,8 +1,7 @@
 //! Checkpoints and cursors: torn, damaged, out of room.
-use bytes::Bytes;
 use faultline_host::{CrashPolicy, Disk, MemoryDisk};
 use faultline_model::Position;
-use faultline_storage::{Checkpoint, CheckpointError, CheckpointStore, Cursors, DataFolder};
+use faultline_storage::{CheckpointError, CheckpointHead, CheckpointStore, Cursors, DataFolder};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,51 +9,87 @@ fn folder(disk: &MemoryDisk) -> DataFolder {
     DataFolder::open(Arc::new(disk.clone()), Path::new("data"), [7; 16]).unwrap()
 }
 
-fn checkpoint(offset: u64) -> Checkpoint {
-    let state = Bytes::from(vec![offset as u8; 3_000 + offset as usize]);
-    Checkpoint { at: Position { partition: 0, offset }, engine: 1 + offset as u32 / 100, state }
+/// Name and bytes of each page, in order.
+type Pages = Vec<(String, Box<[u8]>)>;
+
+/// The pages of the state after a record.
+fn pages(offset: u64) -> Pages {
+    let page = |number: usize| (format!("rows/{number}"), vec![offset as u8; 300 + offset as usize + number].into());
+    (0..4).map(page).collect()
 }
 
-/// Writes it in two pieces.
+/// Writes the pages in another order than the state's.
 fn write(store: &CheckpointStore, offset: u64) -> Result<(), CheckpointError> {
-    let Checkpoint { at, engine, state } = checkpoint(offset);
-    let (head, rest) = state.split_at(1_000);
-    store.write(at, engine, &[head, rest])
+    let (pages, mut draft) = (pages(offset), store.begin()?);
+    pages.iter().rev().try_for_each(|(name, bytes)| draft.page(name, bytes))?;
+    let sealed = draft.seal(pages.into_iter().map(|(name, _)| name))?;
+    store.finish(&sealed, Position { partition: 0, offset }, 3, 7, 2 * offset)
 }
 
-fn any(_: Position, _: u32) -> bool {
-    true
+/// The newest checkpoint that is whole, and what is wrong with those after it.
+fn newest(store: &CheckpointStore) -> (Option<(u64, Pages)>, Vec<String>) {
+    let mut wrong = Vec::new();
+    for offset in store.offsets().unwrap().into_iter().rev() {
+        let whole = store.read(offset).unwrap().and_then(|stored| {
+            let CheckpointHead { at, engine, layout, leaves, .. } = stored.head;
+            assert_eq!((at.offset, engine, layout, leaves), (offset, 3, 7, 2 * offset));
+            stored.pages().collect()
+        });
+        match whole {
+            Ok(pages) => return (Some((offset, pages)), wrong),
+            Err(what) => wrong.push(what),
+        }
+    }
+    (None, wrong)
+}
+
+fn whole(offset: u64) -> (Option<(u64, Pages)>, Vec<String>) {
+    (Some((offset, pages(offset))), vec![])
 }
 
 #[test]
 fn the_newest_two_checkpoints_are_kept_and_damaged_ones_passed_over() {
     let disk = MemoryDisk::new(1 << 20);
     let store = CheckpointStore::open(&folder(&disk)).unwrap();
-    assert_eq!(store.newest(any).unwrap(), (None, vec![]));
+    assert_eq!(newest(&store), (None, vec![]));
     for offset in [10, 200, 300] {
         write(&store, offset).unwrap();
     }
     assert_eq!(store.offsets().unwrap(), [200, 300]);
-    assert_eq!(store.newest(any).unwrap(), (Some(checkpoint(300)), vec![]));
-    assert_eq!(store.newest(|_, engine| engine == 3).unwrap().0, Some(checkpoint(200)), "of an engine we can restore");
-    assert_eq!(store.newest(|at, _| at.offset < 200).unwrap(), (None, vec![]));
+    assert_eq!(newest(&store), whole(300));
+    let stored = store.read(300).unwrap().unwrap();
+    let page = stored.by_name();
+    assert_eq!((page("rows/2"), page("rows/4")), (Some(Ok(pages(300)[2].clone())), None));
 
     let path = Path::new("data/checkpoints").join(format!("checkpoint-{:016x}", 300));
-    let whole = disk.content(&path).unwrap();
-    for byte in 0..whole.len() {
-        let mut damaged = whole.clone();
+    let content = disk.content(&path).unwrap();
+    for byte in 0..content.len() {
+        let mut damaged = content.clone();
         damaged[byte] ^= 0x40;
         disk.set_content(&path, &damaged);
-        let (found, skipped) = store.newest(any).unwrap();
-        assert_eq!((found.unwrap().at.offset, skipped.len()), (200, 1), "byte {byte}");
-        assert_eq!(skipped[0].path, path);
+        let (found, wrong) = newest(&store);
+        assert_eq!((found.unwrap().0, wrong.len()), (200, 1), "byte {byte}");
     }
-    for size in [0, 50, 128, whole.len() - 1] {
-        disk.set_content(&path, &whole[..size]);
-        assert_eq!(store.newest(any).unwrap().0, Some(checkpoint(200)));
+    for size in [0, 50, 128, content.len() - 1] {
+        disk.set_content(&path, &content[..size]);
+        assert_eq!(newest(&store).0, whole(200).0);
     }
-    disk.set_content(&path, &[&whole[..], b"x"].concat());
-    assert_eq!(store.newest(any).unwrap().0, Some(checkpoint(200)));
+    disk.set_content(&path, &[&content[..], b"x"].concat());
+    assert_eq!(newest(&store).0, whole(200).0);
+}
+
+#[test]
+fn a_draft_has_the_pages_of_the_state_and_no_others() {
+    let disk = MemoryDisk::new(1 << 20);
+    let store = CheckpointStore::open(&folder(&disk)).unwrap();
+    let seal = |names: &[&str]| {
+        let mut draft = store.begin().unwrap();
+        draft.page("a", b"old").unwrap();
+        draft.page("b", b"2").unwrap();
+        draft.seal(names.iter().map(|name| name.to_string())).map(|sealed| sealed.state)
+    };
+    assert!(seal(&["a"]).is_err() && seal(&["a", "b", "c"]).is_err() && seal(&["a", "a"]).is_err());
+    assert_ne!(seal(&["a", "b"]).unwrap(), seal(&["b", "a"]).unwrap());
 }
 
 /// Writes until the machine stops; `Err`: something that was kept is not there.
@@ -66,12 +101,12 @@ fn checkpoints_survive(stop: u64, policy: CrashPolicy, ignored: u64) -> Result<(
     let kept = (1..6).map(|index| index * 100).take_while(|&offset| write(&store, offset).is_ok()).last();
     disk.stop_at(u64::MAX);
     disk.crash(policy);
-    let (found, skipped) = CheckpointStore::open(&folder(&disk)).unwrap().newest(any).unwrap();
-    let newest = found.as_ref().map_or(0, |found| found.at.offset);
+    let (found, wrong) = newest(&CheckpointStore::open(&folder(&disk)).unwrap());
+    let newest = found.as_ref().map_or(0, |found| found.0);
     match kept {
-        _ if !skipped.is_empty() => Err(format!("damaged: {skipped:?}")),
+        _ if !wrong.is_empty() => Err(format!("damaged: {wrong:?}")),
         Some(kept) if newest < kept => Err(format!("{kept} is gone, {newest} is left")),
-        _ if found.is_some_and(|found| found != checkpoint(newest)) => Err("other bytes".into()),
+        _ if found.is_some_and(|found| found.1 != pages(newest)) => Err("other bytes".into()),
         _ => Ok(()),
     }
 }
@@ -94,12 +129,12 @@ fn a_full_disk_keeps_the_checkpoints_there_are() {
     let disk = MemoryDisk::new(1 << 20);
     let store = CheckpointStore::open(&folder(&disk)).unwrap();
     write(&store, 100).unwrap();
-    disk.set_capacity(6_000);
+    disk.set_capacity(4_000);
     assert!(write(&store, 200).is_err());
-    assert_eq!(store.newest(any).unwrap().0, Some(checkpoint(100)));
+    assert_eq!(newest(&store), whole(100));
     disk.set_capacity(1 << 20);
     write(&store, 200).unwrap();
-    assert_eq!(store.newest(any).unwrap().0, Some(checkpoint(200)));
+    assert_eq!(newest(&store), whole(200));
 }
 
 /// Sets two cursors in turn until the machine stops; `Err`: one went back behind what was set, or ahead.

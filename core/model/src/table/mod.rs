@@ -1,34 +1,68 @@
 //! State tables: dense ids in journal order, pages of 64 rows, one gate for changes.
+//!
+//! - `frozen`: the table as it was at some moment, written while it changes.
+//! - `pages`: several tables' pages by name, for writing and reading them alike.
+mod frozen;
+mod pages;
+#[cfg(test)]
+mod tests;
+
+pub use frozen::Freeze;
+pub use pages::{PageBytes, Paged};
+
 use crate::codec::{Canonical, CodecError, Reader, Writer};
 use alloc::vec::Vec;
+use frozen::{Frozen, Was};
 
 /// Rows of a page: one page is what a checkpoint writes and what a state hash has a leaf for.
 pub const PAGE_ROWS: usize = 64;
 
 /// Rows by dense `u32` id. Ids are given in journal order; a freed id is given again, last freed first, so that the
 /// same journal gives the same ids. Changed only through [`Table::row_mut`], [`Table::insert`] and [`Table::remove`],
-/// which mark the page dirty.
+/// which mark the page dirty and, while the table is frozen, keep what the row was.
 #[derive(Debug)]
-pub struct Table<Row> {
+pub struct Table<Row: Freeze> {
     pages: Vec<Page<Row>>,
     free: Vec<u32>,
     len: usize,
     end: u32,
+    frozen: Option<Frozen>,
 }
 
 #[derive(Debug)]
-struct Page<Row> {
+struct Page<Row: Freeze> {
     rows: Vec<Option<Row>>,
+    /// Whether it has changed since it was last frozen, or was never written.
     dirty: bool,
+    /// Rows, a bit each, that the frozen page still needs: the next change keeps what they were.
+    watched: u64,
+    /// What rows of the frozen page were that have changed since.
+    was: Vec<(u8, Was<Row>)>,
 }
 
-impl<Row> Default for Table<Row> {
-    fn default() -> Self {
-        Table { pages: Vec::new(), free: Vec::new(), len: 0, end: 0 }
+impl<Row: Freeze> Page<Row> {
+    fn new(rows: Vec<Option<Row>>) -> Page<Row> {
+        Page { rows, dirty: true, watched: 0, was: Vec::new() }
+    }
+
+    /// The row's place, about to change.
+    #[inline]
+    fn touch(&mut self, slot: usize) -> &mut Option<Row> {
+        self.dirty = true;
+        if self.watched >> slot & 1 == 1 && !crate::mutant!("row changed past the gate") {
+            self.keep(slot);
+        }
+        &mut self.rows[slot]
     }
 }
 
-impl<Row> Table<Row> {
+impl<Row: Freeze> Default for Table<Row> {
+    fn default() -> Self {
+        Table { pages: Vec::new(), free: Vec::new(), len: 0, end: 0, frozen: None }
+    }
+}
+
+impl<Row: Freeze> Table<Row> {
     /// How many rows are in use.
     pub fn len(&self) -> usize {
         self.len
@@ -53,24 +87,21 @@ impl<Row> Table<Row> {
     /// The row for changing; marks its page dirty. Panics where the id is free: ids come from this table only.
     #[inline]
     pub fn row_mut(&mut self, id: u32) -> &mut Row {
-        let page = &mut self.pages[id as usize / PAGE_ROWS];
-        page.dirty = true;
-        page.rows[id as usize % PAGE_ROWS].as_mut().expect("the id is in use")
+        let row = self.pages[id as usize / PAGE_ROWS].touch(id as usize % PAGE_ROWS);
+        row.as_mut().expect("the id is in use")
     }
 
     /// Adds a row and returns its id.
     pub fn insert(&mut self, row: Row) -> u32 {
         self.len += 1;
         if let Some(id) = self.free.pop() {
-            let page = &mut self.pages[id as usize / PAGE_ROWS];
-            page.dirty = true;
-            page.rows[id as usize % PAGE_ROWS] = Some(row);
+            *self.pages[id as usize / PAGE_ROWS].touch(id as usize % PAGE_ROWS) = Some(row);
             return id;
         }
         let id = self.end;
         self.end = self.end.checked_add(1).expect("fewer than 2^32 rows");
         if id as usize / PAGE_ROWS == self.pages.len() {
-            self.pages.push(Page { rows: Vec::with_capacity(PAGE_ROWS), dirty: true });
+            self.pages.push(Page::new(Vec::with_capacity(PAGE_ROWS)));
         }
         let page = self.pages.last_mut().expect("a page was just made sure of");
         page.dirty = true;
@@ -79,12 +110,12 @@ impl<Row> Table<Row> {
     }
 
     /// Takes a row out; its id may be given again. Panics where the id is free.
-    pub fn remove(&mut self, id: u32) -> Row {
-        let page = &mut self.pages[id as usize / PAGE_ROWS];
-        page.dirty = true;
+    pub fn remove(&mut self, id: u32) {
+        let (page, slot) = (&mut self.pages[id as usize / PAGE_ROWS], id as usize % PAGE_ROWS);
+        let row = page.touch(slot).take().expect("the id is in use");
+        page.gone(slot, row);
         self.len -= 1;
         self.free.push(id);
-        page.rows[id as usize % PAGE_ROWS].take().expect("the id is in use")
     }
 
     /// Rows in use, in id order.
@@ -99,20 +130,6 @@ impl<Row> Table<Row> {
         self.pages.len()
     }
 
-    /// Whether the page has changed since [`Table::clean`].
-    pub fn is_dirty(&self, page: usize) -> bool {
-        self.pages[page].dirty
-    }
-
-    /// Declares every page written.
-    pub fn clean(&mut self) {
-        for page in &mut self.pages {
-            page.dirty = false;
-        }
-    }
-}
-
-impl<Row: Canonical> Table<Row> {
     /// Writes one page: its rows in order, `null` where an id is free.
     pub fn write_page(&self, page: usize, w: &mut Writer) {
         let rows = &self.pages[page].rows;
@@ -122,79 +139,51 @@ impl<Row: Canonical> Table<Row> {
         }
     }
 
-    /// Writes what is beside the pages: the free ids, last freed last.
-    pub fn write_free(&self, w: &mut Writer) {
+    /// Writes what is beside the pages: their number, and the free ids, last freed last.
+    pub fn write_rest(&self, w: &mut Writer) {
+        w.array(2);
+        w.uint(self.pages.len() as u64);
         self.free.write(w);
     }
 
-    /// Reads a table of `pages` pages followed by its free ids.
-    pub fn read(r: &mut Reader<'_>, pages: usize) -> Result<Table<Row>, CodecError> {
-        let mut table = Table::default();
-        for page in 0..pages {
+    /// Reads a table: what is beside the pages from `r`, the pages named `name` from `bytes`, which gives them up.
+    pub fn read(r: &mut Reader<'_>, name: &str, bytes: &mut PageBytes) -> Result<Table<Row>, CodecError> {
+        r.array_of(2)?;
+        let pages = r.uint()?;
+        let refused = r.invalid("free list");
+        let free = Vec::<u32>::read(r)?;
+        let found = bytes.take(name);
+        if found.len() as u64 != pages {
+            return Err(refused);
+        }
+        let mut table = Table { free, ..Table::default() };
+        for (number, bytes) in found.into_iter().enumerate() {
+            let mut r = Reader::new(&bytes);
             let count = r.array()?;
             // A short page in the middle would shift every later id.
-            if count == 0 || count > PAGE_ROWS || (page + 1 < pages && count < PAGE_ROWS) {
+            if count == 0 || count > PAGE_ROWS || ((number as u64) < pages - 1 && count < PAGE_ROWS) {
                 return Err(r.invalid("page size"));
             }
             let mut rows = Vec::with_capacity(PAGE_ROWS);
             for _ in 0..count {
-                let row = Option::<Row>::read(r)?;
+                let row = Option::<Row>::read(&mut r)?;
                 table.len += usize::from(row.is_some());
                 rows.push(row);
             }
+            if r.left() > 0 {
+                return Err(CodecError::Trailing { count: r.left() });
+            }
             table.end += count as u32;
-            table.pages.push(Page { rows, dirty: false });
+            table.pages.push(Page::new(rows));
         }
-        table.free = Vec::read(r)?;
         let vacant = table.end as usize - table.len;
         let mut sorted = table.free.clone();
         sorted.sort();
         sorted.dedup();
         if sorted.len() != vacant || table.free.len() != vacant || table.free.iter().any(|&id| table.get(id).is_some())
         {
-            return Err(r.invalid("free list"));
+            return Err(refused);
         }
         Ok(table)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bytes(table: &Table<u64>) -> Vec<u8> {
-        let mut w = Writer::default();
-        (0..table.page_count()).for_each(|page| table.write_page(page, &mut w));
-        table.write_free(&mut w);
-        w.into_bytes()
-    }
-
-    #[test]
-    fn a_table_survives_its_bytes_and_gives_the_same_ids_after() {
-        let mut table = Table::default();
-        for i in 0..200_u64 {
-            table.insert(i * i);
-        }
-        for id in [3, 130, 64, 199] {
-            table.remove(id);
-        }
-        table.insert(7);
-        let written = bytes(&table);
-        let mut reader = Reader::new(&written);
-        let mut back = Table::<u64>::read(&mut reader, table.page_count()).expect("it was just written");
-        assert_eq!(back.iter().collect::<Vec<_>>(), table.iter().collect::<Vec<_>>());
-        assert_eq!((back.insert(1), back.insert(2)), (table.insert(1), table.insert(2)));
-        assert_eq!(bytes(&back), bytes(&table));
-    }
-
-    #[test]
-    fn only_changed_pages_are_dirty() {
-        let mut table = Table::default();
-        (0..129_u64).for_each(|i| {
-            table.insert(i);
-        });
-        table.clean();
-        *table.row_mut(70) += 1;
-        assert_eq!((0..3).map(|p| table.is_dirty(p)).collect::<Vec<_>>(), [false, true, false]);
     }
 }
