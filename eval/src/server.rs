@@ -77,6 +77,7 @@ impl Server {
             viewed: Millis(0),
             behind: false,
             told,
+            refused: 0,
             wait: TICK,
         };
         let (told, slowest) = (told_in, Duration::ZERO);

@@ -1,7 +1,7 @@
 //! The thread that answers asks: pure work whose answer goes back into the journal as a record.
 use crate::world::own;
 use faultline_engine::Ask;
-use faultline_host::{Inlet, Refused};
+use faultline_host::{Inlet, Pending, Refused};
 use faultline_model::facts::Evidence;
 use faultline_model::{Canonical, EffectId, HashSeed, Kind};
 use std::sync::mpsc::Receiver;
@@ -21,11 +21,15 @@ pub fn answer_all(asks: &Receiver<(EffectId, Ask)>, inlet: &Inlet, seed: HashSee
     for (id, ask) in asks {
         let Ask::Explain(evidence) = ask else { continue };
         let body = answer(&evidence);
-        // Anything but a full inlet ends it: taken, or the server is stopping and a restart asks again.
-        while let Err(Refused::Full { .. } | Refused::DiskFull { .. }) =
-            inlet.offer(own(Kind::Reply(id), body.clone(), seed))
-        {
+        while !hand_in(inlet, id, &body, seed) {
             std::thread::sleep(RETRY);
         }
     }
+}
+
+/// Hands an answer in as a record and waits for it to be durable; false where there was no room and it must be handed in
+/// again. Where the server stops, it is done with: the next start asks anew.
+pub fn hand_in(inlet: &Inlet, id: EffectId, body: &[u8], seed: HashSeed) -> bool {
+    let taken = inlet.offer(own(Kind::Reply(id), body.to_vec(), seed)).and_then(Pending::wait);
+    !matches!(taken, Err(Refused::Full { .. } | Refused::DiskFull { .. }))
 }

@@ -4,11 +4,11 @@
 //! hands the pages over, some after each group; with the last one the file is complete, but for its head, and the digest
 //! goes back as a record; the engine decides the anchor, a leaf; once a signed head covers the leaf, the file gets its
 //! name. So no checkpoint is ahead of the ledger. Pages that have not changed since the last anchor are copied from its file.
+use crate::explainer::hand_in;
 use crate::ledger_feed::LedgerFeed;
-use crate::world::own;
 use faultline_engine::{ENGINE_VERSION, FORMAT, Layout, Slice};
-use faultline_host::{Inlet, Refused};
-use faultline_model::{Canonical, Digest, EffectId, HashSeed, Kind, Position, mutant};
+use faultline_host::Inlet;
+use faultline_model::{Canonical, Digest, EffectId, HashSeed, Position, mutant};
 use faultline_storage::{CheckpointError, CheckpointStore, Draft, Sealed, Stored};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -324,7 +324,7 @@ pub fn keep(
     // At most one: the engine asks for one state at a time.
     let mut answers: VecDeque<(EffectId, Option<Digest>)> = VecDeque::new();
     loop {
-        answers.retain(|(ask, state)| !answer(inlet, *ask, *state, seed));
+        answers.retain(|(ask, state)| !hand_in(inlet, *ask, &state.to_bytes(), seed));
         let next = match answers.is_empty() {
             true => work.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
             // What makes room for the answer may be next.
@@ -344,15 +344,6 @@ pub fn keep(
             }
         }
         work.waiting.fetch_sub(took, Ordering::Relaxed);
-    }
-}
-
-/// Hands an answer in as a record, and says whether that is done with. Where the server stops, nobody needs it: the next
-/// start asks anew.
-fn answer(inlet: &Inlet, ask: EffectId, state: Option<Digest>, seed: HashSeed) -> bool {
-    match inlet.offer(own(Kind::Reply(ask), state.to_bytes(), seed)) {
-        Ok(pending) => !matches!(pending.wait(), Err(Refused::Full { .. } | Refused::DiskFull { .. })),
-        Err(refused) => !matches!(refused, Refused::Full { .. } | Refused::DiskFull { .. }),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::start::{Origin, checkpointed};
 use crate::world::{Stop, TICK, World, control, seal, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
 use faultline_formats::{Decoded, Record};
-use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, SystemClock, TellAway, inlet, random};
+use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, Refused, SystemClock, TellAway, inlet, random};
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Genesis, HashSeed, Millis, RuleFiles, Setting, mutant};
 use faultline_sources::Receiver;
@@ -39,6 +39,8 @@ const JOURNAL_BYTES_MAX: u64 = 50 << 30;
 /// and no less than this, which is what a journal takes at least.
 const JOURNAL_BYTES_MIN: u64 = 256 << 20;
 
+/// How long a start waits for room in a full journal.
+const ROOM_WAIT: Duration = Duration::from_secs(60);
 /// After this long a segment that could not be sealed is tried again.
 const SEAL_AGAIN: Duration = Duration::from_secs(30);
 
@@ -216,6 +218,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         viewed: Millis(0),
         behind: false,
         told,
+        refused: 0,
         wait: TICK,
     };
     let engine_loop = spawn("engine", move || {
@@ -419,9 +422,18 @@ pub fn opening(
 
 /// Writes records of our own and waits until they are durable.
 fn write(records: Vec<Decoded>, inlet: &Inlet) -> Result<(), Box<dyn Error>> {
-    let pending: Result<Vec<_>, _> = records.into_iter().map(|record| inlet.offer(record)).collect();
-    for pending in pending? {
-        pending.wait()?;
+    let until = Instant::now() + ROOM_WAIT;
+    for record in records {
+        loop {
+            match inlet.offer(record.clone())?.wait() {
+                // A full journal makes room by an anchor, which takes a moment.
+                Err(Refused::DiskFull { retry_after }) if Instant::now() < until => thread::sleep(retry_after),
+                taken => {
+                    taken?;
+                    break;
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -27,6 +27,8 @@ const VIEW_EVERY_MS: i64 = 1_000;
 /// rules takes a millisecond, which the next alert would wait.
 const VIEW_AFTER_MS: i64 = 50;
 
+/// Groups refused for want of room, one after the other, after which an anchor is asked for.
+const ANCHOR_AFTER: u64 = 16;
 /// Bytes of a frozen state that are written after a group: a fraction of a ms, and a few ms where nothing else is to do.
 const SLICE_BYTES: usize = 128 << 10;
 const QUIET_SLICE_BYTES: usize = 2 << 20;
@@ -70,6 +72,8 @@ pub struct World {
     pub behind: bool,
     /// What the keeper of checkpoints has to say.
     pub told: Receiver<Told>,
+    /// Groups refused for want of room.
+    pub refused: u64,
     /// How long to wait for a record before a tick, and after a refusal: [`TICK`], and nothing where time is simulated.
     pub wait: Duration,
 }
@@ -102,7 +106,7 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     }
     // Room comes with an anchor, and that with the digest of a state.
     let digests: Vec<usize> = (0..decoded.len()).filter(|&i| decoded[i].payload.makes_room()).collect();
-    let spared: Vec<Decoded> = digests.iter().map(|&i| decoded[i].clone()).collect();
+    let mut spared: Vec<Decoded> = digests.iter().map(|&i| decoded[i].clone()).collect();
     let records = match w.journal.append(decoded) {
         Ok(records) => records,
         Err(error @ AppendError::Stopped { .. }) => return Err(error.into()),
@@ -114,6 +118,11 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
                 replies.into_iter().enumerate().partition(|(i, _)| digests.contains(i));
             refused.into_iter().for_each(|(_, reply)| reply.disk_full());
             replies = kept.into_iter().map(|(_, reply)| reply).collect();
+            w.refused += 1;
+            if w.refused.is_multiple_of(ANCHOR_AFTER) && spared.is_empty() && !w.engine.awaits_digest() {
+                // None is on its way, and none was there that made room: the state could not be kept, or a crash lost it.
+                spared.push(control(Control::Anchor, Vec::new(), w.seed));
+            }
             match w.journal.append(spared) {
                 Ok(records) if !records.is_empty() => records,
                 Err(error @ AppendError::Stopped { .. }) => return Err(error.into()),

@@ -10,15 +10,17 @@ use faultline::run::{Opened, open, opening, seal_the_rest};
 use faultline::show::{Shown, shown};
 use faultline::world::{Stop, World, own, turn};
 use faultline_engine::Ask;
-use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Reader, inlet};
+use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Pending, Reader, Refused, inlet};
 use faultline_ledger::{Head, Signer};
-use faultline_model::{Canonical, Digest, EffectId, HashSeed, Kind, Millis};
+use faultline_model::{Canonical, EffectId, HashSeed, Kind, Millis};
 use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerStore, Preparer, Sealer, Settings};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Keys the hashes of simulated journals.
@@ -71,8 +73,8 @@ pub struct Node {
     /// Work that waits for a signed head, and how often none had come.
     anchored: Option<Keep>,
     heads_missed: u32,
-    /// Digests that found no room in the inlet.
-    digests: Vec<(EffectId, Option<Digest>)>,
+    /// Answers that are handed in and not yet durable; without a pending one: those that found no room.
+    answers: Vec<(EffectId, Vec<u8>, Option<Pending>)>,
     asked: Receiver<(EffectId, Ask)>,
     told: Sender<Told>,
     sealer: Sealer,
@@ -121,6 +123,7 @@ impl Node {
             viewed: Millis(0),
             behind: false,
             told,
+            refused: 0,
             wait: Duration::ZERO,
         };
         for record in records {
@@ -146,7 +149,7 @@ impl Node {
             keeper,
             anchored: None,
             heads_missed: 0,
-            digests: Vec::new(),
+            answers: Vec::new(),
             asked,
             told: told_in,
             sealer,
@@ -252,19 +255,38 @@ impl Node {
             self.checkpoints += u64::from(matches!(work, Keep::Anchored { .. }));
             for done in self.keeper.take(work, wants_room) {
                 match done {
-                    Done::Answer(id, state) => self.digests.push((id, state)),
+                    Done::Answer(id, state) => self.reply(id, state.to_bytes()),
                     Done::Trim(below) => self.told.send(Told::Trim(below))?,
                     Done::Lost => self.told.send(Told::Taint)?,
                 }
             }
         }
-        let seed = self.world.seed;
-        self.digests.retain(|(id, state)| self.inlet.offer(own(Kind::Reply(*id), state.to_bytes(), seed)).is_err());
+        self.hand_in();
         Ok(())
+    }
+
+    /// Answers that found no room are handed in again.
+    fn hand_in(&mut self) {
+        let (inlet, seed) = (&self.inlet, self.world.seed);
+        self.answers.retain_mut(|(id, body, pending)| {
+            let mut context = Context::from_waker(Waker::noop());
+            match pending.as_mut().map(|pending| Pin::new(pending).poll(&mut context)) {
+                Some(Poll::Pending) => return true,
+                Some(Poll::Ready(Err(Refused::Full { .. } | Refused::DiskFull { .. }))) | None => {}
+                Some(Poll::Ready(_)) => return false,
+            }
+            match inlet.offer(own(Kind::Reply(*id), body.clone(), seed)) {
+                Ok(again) => *pending = Some(again),
+                Err(Refused::Full { .. } | Refused::DiskFull { .. }) => *pending = None,
+                Err(_) => return false,
+            }
+            true
+        });
     }
 
     /// The thread that answers asks: see `Event::Explain`.
     pub fn explain(&mut self, how: u64) -> Result<bool, Broken> {
+        self.hand_in();
         let Some((id, Ask::Explain(evidence))) = self.asks.pop_front() else { return Ok(false) };
         let body = answer(&evidence);
         match how {
@@ -296,13 +318,17 @@ impl Node {
     }
 
     fn reply(&mut self, id: EffectId, body: Vec<u8>) {
-        // A full inlet: its thread would try again; here the next start does.
-        let _refused = self.inlet.offer(own(Kind::Reply(id), body, self.world.seed));
+        self.answers.push((id, body, None));
+        self.hand_in();
     }
 
     /// Whether nothing is left to do but what a tick may bring.
     pub fn is_quiet(&self) -> bool {
-        self.in_flight.is_empty() && self.asks.is_empty() && self.late.is_none() && self.inlet.load().1 == 0
+        self.in_flight.is_empty()
+            && self.asks.is_empty()
+            && self.answers.is_empty()
+            && self.late.is_none()
+            && self.inlet.load().1 == 0
     }
 
     /// Ends as SIGTERM ends it: what was received is finished, full segments get their leaf, heads cover all of it.

@@ -19,6 +19,11 @@ impl Engine {
                 self.start(stamp);
                 Ok(())
             }
+            Control::Anchor => {
+                // As if enough had come.
+                self.unanchored = self.unanchored.max(self.anchor_bytes);
+                Ok(())
+            }
             Control::Source => SourceName::from_bytes(body).map(|name| self.sources.name(name)),
             Control::Rules => RuleFiles::from_bytes(body).map(|files| self.load_rules(&files, body, emit)),
             Control::Setting => Setting::from_bytes(body).map(|setting| self.set(setting, emit)),

@@ -22,6 +22,8 @@ pub(crate) const GAP_MAX_MS: i64 = 10 * 60_000;
 const ANCHOR_EVERY_MS: i64 = 5 * 60_000;
 /// Bytes of bodies between anchors at most, until a setting says otherwise: the journal can be trimmed below an anchor only.
 const ANCHOR_BYTES: u64 = 4 << 30;
+/// What a record takes in a journal beside its body, and about what its leaves do.
+const RECORD_BYTES: u64 = 128;
 /// Marks a derived id whose series there was no room for.
 const NO_SERIES: u32 = u32::MAX;
 /// Without any telemetry, rules begin to run on the stamps this long after a start or the last import: until then an
@@ -142,7 +144,7 @@ impl Engine {
             #[cfg(feature = "planted")]
             crate::planted::fire(record);
             self.last = Some(record.at);
-            self.unanchored += record.decoded.payload.body.len() as u64;
+            self.unanchored += record.decoded.payload.body.len() as u64 + RECORD_BYTES;
             let late = self.live && self.now.since(self.anchored) >= ANCHOR_EVERY_MS;
             if self.hashing.is_none() && (late || self.unanchored >= self.anchor_bytes) {
                 self.ask_for_digest(&mut emit);
@@ -159,7 +161,7 @@ impl Engine {
         emit.decide(Decision::Quarantined(Quarantined { position: record.at, reason: reason.to_string() }));
         emit.reject(Reason::Quarantined, record.decoded.events.count().max(1), reason);
         self.last = Some(record.at);
-        self.unanchored += record.decoded.payload.body.len() as u64;
+        self.unanchored += record.decoded.payload.body.len() as u64 + RECORD_BYTES;
     }
 
     fn take(&mut self, record: &Record, emit: &mut Emitter<'_>) {

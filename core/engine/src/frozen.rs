@@ -38,6 +38,11 @@ impl Engine {
         self.frozen.as_ref().map(|frozen| frozen.at)
     }
 
+    /// Whether a state's digest was asked for and is not there yet.
+    pub fn awaits_digest(&self) -> bool {
+        self.hashing.is_some()
+    }
+
     /// Writes pages of the frozen state until there are `bytes` of them or no more. None where nothing is frozen.
     pub fn write_frozen(&mut self, bytes: usize) -> Option<Slice> {
         let mut frozen = self.frozen.take()?;

@@ -17,10 +17,12 @@ pub struct Payload {
 const DIGEST_ANSWER: usize = 64;
 
 impl Payload {
-    /// Whether a full journal takes it nevertheless: an answer so small that it is the digest of a state, and so the way to
-    /// an anchor, below which the journal may forget.
+    /// Whether a full journal takes it nevertheless: what leads to an anchor, below which the journal may forget. That is a
+    /// wish for one, an answer so small that it is the digest of a state, and a start, which withdraws what nobody will
+    /// answer any more.
     pub fn makes_room(&self) -> bool {
-        matches!(self.kind, Kind::Reply(_)) && self.body.len() <= DIGEST_ANSWER
+        let leads = matches!(self.kind, Kind::Reply(_) | Kind::Control(Control::Started | Control::Anchor));
+        leads && self.body.len() <= DIGEST_ANSWER
     }
 }
 
@@ -102,6 +104,8 @@ pub enum Control {
     Change = 5,
     /// The engine version from here on; body is its number.
     EngineVersion = 6,
+    /// An anchor is wanted now: by an operator, or by the loop where the journal is full; body empty.
+    Anchor = 7,
 }
 
 macro_rules! numbered {
@@ -118,4 +122,4 @@ macro_rules! numbered {
 numbered!(Format { OtlpMetrics, OtlpLogs, OtlpTraces, RemoteWrite1 });
 numbered!(Encoding { Identity, Gzip, Zstd, Snappy });
 numbered!(Clock { Live, Import });
-numbered!(Control { Genesis, Started, Source, Rules, Setting, Change, EngineVersion });
+numbered!(Control { Genesis, Started, Source, Rules, Setting, Change, EngineVersion, Anchor });

@@ -145,9 +145,10 @@ impl SegmentJournal {
 
     /// Where `size` bytes of frames go: the segment in use if they fit, else the next.
     ///
-    /// - `spare`: segments that must be ready besides the one taken, for what has to fit later.
+    /// - `spare`: segments that must be ready besides the one in use then, for what has to fit later.
     fn target(&self, size: u64, spare: usize) -> Result<Target, AppendError> {
         if let Some(target) = self.current().filter(|target| target.start.byte + size + KEPT <= target.size) {
+            self.shared.ensure_ready(spare).map_err(|why| self.shared.append_error(why))?;
             return Ok(target);
         }
         self.shared.ensure_ready(1 + spare).map_err(|why| self.shared.append_error(why))?;
@@ -245,7 +246,6 @@ impl Journal for SegmentJournal {
         self.clear_scrub()?;
         // Records leave one ready segment alone, wherever they go themselves, so that what frees room always fits.
         let spare = if group.iter().all(|decoded| decoded.payload.makes_room()) { 0 } else { READY - 1 };
-        self.shared.ensure_ready(spare).map_err(|why| self.shared.append_error(why))?;
         let target = self.target(size, spare)?;
         let wall = self.clock.now();
         let (mut stamp, mut stamps) = (self.stamp, Vec::with_capacity(group.len()));

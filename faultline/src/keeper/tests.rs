@@ -1,11 +1,14 @@
 //! Tests of the keeper of checkpoints.
 use super::*;
 use crate::start::state;
+use crate::world::{control, own};
 use faultline_engine::{Checkpoint, Effects, Engine};
 use faultline_formats::encode::write_request;
 use faultline_formats::{Record, decode};
 use faultline_host::{Disk, MemoryDisk};
-use faultline_model::{Clock, Encoding, Format, Hlc, Labels, Millis, Payload, Sample, SourceId, TenantId};
+use faultline_model::{
+    Clock, Control, Encoding, Format, Hlc, Kind, Labels, Millis, Payload, Sample, SourceId, TenantId,
+};
 use faultline_storage::DataFolder;
 use std::path::Path;
 
@@ -100,6 +103,21 @@ fn pages_that_have_not_changed_are_copied() {
     assert!(matches!(done[..], [Done::Trim(_)]));
     assert_eq!(node.newest(), expected);
     assert_eq!(Engine::restore(node.newest()).expect("it is whole").checkpoint(), expected);
+}
+
+#[test]
+fn an_anchor_comes_when_it_is_wanted() {
+    let mut node = Node::new();
+    let first = node.send(0, 0..10);
+    node.anchor(first);
+    assert!(node.send(1, 0..10).is_none(), "none is due");
+    let wanted = || control(Control::Anchor, Vec::new(), HashSeed(7));
+    let asked = node.step(wanted());
+    let (expected, _, done) = node.anchor(asked);
+    assert!(matches!(done[..], [Done::Trim(_)]));
+    assert_eq!(node.newest(), expected);
+    assert!(node.step(wanted()).is_some());
+    assert!(node.step(wanted()).is_none(), "one at a time");
 }
 
 #[test]

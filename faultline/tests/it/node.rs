@@ -115,6 +115,7 @@ impl Node {
             viewed: Millis(0),
             behind: false,
             told: told_out,
+            refused: 0,
             wait: TICK,
         };
         let node = Node {

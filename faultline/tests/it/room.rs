@@ -1,5 +1,5 @@
 //! A full journal finds room again: the digest of a state, and its anchor, still fit.
-use crate::node::{Node, SEED};
+use crate::node::{Ended, Node, SEED};
 use crate::sender::Sender;
 use faultline::world::control;
 use faultline_formats::Decoded;
@@ -12,38 +12,96 @@ use std::sync::Arc;
 
 const SETTINGS: Settings = Settings { segment_size: 32 << 10, limit: 512 << 10 };
 
+/// A node and who sends to it.
+struct Full {
+    disk: Arc<dyn Disk>,
+    node: Node,
+    sender: Sender,
+}
+
+fn open(disk: &Arc<dyn Disk>, sender: &Sender) -> Result<Node, Ended> {
+    let signer = |_: &_| Signer::new("faultline/room", &[5; 32]).expect("a good name");
+    Node::open(disk, Path::new("data"), SETTINGS, signer, &sender.clock)
+}
+
+impl Full {
+    /// - `anchor_bytes`: after so many bytes of bodies a state is asked for.
+    fn new(anchor_bytes: &str) -> Full {
+        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(16 << 20));
+        let sender = Sender::new(1);
+        let node = open(&disk, &sender).expect("an empty disk");
+        let setting = Setting { name: "anchor.bytes".into(), value: anchor_bytes.into() };
+        let mut full = Full { disk, node, sender };
+        assert!(full.turn(vec![control(Control::Setting, setting.to_bytes(), SEED)]));
+        full
+    }
+
+    /// Another process on the same disk.
+    fn restart(self) -> Full {
+        let Full { disk, node, sender } = self;
+        drop(node);
+        let node = open(&disk, &sender).expect("a full journal is no reason not to start");
+        Full { disk, node, sender }
+    }
+
+    /// A turn over a group; whether it was taken.
+    fn turn(&mut self, group: Vec<Decoded>) -> bool {
+        let (answers, result) = self.node.turn(group, || {});
+        result.expect("a full journal ends nothing");
+        answers.iter().all(Option::is_some)
+    }
+
+    fn turn_once(&mut self) -> bool {
+        let group = self.sender.group();
+        self.turn(group)
+    }
+
+    /// Sends until a group is refused. Nobody keeps states meanwhile.
+    fn fill(&mut self) {
+        let mut groups = 0;
+        while self.turn_once() {
+            self.node.tiles().expect("the disk is well");
+            groups += 1;
+            assert!(groups < 10_000, "it fills");
+        }
+        assert!(groups > 100);
+    }
+}
+
+/// The one state that was asked for is lost with a kill: the next process finds room nevertheless.
+#[test]
+fn a_full_journal_finds_room_after_a_restart() {
+    let mut full = Full::new("10000000");
+    full.fill();
+    let mut full = full.restart();
+    let (mut refused, mut taken) = (0, 0);
+    for _ in 0..100 {
+        if full.turn_once() {
+            taken += 1;
+        } else {
+            refused += 1;
+            assert_eq!(taken, 0, "once there is room there is");
+        }
+        full.node.chores(true, true).expect("the disk is well");
+    }
+    assert!(taken > 50 && refused > 0, "{taken} taken after {refused} refused");
+}
+
 /// Nobody keeps the first state until the journal is full.
 #[test]
 fn a_full_journal_finds_room_with_the_first_anchor() {
-    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new(16 << 20));
-    let signer = |_: &_| Signer::new("faultline/room", &[5; 32]).expect("a good name");
-    let mut sender = Sender::new(1);
-    let mut node = Node::open(&disk, Path::new("data"), SETTINGS, signer, &sender.clock).expect("an empty disk");
-    let setting = Setting { name: "anchor.bytes".into(), value: "300000".into() };
-    let first = control(Control::Setting, setting.to_bytes(), SEED);
-    let turn = |node: &mut Node, group: Vec<Decoded>| {
-        let (answers, result) = node.turn(group, || {});
-        result.expect("a full journal ends nothing");
-        answers.iter().all(Option::is_some)
-    };
-    assert!(turn(&mut node, vec![first]));
-    let mut groups = 0;
-    while turn(&mut node, sender.group()) {
-        node.tiles().expect("the disk is well");
-        groups += 1;
-        assert!(groups < 10_000, "it fills");
-    }
-    assert!(groups > 100);
+    let mut full = Full::new("300000");
+    full.fill();
     // The answer comes beside what a full journal refuses; after the anchor's leaf there is room.
-    node.chores(true, true).expect("the disk is well");
-    assert!(!turn(&mut node, sender.group()), "there is no room yet");
-    node.chores(true, true).expect("the disk is well");
-    assert!(!turn(&mut node, sender.group()), "the journal is told after this turn");
-    node.chores(true, true).expect("the disk is well");
+    full.node.chores(true, true).expect("the disk is well");
+    assert!(!full.turn_once(), "there is no room yet");
+    full.node.chores(true, true).expect("the disk is well");
+    assert!(!full.turn_once(), "the journal is told after this turn");
+    full.node.chores(true, true).expect("the disk is well");
     let mut taken = 0;
     for _ in 0..50 {
-        taken += u32::from(turn(&mut node, sender.group()));
-        node.chores(true, true).expect("the disk is well");
+        taken += u32::from(full.turn_once());
+        full.node.chores(true, true).expect("the disk is well");
     }
     assert!(taken > 40, "{taken} groups of 50 found room");
 }

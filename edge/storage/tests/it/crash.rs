@@ -38,7 +38,10 @@ fn every_sync() -> Vec<Step> {
     // One segment: of several the last name's sync is covered by the next segment's.
     steps.extend([Step::Seal, Step::Flush, Step::Trim(70), Step::Prepare]);
     steps.extend(leaves());
-    steps.extend([group(), Step::Flush, Step::Seal, Step::Close, group(), Step::Flush]);
+    // The group makes one ready again, beside the one in use; leaves take it.
+    steps.extend([group(), Step::Flush]);
+    steps.extend(leaves());
+    steps.extend([Step::Seal, Step::Close, group(), Step::Flush]);
     steps.extend([group(), group(), group(), Step::Kill, group(), Step::Flush]);
     steps.extend(leaves());
     steps
