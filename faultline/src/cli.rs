@@ -38,6 +38,8 @@ pub enum Command {
     Why(WhyArgs),
     /// What a running server refused, why, and from whom.
     Rejects(Ask),
+    /// Have a running server keep its state now, so that the next start has little to replay: before an upgrade.
+    Checkpoint(Ask),
     /// Recompute every decision from the data folder alone and check the ledger.
     Verify(FolderArgs),
     /// Replay the journal without side effects: what was decided, or what other rules would have decided.

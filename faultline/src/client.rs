@@ -1,6 +1,7 @@
 //! Commands that ask a running server over its HTTP API: `status`, `incidents`, `rejects`; `why` asks through here too.
 //!
 //! The answer's JSON is read leniently ([`shape`]): a client and a server of different releases must get on.
+pub mod checkpoint;
 pub mod lists;
 pub mod overview;
 pub mod shape;
@@ -92,8 +93,18 @@ impl Server {
 
     /// Asks for one of our own paths, such as `/status`.
     pub fn get(&self, path: &str) -> Result<Answer, AskError> {
+        self.ask(Method::GET, path, &[("accept", "application/json")], Bytes::new())
+    }
+
+    /// Posts JSON to one of our own paths.
+    pub fn post(&self, path: &str, body: &'static str) -> Result<Answer, AskError> {
+        let headers = [("accept", "application/json"), ("content-type", "application/json")];
+        self.ask(Method::POST, path, &headers, Bytes::from_static(body.as_bytes()))
+    }
+
+    fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer, AskError> {
         let url = self.url.join(&format!("{ROOT}{path}"))?;
-        let answer = self.client.request(Method::GET, &url, &[("accept", "application/json")], Bytes::new());
+        let answer = self.client.request(method, &url, headers, body);
         let answer = answer.map_err(|error| match error {
             HttpError::Connect { reason, .. } => AskError::NotRunning { url: self.shown(), reason },
             HttpError::Broken { reason, .. } => AskError::NotOurs { url: self.shown(), what: reason },
@@ -103,7 +114,7 @@ impl Server {
         let value: Option<Value> = serde_json::from_str(&text).ok();
         let object = value.as_ref().is_some_and(Value::is_object);
         match (answer.status, value) {
-            (StatusCode::OK, Some(value)) if object => Ok(Answer { text, value }),
+            (status, Some(value)) if status.is_success() && object => Ok(Answer { text, value }),
             (status, Some(problem)) if !status.is_success() && object => Err(refused(status, Shape::of(&problem))),
             (status, _) => {
                 Err(AskError::NotOurs { url: self.shown(), what: format!("status {status}, no JSON of ours") })

@@ -19,6 +19,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Incidents(ask) => crate::client::incidents(&ask),
         Command::Why(args) => crate::why::run(&args),
         Command::Rejects(ask) => crate::client::rejects(&ask),
+        Command::Checkpoint(ask) => crate::client::checkpoint::run(&ask),
         Command::Verify(args) => crate::verify::run(&args),
         Command::Replay(args) => crate::replay::run(&args),
         Command::DiffState(args) => crate::diff_state::run(&args),

@@ -1,6 +1,9 @@
 //! A full journal finds room again: the digest of a state, and its anchor, still fit.
 use crate::node::{Ended, Node, SEED};
 use crate::sender::Sender;
+use faultline::config::Config;
+use faultline::run::start;
+use faultline::verify::check;
 use faultline::world::control;
 use faultline_formats::Decoded;
 use faultline_host::{Disk, MemoryDisk};
@@ -8,6 +11,7 @@ use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Setting};
 use faultline_storage::Settings;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 const SETTINGS: Settings = Settings { segment_size: 32 << 10, limit: 512 << 10 };
@@ -104,4 +108,23 @@ fn a_full_journal_finds_room_with_the_first_anchor() {
         full.node.chores(true, true).expect("the disk is well");
     }
     assert!(taken > 40, "{taken} groups of 50 found room");
+}
+
+/// `faultline checkpoint`, the program, against a server: the file is there, and a start begins with it.
+#[test]
+fn a_checkpoint_is_kept_on_demand() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let data = temporary.path().join("data");
+    let server = start(&Config::on_free_ports(data.clone())).expect("free ports and a new folder");
+    let url = format!("http://{}", server.addresses.http);
+    let said = Command::new(env!("CARGO_BIN_EXE_faultline")).args(["checkpoint", "--url", &url, "-o", "json"]).output();
+    let said = said.expect("the binary was built");
+    assert!(said.status.success(), "{said:?}");
+    let said: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    server.stop().expect("a clean end");
+    let report = check(&data);
+    assert!(report.ok && report.anchors == 1, "{report:?}");
+    let offset: u64 = said["position"].as_str().and_then(|at| at.strip_prefix("0/")?.parse().ok()).expect("a position");
+    assert!(data.join(format!("checkpoints/checkpoint-{offset:016x}")).exists(), "{said}");
+    start(&Config::on_free_ports(data)).expect("the state is taken up").stop().expect("a clean end");
 }

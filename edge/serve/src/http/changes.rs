@@ -7,7 +7,7 @@ use crate::store::book::CHANGES_MAX;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use faultline_formats::decode;
 use faultline_host::Refused;
@@ -46,12 +46,7 @@ async fn list_answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
 }
 
 async fn add_answer(api: &Api, request: Request) -> Result<Response, Problem> {
-    // A web page of somebody else's can post anything but this type without asking first.
-    let kind = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if kind.split(|byte| *byte == b';').next() != Some(b"application/json") {
-        let detail = "content-type must be application/json";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-content-type", detail));
-    }
+    is_json(request.headers())?;
     let body = Bytes::from_request(request, &()).await;
     let body = body.map_err(|error| Problem::new(error.status(), "bad-body", error.body_text()))?;
     let change = read(&body, api.clock.now())?;
@@ -76,7 +71,21 @@ struct Added<'a> {
     change: ChangeShape<'a>,
 }
 
-fn refused(refused: Refused) -> Problem {
+/// Whether a request says that its body is JSON. A web page of somebody else's can post anything but this type without
+/// asking first.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    match kind.split(|byte| *byte == b';').next() {
+        Some(b"application/json") => Ok(()),
+        _ => {
+            let detail = "content-type must be application/json";
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-content-type", detail))
+        }
+    }
+}
+
+/// What a client is told whose record was not taken.
+pub(super) fn refused(refused: Refused) -> Problem {
     let detail = refused.to_string();
     match refused {
         Refused::Full { retry_after } => {

@@ -1,4 +1,5 @@
 //! Routes, and what all of them share: bounds, parameters, coverage, errors.
+mod anchors;
 mod answer;
 mod changes;
 pub(crate) mod events;
@@ -78,6 +79,7 @@ pub fn router(store: Store, inlet: Inlet, seed: Arc<OnceLock<HashSeed>>, clock: 
         .route("/api/faultline/v1/transitions", get(transitions::list))
         .route("/api/faultline/v1/rejects", get(rejects::list))
         .route("/api/faultline/v1/changes", get(changes::list).post(changes::add))
+        .route("/api/faultline/v1/anchors", post(anchors::want))
         .route("/api/faultline/v1/events", get(events::stream))
         .route("/api/v1/query", get(query::query).merge(post(query::query)))
         .route("/api/v1/rules", get(rules::rules))
