@@ -3,8 +3,11 @@ use crate::journal::SEED;
 use crate::laws::WRITTEN;
 use faultline::diff_state::compare;
 use faultline::keeper::{Done, Keep, Keeper};
+use faultline::replayed::{Replay, Watch};
+use faultline::start::Origin;
 use faultline::world::{leaves_of, own};
 use faultline_engine::{Ask, Effect, Effects, Engine};
+use faultline_formats::Record;
 use faultline_host::{Disk, Journal, ManualClock, RealDisk};
 use faultline_model::Kind;
 use faultline_model::facts::{AlertState, Decision};
@@ -218,4 +221,32 @@ fn a_series_that_differs_is_named_with_its_samples() {
         "{found:?}"
     );
     assert_eq!(compare(whole, whole).expect("the pages read"), None);
+}
+
+/// From the newest, from the oldest alone, from none: the same state and the same leaves.
+#[test]
+fn without_the_newer_checkpoints_nothing_is_lost() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder(&temporary.path().join("data"), WRITTEN.records.len(), None);
+    let store = CheckpointStore::inspect(&folder);
+    let mut kept = store.offsets().expect("it reads");
+    assert_eq!(kept.len(), 2);
+    loop {
+        let segments = SegmentJournal::inspect(&folder, None).expect("it reads").segments;
+        let reader = || segments.reader();
+        let origin = Origin::latest(&folder, &reader);
+        let mut replay = Replay::new(&origin).expect("a state");
+        assert_eq!(replay.last.map(|last| last.offset), kept.last().copied(), "begun with the newest");
+        replay.run(&origin, &mut Nobody).expect("leaves are as decided");
+        assert_eq!(replay.engine.checkpoint().digest(), WRITTEN.last_state.digest(), "{kept:?}");
+        let Some(newest) = kept.pop() else { return };
+        fs::remove_file(folder.path().join(format!("checkpoints/checkpoint-{newest:016x}"))).expect("it is there");
+    }
+}
+
+struct Nobody;
+
+impl Watch for Nobody {
+    fn stepped(&mut self, _: &Record, _: Effects) {}
+    fn leaves(&mut self, _: u64, _: &[Box<[u8]>]) {}
 }
