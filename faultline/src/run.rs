@@ -32,8 +32,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Telemetry under way at once: what is received and not yet durable.
-const INLET: Limits = Limits { bytes: 192 << 20, count: 4096, retry_after: Duration::from_millis(500) };
+/// Telemetry under way at once: what is received and not yet durable, and beside it bodies that are still being read.
+const INLET: Limits =
+    Limits { bytes: 192 << 20, count: 4096, reading: 64 << 20, retry_after: Duration::from_millis(500) };
 /// The journal's limit where none is set: a fifth of the disk, but no more than this,
 const JOURNAL_BYTES_MAX: u64 = 50 << 30;
 /// and no less than this, which is what a journal takes at least.

@@ -32,7 +32,8 @@ const IN_FLIGHT: usize = 3;
 /// How often a checkpoint waits for a signed head before it is given up.
 const HEADS_MISSED: u32 = 4;
 /// What senders may have under way.
-pub const INLET: Limits = Limits { bytes: 256 << 10, count: 24, retry_after: Duration::from_millis(500) };
+pub const INLET: Limits =
+    Limits { bytes: 256 << 10, count: 24, reading: 256 << 10, retry_after: Duration::from_millis(500) };
 
 /// Why a process ended by itself.
 pub type Ended = Box<dyn Error>;

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 fn main() {
-    let limits = Limits { bytes: 256 << 20, count: 100_000, retry_after: Duration::from_secs(1) };
+    let limits = Limits { bytes: 256 << 20, count: 100_000, reading: 0, retry_after: Duration::from_secs(1) };
     let (sender, intake) = inlet(limits);
     let loop_thread = thread::spawn(move || {
         let mut offset = 0;

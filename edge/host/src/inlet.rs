@@ -1,8 +1,12 @@
 //! The bounded queue between sockets and the loop, and the way an answer takes back.
 //!
-//! The limits count everything that is not yet answered, waiting or under way, so that memory stays flat whatever is
-//! sent: past them a sender is told when to come back. The loop blocks on a condition variable and is woken only when it
+//! The limits count everything that is not yet answered: being read, being decoded, waiting or under way, so that memory
+//! stays flat whatever is sent. Past them a sender is told when to come back, before its body costs a decoder's time. The loop blocks on a condition variable and is woken only when it
 //! sleeps, which keeps system calls off the hot way.
+mod room;
+
+pub use room::{ReadingRoom, Room};
+
 use faultline_formats::{Decoded, Reject};
 use faultline_model::{Kind, Position};
 use std::collections::VecDeque;
@@ -21,8 +25,22 @@ pub struct Limits {
     pub bytes: usize,
     /// Records.
     pub count: usize,
+    /// Bytes of bodies that are still being read, beside `bytes`.
+    pub reading: usize,
     /// What a refused sender is told to wait.
     pub retry_after: Duration,
+}
+
+impl Limits {
+    /// Telemetry's share of one of the limits.
+    fn telemetry(whole: usize) -> usize {
+        whole - whole / 16
+    }
+
+    /// Telemetry's share of the bytes.
+    fn telemetry_bytes(&self) -> usize {
+        Limits::telemetry(self.bytes)
+    }
 }
 
 /// What a sender learns once its record is durable.
@@ -67,7 +85,14 @@ pub enum Refused {
 pub fn inlet(limits: Limits) -> (Inlet, Intake) {
     let shared = Arc::new(Shared {
         limits,
-        state: Mutex::new(State { queue: VecDeque::new(), bytes: 0, count: 0, sleeping: false, stopping: false }),
+        state: Mutex::new(State {
+            queue: VecDeque::new(),
+            bytes: 0,
+            count: 0,
+            reading: 0,
+            sleeping: false,
+            stopping: false,
+        }),
         arrived: Condvar::new(),
     });
     (Inlet { shared: Arc::clone(&shared) }, Intake { shared })
@@ -85,27 +110,33 @@ impl Inlet {
         self.offer(decoded)?.await
     }
 
+    /// Hands in a record for which there is room already, and resolves as [`Inlet::submit`] does. Refused where it weighs
+    /// more than was reserved and there is no room for the difference.
+    pub async fn submit_in(&self, room: Room, decoded: Decoded) -> Result<Answer, Refused> {
+        self.offer_in(room, decoded)?.await
+    }
+
     /// Hands in a record without waiting for its answer.
     pub fn offer(&self, decoded: Decoded) -> Result<Pending, Refused> {
         let size = weight(&decoded);
-        let limits = &self.shared.limits;
-        let telemetry = matches!(decoded.payload.kind, Kind::Telemetry { .. });
-        let share = |whole: usize| if telemetry { whole - whole / 16 } else { whole };
-        if size > share(limits.bytes) {
-            return Err(Refused::TooLarge { size, limit: share(limits.bytes) });
-        }
+        self.shared.admit(size, matches!(decoded.payload.kind, Kind::Telemetry { .. }))?;
+        self.push(Room { size, shared: Arc::clone(&self.shared) }, decoded)
+    }
+
+    fn offer_in(&self, mut room: Room, decoded: Decoded) -> Result<Pending, Refused> {
+        room.correct(weight(&decoded))?;
+        self.push(room, decoded)
+    }
+
+    fn push(&self, room: Room, decoded: Decoded) -> Result<Pending, Refused> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.shared.lock();
         if state.stopping {
+            // The room takes the lock when it goes.
+            drop(state);
             return Err(Refused::Stopping);
         }
-        if state.count >= share(limits.count) || state.bytes + size > share(limits.bytes) {
-            return Err(Refused::Full { retry_after: limits.retry_after });
-        }
-        state.bytes += size;
-        state.count += 1;
-        let reply = Reply { sender: Some(sender), size, shared: Arc::clone(&self.shared) };
-        state.queue.push_back(Submitted { decoded, reply });
+        state.queue.push_back(Submitted { decoded, reply: Reply { sender: Some(sender), room } });
         let wake = std::mem::take(&mut state.sleeping);
         drop(state);
         if wake {
@@ -210,8 +241,7 @@ pub struct Submitted {
 /// The right to answer once. Dropped without an answer, the sender is told [`Refused::Stopping`].
 pub struct Reply {
     sender: Option<oneshot::Sender<Result<Answer, Refused>>>,
-    size: usize,
-    shared: Arc<Shared>,
+    room: Room,
 }
 
 impl Reply {
@@ -224,16 +254,8 @@ impl Reply {
 
     /// What a sender is told when the journal has no room: [`Refused::DiskFull`] with this inlet's delay.
     pub fn disk_full(self) {
-        let retry_after = self.shared.limits.retry_after;
+        let retry_after = self.room.shared.limits.retry_after;
         self.send(Err(Refused::DiskFull { retry_after }));
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.bytes -= self.size;
-        state.count -= 1;
     }
 }
 
@@ -245,10 +267,12 @@ struct Shared {
 
 struct State {
     queue: VecDeque<Submitted>,
-    /// Of everything not yet answered.
+    /// Of everything not yet answered, and of what room is held for.
     bytes: usize,
-    /// Of everything not yet answered.
+    /// Of everything not yet answered, and of what room is held for.
     count: usize,
+    /// Of bodies being read.
+    reading: usize,
     /// The loop waits on `arrived` and nobody has woken it yet.
     sleeping: bool,
     stopping: bool,
@@ -257,6 +281,25 @@ struct State {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
+    }
+
+    /// Takes room for a record of `size` bytes, of telemetry's share or of the whole.
+    fn admit(&self, size: usize, telemetry: bool) -> Result<(), Refused> {
+        let limits = &self.limits;
+        let share = |whole: usize| if telemetry { Limits::telemetry(whole) } else { whole };
+        if size > share(limits.bytes) {
+            return Err(Refused::TooLarge { size, limit: share(limits.bytes) });
+        }
+        let mut state = self.lock();
+        if state.stopping {
+            return Err(Refused::Stopping);
+        }
+        if state.count >= share(limits.count) || state.bytes + size > share(limits.bytes) {
+            return Err(Refused::Full { retry_after: limits.retry_after });
+        }
+        state.bytes += size;
+        state.count += 1;
+        Ok(())
     }
 }
 
@@ -280,7 +323,8 @@ mod tests {
     use faultline_model::{Clock, Control, Encoding, Format, HashSeed, Payload, SourceId, TenantId};
     use std::thread;
 
-    const LIMITS: Limits = Limits { bytes: 1 << 20, count: 32, retry_after: Duration::from_millis(700) };
+    pub(super) const LIMITS: Limits =
+        Limits { bytes: 1 << 20, count: 32, reading: 1 << 19, retry_after: Duration::from_millis(700) };
     const LONG: Duration = Duration::from_secs(20);
 
     fn record(kind: Kind, size: usize) -> Decoded {
@@ -288,12 +332,12 @@ mod tests {
         decode(Payload { tenant: TenantId(0), kind, body }, HashSeed(1))
     }
 
-    fn telemetry(size: usize) -> Decoded {
+    pub(super) fn telemetry(size: usize) -> Decoded {
         let (format, encoding, clock) = (Format::RemoteWrite1, Encoding::Identity, Clock::Live);
         record(Kind::Telemetry { source: SourceId([1; 16]), format, encoding, clock }, size)
     }
 
-    fn at(offset: u64) -> Answer {
+    pub(super) fn at(offset: u64) -> Answer {
         Answer { at: Position { partition: 0, offset }, rejects: Vec::new() }
     }
 

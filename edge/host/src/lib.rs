@@ -15,7 +15,7 @@ pub mod turned_away;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, File, Lock, Space};
-pub use inlet::{Answer, Inlet, Intake, Limits, Pending, Refused, Reply, Submitted, inlet};
+pub use inlet::{Answer, Inlet, Intake, Limits, Pending, ReadingRoom, Refused, Reply, Room, Submitted, inlet};
 pub use journal::{AppendError, Extent, Flush, FlushError, Item, Journal, ReadError, Reader, Stored, TrimError};
 pub use machine::machine_name;
 pub use memory::{CrashPolicy, MemoryDisk};

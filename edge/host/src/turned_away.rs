@@ -37,6 +37,8 @@ reasons! {
     BadFraming = "bad-framing";
     /// The connection broke before the body was whole.
     BrokenOff = "broken-off";
+    /// The body came too slowly.
+    TooSlow = "too-slow";
     /// Too much is under way; the sender is to come back.
     Busy = "busy";
     /// The journal has no room; the sender is to come back.

@@ -2,17 +2,18 @@
 //!
 //! A client may write its whole body before it looks for an answer. One that is refused meanwhile sees only a closed
 //! connection, unless what it goes on to write is read: a bounded amount of it, for a bounded time, beside the answer.
+use crate::receiver::Outcome;
 use bytes::{Bytes, BytesMut};
 use faultline_formats::limits;
-use faultline_host::AwayReason;
 use faultline_host::turned_away::START_SIZE;
+use faultline_host::{AwayReason, Inlet, ReadingRoom, Refused};
 use http::HeaderMap;
 use http::header::EXPECT;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use std::fmt::Display;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Most bytes that are read and dropped of a refused body.
 const DROPPED_MAX: u64 = 256 << 20;
@@ -20,6 +21,13 @@ const DROPPED_MAX: u64 = 256 << 20;
 const DROPPED_FOR: Duration = Duration::from_secs(10);
 /// Longest wait for a refused body's first bytes before the refusal is counted without them.
 const START_WITHIN: Duration = Duration::from_millis(250);
+/// Longest wait for the next bytes of a body.
+const NEXT_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time for a whole body.
+const WHOLE_WITHIN: Duration = Duration::from_secs(60);
+/// Bytes of room that a body takes first; it doubles as more of it arrives. What a sender only declares takes none, so that
+/// promises alone keep nobody out.
+const STEP: usize = 64 << 10;
 
 /// How much of a body was seen, and what is left of it.
 pub struct Seen<B> {
@@ -47,6 +55,11 @@ impl<B: Body<Data = Bytes> + Unpin> Seen<B> {
     /// The first bytes of what is no body.
     pub fn start(bytes: &[u8]) -> Seen<B> {
         Seen { start: start_of(bytes), size: None, rest: None }
+    }
+
+    /// A body that came to nothing: whatever else of it may come is not read.
+    fn given_up(start: Bytes, size: Option<u64>) -> Seen<B> {
+        Seen { start, size, rest: None }
     }
 
     /// The start of a body that is still under way, if it comes within a moment.
@@ -81,19 +94,36 @@ impl<B: Body<Data = Bytes> + Unpin> Seen<B> {
     }
 }
 
+/// A whole body, and the room that it holds until what it will weigh is counted.
+pub struct Held {
+    /// As received.
+    pub bytes: Bytes,
+    /// Held for them.
+    pub room: ReadingRoom,
+}
+
 /// A body that cannot be taken.
 pub struct Unread<B> {
-    /// Why: [`AwayReason::TooLarge`] or [`AwayReason::BrokenOff`].
+    /// Why.
     pub reason: AwayReason,
-    /// In words, for its sender.
-    pub detail: String,
+    /// What its sender is told.
+    pub told: Outcome,
     /// As much of it as there is.
     pub seen: Seen<B>,
 }
 
-/// Reads a whole body of at most [`limits::BODY_SIZE`] bytes and `extra` of framing; a larger one is refused by its
-/// declared length, or as soon as more than that has arrived.
-pub async fn read<B>(headers: &HeaderMap, mut body: B, extra: usize) -> Result<Bytes, Unread<B>>
+impl<B> Unread<B> {
+    fn no_room(refused: Refused, seen: Seen<B>) -> Unread<B> {
+        let told = Outcome::from(refused);
+        let (reason, _text) = told.away().expect("a refusal is never a record");
+        Unread { reason, told, seen }
+    }
+}
+
+/// Reads a whole body of at most [`limits::BODY_SIZE`] bytes and `extra` of framing, within the inlet's bound of what is
+/// being read at once; a larger one is refused by its declared length, or as soon as more than that has arrived, and one
+/// that comes too slowly is given up.
+pub async fn read<B>(inlet: &Inlet, headers: &HeaderMap, mut body: B, extra: usize) -> Result<Held, Unread<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Display,
@@ -101,45 +131,67 @@ where
     let limit = limits::BODY_SIZE + extra;
     let too_large = |seen| Unread {
         reason: AwayReason::TooLarge,
-        detail: format!("the body exceeds {limit} bytes; send smaller batches"),
+        told: Outcome::TooLarge(format!("the body exceeds {limit} bytes; send smaller batches")),
         seen,
     };
     let size = declared(&body);
     if size.is_some_and(|size| size > limit as u64) {
         return Err(too_large(Seen::nothing(headers, body)));
     }
-    let mut whole = BytesMut::with_capacity(size.unwrap_or(0) as usize);
-    let mut only: Option<Bytes> = None;
-    while let Some(frame) = body.frame().await {
+    let most = size.map_or(limit, |size| size as usize);
+    let mut room = inlet.reading();
+    if let Err(refused) = room.grow(most.min(STEP)) {
+        return Err(Unread::no_room(refused, Seen::nothing(headers, body)));
+    }
+    let (mut whole, mut only) = (BytesMut::new(), None::<Bytes>);
+    let end = Instant::now() + WHOLE_WITHIN;
+    loop {
         let so_far = |whole: &[u8], only: &Option<Bytes>| start_of(only.as_deref().unwrap_or(whole));
         let received = whole.len() + only.as_ref().map_or(0, Bytes::len);
-        let data = match frame {
-            Ok(frame) => match frame.into_data() {
+        let next = (Instant::now() + NEXT_WITHIN).min(end);
+        let data = match timeout_at(next, body.frame()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => data,
                 Err(_trailers) => continue,
             },
-            Err(error) => {
-                let (start, received) = (so_far(&whole, &only), received as u64);
-                let seen = Seen { start, size: Some(size.unwrap_or(received)), rest: None };
-                let detail = format!("the body broke off after {received} bytes: {error}");
-                return Err(Unread { reason: AwayReason::BrokenOff, detail, seen });
+            Ok(Some(Err(error))) => {
+                let seen = Seen::given_up(so_far(&whole, &only), Some(size.unwrap_or(received as u64)));
+                let told = Outcome::Bad(format!("the body broke off after {received} bytes: {error}"));
+                return Err(Unread { reason: AwayReason::BrokenOff, told, seen });
+            }
+            Err(_late) => {
+                let seen = Seen::given_up(so_far(&whole, &only), Some(size.unwrap_or(received as u64)));
+                let (next, all) = (NEXT_WITHIN.as_secs(), WHOLE_WITHIN.as_secs());
+                let text =
+                    format!("after {received} bytes the body came too slowly: {next} s for the next, {all} s for all");
+                return Err(Unread { reason: AwayReason::TooSlow, told: Outcome::TooSlow(text), seen });
             }
         };
-        if received + data.len() > limit {
-            let start = if received == 0 { start_of(&data) } else { so_far(&whole, &only) };
-            return Err(too_large(Seen { start, size, rest: Some(body) }));
+        let needed = received + data.len();
+        let start = |data: &[u8]| if received == 0 { start_of(data) } else { so_far(&whole, &only) };
+        if needed > limit {
+            return Err(too_large(Seen { start: start(&data), size, rest: Some(body) }));
+        }
+        if needed > room.size()
+            && let Err(refused) = room.grow((2 * room.size()).min(most).max(needed))
+        {
+            return Err(Unread::no_room(refused, Seen { start: start(&data), size, rest: Some(body) }));
         }
         // A body in one frame, the common case over HTTP/2 with small batches, is not copied.
-        match only.take() {
-            None if whole.is_empty() => only = Some(data),
-            None => whole.extend_from_slice(&data),
-            Some(first) => {
-                whole.extend_from_slice(&first);
-                whole.extend_from_slice(&data);
-            }
+        if received == 0 {
+            only = Some(data);
+            continue;
         }
+        if whole.capacity() < needed {
+            whole.reserve(room.size() - whole.len());
+        }
+        if let Some(first) = only.take() {
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&data);
     }
-    Ok(only.unwrap_or_else(|| whole.freeze()))
+    Ok(Held { bytes: only.unwrap_or_else(|| whole.freeze()), room })
 }
 
 /// The length that a body states of itself, if it does.
@@ -153,13 +205,15 @@ pub fn start_of(bytes: &[u8]) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use faultline_host::{Intake, Limits, inlet};
     use hyper::body::Frame;
     use std::cell::Cell;
     use std::pin::Pin;
     use std::rc::Rc;
     use std::task::{Context, Poll};
+    use tokio::time::{Sleep, sleep};
 
     /// A body of frames of one size, a count of the bytes taken of it, and whether it ends well.
     struct Frames {
@@ -186,23 +240,73 @@ mod tests {
         }
     }
 
-    fn run<F: Future>(test: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(test)
+    /// A body that pauses before each of its bytes and before its end.
+    pub(crate) struct Slow {
+        left: usize,
+        pause: Duration,
+        asleep: Pin<Box<Sleep>>,
+    }
+
+    impl Slow {
+        pub(crate) fn new(bytes: usize, pause: Duration) -> Slow {
+            Slow { left: bytes, pause, asleep: Box::pin(sleep(pause)) }
+        }
+    }
+
+    impl Body for Slow {
+        type Data = Bytes;
+        type Error = &'static str;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+            std::task::ready!(self.asleep.as_mut().poll(context));
+            let pause = self.pause;
+            self.asleep.set(sleep(pause));
+            let byte = self.left.checked_sub(1).map(|left| {
+                self.left = left;
+                Ok(Frame::data(Bytes::from_static(b"x")))
+            });
+            Poll::Ready(byte)
+        }
+    }
+
+    /// Runs on a clock that jumps to the next instant that somebody waits for.
+    fn run<F: Future>(test: impl FnOnce() -> F) -> F::Output {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async { test().await })
+    }
+
+    fn roomy() -> (Inlet, Intake) {
+        inlet(Limits { bytes: 0, count: 0, reading: 64 << 20, retry_after: Duration::from_secs(3) })
+    }
+
+    /// Reads within `inlet`; whole bodies as their bytes, others as why not, what is told and what was seen of them.
+    fn read_in<B: Body<Data = Bytes, Error = &'static str> + Unpin>(
+        inlet: &Inlet,
+        body: impl FnOnce() -> B,
+    ) -> Result<Bytes, (AwayReason, String, Seen<B>)> {
+        let headers = HeaderMap::new();
+        let result = run(|| read(inlet, &headers, body(), 0));
+        result.map(|held| held.bytes).map_err(|unread| (unread.reason, unread.told.text().to_owned(), unread.seen))
     }
 
     #[test]
     fn what_is_left_of_a_refused_body_is_read_and_dropped_within_bounds() {
+        let (inlet, _intake) = roomy();
         let taken = Rc::new(Cell::new(0));
         let frames = |left| Frames { left, size: 1 << 20, taken: taken.clone(), breaks: false };
-        let Err(unread) = run(read(&HeaderMap::new(), frames(200), 0)) else { panic!("200 MiB were taken") };
-        assert_eq!((unread.reason, unread.seen.start.len()), (AwayReason::TooLarge, START_SIZE));
+        let Err((reason, _, seen)) = read_in(&inlet, || frames(200)) else { panic!("200 MiB were taken") };
+        assert_eq!((reason, seen.start.len()), (AwayReason::TooLarge, START_SIZE));
         assert_eq!(taken.get(), limits::BODY_SIZE + (1 << 20), "refused as soon as it is too large");
-        run(unread.seen.drop_rest());
+        run(|| seen.drop_rest());
         assert_eq!(taken.get(), 200 << 20, "all of it was read");
         taken.set(0);
-        run(Seen::nothing(&HeaderMap::new(), frames(10_000)).drop_rest());
+        run(|| Seen::nothing(&HeaderMap::new(), frames(10_000)).drop_rest());
         assert_eq!(taken.get() as u64, DROPPED_MAX);
-        assert_eq!(run(read(&HeaderMap::new(), frames(3), 0)).ok().map(|body| body.len()), Some(3 << 20));
+        assert_eq!(read_in(&inlet, || frames(3)).ok().map(|body| body.len()), Some(3 << 20));
+        assert_eq!(inlet.reading_bytes(), 0);
     }
 
     #[test]
@@ -210,17 +314,54 @@ mod tests {
         let taken = Rc::new(Cell::new(0));
         let headers = HeaderMap::from_iter([(EXPECT, http::HeaderValue::from_static("100-continue"))]);
         let mut seen = Seen::nothing(&headers, Frames { left: 9, size: 9, taken: taken.clone(), breaks: false });
-        run(seen.begin());
+        run(|| seen.begin());
         assert!(seen.is_whole());
-        run(seen.drop_rest());
+        run(|| seen.drop_rest());
         assert_eq!(taken.get(), 0);
     }
 
     #[test]
     fn a_body_that_breaks_off_is_told_with_what_came_of_it() {
+        let (inlet, _intake) = roomy();
         let frames = Frames { left: 1, size: 3, taken: Rc::default(), breaks: true };
-        let Err(unread) = run(read(&HeaderMap::new(), frames, 0)) else { panic!("it was taken") };
-        assert_eq!((unread.reason, &unread.seen.start[..]), (AwayReason::BrokenOff, &b"xxx"[..]));
-        assert_eq!(unread.detail, "the body broke off after 3 bytes: reset");
+        let Err((reason, text, seen)) = read_in(&inlet, || frames) else { panic!("it was taken") };
+        assert_eq!((reason, &seen.start[..]), (AwayReason::BrokenOff, &b"xxx"[..]));
+        assert_eq!(text, "the body broke off after 3 bytes: reset");
+    }
+
+    #[test]
+    fn a_slow_body_is_given_up_and_a_steady_one_is_read() {
+        let (inlet, _intake) = roomy();
+        let slow = |bytes, seconds| read_in(&inlet, move || Slow::new(bytes, Duration::from_secs(seconds)));
+        // Bytes, seconds before each of them and the end, how many bytes are read before it is given up.
+        for (bytes, pause, given_up) in [(5, 9, None), (3, 11, Some(0)), (50, 9, Some(6)), (59, 1, None)] {
+            match (slow(bytes, pause), given_up) {
+                (Ok(whole), None) => assert_eq!(whole.len(), bytes),
+                (Err((reason, text, seen)), Some(came)) => {
+                    assert_eq!((reason, seen.start.len(), seen.is_whole()), (AwayReason::TooSlow, came, true));
+                    assert!(text.starts_with(&format!("after {came} bytes")), "{text}");
+                }
+                (result, _) => panic!("{bytes} bytes every {pause} s: {:?}", result.map_err(|error| error.1)),
+            }
+            assert_eq!(inlet.reading_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn bodies_being_read_are_counted_as_they_grow_and_refused_past_the_bound() {
+        let (inlet, _intake) = roomy();
+        let taken = Rc::new(Cell::new(0));
+        let frames = |left| Frames { left, size: 1 << 20, taken: taken.clone(), breaks: false };
+        let mut others = inlet.reading();
+        others.grow(60 << 20).expect("room");
+        assert_eq!(read_in(&inlet, || frames(4)).map(|body| body.len()).ok(), Some(4 << 20));
+        let Err((reason, text, seen)) = read_in(&inlet, || frames(9)) else { panic!("it was taken") };
+        assert_eq!((reason, &*text), (AwayReason::Busy, "too much is under way; retry in 3000 ms"));
+        assert!(!seen.is_whole(), "the rest is read and dropped, so that its sender sees the answer");
+        assert_eq!(inlet.reading_bytes(), 60 << 20, "what it held is given back");
+        others.grow(64 << 20).expect("room");
+        taken.set(0);
+        let Err((reason, ..)) = read_in(&inlet, || frames(1)) else { panic!("it was taken") };
+        assert_eq!((reason, taken.get()), (AwayReason::Busy, 0), "refused before a byte of it was read");
     }
 }

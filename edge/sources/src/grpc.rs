@@ -2,7 +2,7 @@
 //!
 //! The framing is ours because the usual server inflates before its codec sees the bytes, and the journal keeps bytes as
 //! received. Protocol: grpc.io "gRPC over HTTP2"; errors as the OTLP specification ("OTLP/gRPC response") asks.
-use crate::body::Seen;
+use crate::body::{Held, Seen};
 use crate::http::PATH_SHOWN;
 use crate::receiver::{Outcome, Reading, Receiver, Sender};
 use base64::Engine as _;
@@ -37,6 +37,7 @@ const UNGREETED_FOR: Duration = Duration::from_secs(5);
 #[repr(u8)]
 enum Code {
     InvalidArgument = 3,
+    DeadlineExceeded = 4,
     ResourceExhausted = 8,
     Unimplemented = 12,
     Unavailable = 14,
@@ -153,20 +154,25 @@ async fn call(receiver: &Receiver, peer: IpAddr, request: Request<Incoming>) -> 
             return refuse(Code::Unimplemented, AwayReason::ContentEncoding, text, seen);
         }
     };
-    let body = match receiver.read(sender, &head.headers, body, PREFIX).await {
+    let Held { bytes, room } = match receiver.read(sender, &head.headers, body, PREFIX).await {
         Ok(body) => body,
-        // Not retryable without RetryInfo (OTLP specification): the same body would be refused again.
-        Err((AwayReason::TooLarge, text)) => return failed(Code::ResourceExhausted, &text, None),
-        Err((_, text)) => return failed(Code::InvalidArgument, &text, None),
+        Err(outcome) => return answered(outcome),
     };
-    let (encoding, message) = match unframe(&body, encoding) {
+    let (encoding, message) = match unframe(&bytes, encoding) {
         Ok(message) => message,
-        Err(text) => return refuse(Code::InvalidArgument, AwayReason::BadFraming, text, Seen::whole(&body)),
+        Err(text) => return refuse(Code::InvalidArgument, AwayReason::BadFraming, text, Seen::whole(&bytes)),
     };
-    match receiver.receive(sender, Reading { format, encoding, clock: Clock::Live }, message).await {
+    let reading = Reading { format, encoding, clock: Clock::Live };
+    answered(receiver.receive(sender, reading, Held { bytes: message, room }).await)
+}
+
+fn answered(outcome: Outcome) -> Reply {
+    match outcome {
         Outcome::Taken(rejects) => succeeded(&encode::answer(&rejects)),
         Outcome::Bad(text) => failed(Code::InvalidArgument, &text, None),
+        // Not retryable without RetryInfo (OTLP specification): the same body would be refused again.
         Outcome::TooLarge(text) => failed(Code::ResourceExhausted, &text, None),
+        Outcome::TooSlow(text) => failed(Code::DeadlineExceeded, &text, None),
         Outcome::Busy(delay, text) | Outcome::DiskFull(delay, text) => {
             failed(Code::ResourceExhausted, &text, Some(delay))
         }
@@ -233,6 +239,8 @@ fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::tests::Slow;
+    use crate::receiver::tests::{LIMITS, receiver};
 
     #[test]
     fn frames_come_apart_or_say_why_not() {
@@ -243,6 +251,41 @@ mod tests {
         for wrong in [&b"\x01\0\0\0\x02ab"[..], b"\0\0\0\0\x03ab", b"\0\0\0", b"\x02\0\0\0\x02ab", b""] {
             assert!(of(wrong, Encoding::Identity).is_err(), "{wrong:?}");
         }
+    }
+
+    /// Status and details of a call with a body that may pause, over HTTP/2 in memory.
+    async fn ask(receiver: &Receiver, body: Slow) -> (String, Vec<u8>) {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let receiver = receiver.clone();
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        let service = service_fn(move |request| {
+            let receiver = receiver.clone();
+            async move { Ok::<_, Infallible>(call(&receiver, peer, request).await) }
+        });
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        tokio::spawn(server.serve_connection(TokioIo::new(far), service));
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near)).await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let path = "http://here/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+        let request = Request::post(path).header("grpc-encoding", "gzip").body(body).expect("a request");
+        let answer = sender.send_request(request).await.expect("an answer");
+        let header = |name: &str| answer.headers()[name].to_str().expect("ASCII").to_owned();
+        (header("grpc-status"), STANDARD_NO_PAD.decode(header("grpc-status-details-bin")).expect("base64"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_bodies_and_a_full_door_have_their_answers() {
+        let (receiver, _intake, told) = receiver();
+        let retry_info = |details: &[u8]| details.windows(9).any(|window| window == b"RetryInfo");
+        let (status, details) = ask(&receiver, Slow::new(9, Duration::from_secs(11))).await;
+        assert_eq!((&*status, retry_info(&details)), ("4", false));
+        let mut others = receiver.inlet.reading();
+        others.grow(LIMITS.reading).expect("room");
+        let (status, details) = ask(&receiver, Slow::new(9, Duration::from_millis(1))).await;
+        assert_eq!((&*status, retry_info(&details)), ("8", true));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(*told.lock().expect("no panic"), [AwayReason::TooSlow, AwayReason::Busy]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::routing::post;
 use faultline_formats::encode;
 use faultline_host::AwayReason;
 use faultline_model::{Clock, Encoding, Format};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -73,15 +73,15 @@ async fn export(
             return refuse(AwayReason::ContentEncoding, "content-encoding must be identity, gzip or zstd", body);
         }
     };
-    let body = match receiver.read(sender, &head.headers, body, 0).await {
-        Ok(body) => body,
-        Err((AwayReason::TooLarge, text)) => return failed(StatusCode::PAYLOAD_TOO_LARGE, &text),
-        Err((_, text)) => return failed(StatusCode::BAD_REQUEST, &text),
+    let outcome = match receiver.read(sender, &head.headers, body, 0).await {
+        Ok(body) => receiver.receive(sender, Reading { format: way.format, encoding, clock: way.clock }, body).await,
+        Err(outcome) => outcome,
     };
-    match receiver.receive(sender, Reading { format: way.format, encoding, clock: way.clock }, body).await {
+    match outcome {
         Outcome::Taken(rejects) => answer(StatusCode::OK, encode::answer(&rejects)),
         Outcome::Bad(text) => failed(StatusCode::BAD_REQUEST, &text),
         Outcome::TooLarge(text) => failed(StatusCode::PAYLOAD_TOO_LARGE, &text),
+        Outcome::TooSlow(text) => closing(failed(StatusCode::REQUEST_TIMEOUT, &text)),
         Outcome::Busy(delay, text) | Outcome::DiskFull(delay, text) => {
             later(failed(StatusCode::TOO_MANY_REQUESTS, &text), delay)
         }
@@ -110,6 +110,12 @@ pub(crate) fn later(mut response: Response, delay: Duration) -> Response {
     response
 }
 
+/// The last of its connection: what is left of the body is not read (RFC 9110 15.5.9).
+pub(crate) fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// An error as the specification asks: `google.rpc.Status` in protobuf.
 fn failed(status: StatusCode, text: &str) -> Response {
     answer(status, encode::status(0, text, None))
@@ -120,4 +126,54 @@ fn answer(status: StatusCode, body: Vec<u8>) -> Response {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::tests::Slow;
+    use crate::receiver::tests::{LIMITS, receiver};
+    use crate::remote_write;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    /// The answer to a body on either path: status, `Retry-After`, `Connection`, text.
+    async fn ask(receiver: &Receiver, path: &str, encoding: &str, body: Body) -> (u16, String, String, String) {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+        let request = http::Request::post(path)
+            .header(CONTENT_TYPE, PROTOBUF)
+            .header(CONTENT_ENCODING, encoding)
+            .extension(ConnectInfo(peer))
+            .body(body)
+            .expect("a request");
+        let router = router(receiver.clone()).merge(remote_write::router(receiver.clone()));
+        let (head, body) = router.oneshot(request).await.expect("an answer").into_parts();
+        let header = |name| head.headers.get(name).map_or("", |value| value.to_str().expect("ASCII")).to_owned();
+        let text = body.collect().await.expect("a whole answer").to_bytes();
+        (head.status.as_u16(), header(RETRY_AFTER), header(CONNECTION), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_bodies_and_a_full_door_have_their_answers() {
+        for (path, encoding) in [("/v1/metrics", "gzip"), ("/api/v1/write", "snappy")] {
+            let (receiver, _intake, told) = receiver();
+            let slow = Body::new(Slow::new(3, Duration::from_secs(11)));
+            let (status, later, connection, text) = ask(&receiver, path, encoding, slow).await;
+            assert_eq!((status, &*later, &*connection), (408, "", "close"), "{path}: {text}");
+            assert!(text.contains("too slowly"), "{path}: {text}");
+            let mut others = receiver.inlet.reading();
+            others.grow(LIMITS.reading).expect("room");
+            let (status, later, connection, text) = ask(&receiver, path, encoding, Body::from("x")).await;
+            assert_eq!((status, &*later, &*connection), (429, "3", ""), "{path}: {text}");
+            drop(others);
+            let _room = receiver.inlet.reserve(LIMITS.bytes).expect("room");
+            let (status, later, ..) = ask(&receiver, path, encoding, Body::from("x")).await;
+            assert_eq!((status, &*later), (429, "3"), "{path}");
+            // The one of which nothing was read is told when its first bytes have come.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let mut told = told.lock().expect("no panic").clone();
+            told.sort();
+            assert_eq!(told, [AwayReason::TooSlow, AwayReason::Busy, AwayReason::Busy], "{path}");
+        }
+    }
 }

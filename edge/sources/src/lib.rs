@@ -1,7 +1,8 @@
 //! OTLP over gRPC and HTTP, Prometheus remote write.
 //!
-//! Every source ends in [`Receiver::receive`]: bytes in, a durable answer out. What is around it is framing.
+//! Every source ends in [`Receiver`]: bytes in, a durable answer out. What is around it is framing.
 mod body;
+mod decoders;
 pub mod grpc;
 pub mod http;
 pub mod receiver;

@@ -1,5 +1,6 @@
-//! From a body to an answer: decode on this thread, queue, wait until durable.
-use crate::body::{self, Seen, Unread};
+//! From a body to an answer: find room, decode, queue, wait until durable.
+use crate::body::{self, Held, Seen, Unread};
+use crate::decoders::{Decoders, room_for};
 use bytes::Bytes;
 use faultline_formats::{Reject, Scope, decode, summary};
 use faultline_host::{AwayReason, Inlet, Refused, TellAway, TurnedAway};
@@ -28,6 +29,8 @@ pub enum Outcome {
     Bad(String),
     /// Nothing was taken because it is too large.
     TooLarge(String),
+    /// Nothing was taken, because the body came too slowly.
+    TooSlow(String),
     /// Nothing was taken; send it again after the delay.
     Busy(Duration, String),
     /// Nothing was taken because the journal has no room; send it again after the delay.
@@ -59,10 +62,11 @@ pub struct Reading {
 /// Takes bodies from every listener.
 #[derive(Clone)]
 pub struct Receiver {
-    inlet: Inlet,
+    pub(crate) inlet: Inlet,
     seed: Arc<OnceLock<HashSeed>>,
     named: Arc<Mutex<BTreeSet<SourceId>>>,
     tell: TellAway,
+    decoders: Decoders,
 }
 
 impl Receiver {
@@ -70,7 +74,7 @@ impl Receiver {
     ///
     /// - `tell`: hears of every request that is answered without a record.
     pub fn new(inlet: Inlet, seed: Arc<OnceLock<HashSeed>>, tell: TellAway) -> Receiver {
-        Receiver { inlet, seed, named: Arc::default(), tell }
+        Receiver { inlet, seed, named: Arc::default(), tell, decoders: Decoders::default() }
     }
 
     /// Sources whose names the journal holds already.
@@ -80,21 +84,21 @@ impl Receiver {
 
     /// Reads a whole body of at most [`faultline_formats::limits::BODY_SIZE`] bytes and `extra` of framing.
     ///
-    /// Fails with why, which is counted, and with what its sender is to be told.
+    /// Fails with what its sender is to be told; it is counted.
     pub(crate) async fn read<B>(
         &self,
         sender: Sender,
         headers: &HeaderMap,
         body: B,
         extra: usize,
-    ) -> Result<Bytes, (AwayReason, String)>
+    ) -> Result<Held, Outcome>
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
         B::Error: Display,
     {
-        body::read(headers, body, extra).await.map_err(|Unread { reason, detail, seen }| {
-            self.turn_away(sender, reason, &detail, seen);
-            (reason, detail)
+        body::read(&self.inlet, headers, body, extra).await.map_err(|Unread { reason, told, seen }| {
+            self.turn_away(sender, reason, told.text(), seen);
+            told
         })
     }
 
@@ -119,34 +123,36 @@ impl Receiver {
         });
     }
 
-    /// Decodes a body, hands it in, and resolves when it is durable.
-    pub async fn receive(&self, sender: Sender, reading: Reading, body: Bytes) -> Outcome {
-        let outcome = self.hand_in(sender, reading, body.clone()).await;
-        let (reason, detail) = match &outcome {
-            Outcome::Taken(_) | Outcome::Bad(_) => return outcome,
-            Outcome::TooLarge(text) => (AwayReason::TooLarge, text),
-            Outcome::Busy(_, text) => (AwayReason::Busy, text),
-            Outcome::DiskFull(_, text) => (AwayReason::DiskFull, text),
-            Outcome::Unavailable(_, text) => (AwayReason::NotReady, text),
-        };
-        self.turn_away(sender, reason, detail, Seen::<http_body_util::Empty<Bytes>>::whole(&body));
+    /// Decodes a body, hands it in, and resolves when it is durable. Where the inlet has no room it is not decoded.
+    pub(crate) async fn receive(&self, sender: Sender, reading: Reading, body: Held) -> Outcome {
+        let bytes = body.bytes.clone();
+        let outcome = self.hand_in(sender, reading, body).await;
+        if let Some((reason, text)) = outcome.away() {
+            self.turn_away(sender, reason, text, Seen::<http_body_util::Empty<Bytes>>::whole(&bytes));
+        }
         outcome
     }
 
-    async fn hand_in(&self, sender: Sender, reading: Reading, body: Bytes) -> Outcome {
+    async fn hand_in(&self, sender: Sender, reading: Reading, body: Held) -> Outcome {
         let Some(&seed) = self.seed.get() else {
             let text = "the server is starting: it reads its journal again; retry in a moment";
             return Outcome::Unavailable(UNAVAILABLE_FOR, text.into());
         };
+        let Reading { format, encoding, clock } = reading;
+        let Held { bytes: body, room: being_read } = body;
+        let room = match self.inlet.reserve(room_for(body.len(), encoding)) {
+            Ok(room) => room,
+            Err(refused) => return Outcome::from(refused),
+        };
+        drop(being_read);
         let source = match self.source(sender, seed) {
             Ok(source) => source,
             Err(refused) => return Outcome::from(refused),
         };
-        let Reading { format, encoding, clock } = reading;
         let kind = Kind::Telemetry { source, format, encoding, clock };
-        let decoded = decode(Payload { tenant: TenantId(0), kind, body }, seed);
+        let decoded = self.decoders.decode(Payload { tenant: TenantId(0), kind, body }, seed).await;
         let mut rejects = decoded.rejects.clone();
-        match self.inlet.submit(decoded).await {
+        match self.inlet.submit_in(room, decoded).await {
             Ok(answer) => {
                 rejects.extend(answer.rejects);
                 match rejects.iter().any(|reject| reject.reason.scope() == Scope::Body) {
@@ -185,6 +191,34 @@ impl Receiver {
     }
 }
 
+impl Outcome {
+    /// Why it is answered without a record, and in words; none where the journal tells of it.
+    pub(crate) fn away(&self) -> Option<(AwayReason, &str)> {
+        let reason = match self {
+            Outcome::Taken(_) | Outcome::Bad(_) => return None,
+            Outcome::TooLarge(_) => AwayReason::TooLarge,
+            Outcome::TooSlow(_) => AwayReason::TooSlow,
+            Outcome::Busy(..) => AwayReason::Busy,
+            Outcome::DiskFull(..) => AwayReason::DiskFull,
+            Outcome::Unavailable(..) => AwayReason::NotReady,
+        };
+        Some((reason, self.text()))
+    }
+
+    /// What is said of it; nothing of what was taken.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Outcome::Taken(_) => "",
+            Outcome::Bad(text)
+            | Outcome::TooLarge(text)
+            | Outcome::TooSlow(text)
+            | Outcome::Busy(_, text)
+            | Outcome::DiskFull(_, text)
+            | Outcome::Unavailable(_, text) => text,
+        }
+    }
+}
+
 impl From<Refused> for Outcome {
     fn from(refused: Refused) -> Outcome {
         let text = refused.to_string();
@@ -200,4 +234,80 @@ impl From<Refused> for Outcome {
 /// Seconds for a `Retry-After` header: rounded up, at least 1.
 pub fn retry_after_seconds(delay: Duration) -> String {
     delay.as_secs_f64().ceil().max(1.0).to_string()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use faultline_host::{Intake, Limits, inlet};
+    use http_body_util::Full;
+    use std::net::Ipv4Addr;
+    use tokio::time::timeout;
+
+    pub(crate) const LIMITS: Limits =
+        Limits { bytes: 64 << 10, count: 8, reading: 64 << 10, retry_after: Duration::from_secs(3) };
+    const SENDER: Sender = Sender { listener: "otlp-http", peer: IpAddr::V4(Ipv4Addr::LOCALHOST) };
+    const GZIP: Reading = Reading { format: Format::OtlpMetrics, encoding: Encoding::Gzip, clock: Clock::Live };
+
+    /// A receiver, and the reasons of what it turned away.
+    pub(crate) fn receiver() -> (Receiver, Intake, Arc<Mutex<Vec<AwayReason>>>) {
+        let (inlet, intake) = inlet(LIMITS);
+        let told: Arc<Mutex<Vec<AwayReason>>> = Arc::default();
+        let tell = told.clone();
+        let tell: TellAway = Arc::new(move |turned| tell.lock().expect("no panic").push(turned.reason));
+        (Receiver::new(inlet, Arc::new(HashSeed(1).into()), tell), intake, told)
+    }
+
+    /// Sends zeros; resolves with the answer, or with nothing once everybody waits.
+    async fn send(receiver: &Receiver, size: usize) -> Option<Outcome> {
+        let body = Full::new(Bytes::from(vec![0; size]));
+        let all = async {
+            match receiver.read(SENDER, &HeaderMap::new(), body, 0).await {
+                Ok(held) => receiver.receive(SENDER, GZIP, held).await,
+                Err(outcome) => outcome,
+            }
+        };
+        // The clock is paused: it goes on only when nothing else can.
+        timeout(Duration::from_secs(3_600), all).await.ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_inlet_refuses_before_anything_is_decoded() {
+        let (receiver, _intake, told) = receiver();
+        let turns = receiver.decoders.all_turns();
+        let half = receiver.inlet.reserve(LIMITS.bytes / 2).expect("room");
+        assert!(send(&receiver, 100).await.is_none(), "it waits for a decoder, and none is free");
+        assert_eq!(receiver.inlet.reading_bytes(), 0);
+        let before = receiver.inlet.load();
+        // Such a body takes 17 times its size until it is decoded: more than there is.
+        let Some(Outcome::Busy(delay, _)) = send(&receiver, LIMITS.bytes / 32).await else {
+            panic!("it waits for a decoder, or was taken")
+        };
+        assert_eq!((delay, receiver.inlet.load(), receiver.inlet.reading_bytes()), (LIMITS.retry_after, before, 0));
+        assert_eq!(*told.lock().expect("no panic"), [AwayReason::Busy]);
+        drop(turns);
+        let waiting = send(&receiver, LIMITS.bytes / 32).await;
+        assert!(matches!(waiting, Some(Outcome::Busy(..))), "{waiting:?}");
+        drop(half);
+        assert!(send(&receiver, LIMITS.bytes / 32).await.is_none(), "decoded and queued: it waits to be durable");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_for_a_decoder_are_bounded_and_give_their_room_back() {
+        let (receiver, _intake, told) = receiver();
+        let turns = receiver.decoders.all_turns();
+        let waiting: Vec<_> = (0..20)
+            .map(|_| {
+                let receiver = receiver.clone();
+                tokio::spawn(async move { send(&receiver, 10).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The name of the source is one of the records.
+        assert_eq!((receiver.inlet.load().1, told.lock().expect("no panic").len()), (LIMITS.count, 13));
+        waiting.into_iter().for_each(|one| one.abort());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(receiver.inlet.load().1, 1, "senders that went away hold nothing");
+        drop(turns);
+    }
 }

@@ -1,6 +1,6 @@
 //! Prometheus remote write 1.0 on `/api/v1/write` (prometheus.io, "Remote-Write 1.0 specification").
 use crate::body::Seen;
-use crate::http::later;
+use crate::http::{closing, later};
 use crate::receiver::{Outcome, Reading, Receiver, Sender};
 use axum::Router;
 use axum::body::Body;
@@ -36,13 +36,12 @@ async fn write(
         receiver.turn_away(sender, AwayReason::ContentType, text, Seen::nothing(&head.headers, body));
         return answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
     }
-    let body = match receiver.read(sender, &head.headers, body, 0).await {
-        Ok(body) => body,
-        Err((AwayReason::TooLarge, text)) => return answer(StatusCode::PAYLOAD_TOO_LARGE, &text),
-        Err((_, text)) => return answer(StatusCode::BAD_REQUEST, &text),
-    };
     let reading = Reading { format: Format::RemoteWrite1, encoding: Encoding::Snappy, clock: Clock::Live };
-    match receiver.receive(sender, reading, body).await {
+    let outcome = match receiver.read(sender, &head.headers, body, 0).await {
+        Ok(body) => receiver.receive(sender, reading, body).await,
+        Err(outcome) => outcome,
+    };
+    match outcome {
         // What could be taken was taken and is durable; 400 tells of the rest and forbids a retry.
         Outcome::Taken(rejects) if rejects.iter().any(|r| r.reason.scope() == Scope::Item) => {
             answer(StatusCode::BAD_REQUEST, &summary(&rejects, Scope::Item))
@@ -50,6 +49,7 @@ async fn write(
         Outcome::Taken(_) => answer(StatusCode::NO_CONTENT, ""),
         Outcome::Bad(text) => answer(StatusCode::BAD_REQUEST, &text),
         Outcome::TooLarge(text) => answer(StatusCode::PAYLOAD_TOO_LARGE, &text),
+        Outcome::TooSlow(text) => closing(answer(StatusCode::REQUEST_TIMEOUT, &text)),
         Outcome::Busy(delay, text) | Outcome::DiskFull(delay, text) => {
             later(answer(StatusCode::TOO_MANY_REQUESTS, &text), delay)
         }

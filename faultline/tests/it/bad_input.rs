@@ -186,6 +186,26 @@ fn bad_input_is_answered_counted_and_survived() {
     assert!(report.ok, "{report:?}");
 }
 
+#[test]
+fn a_body_that_stops_coming_ends_its_connection() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let server = start(&config(&temporary.path().join("data"))).expect("free ports and a new folder");
+    let target = Target::new(&server);
+    let to = target.addresses.otlp_http;
+    let send = || {
+        let mut stream = TcpStream::connect(to).expect("it listens");
+        let head = "content-type: application/x-protobuf\r\ncontent-length: 100";
+        write!(stream, "POST /v1/metrics HTTP/1.1\r\nhost: {to}\r\n{head}\r\n\r\nwithin").expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer, and the end of the connection");
+        let status = answer[9..12].parse().expect("a status line");
+        Response { status, body: answer.into() }
+    };
+    let says = "after 6 bytes the body came too slowly";
+    target.check("it stops amid its body", send, 408, says, Some(("away too-slow", 1)));
+    server.stop().expect("a clean end");
+}
+
 fn bodies(target: &Target) {
     let good = one("whole", now(), 1.0);
     let cut = good[..good.len() - 3].to_vec();

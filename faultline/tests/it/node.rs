@@ -91,7 +91,8 @@ impl Node {
             replay.leaves += missing.len() as u64;
         }
         ledger.publish()?;
-        let (inlet, intake) = inlet(Limits { bytes: 16 << 20, count: 1_024, retry_after: Duration::from_millis(1) });
+        let (inlet, intake) =
+            inlet(Limits { bytes: 16 << 20, count: 1_024, reading: 16 << 20, retry_after: Duration::from_millis(1) });
         let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), reader);
         let feed = Arc::new(feed);
         let (keep_in, keep_out) = keeper_queue();

@@ -115,7 +115,8 @@ fn a_server_that_is_starting_is_healthy_and_says_when_to_come_back() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let ports = runtime.block_on(Ports::bind(&config)).expect("free ports");
     let addresses = ports.addresses().expect("they listen");
-    let (inlet, _intake) = inlet(Limits { bytes: 1 << 20, count: 8, retry_after: Duration::from_millis(500) });
+    let (inlet, _intake) =
+        inlet(Limits { bytes: 1 << 20, count: 8, reading: 1 << 20, retry_after: Duration::from_millis(500) });
     let told: Arc<Mutex<Vec<TurnedAway>>> = Arc::default();
     let tell = told.clone();
     let seed = Arc::new(OnceLock::new());

@@ -112,6 +112,8 @@ fn page(api: &Api) -> String {
     page.one("faultline_anchors_total", "counter", "Anchors set.", counts.anchors);
 
     page.one("faultline_inlet_bytes", "gauge", "Bytes under way, not yet answered.", inlet_bytes as u64);
+    let reading = api.inlet.reading_bytes() as u64;
+    page.one("faultline_inlet_reading_bytes", "gauge", "Bytes held for bodies being read.", reading);
     page.one("faultline_inlet_records", "gauge", "Records under way, not yet answered.", inlet_records as u64);
     page.one("faultline_recent_series", "gauge", "Series in the recent store.", fill.series as u64);
     page.one("faultline_recent_samples_room", "gauge", "Samples that memory is held for.", fill.room as u64);

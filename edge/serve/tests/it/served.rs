@@ -36,7 +36,8 @@ pub struct Answer {
 }
 
 pub fn served(store: Store) -> Served {
-    let (inlet, intake) = inlet(Limits { bytes: 1 << 20, count: 32, retry_after: Duration::from_millis(1_500) });
+    let (inlet, intake) =
+        inlet(Limits { bytes: 1 << 20, count: 32, reading: 1 << 20, retry_after: Duration::from_millis(1_500) });
     let clock = Arc::new(ManualClock::at(Millis(NOW)));
     let router = router(store.clone(), inlet.clone(), Arc::new(HashSeed(1).into()), clock);
     Served { store, router, intake: Some(intake), inlet }
