@@ -179,6 +179,8 @@ pub fn compare(first: &Checkpoint, second: &Checkpoint) -> Result<Option<Differe
                 [found.first, found.second] = rings.map(|ring| said(ring.as_deref(), at));
             }
         }
+        // A rule a page.
+        (Some(("rules", number)), [_, rest @ ..]) => found.place = format!("rule {number}{}", index(rest)),
         (Some((_, number)), [row, rest @ ..]) => {
             found.place = format!("row {}{}", number * PAGE_ROWS + row, index(rest));
         }

@@ -206,7 +206,13 @@ impl Engine {
 
     /// Every table of the state, in the order of its pages.
     pub(crate) fn tables(&mut self) -> impl Iterator<Item = (&'static str, &mut dyn Paged)> {
-        self.graph.tables().into_iter().chain(self.sources.tables()).chain(self.series.tables())
+        self.judge
+            .rules
+            .tables()
+            .into_iter()
+            .chain(self.graph.tables())
+            .chain(self.sources.tables())
+            .chain(self.series.tables())
     }
 
     /// What is in no table.
@@ -236,7 +242,7 @@ impl Engine {
         let [first, second, third, fourth, fifth, sixth] = PARTS;
         let parts = Vec::from([
             page(first, &|w| core.write(w)),
-            page(second, &|w| self.judge.write(w)),
+            page(second, &|w| self.judge.rules.write_rest(w)),
             page(third, &|w| self.graph.write_rest(w)),
             page(fourth, &|w| self.sources.write_rest(w)),
             page(fifth, &|w| self.incidents.write(w)),
@@ -275,7 +281,7 @@ impl Engine {
         let sources = whole("sources", &part("sources")?, |r| Sources::read(r, &mut pages))?;
         let incidents = whole("incidents", &part("incidents")?, Incidents::read)?;
         let mut series = whole("series", &part("series")?, |r| SeriesStore::read(r, &mut pages, core.seed))?;
-        let mut judge = whole("rules", &part("rules")?, Judge::read)?;
+        let mut judge = whole("rules", &part("rules")?, |r| Judge::read(r, &mut pages))?;
         if let Some(name) = parts.keys().next().map(String::as_str).or(pages.left()) {
             return Err(RestoreError::Unknown { page: name.to_string() });
         }

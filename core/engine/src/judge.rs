@@ -2,7 +2,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::facts::{RulesInForce, RulesRefused, Transition};
-use faultline_model::{Canonical, CodecError, Labels, Millis, Position, Reader, RuleFiles, Sample, TenantId, Writer};
+use faultline_model::table::PageBytes;
+use faultline_model::{CodecError, Labels, Millis, Position, Reader, RuleFiles, Sample, TenantId};
 use faultline_observe::series::{Applied, SeriesStore};
 use faultline_promql::{Matcher, SeriesView};
 use faultline_rules::{RuleSeries, Rules, SelectorId};
@@ -31,17 +32,12 @@ impl Default for Judge {
     }
 }
 
-impl Canonical for Judge {
-    fn write(&self, w: &mut Writer) {
-        self.rules.write(w);
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(Judge { rules: Rules::read(r)?, selections: Selections::default() })
-    }
-}
-
 impl Judge {
+    /// The rules that [`Rules::write_rest`] wrote; what they read is for [`Judge::select`] to say.
+    pub(crate) fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Self, CodecError> {
+        Ok(Judge { rules: Rules::read(r, pages)?, selections: Selections::default() })
+    }
+
     /// Puts rule files into force, or says why not; then what was in force stays.
     pub(crate) fn load(
         &mut self,

@@ -81,7 +81,8 @@ impl Freeze for Row {
         Image { samples: self.ring.freeze(), seen: self.seen, total: self.total }
     }
 
-    fn write_image(&self, image: &Image, w: &mut Writer) {
+    fn write_row(&self, image: Option<&Image>, w: &mut Writer) {
+        let Some(image) = image else { return self.write(w) };
         w.array(4);
         self.labels.write(w);
         self.ring.write_image(&image.samples, w);

@@ -39,6 +39,6 @@ pub use error::{EvalError, NotIncremental, ParseError};
 pub use eval::evaluate;
 pub use expr::{At, Expr, Selector, Type};
 pub use matcher::{MatchOp, Matcher};
-pub use stream::{Change, Stream};
+pub use stream::{Change, Stream, StreamImage};
 pub use syntax::parse;
 pub use value::{Element, Options, Series, SeriesView, Source, Value};

@@ -47,7 +47,7 @@ impl Rules {
             for (rule, known) in known_from.iter_mut().enumerate() {
                 let own = left.partition_point(|reading| reading.reader == rule);
                 for &Reading { recorder, history_ms, .. } in &left[..own] {
-                    let Some(written_from) = self.rules[recorder].written_from else { continue };
+                    let Some(written_from) = self.state(recorder).written_from else { continue };
                     // At one instant rules are evaluated in their order.
                     let after = i64::from(history_ms == 0 && recorder > rule);
                     let from = written_from.plus(history_ms).plus(after);
@@ -61,8 +61,8 @@ impl Rules {
                 break;
             }
         }
-        for (state, from) in self.rules.iter_mut().zip(known_from) {
-            if let Some(live) = state.live.as_mut().filter(|_| from > at) {
+        for (number, from) in known_from.into_iter().enumerate() {
+            if let Some(live) = self.state_mut(number).live.as_mut().filter(|_| from > at) {
                 live.ready = false;
             }
         }
@@ -70,8 +70,8 @@ impl Rules {
 
     /// The rules that are unknown now, as far as a decision names them, and how many they are.
     pub(crate) fn unknown(&self) -> (Vec<UnknownRule>, u64) {
-        let unknown = self.rules.iter().zip(&self.places).filter_map(|(state, &(g, r))| {
-            let until = state.unknown_until?;
+        let unknown = self.places.iter().enumerate().filter_map(|(number, &(g, r))| {
+            let until = self.state(number).unknown_until?;
             let group = &self.set.groups[g];
             Some(UnknownRule { group: group.key(), rule: group.rules[r].name.clone(), until })
         });
@@ -85,20 +85,21 @@ impl Rules {
         let (group, next) = (&self.set.groups[g], self.groups[g].next);
         let first =
             instant_after(from.plus(-1), offset_ms(&group.file, &group.name, group.interval_ms), group.interval_ms);
-        let state = &mut self.rules[rule];
-        state.unknown_until = (from > next).then_some(first);
-        if group.rules[r].kind == RuleKind::Record
-            && let Some(until) = state.unknown_until
-        {
-            state.written_from = Some(first_sample(group.query_offset_ms, until));
-        }
+        let unknown_until = (from > next).then_some(first);
+        let written_from = (group.rules[r].kind == RuleKind::Record)
+            .then_some(unknown_until)
+            .flatten()
+            .map(|until| first_sample(group.query_offset_ms, until));
+        let state = self.state_mut(rule);
+        state.unknown_until = unknown_until;
+        state.written_from = written_from.or(state.written_from);
     }
 
     /// Recording rules take over since when the series of their name and labels are written, whichever group wrote them.
     fn take_over_recorded(&mut self, old: &Rules, at: Millis, series: &dyn RuleSeries) {
         let mut written: BTreeMap<_, VecDeque<Option<Millis>>> = BTreeMap::new();
         for (number, rule) in old.recording() {
-            written.entry((&*rule.name, &rule.labels)).or_default().push_back(old.rules[number].written_from);
+            written.entry((&*rule.name, &rule.labels)).or_default().push_back(old.state(number).written_from);
         }
         let begun = series.begun();
         let mut from = Vec::new();
@@ -113,7 +114,7 @@ impl Rules {
             });
         }
         for (number, from) in from {
-            self.rules[number].written_from = from;
+            self.state_mut(number).written_from = from;
         }
     }
 
@@ -130,7 +131,7 @@ impl Rules {
             let name = name(selector);
             let proofs = proofs.get(&name).into_iter().flatten();
             let proofs = proofs.filter(|proof| proof.history_ms >= selector.history_ms);
-            let proven = proofs.map(|p| old.rules[p.id.rule as usize].unknown_until.unwrap_or(AT_ONCE)).min();
+            let proven = proofs.map(|p| old.state(p.id.rule as usize).unknown_until.unwrap_or(AT_ONCE)).min();
             if proven == Some(AT_ONCE) {
                 continue;
             }

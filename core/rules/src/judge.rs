@@ -98,14 +98,16 @@ impl Judge<'_> {
 
     /// Appends what the rule gives at an instant, and stale markers to what it gave before and does no longer.
     fn append(&self, state: &mut RuleState, all: Vec<(Labels, f64)>, seen_at: Millis, series: &mut dyn RuleSeries) {
-        let now: BTreeSet<Labels> = all.iter().map(|(labels, _)| labels.clone()).collect();
+        let now: BTreeMap<Labels, ()> = all.iter().map(|(labels, _)| (labels.clone(), ())).collect();
         for (labels, value) in &all {
             series.append(labels, Sample::new(seen_at, *value));
         }
-        for gone in state.appended.difference(&now) {
+        for gone in state.appended.keys().filter(|labels| !now.contains_key(*labels)) {
             series.append(gone, Sample::stale(seen_at));
         }
-        state.appended = now;
+        if *state.appended != now {
+            state.appended.replace(now);
+        }
     }
 
     /// The series of a recording rule.
@@ -151,8 +153,10 @@ impl Judge<'_> {
         let mut found = BTreeMap::new();
         for Element { labels: element, value } in elements {
             let (labels, this) = self.found(alerting, &element, value, at, series);
-            if let Some(held) = state.live.as_mut().and_then(|live| live.elements.get_mut(&element)) {
-                held.alert = Some(labels.clone());
+            if let Some(live) = &mut state.live
+                && live.elements.get(&element).is_some_and(|held| held.alert.as_ref() != Some(&labels))
+            {
+                live.hold(&element, &labels);
             }
             if found.insert(labels, this).is_some() {
                 return Err(SAME_LABELS_ALERT.into());
@@ -249,7 +253,7 @@ impl Judge<'_> {
     /// and it shows where a template came out empty.
     fn alert_series(&self, state: &RuleState) -> Vec<(Labels, f64)> {
         let mut all = Vec::with_capacity(state.alerts.len() * 2);
-        for (labels, alert) in &state.alerts {
+        for (labels, alert) in state.alerts.iter() {
             let mut builder = Labels::new(self.rule.labels.iter().map(|(n, v)| (n, v))).to_builder();
             for (name, value) in labels.iter() {
                 builder.set(name, value);
@@ -348,7 +352,7 @@ impl Judge<'_> {
                 continue;
             }
             let live = state.live.as_mut().expect("only streams change");
-            live.elements.get_mut(&element).expect("just taken in").alert = Some(labels.clone());
+            live.hold(&element, &labels);
             self.one(alerting, state, timers, labels, Some(found), at, out);
         }
         failed
@@ -418,12 +422,17 @@ impl crate::state::Live {
     fn take(&mut self, change: Change) {
         match change.value {
             Some(value) => {
-                let held = self.elements.entry(change.labels).or_insert(Held { value, alert: None });
-                held.value = value;
+                let alert = self.elements.get(&change.labels).and_then(|held| held.alert.clone());
+                self.elements.insert(change.labels, Held { value, alert });
             }
             None => {
                 self.elements.remove(&change.labels);
             }
         }
+    }
+
+    /// Notes which alert an element raises.
+    fn hold(&mut self, element: &Labels, alert: &Labels) {
+        self.elements.get_mut(element).expect("an element of the result").alert = Some(alert.clone());
     }
 }

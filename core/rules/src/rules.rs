@@ -5,13 +5,15 @@ use crate::grid::{instant_after, instant_at_or_before, offset_ms};
 use crate::judge::Judge;
 use crate::series::{RuleSelector, RuleSeries, SelectorId};
 use crate::set::{RuleKind, RuleSet};
-use crate::state::{GroupState, Live, RuleState, Timers, read_timers, write_timers};
+use crate::state::{GroupState, Held, Live, RuleState, Timers, read_timers, write_timers};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::facts::{AlertState, RulesInForce, RulesRefused, Transition};
+use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
-    Canonical, CodecError, Digest, Evaluation, Millis, Position, Reader, RuleFiles, Sample, TenantId, Writer,
+    Canonical, CodecError, Digest, Evaluation, Labels, Millis, Position, Reader, RuleFiles, Sample, Table, TenantId,
+    Writer,
 };
 use faultline_promql::{Options, Stream};
 
@@ -19,15 +21,15 @@ use faultline_promql::{Options, Stream};
 ///
 /// Rule time must not fall between calls. Transitions come in time order; of one instant in the order of groups, rules
 /// and alert labels.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Rules {
     pub(crate) tenant: TenantId,
     files: RuleFiles,
     pub(crate) set: RuleSet,
     /// One per group of the set.
     pub(crate) groups: Vec<GroupState>,
-    /// One per rule of the set, groups after one another: a rule's number is its place here.
-    pub(crate) rules: Vec<RuleState>,
+    /// One per rule of the set, groups after one another: a rule's number is its id here.
+    pub(crate) rules: States,
     /// Group and place within it of each rule.
     pub(crate) places: Vec<(usize, usize)>,
     /// Next instants, by time and group.
@@ -37,6 +39,11 @@ pub struct Rules {
     options: Options,
 }
 
+/// What rules remember, a rule a page: one may have 100,000 elements and the next none.
+pub(crate) type States = Table<RuleState, 1>;
+/// Name of the states' table.
+const TABLE: &str = "rules";
+
 impl Rules {
     /// No rules yet.
     pub fn new(tenant: TenantId) -> Rules {
@@ -45,7 +52,7 @@ impl Rules {
             files: RuleFiles::default(),
             set: RuleSet::default(),
             groups: Vec::new(),
-            rules: Vec::new(),
+            rules: States::default(),
             places: Vec::new(),
             grid: BTreeSet::new(),
             timers: Timers::new(),
@@ -75,20 +82,23 @@ impl Rules {
     ) -> Result<RulesInForce, RulesRefused> {
         let digest = Digest::of(&files.to_bytes());
         let set = parse(files).map_err(|e| RulesRefused { digest, file: e.file, line: e.line, reason: e.reason })?;
-        let old = core::mem::replace(self, Rules::of(self.tenant, files.clone(), set));
+        let mut old = core::mem::replace(self, Rules::of(self.tenant, files.clone(), set));
         self.suspended = old.suspended;
         let carried = self.carry(&old, at, series.begun());
         self.cover(&old, at, series);
         self.set_timers(at);
-        for (number, state) in old.rules.iter().enumerate().filter(|(number, _)| !carried.contains(number)) {
-            let judge = old.judge(number, cause);
-            for (labels, alert) in &state.alerts {
+        for (number, state) in old.rules.iter().filter(|(number, _)| !carried.contains(&(*number as usize))) {
+            let judge = old.judge(number as usize, cause);
+            for (labels, alert) in state.alerts.iter() {
                 out.push(judge.transition(labels, alert, alert.state, AlertState::Ok, at));
             }
-            for labels in &state.appended {
+            for labels in state.appended.keys() {
                 series.append(labels, Sample::stale(at));
             }
         }
+        // The same table: it may be frozen.
+        let fresh = core::mem::replace(&mut self.rules, core::mem::take(&mut old.rules));
+        self.rules.replace_rows(fresh);
         let count = |alerts: bool| {
             let rules = self.set.groups.iter().flat_map(|g| &g.rules);
             rules.filter(|r| matches!(r.kind, RuleKind::Alert(_)) == alerts).count() as u64
@@ -135,7 +145,7 @@ impl Rules {
                 // The first of a name takes the first of that name, the second the second, as in Prometheus.
                 let key = before.map(|b| (b, &*rule.name, rule.kind == RuleKind::Record));
                 let number = key.and_then(|key| free.get_mut(&key)).and_then(|numbers| numbers.pop_front());
-                let mut state = number.map(|n| old.rules[n].clone()).unwrap_or_default();
+                let mut state = number.map(|n| old.state(n).clone()).unwrap_or_default();
                 carried.extend(number);
                 let same_text = number.is_some_and(|n| {
                     let (b, r) = old.places[n];
@@ -143,7 +153,7 @@ impl Rules {
                 });
                 let kept = state.live.take().filter(|_| same_text);
                 state.live = live(group, rule).ok().map(|fresh| kept.unwrap_or(Live { ready: !begun, ..fresh }));
-                self.rules.push(state);
+                self.rules.insert(state);
             }
         }
         carried
@@ -152,16 +162,26 @@ impl Rules {
     /// Sets the timers of alerts that were taken over. A rule that is unknown, or has yet to read its series, has none:
     /// time moves its alerts when it is evaluated.
     fn set_timers(&mut self, at: Millis) {
-        for (number, (state, &(g, r))) in self.rules.iter().zip(&self.places).enumerate() {
+        for ((number, state), &(g, r)) in self.rules.iter().zip(&self.places) {
             let RuleKind::Alert(alerting) = &self.set.groups[g].rules[r].kind else { continue };
             if !state.is_ready() {
                 continue;
             }
             let due = |(labels, alert)| {
-                timer(alert, alerting).filter(|due| *due > at).map(|due| (due, number as u32, Clone::clone(labels)))
+                timer(alert, alerting).filter(|due| *due > at).map(|due| (due, number, Clone::clone(labels)))
             };
             self.timers.extend(state.alerts.iter().filter_map(due));
         }
+    }
+
+    /// What a rule remembers.
+    pub(crate) fn state(&self, number: usize) -> &RuleState {
+        self.rules.get(number as u32).expect("every rule has a state")
+    }
+
+    /// The same for changing.
+    pub(crate) fn state_mut(&mut self, number: usize) -> &mut RuleState {
+        self.rules.row_mut(number as u32)
     }
 
     fn judge(&self, number: usize, cause: Position) -> Judge<'_> {
@@ -191,7 +211,7 @@ impl Rules {
                     id: SelectorId { rule: number as u32, index: index as u32 },
                     matchers: selector.matchers.clone(),
                     history_ms,
-                    stream: self.rules[number].live.is_some(),
+                    stream: self.state(number).live.is_some(),
                 });
             }
         }
@@ -206,17 +226,20 @@ impl Rules {
 
     /// Ends every alert; what still holds begins anew when it is next evaluated.
     pub fn end_alerts(&mut self, at: Millis, cause: Position, out: &mut Vec<Transition>) {
-        for number in 0..self.rules.len() {
-            let mut state = core::mem::take(&mut self.rules[number]);
+        for number in 0..self.places.len() {
+            let mut state = core::mem::take(self.state_mut(number));
             let judge = self.judge(number, cause);
-            for (labels, alert) in core::mem::take(&mut state.alerts) {
-                state.ended.note(cause, &labels, alert.occurrence);
-                out.push(judge.transition(&labels, &alert, alert.state, AlertState::Ok, at));
+            for (labels, alert) in state.alerts.iter() {
+                state.ended.note(cause, labels, alert.occurrence);
+                out.push(judge.transition(labels, alert, alert.state, AlertState::Ok, at));
             }
+            state.alerts.replace(BTreeMap::new());
             if let Some(live) = &mut state.live {
-                live.elements.values_mut().for_each(|held| held.alert = None);
+                let loose = |(labels, held): (&Labels, &Held)| (labels.clone(), Held { alert: None, ..held.clone() });
+                let elements = live.elements.iter().map(loose).collect();
+                live.elements.replace(elements);
             }
-            self.rules[number] = state;
+            *self.state_mut(number) = state;
         }
         self.timers.clear();
     }
@@ -276,7 +299,7 @@ impl Rules {
     ) {
         let first = self.places.partition_point(|(group, _)| *group < g);
         for number in first..first + self.set.groups[g].rules.len() {
-            let mut state = core::mem::take(&mut self.rules[number]);
+            let mut state = core::mem::take(self.state_mut(number));
             let mut timers = core::mem::take(&mut self.timers);
             state.unknown_until = state.unknown_until.filter(|until| at < *until);
             let judge = self.judge(number, cause);
@@ -287,7 +310,7 @@ impl Rules {
                 state.record.evaluations += 1;
                 state.record.note(at, result);
             }
-            self.rules[number] = state;
+            *self.state_mut(number) = state;
             self.timers = timers;
         }
         self.groups[g].last = Some(at);
@@ -297,10 +320,10 @@ impl Rules {
     fn run_timer(&mut self, cause: Position, series: &dyn RuleSeries, out: &mut Vec<Transition>) {
         let Some((due, number, labels)) = self.timers.pop_first() else { return };
         let number = number as usize;
-        let mut state = core::mem::take(&mut self.rules[number]);
+        let mut state = core::mem::take(self.state_mut(number));
         let mut timers = core::mem::take(&mut self.timers);
         self.judge(number, cause).time_passed(&mut state, &mut timers, due, labels, series, out);
-        self.rules[number] = state;
+        *self.state_mut(number) = state;
         self.timers = timers;
     }
 
@@ -317,50 +340,54 @@ impl Rules {
     ) {
         let number = selector.rule as usize;
         let (g, r) = self.places[number];
-        if !self.rules[number].is_ready() {
+        if !self.state(number).is_ready() {
             return;
         }
-        let Some(live) = &mut self.rules[number].live else { return };
+        let state = self.rules.row_mut(selector.rule);
+        let Some(live) = &mut state.live else { return };
         let expr = &self.set.groups[g].rules[r].expr;
         let mut changes = Vec::new();
         let touched =
             live.stream.touch(expr, at, selector.index as usize, access.view(series), &self.options, &mut changes);
-        let record = &mut self.rules[number].record;
-        record.touches += 1;
+        state.record.touches += 1;
         if changes.is_empty() && touched.is_ok() {
             return;
         }
-        let mut state = core::mem::take(&mut self.rules[number]);
+        let mut state = core::mem::take(self.state_mut(number));
         let mut timers = core::mem::take(&mut self.timers);
         let changed = self.judge(number, cause).changes(&mut state, &mut timers, at, changes, access, out);
         state.record.note(at, touched.map_err(|e| e.to_string()).and(changed));
-        self.rules[number] = state;
+        *self.state_mut(number) = state;
         self.timers = timers;
     }
 
     /// Why a rule is evaluated on the grid only, and nothing where each sample counts.
     pub(crate) fn grid_only(&self, number: usize) -> Option<String> {
-        if self.rules[number].live.is_some() {
+        if self.state(number).live.is_some() {
             return None;
         }
         let (g, r) = self.places[number];
         live(&self.set.groups[g], &self.set.groups[g].rules[r]).err()
     }
 
-    /// Writes everything, the files in force included, as canonical bytes.
-    pub fn write(&self, w: &mut Writer) {
+    /// What each rule remembers, by the name of its table: with [`Rules::write_rest`], all of the state.
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 1] {
+        [(TABLE, &mut self.rules)]
+    }
+
+    /// Writes what is beside the table, the files in force included.
+    pub fn write_rest(&self, w: &mut Writer) {
         w.array(6);
         self.tenant.write(w);
         self.files.write(w);
         self.suspended.write(w);
         self.groups.write(w);
-        w.array(self.rules.len());
-        self.rules.iter().for_each(|rule| rule.write(w));
+        self.rules.write_rest(w);
         write_timers(&self.timers, w);
     }
 
-    /// Reads back what [`Rules::write`] wrote.
-    pub fn read(r: &mut Reader<'_>) -> Result<Rules, CodecError> {
+    /// Reads back what [`Rules::write_rest`] wrote, and the table's pages.
+    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Rules, CodecError> {
         r.array_of(6)?;
         let tenant = TenantId::read(r)?;
         let error = r.invalid("set of rule files");
@@ -374,15 +401,18 @@ impl Rules {
             return Err(error);
         }
         rules.grid = rules.groups.iter().enumerate().map(|(g, group)| (group.next, g)).collect();
-        r.array_of(rules.places.len())?;
-        for &(g, place) in &rules.places {
+        let error = r.invalid("states of rules");
+        rules.rules = States::read_with(r, TABLE, pages, |number, r| {
+            let &(g, place) = rules.places.get(number as usize).ok_or(r.invalid("state of a rule"))?;
             let (group, rule) = (&rules.set.groups[g], &rules.set.groups[g].rules[place]);
-            let state = RuleState::read(r, &rule.expr, live(group, rule).is_ok())?;
-            rules.rules.push(state);
+            RuleState::read(r, &rule.expr, live(group, rule).is_ok())
+        })?;
+        if rules.rules.len() != rules.places.len() {
+            return Err(error);
         }
         let error = r.invalid("timers of rules");
         rules.timers = read_timers(r)?;
-        let known = rules.timers.iter().all(|(_, number, _)| (*number as usize) < rules.rules.len());
+        let known = rules.timers.iter().all(|(_, number, _)| (*number as usize) < rules.places.len());
         if known { Ok(rules) } else { Err(error) }
     }
 }

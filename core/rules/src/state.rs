@@ -3,10 +3,11 @@ use crate::alert::Alert;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use faultline_model::table::{Freeze, Kept, When};
 use faultline_model::{
     Canonical, CodecError, Labels, Millis, Occurrence, Position, Reader, Writer, canonical_enum, canonical_struct,
 };
-use faultline_promql::{Expr, Stream};
+use faultline_promql::{Expr, Stream, StreamImage};
 
 /// Timers of alerts of `stream` rules: when, the rule's number, the alert's labels.
 pub(crate) type Timers = BTreeSet<(Millis, u32, Labels)>;
@@ -79,16 +80,16 @@ pub(crate) struct Live {
     /// Whether the stream has read all of its series: one sample tells nothing of the others.
     pub ready: bool,
     pub stream: Stream,
-    pub elements: BTreeMap<Labels, Held>,
+    pub elements: Kept<Labels, Held>,
 }
 
 /// What a rule remembers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RuleState {
     /// Active alerts by their labels, external ones left out.
-    pub alerts: BTreeMap<Labels, Alert>,
+    pub alerts: Kept<Labels, Alert>,
     /// Series that the last evaluation appended to.
-    pub appended: BTreeSet<Labels>,
+    pub appended: Kept<Labels, ()>,
     /// Where the rule is evaluated at each sample.
     pub live: Option<Live>,
     /// The first instant at which all that the rule reads is there; until then it is not evaluated.
@@ -134,13 +135,13 @@ impl RuleState {
     }
 }
 
-fn write_all<'a, T: Canonical + 'a>(w: &mut Writer, items: impl ExactSizeIterator<Item = (&'a Labels, &'a T)>) {
-    w.array(items.len());
-    for (labels, item) in items {
+fn write_all<T: Canonical + Clone>(items: &Kept<Labels, T>, when: When, w: &mut Writer) {
+    w.array(items.len_at(when));
+    items.each(when, &mut |labels, item| {
         w.array(2);
         labels.write(w);
         item.write(w);
-    }
+    });
 }
 
 /// A sorted list without doubles, as it was written; any other is refused.
@@ -159,33 +160,71 @@ fn read_map<T: Canonical>(r: &mut Reader<'_>) -> Result<BTreeMap<Labels, T>, Cod
     Ok(items.into_iter().collect())
 }
 
-impl RuleState {
-    pub fn write(&self, w: &mut Writer) {
+/// What a rule remembered, beside its maps, which keep what they were themselves.
+#[derive(Debug)]
+pub(crate) struct RuleImage {
+    record: Record,
+    unknown_until: Option<Millis>,
+    written_from: Option<Millis>,
+    live: Option<(bool, StreamImage)>,
+}
+
+impl Freeze for RuleState {
+    type Image = RuleImage;
+
+    fn freeze(&mut self) -> RuleImage {
+        self.alerts.freeze();
+        self.appended.freeze();
+        let live = self.live.as_mut().map(|live| {
+            live.elements.freeze();
+            (live.ready, live.stream.freeze())
+        });
+        let record = self.record.clone();
+        RuleImage { record, unknown_until: self.unknown_until, written_from: self.written_from, live }
+    }
+
+    fn write_row(&self, image: Option<&RuleImage>, w: &mut Writer) {
+        let when = if image.is_some() { When::Frozen } else { When::Now };
         w.array(if self.live.is_some() { 8 } else { 5 });
-        write_all(w, self.alerts.iter());
-        w.array(self.appended.len());
-        self.appended.iter().for_each(|labels| labels.write(w));
-        self.record.write(w);
-        self.unknown_until.write(w);
-        self.written_from.write(w);
+        write_all(&self.alerts, when, w);
+        w.array(self.appended.len_at(when));
+        self.appended.each(when, &mut |labels, _| labels.write(w));
+        image.map_or(&self.record, |image| &image.record).write(w);
+        image.map_or(self.unknown_until, |image| image.unknown_until).write(w);
+        image.map_or(self.written_from, |image| image.written_from).write(w);
         if let Some(live) = &self.live {
-            live.ready.write(w);
-            live.stream.write(w);
-            write_all(w, live.elements.iter());
+            // Whether a rule has a stream changes with the rules only, and then another row takes its place.
+            let image = image.and_then(|image| image.live.as_ref());
+            image.map_or(live.ready, |(ready, _)| *ready).write(w);
+            live.stream.write(image.map(|(_, stream)| stream), w);
+            write_all(&live.elements, when, w);
         }
     }
 
+    fn thaw(&mut self) {
+        self.alerts.thaw();
+        self.appended.thaw();
+        if let Some(live) = &mut self.live {
+            live.elements.thaw();
+            live.stream.thaw();
+        }
+    }
+}
+
+impl RuleState {
     /// - `live`: whether the rule in force is one that is evaluated at each sample.
     pub fn read(r: &mut Reader<'_>, expr: &Expr, live: bool) -> Result<RuleState, CodecError> {
         r.array_of(if live { 8 } else { 5 })?;
-        let alerts = read_map(r)?;
-        let appended = rising(r)?.into_iter().collect();
+        let alerts = read_map(r)?.into();
+        let appended: BTreeMap<Labels, ()> = rising(r)?.into_iter().map(|labels| (labels, ())).collect();
         let record = Record::read(r)?;
         let (unknown_until, written_from) = (Canonical::read(r)?, Canonical::read(r)?);
         let ended = Ended::default();
-        let mut state = RuleState { alerts, appended, live: None, unknown_until, written_from, record, ended };
+        let mut state =
+            RuleState { alerts, appended: appended.into(), live: None, unknown_until, written_from, record, ended };
         if live {
-            state.live = Some(Live { ready: bool::read(r)?, stream: Stream::read(expr, r)?, elements: read_map(r)? });
+            state.live =
+                Some(Live { ready: bool::read(r)?, stream: Stream::read(expr, r)?, elements: read_map(r)?.into() });
         }
         Ok(state)
     }

@@ -106,12 +106,12 @@ impl Rules {
     /// Alerts that are pending or firing, in the order of groups, rules and labels.
     pub fn active(&self) -> impl Iterator<Item = ActiveAlert> + '_ {
         let rules = self.set.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
-        rules.zip(&self.rules).enumerate().flat_map(move |(number, ((group, rule), state))| {
+        rules.zip(self.rules.iter()).flat_map(move |((group, rule), (number, state))| {
             let key = group.key();
             state.alerts.iter().map(move |(labels, alert)| ActiveAlert {
                 alert: alert_id(self.tenant, &key, &rule.name, labels),
                 occurrence: alert.occurrence,
-                rule: number as u32,
+                rule: number,
                 group: key.clone(),
                 name: rule.name.clone(),
                 state: alert.state,
@@ -132,8 +132,8 @@ impl Rules {
         for (group, state) in self.set.groups.iter().zip(&self.groups) {
             let mut rules = Vec::with_capacity(group.rules.len());
             for rule in &group.rules {
-                let unknown_until = self.rules[number].unknown_until;
-                let mut record = self.rules[number].record.clone();
+                let unknown_until = self.state(number).unknown_until;
+                let mut record = self.state(number).record.clone();
                 if unknown_until.is_some() {
                     record.health = Health::Unknown;
                 }

@@ -1,6 +1,7 @@
 //! Rule files: read, put in force, run over a few series, and their state written and read back.
 use crate::Target;
 use crate::small::{NOW, Series};
+use faultline_model::table::PageBytes;
 use faultline_model::{Evaluation, Millis, Position, Reader, RuleFile, RuleFiles, TenantId, Writer};
 use faultline_rules::{Rules, parse};
 
@@ -28,9 +29,9 @@ fn run(bytes: &[u8]) {
     for ms in [0, 1, 60_000, 120_000] {
         rules.advance(NOW.plus(ms), Position::default(), &mut series, &mut out);
     }
-    let state = written(&rules);
-    let again = Rules::read(&mut Reader::new(&state)).expect("what is written reads back");
-    assert!(written(&again) == state, "state is written back byte for byte");
+    let (rest, pages) = written(&mut rules);
+    let mut again = Rules::read(&mut Reader::new(&rest), &mut pages.clone()).expect("what is written reads back");
+    assert!(written(&mut again) == (rest, pages), "state is written back byte for byte");
     // All alerts end, whatever they were.
     rules
         .load(&RuleFiles::default(), Millis(NOW.0 + 120_000), Position::default(), &mut series, &mut out)
@@ -38,10 +39,10 @@ fn run(bytes: &[u8]) {
     assert_eq!(rules.active().count(), 0);
 }
 
-fn written(rules: &Rules) -> Vec<u8> {
+fn written(rules: &mut Rules) -> (Vec<u8>, PageBytes) {
     let mut w = Writer::default();
-    rules.write(&mut w);
-    w.into_bytes()
+    rules.write_rest(&mut w);
+    (w.into_bytes(), PageBytes::of(rules.tables()))
 }
 
 fn seeds() -> Vec<Vec<u8>> {

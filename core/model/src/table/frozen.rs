@@ -2,14 +2,14 @@
 //!
 //! Freezing costs a bit or two per page. From then on the first change to a row of a page that is still to be written
 //! keeps what the row was; a page once written forgets it. So the pause is that of marking, whatever the table holds.
-use super::{PAGE_ROWS, Page, Table};
-use crate::codec::{Canonical, Writer};
+use super::{Page, Table};
+use crate::codec::Writer;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
 /// A row that can be written as it was, after it has changed.
-pub trait Freeze: Canonical + Debug {
+pub trait Freeze: Debug {
     /// What it takes, beside the row as it is by then, to write the row as it was.
     type Image: Debug;
 
@@ -17,8 +17,8 @@ pub trait Freeze: Canonical + Debug {
     /// only so that its image can still be written.
     fn freeze(&mut self) -> Self::Image;
 
-    /// Appends the row as it was when `image` was taken: the bytes that [`Canonical::write`] gave then.
-    fn write_image(&self, image: &Self::Image, w: &mut Writer);
+    /// Appends the row as it is, or as it was when `image` was taken: the bytes that this gave then without it.
+    fn write_row(&self, image: Option<&Self::Image>, w: &mut Writer);
 
     /// The image is written, or not wanted any more.
     fn thaw(&mut self);
@@ -33,8 +33,8 @@ macro_rules! freeze_by_copy {
             fn freeze(&mut self) -> $row {
                 self.clone()
             }
-            fn write_image(&self, image: &$row, w: &mut $crate::Writer) {
-                $crate::Canonical::write(image, w);
+            fn write_row(&self, image: Option<&$row>, w: &mut $crate::Writer) {
+                $crate::Canonical::write(image.unwrap_or(self), w);
             }
             fn thaw(&mut self) {}
         }
@@ -64,7 +64,7 @@ pub(super) struct Frozen {
     written: usize,
 }
 
-impl<Row: Freeze> Page<Row> {
+impl<Row: Freeze, const ROWS: usize> Page<Row, ROWS> {
     /// Keeps what a watched place holds before it changes.
     #[cold]
     pub(super) fn keep(&mut self, slot: usize) {
@@ -94,24 +94,24 @@ impl<Row: Freeze> Page<Row> {
 
     /// Writes the page as it was when it had `count` rows.
     fn write_frozen(&self, count: usize, w: &mut Writer) {
-        let mut was: [Option<&Was<Row>>; PAGE_ROWS] = [None; PAGE_ROWS];
+        let mut was: [Option<&Was<Row>>; ROWS] = [None; ROWS];
         for (slot, kept) in &self.was {
             was[usize::from(*slot)] = Some(kept);
         }
         w.array(count);
         for (row, was) in self.rows.iter().zip(was).take(count) {
             match (was, row) {
-                (None, row) => row.write(w),
-                (Some(Was::Free), _) => w.null(),
-                (Some(Was::Gone(gone)), _) => gone.0.write_image(&gone.1, w),
-                (Some(Was::Changed(image)), Some(row)) => row.write_image(image, w),
+                (None, Some(row)) => row.write_row(None, w),
+                (None, None) | (Some(Was::Free), _) => w.null(),
+                (Some(Was::Gone(gone)), _) => gone.0.write_row(Some(&gone.1), w),
+                (Some(Was::Changed(image)), Some(row)) => row.write_row(Some(image), w),
                 (Some(Was::Changed(_)), None) => unreachable!("a row that went is kept"),
             }
         }
     }
 }
 
-impl<Row: Freeze> Table<Row> {
+impl<Row: Freeze, const ROWS: usize> Table<Row, ROWS> {
     /// Begins to write the table as it is now: what has changed since it was frozen last, all of it the first time.
     /// Costs a few ns for each page. Panics where it is frozen already.
     pub(super) fn freeze(&mut self) {
@@ -119,7 +119,7 @@ impl<Row: Freeze> Table<Row> {
         let mut due = Vec::new();
         for (number, page) in self.pages.iter_mut().enumerate() {
             if core::mem::take(&mut page.dirty) {
-                page.watched = u64::MAX >> (PAGE_ROWS - page.rows.len());
+                page.watched = u64::MAX >> (64 - page.rows.len());
                 due.push(number as u32);
             }
         }
@@ -136,7 +136,7 @@ impl<Row: Freeze> Table<Row> {
         };
         frozen.written += 1;
         let page = &mut self.pages[number as usize];
-        let count = (frozen.end as usize - number as usize * PAGE_ROWS).min(PAGE_ROWS);
+        let count = (frozen.end as usize - number as usize * ROWS).min(ROWS);
         page.write_frozen(count, w);
         page.release();
         Some(number)

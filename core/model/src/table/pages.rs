@@ -25,7 +25,7 @@ pub trait Paged {
     fn taint(&mut self);
 }
 
-impl<Row: Freeze> Paged for Table<Row> {
+impl<Row: Freeze, const ROWS: usize> Paged for Table<Row, ROWS> {
     fn page_count(&self) -> usize {
         self.pages.len()
     }

@@ -10,7 +10,7 @@ fn bytes(table: &mut Table<u64>) -> (Vec<u8>, PageBytes) {
     (w.into_bytes(), PageBytes::of([("t", table as &mut dyn Paged)]))
 }
 
-fn pages(table: &Table<u64>) -> BTreeMap<u32, Vec<u8>> {
+fn pages<const ROWS: usize>(table: &Table<u64, ROWS>) -> BTreeMap<u32, Vec<u8>> {
     let page = |number: usize| {
         let mut w = Writer::default();
         table.write_page(number, &mut w);
@@ -66,6 +66,11 @@ fn pages_that_do_not_fit_are_refused() {
 /// A frozen table is written as it was, page by page, whatever becomes of its rows in between; and only what changed.
 #[test]
 fn a_frozen_table_is_written_as_it_was() {
+    check_frozen::<PAGE_ROWS>();
+    check_frozen::<1>();
+}
+
+fn check_frozen<const ROWS: usize>() {
     for seed in 0..300_u64 {
         let mut state = seed;
         let mut draw = move |below: u64| {
@@ -75,7 +80,7 @@ fn a_frozen_table_is_written_as_it_was() {
             z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
             (z ^ (z >> 31)) % below
         };
-        let mut table = Table::<u64>::default();
+        let mut table = Table::<u64, ROWS>::default();
         // What a checkpoint would hold: pages of the freezes so far, put over one another.
         let (mut kept, mut wanted, mut before) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut whole = 0;
@@ -92,16 +97,22 @@ fn a_frozen_table_is_written_as_it_was() {
                     let ids: Vec<u32> = table.iter().map(|(id, _)| id).collect();
                     *table.row_mut(ids[draw(ids.len() as u64) as usize]) ^= 1 + draw(7);
                 }
-                80..=89 if table.frozen.is_some() => {
-                    let mut w = Writer::default();
-                    match table.write_frozen(&mut w) {
-                        Some(number) => {
-                            kept.insert(number, w.into_bytes());
+                80..=89 => {
+                    // Small pages are many.
+                    for _ in 0..PAGE_ROWS / ROWS {
+                        if table.frozen.is_none() {
+                            break;
                         }
-                        None => {
-                            assert!(kept == wanted, "seed {seed}: what is kept is the table as it was");
-                            before = kept.clone();
-                            whole += 1;
+                        let mut w = Writer::default();
+                        match table.write_frozen(&mut w) {
+                            Some(number) => {
+                                kept.insert(number, w.into_bytes());
+                            }
+                            None => {
+                                assert!(kept == wanted, "seed {seed}: what is kept is the table as it was");
+                                before = kept.clone();
+                                whole += 1;
+                            }
                         }
                     }
                 }
@@ -110,7 +121,18 @@ fn a_frozen_table_is_written_as_it_was() {
                     // What was written of it is lost with its file.
                     kept = before.clone();
                 }
-                91..=99 if table.frozen.is_none() => {
+                91 if draw(4) == 0 => {
+                    let mut other = Table::default();
+                    let rows: Vec<u64> = (0..draw(150)).collect();
+                    rows.iter().for_each(|row| {
+                        other.insert(*row);
+                    });
+                    table.replace_rows(other);
+                    assert!(
+                        table.iter().map(|(id, row)| (u64::from(id), *row)).eq(rows.iter().map(|row| (*row, *row)))
+                    );
+                }
+                92..=99 if table.frozen.is_none() => {
                     wanted = pages(&table);
                     table.freeze();
                 }

@@ -5,6 +5,7 @@ use crate::eval::{Leaf, Read, Step};
 use crate::{Element, EvalError, Expr, Options, SeriesView, Source};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use faultline_model::table::Kept;
 use faultline_model::{Labels, Millis, Sample, float};
 
 /// One element that a series gives. Series that give none take no memory.
@@ -26,26 +27,26 @@ pub(super) struct LeafOp {
     read: Read,
     steps: Steps,
     drops_name: bool,
-    cells: Cells,
+    cells: Kept<u32, Cell>,
     scratch: Vec<Sample>,
 }
 
 impl LeafOp {
     pub(super) fn new(selector: usize, read: Read, steps: Steps) -> LeafOp {
         let drops_name = read.drops_name() || steps.drops_name();
-        LeafOp { selector, read, steps, drops_name, cells: Cells::new(), scratch: Vec::new() }
+        LeafOp { selector, read, steps, drops_name, cells: Kept::default(), scratch: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
         self.cells.len()
     }
 
-    pub(super) fn cells(&self) -> &Cells {
+    pub(super) fn cells(&self) -> &Kept<u32, Cell> {
         &self.cells
     }
 
-    pub(super) fn replace(&mut self, cells: Cells) {
-        self.cells = cells;
+    pub(super) fn cells_mut(&mut self) -> &mut Kept<u32, Cell> {
+        &mut self.cells
     }
 
     fn leaf<'s>(&self, steps: &'s [Step], expr: &Expr, at: Millis, options: &Options) -> Leaf<'s> {
@@ -100,7 +101,7 @@ impl LeafOp {
     pub(super) fn changes(&self, now: &Cells, out: &mut Vec<Change>) {
         let same = |a: &Cell, b: &Cell| a.value.to_bits() == b.value.to_bits() && a.series == b.series;
         let mut differing: BTreeMap<&Labels, (Option<f64>, Option<f64>)> = BTreeMap::new();
-        for (id, cell) in &self.cells {
+        for (id, cell) in self.cells.iter() {
             if !now.get(id).is_some_and(|other| same(cell, other)) {
                 differing.entry(&cell.labels).or_default().0 = Some(cell.value);
             }

@@ -3,9 +3,9 @@ use super::{Delta, timed};
 use crate::eval::{Step, Template, apply, without_metadata};
 use crate::{Element, EvalError, Options};
 use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::labels::NAME;
+use faultline_model::table::Kept;
 use faultline_model::{Labels, Millis, float};
 
 /// Steps, resolved once where they do not depend on the instant.
@@ -60,12 +60,12 @@ pub(super) fn nameless(labels: &Labels) -> Result<Labels, EvalError> {
 #[derive(Clone, Debug)]
 pub(super) struct Map {
     steps: Steps,
-    held: BTreeMap<Labels, f64>,
+    held: Kept<Labels, f64>,
 }
 
 impl Map {
     pub(super) fn new(steps: Steps) -> Map {
-        Map { steps, held: BTreeMap::new() }
+        Map { steps, held: Kept::default() }
     }
 
     pub(super) fn feed(&mut self, deltas: &[Delta], at: Millis, options: &Options) -> Result<Vec<Delta>, EvalError> {
@@ -87,7 +87,7 @@ impl Map {
 
     pub(super) fn rebuild(&mut self, inputs: Vec<Element>, at: Millis, options: &Options) -> Result<(), EvalError> {
         let elements = apply(inputs, &self.steps.at(at, options)?)?;
-        self.held = elements.into_iter().map(|e| (e.labels, float::canonical(e.value))).collect();
+        self.held.replace(elements.into_iter().map(|e| (e.labels, float::canonical(e.value))).collect());
         Ok(())
     }
 
@@ -96,11 +96,11 @@ impl Map {
     }
 
     /// What it holds, which depends on when it was fed.
-    pub(super) fn held(&self) -> &BTreeMap<Labels, f64> {
+    pub(super) fn held(&self) -> &Kept<Labels, f64> {
         &self.held
     }
 
-    pub(super) fn restore(&mut self, held: BTreeMap<Labels, f64>) {
-        self.held = held;
+    pub(super) fn held_mut(&mut self) -> &mut Kept<Labels, f64> {
+        &mut self.held
     }
 }

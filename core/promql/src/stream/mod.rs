@@ -18,10 +18,12 @@ use absent::Absent;
 use aggregate::Aggregated;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use faultline_model::table::Kept;
 use faultline_model::{Labels, Millis, float};
 use join::Joined;
 use leaf::LeafOp;
 use map::Map;
+pub use state::StreamImage;
 
 /// One change of a stream's result. A scalar result has empty labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +47,7 @@ pub struct Stream {
     /// The leaf of each selector.
     leaves: Vec<usize>,
     /// The result as last reported; unused where the result is a leaf, which then knows it itself.
-    reported: BTreeMap<Labels, f64>,
+    reported: Kept<Labels, f64>,
     /// Whether everything above the leaves is out of date: at first, and after an evaluation that failed.
     stale: bool,
 }
@@ -131,7 +133,7 @@ impl Stream {
         let (ops, leaves) = plan::plan(expr)?;
         // Above a leaf that stands alone there is nothing.
         let stale = ops.len() > 1 || leaves.is_empty();
-        Ok(Stream { ops, leaves, reported: BTreeMap::new(), stale })
+        Ok(Stream { ops, leaves, reported: Kept::default(), stale })
     }
 
     /// Recomputes everything at a grid instant and appends what changed, in label order.
@@ -167,7 +169,7 @@ impl Stream {
             if alone {
                 leaf.changes(&cells, out);
             }
-            leaf.replace(cells);
+            leaf.cells_mut().replace(cells);
         }
         if alone && !self.leaves.is_empty() { Ok(()) } else { self.rebuild(at, options, out) }
     }

@@ -3,34 +3,78 @@
 //! An array of: whether what is above the leaves is out of date; per operator its elements where they do not follow from those of
 //! its inputs (leaves, by number of series; steps and numbers, which depend on when they were computed); the result as
 //! last reported.
-use super::leaf::Cells;
-use super::{OpKind, Stream};
+use super::leaf::{Cell, Cells};
+use super::{Op, OpKind, Stream};
 use crate::Expr;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use faultline_model::table::{Kept, When};
 use faultline_model::{Canonical, CodecError, Labels, Millis, Reader, Writer};
 
+/// What a stream was, beside its maps, which keep what they were themselves.
+#[derive(Debug)]
+pub struct StreamImage {
+    stale: bool,
+    /// Of each operator that is a number.
+    numbers: Vec<Option<f64>>,
+}
+
 impl Stream {
-    /// Writes the state as canonical bytes.
-    pub fn write(&self, w: &mut Writer) {
+    /// What the stream is now: [`Stream::write`] can write it as it is, whatever becomes of it until [`Stream::thaw`].
+    /// Costs the same whatever it holds.
+    pub fn freeze(&mut self) -> StreamImage {
+        self.kept(&mut |it| it.freeze(), &mut |it| it.freeze());
+        let number = |op: &Op| match op.kind {
+            OpKind::Scalar { value, .. } => Some(value),
+            _ => None,
+        };
+        StreamImage { stale: self.stale, numbers: self.ops.iter().filter_map(number).collect() }
+    }
+
+    /// Forgets what the stream was when it was frozen.
+    pub fn thaw(&mut self) {
+        self.kept(&mut |it| it.thaw(), &mut |it| it.thaw());
+    }
+
+    /// Visits the maps whose entries are written.
+    fn kept(&mut self, cells: &mut dyn FnMut(&mut Kept<u32, Cell>), elements: &mut dyn FnMut(&mut Kept<Labels, f64>)) {
+        for op in &mut self.ops {
+            match &mut op.kind {
+                OpKind::Leaf(leaf) => cells(leaf.cells_mut()),
+                OpKind::Map(map) => elements(map.held_mut()),
+                _ => {}
+            }
+        }
+        elements(&mut self.reported);
+    }
+
+    /// Writes the state as canonical bytes: as it is, or as it was when `image` was taken.
+    pub fn write(&self, image: Option<&StreamImage>, w: &mut Writer) {
+        let when = if image.is_some() { When::Frozen } else { When::Now };
+        let stale = image.map_or(self.stale, |image| image.stale);
+        let mut numbers = image.into_iter().flat_map(|image| &image.numbers);
         w.array(2 + self.ops.len());
-        w.bool(self.stale);
+        w.bool(stale);
         for op in &self.ops {
             match &op.kind {
                 OpKind::Leaf(leaf) => {
-                    w.array(3 * leaf.cells().len());
-                    for (id, cell) in leaf.cells() {
+                    w.array(3 * leaf.cells().len_at(when));
+                    leaf.cells().each(when, &mut |id, cell| {
                         w.uint(u64::from(*id));
                         cell.series.write(w);
                         w.float(cell.value);
-                    }
+                    });
                 }
                 // Out of date, these are computed anew before they are read.
-                OpKind::Map(map) if !self.stale => write_elements(map.held(), w),
-                OpKind::Scalar { value: Some(value), .. } => w.float(*value),
+                OpKind::Map(map) if !stale => write_elements(map.held(), when, w),
+                OpKind::Scalar { value, .. } => match numbers.next().unwrap_or(value) {
+                    Some(value) => w.float(*value),
+                    None => w.null(),
+                },
                 _ => w.null(),
             }
         }
-        write_elements(&self.reported, w);
+        write_elements(&self.reported, when, w);
     }
 
     /// Reads the state of a stream of `expr` back.
@@ -58,9 +102,9 @@ impl Stream {
                     if count % 3 != 0 {
                         return Err(r.invalid("elements of a leaf"));
                     }
-                    leaf.replace(cells);
+                    leaf.cells_mut().replace(cells);
                 }
-                OpKind::Map(map) if !stream.stale => map.restore(read_elements(r)?),
+                OpKind::Map(map) if !stream.stale => map.held_mut().replace(read_elements(r)?),
                 kind => match (r.null()?, kind) {
                     (true, _) => {}
                     (false, OpKind::Scalar { value, .. }) => *value = Some(r.float()?),
@@ -68,7 +112,7 @@ impl Stream {
                 },
             }
         }
-        stream.reported = read_elements(r)?;
+        stream.reported.replace(read_elements(r)?);
         if !stream.stale {
             stream.recompute(r)?;
         }
@@ -88,12 +132,12 @@ impl Stream {
     }
 }
 
-fn write_elements(elements: &BTreeMap<Labels, f64>, w: &mut Writer) {
-    w.array(2 * elements.len());
-    for (labels, value) in elements {
+fn write_elements(elements: &Kept<Labels, f64>, when: When, w: &mut Writer) {
+    w.array(2 * elements.len_at(when));
+    elements.each(when, &mut |labels, value| {
         labels.write(w);
         w.float(*value);
-    }
+    });
 }
 
 fn read_elements(r: &mut Reader<'_>) -> Result<BTreeMap<Labels, f64>, CodecError> {

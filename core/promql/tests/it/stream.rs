@@ -2,7 +2,7 @@
 use crate::random::Random;
 use crate::store::{Store, selects};
 use faultline_model::{Labels, Millis, Reader, Sample, Writer};
-use faultline_promql::{Change, EvalError, Expr, Options, Stream, Value, evaluate, parse};
+use faultline_promql::{Change, EvalError, Expr, Options, Stream, StreamImage, Value, evaluate, parse};
 use std::collections::BTreeMap;
 
 /// A stream, and its result as its changes tell it.
@@ -25,8 +25,12 @@ impl Follower {
     }
 
     fn bytes(&self) -> Vec<u8> {
+        self.bytes_at(None)
+    }
+
+    fn bytes_at(&self, image: Option<&StreamImage>) -> Vec<u8> {
         let mut w = Writer::default();
-        self.stream.write(&mut w);
+        self.stream.write(image, &mut w);
         w.into_bytes()
     }
 }
@@ -83,7 +87,16 @@ fn run(seed: u64) -> Option<(bool, bool)> {
     let mut at = Millis(1_000_000);
     // Some streams come to series that are there already.
     let late = random.chance(30);
+    // Bytes and image of a moment at which the stream was frozen.
+    let mut frozen: Option<(Vec<u8>, StreamImage)> = None;
     for round in 0..6 {
+        if let Some((then, image)) = &frozen {
+            assert_eq!(follower.bytes_at(Some(image)), *then, "seed {seed}: {text}: as it was when it was frozen");
+        }
+        if random.chance(30) {
+            follower.stream.thaw();
+            frozen = random.chance(80).then(|| (follower.bytes(), follower.stream.freeze()));
+        }
         let mut touched = Vec::new();
         for _ in 0..random.below(14) {
             let labels = random_labels(&mut random);
@@ -124,7 +137,7 @@ fn run(seed: u64) -> Option<(bool, bool)> {
             assert_eq!(format!("{one:?}"), format!("{other:?}"), "seed {seed}: {text}: the restored stream differs");
             assert_eq!(copy.bytes(), follower.bytes(), "seed {seed}: {text}");
             if random.chance(50) {
-                follower = copy;
+                (follower, frozen) = (copy, None);
             }
         }
         if random.chance(20) {
@@ -274,7 +287,7 @@ fn bytes_of_another_stream_are_refused() {
     let mut stream = Stream::compile(&expr).expect("incremental");
     stream.refresh(&expr, Millis(0), &store, &Options::default(), &mut Vec::new()).expect("no error");
     let mut w = Writer::default();
-    stream.write(&mut w);
+    stream.write(None, &mut w);
     let bytes = w.into_bytes();
     assert!(Stream::read(&expr, &mut Reader::new(&bytes)).is_ok());
     assert!(Stream::read(&parse("a > 1").expect("an expression"), &mut Reader::new(&bytes)).is_err());

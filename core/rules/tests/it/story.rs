@@ -12,6 +12,7 @@
 //! ```
 use crate::store::{Store, labels, sample};
 use faultline_model::facts::{Transition, UnknownRule};
+use faultline_model::table::PageBytes;
 use faultline_model::{
     Canonical, Evaluation, Labels, Millis, Position, Reader, RuleFile, RuleFiles, Sample, TenantId, Writer,
 };
@@ -28,6 +29,8 @@ pub struct Story {
     /// Time 0 of the story.
     zero: Option<Millis>,
     now: Millis,
+    /// What each rule remembered when the rules were frozen.
+    frozen: Vec<Box<[u8]>>,
     offset: u64,
     show_series: bool,
     restless: bool,
@@ -72,6 +75,7 @@ impl Story {
             offset: 0,
             show_series: false,
             restless,
+            frozen: Vec::new(),
             all: Vec::new(),
             written: Vec::new(),
         }
@@ -91,6 +95,8 @@ impl Story {
             }
             if self.restless {
                 self.restore();
+            } else if self.offset.is_multiple_of(3) {
+                self.freeze();
             }
             self.offset += 1;
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -127,16 +133,30 @@ impl Story {
         self.zero.expect("rules come first").plus(duration(text))
     }
 
+    /// Writes what was frozen some commands ago, if anything was, and freezes what is there now.
+    fn freeze(&mut self) {
+        for (_, table) in self.rules.tables() {
+            let mut w = Writer::default();
+            while let Some(number) = table.write_frozen(&mut w) {
+                let then = &self.frozen[number as usize];
+                assert!(core::mem::take(&mut w).into_bytes() == **then, "rule {number} as it was when it was frozen");
+            }
+            let page = |number| {
+                table.write_page(number, &mut w);
+                core::mem::take(&mut w).into_bytes().into()
+            };
+            self.frozen = (0..table.page_count()).map(page).collect();
+            table.freeze();
+        }
+    }
+
     fn restore(&mut self) {
-        let mut w = Writer::default();
-        self.rules.write(&mut w);
-        let bytes = w.into_bytes();
-        let mut r = Reader::new(&bytes);
-        self.rules = Rules::read(&mut r).expect("it was just written");
-        assert_eq!(r.left(), 0);
-        let mut again = Writer::default();
-        self.rules.write(&mut again);
-        assert!(again.into_bytes() == bytes, "a state has one form");
+        let (rest, mut pages) = written(&mut self.rules);
+        let before = (rest.clone(), pages.clone());
+        let mut r = Reader::new(&rest);
+        self.rules = Rules::read(&mut r, &mut pages).expect("it was just written");
+        assert_eq!((r.left(), pages.left()), (0, None));
+        assert!(written(&mut self.rules) == before, "a state has one form");
     }
 
     fn load(&mut self, text: &str, options: &[&str], out: &mut String) {
@@ -293,4 +313,10 @@ pub fn blocks(text: &str) -> Vec<(String, String)> {
         blocks.push((commands, answer));
     }
     blocks
+}
+
+fn written(rules: &mut Rules) -> (Vec<u8>, PageBytes) {
+    let mut w = Writer::default();
+    rules.write_rest(&mut w);
+    (w.into_bytes(), PageBytes::of(rules.tables()))
 }
