@@ -81,7 +81,7 @@ async fn export(
         Outcome::Taken(rejects) => answer(StatusCode::OK, encode::answer(&rejects)),
         Outcome::Bad(text) => failed(StatusCode::BAD_REQUEST, &text),
         Outcome::TooLarge(text) => failed(StatusCode::PAYLOAD_TOO_LARGE, &text),
-        Outcome::TooSlow(text) => closing(failed(StatusCode::REQUEST_TIMEOUT, &text)),
+        Outcome::TooSlow(text) => closing(failed(StatusCode::SERVICE_UNAVAILABLE, &text)),
         Outcome::Busy(delay, text) | Outcome::DiskFull(delay, text) => {
             later(failed(StatusCode::TOO_MANY_REQUESTS, &text), delay)
         }
@@ -159,7 +159,7 @@ mod tests {
             let (receiver, _intake, told) = receiver();
             let slow = Body::new(Slow::new(3, Duration::from_secs(11)));
             let (status, later, connection, text) = ask(&receiver, path, encoding, slow).await;
-            assert_eq!((status, &*later, &*connection), (408, "", "close"), "{path}: {text}");
+            assert_eq!((status, &*later, &*connection), (503, "", "close"), "{path}: {text}");
             assert!(text.contains("too slowly"), "{path}: {text}");
             let mut others = receiver.inlet.reading();
             others.grow(LIMITS.reading).expect("room");

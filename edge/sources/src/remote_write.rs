@@ -49,7 +49,7 @@ async fn write(
         Outcome::Taken(_) => answer(StatusCode::NO_CONTENT, ""),
         Outcome::Bad(text) => answer(StatusCode::BAD_REQUEST, &text),
         Outcome::TooLarge(text) => answer(StatusCode::PAYLOAD_TOO_LARGE, &text),
-        Outcome::TooSlow(text) => closing(answer(StatusCode::REQUEST_TIMEOUT, &text)),
+        Outcome::TooSlow(text) => closing(answer(StatusCode::SERVICE_UNAVAILABLE, &text)),
         Outcome::Busy(delay, text) | Outcome::DiskFull(delay, text) => {
             later(answer(StatusCode::TOO_MANY_REQUESTS, &text), delay)
         }

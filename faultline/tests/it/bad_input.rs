@@ -202,7 +202,7 @@ fn a_body_that_stops_coming_ends_its_connection() {
         Response { status, body: answer.into() }
     };
     let says = "after 6 bytes the body came too slowly";
-    target.check("it stops amid its body", send, 408, says, Some(("away too-slow", 1)));
+    target.check("it stops amid its body", send, 503, says, Some(("away too-slow", 1)));
     server.stop().expect("a clean end");
 }
 
