@@ -24,7 +24,8 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 /// The most that the journal may hold: the whole import, which no anchor lets go of, and the time between two anchors.
 const JOURNAL_BYTES: u64 = 4 << 30;
 /// A step of the whole estate at once, and room for our own records.
-const INLET: Limits = Limits { bytes: 1 << 30, count: 4_096, retry_after: Duration::from_millis(100) };
+const INLET: Limits =
+    Limits { bytes: 1 << 30, reading: 1 << 30, count: 4_096, retry_after: Duration::from_millis(100) };
 
 /// Where the server's decisions are told of, in order, once durable.
 pub trait Watch {

@@ -55,7 +55,8 @@ fn served() -> [Router; 2] {
     store.accepted(vec![(0, labels("a")), (1, labels("b"))], samples, Vec::new());
     let covers = Position { partition: 0, offset: 14 };
     store.publish(View { covers, at: NOW, ready: true, ..View::default() });
-    let (inlet, intake) = inlet(Limits { bytes: 1 << 20, count: 32, retry_after: Duration::from_secs(1) });
+    let (inlet, intake) =
+        inlet(Limits { bytes: 1 << 20, reading: 1 << 20, count: 32, retry_after: Duration::from_secs(1) });
     // Nobody takes what is submitted: it is refused at once.
     drop(intake);
     let seed = Arc::new(HashSeed(1).into());
