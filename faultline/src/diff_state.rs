@@ -26,7 +26,7 @@ const SHOWN: usize = 300;
 /// The first difference between two states.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The page: `core`, `rules`, `graph`, `sources`, `incidents`, `series`, or `<table>/<page>`.
+    /// The page: `core`, `retries`, `rules`, `graph`, `sources`, `incidents`, `series`, or `<table>/<page>`.
     pub page: String,
     /// What differs on it: a series, or the way to a value.
     pub place: String,
@@ -179,8 +179,10 @@ pub fn compare(first: &Checkpoint, second: &Checkpoint) -> Result<Option<Differe
                 [found.first, found.second] = rings.map(|ring| said(ring.as_deref(), at));
             }
         }
-        // A rule a page.
-        (Some(("rules", number)), [_, rest @ ..]) => found.place = format!("rule {number}{}", index(rest)),
+        // A row a page.
+        (Some(("retries" | "rules", number)), [_, rest @ ..]) => {
+            found.place = format!("row {number}{}", index(rest));
+        }
         (Some((_, number)), [row, rest @ ..]) => {
             found.place = format!("row {}{}", number * PAGE_ROWS + row, index(rest));
         }

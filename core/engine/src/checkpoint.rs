@@ -43,7 +43,7 @@ pub struct Page {
 canonical_struct!(Page { name, bytes });
 
 /// What is in no table, in order: these pages come first.
-pub const PARTS: [&str; 6] = ["core", "rules", "graph", "sources", "incidents", "series"];
+pub const PARTS: [&str; 7] = ["core", "retries", "rules", "graph", "sources", "incidents", "series"];
 
 impl Page {
     /// Its leaf of the tree over the state.
@@ -142,7 +142,6 @@ struct Core {
     started: Millis,
     imported: Millis,
     settled: bool,
-    retries: Retries,
     changes: Changes,
     asks: Vec<(EffectId, Outstanding)>,
     hashing: Option<(EffectId, Position)>,
@@ -159,7 +158,6 @@ canonical_struct!(Core {
     started,
     imported,
     settled,
-    retries,
     changes,
     asks,
     hashing,
@@ -171,7 +169,7 @@ pub fn core_field(index: usize) -> Option<&'static str> {
     CORE_FIELDS.get(index).copied()
 }
 
-const CORE_FIELDS: [&str; 15] = [
+const CORE_FIELDS: [&str; 14] = [
     "hash seed",
     "rule time",
     "last record",
@@ -182,7 +180,6 @@ const CORE_FIELDS: [&str; 15] = [
     "start of the process",
     "last import",
     "sources settled",
-    "bodies seen lately",
     "changes",
     "explanations asked for",
     "state being hashed",
@@ -206,13 +203,9 @@ impl Engine {
 
     /// Every table of the state, in the order of its pages.
     pub(crate) fn tables(&mut self) -> impl Iterator<Item = (&'static str, &mut dyn Paged)> {
-        self.judge
-            .rules
-            .tables()
-            .into_iter()
-            .chain(self.graph.tables())
-            .chain(self.sources.tables())
-            .chain(self.series.tables())
+        let (retries, rules) = (self.retries.tables(), self.judge.rules.tables());
+        let (graph, sources, series) = (self.graph.tables(), self.sources.tables(), self.series.tables());
+        retries.into_iter().chain(rules).chain(graph).chain(sources).chain(series)
     }
 
     /// What is in no table.
@@ -228,7 +221,6 @@ impl Engine {
             started: self.started,
             imported: self.imported,
             settled: self.settled,
-            retries: core::mem::take(&mut self.retries),
             changes: core::mem::take(&mut self.changes),
             asks: core::mem::take(&mut self.asks).into_iter().collect(),
             hashing: self.hashing,
@@ -239,16 +231,16 @@ impl Engine {
             write(&mut w);
             Page { name: name.to_string(), bytes: w.into_bytes().into() }
         };
-        let [first, second, third, fourth, fifth, sixth] = PARTS;
+        let [first, second, third, fourth, fifth, sixth, seventh] = PARTS;
         let parts = Vec::from([
             page(first, &|w| core.write(w)),
-            page(second, &|w| self.judge.rules.write_rest(w)),
-            page(third, &|w| self.graph.write_rest(w)),
-            page(fourth, &|w| self.sources.write_rest(w)),
-            page(fifth, &|w| self.incidents.write(w)),
-            page(sixth, &|w| self.series.write_rest(w)),
+            page(second, &|w| self.retries.write_rest(w)),
+            page(third, &|w| self.judge.rules.write_rest(w)),
+            page(fourth, &|w| self.graph.write_rest(w)),
+            page(fifth, &|w| self.sources.write_rest(w)),
+            page(sixth, &|w| self.incidents.write(w)),
+            page(seventh, &|w| self.series.write_rest(w)),
         ]);
-        self.retries = core.retries;
         self.changes = core.changes;
         self.asks = core.asks.into_iter().collect();
         self.derived = core.derived;
@@ -277,6 +269,7 @@ impl Engine {
         }
         let mut part = |name: &'static str| parts.remove(name).ok_or(RestoreError::Missing { page: name });
         let core: Core = whole("core", &part("core")?, Core::read)?;
+        let retries = whole("retries", &part("retries")?, |r| Retries::read(r, &mut pages))?;
         let graph = whole("graph", &part("graph")?, |r| Graph::read(r, &mut pages))?;
         let sources = whole("sources", &part("sources")?, |r| Sources::read(r, &mut pages))?;
         let incidents = whole("incidents", &part("incidents")?, Incidents::read)?;
@@ -296,7 +289,7 @@ impl Engine {
             started: core.started,
             imported: core.imported,
             settled: core.settled,
-            retries: core.retries,
+            retries,
             changes: core.changes,
             asks: core.asks.into_iter().collect(),
             hashing: core.hashing,
@@ -331,6 +324,6 @@ mod tests {
     fn every_field_of_the_core_has_a_name() {
         let checkpoint = Engine::new(HashSeed(7)).checkpoint();
         assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len()));
-        assert_eq!((core_field(2), core_field(14)), (Some("last record"), Some("derived series")));
+        assert_eq!((core_field(2), core_field(13)), (Some("last record"), Some("derived series")));
     }
 }
