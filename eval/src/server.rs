@@ -67,20 +67,7 @@ impl Server {
         let (keep_in, keep) = keeper_queue();
         let (outlet, batches) = Outlet::new(keep_in);
         let (told_in, told) = channel();
-        let world = World {
-            folder,
-            journal: Box::new(journal),
-            engine: Engine::new(seed),
-            intake,
-            outlet,
-            seed,
-            leaves: 0,
-            viewed: Millis(0),
-            behind: false,
-            told,
-            refused: 0,
-            wait: TICK,
-        };
+        let world = World::new(folder, journal, Engine::new(seed), 0, intake, outlet, told);
         let (told, slowest) = (told_in, Duration::ZERO);
         let mut server = Server { world, inlet, clock, batches, keeper, keep, told, sealer, slowest };
         let rules = RuleFiles {
@@ -107,7 +94,7 @@ impl Server {
         while at.since(now) > tick {
             now = now.plus(tick);
             self.clock.set(now);
-            self.offer(own(Kind::Tick, Vec::new(), self.world.seed))?;
+            self.offer(own(Kind::Tick, Vec::new(), self.world.seed()))?;
             self.settle(now, watch)?;
         }
         self.clock.set(at);
@@ -137,28 +124,24 @@ impl Server {
 
     /// What the release thread does, as far as anybody here looks.
     fn release(&mut self, batch: Batch, now: Millis, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
+        let keeps = batch.keeps();
         batch.flush.wait()?;
         for (reply, at) in batch.answers {
             reply.send(Ok(Answer { at, rejects: Vec::new() }));
         }
+        for keep in keeps {
+            self.keep(keep)?;
+        }
         for effect in batch.effects.list {
             match effect {
-                Effect::Decided(_, decision) => {
-                    watch.decided(now, &decision);
-                    if let Decision::Anchor(anchor) = decision {
-                        self.keep(Keep::Anchored { at: anchor.position, leaves: 0 })?;
-                    }
-                }
-                Effect::Ask(ask, Ask::Hash(at)) => {
-                    let leaves = batch.first_leaf + batch.leaves.len() as u64;
-                    self.keep(Keep::Begun { ask, at, leaves })?;
-                }
+                Effect::Decided(_, decision) => watch.decided(now, &decision),
+                Effect::Ask(_, Ask::Hash(_)) => {}
                 Effect::Ask(id, Ask::Explain(evidence)) => {
                     watch.asked(now, &evidence);
                     let began = Instant::now();
                     let body = explainer::answer(&evidence);
                     self.slowest = self.slowest.max(began.elapsed());
-                    self.offer(own(Kind::Reply(id), body, self.world.seed))?;
+                    self.offer(own(Kind::Reply(id), body, self.world.seed()))?;
                 }
                 Effect::Accepted(_) | Effect::Rejected(_) => {}
             }
@@ -173,7 +156,7 @@ impl Server {
     fn keep(&mut self, work: Keep) -> Result<(), Box<dyn Error>> {
         for done in self.keeper.take(work, true) {
             match done {
-                Done::Answer(id, state) => self.offer(own(Kind::Reply(id), state.to_bytes(), self.world.seed))?,
+                Done::Answer(id, state) => self.offer(own(Kind::Reply(id), state.to_bytes(), self.world.seed()))?,
                 Done::Trim(below) => self.told.send(Told::Trim(below))?,
                 Done::Lost => self.told.send(Told::Taint)?,
             }

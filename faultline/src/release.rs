@@ -41,6 +41,26 @@ pub struct Batch {
     pub last: Option<Position>,
 }
 
+impl Batch {
+    /// What the keeper of checkpoints is told once the group is durable.
+    pub fn keeps(&self) -> Vec<Keep> {
+        let mut keeps = Vec::new();
+        for (leaf, (_, decision)) in (self.first_leaf..).zip(self.effects.decisions()) {
+            if let Decision::Anchor(anchor) = decision {
+                keeps.push(Keep::Anchored { at: anchor.position, leaves: leaf + 1 });
+            }
+        }
+        for effect in &self.effects.list {
+            if let &Effect::Ask(ask, Ask::Hash(at)) = effect {
+                // The state may be of a record amid the group: only leaves up to that one are in it.
+                let before = self.effects.decisions().take_while(|(id, _)| id.cause <= at).count();
+                keeps.push(Keep::Begun { ask, at, leaves: self.first_leaf + before as u64 });
+            }
+        }
+        keeps
+    }
+}
+
 /// Whether the release thread still runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Released {
@@ -85,6 +105,7 @@ pub struct Doors {
 /// Releases groups until the loop ends. Its error ends the process: nothing more may be acknowledged.
 pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError> {
     for mut batch in batches {
+        let keeps = batch.keeps();
         let mut flush = Some(batch.flush);
         if !mutant!("released before it is durable") {
             flush.take().map_or(Ok(()), |flush| flush.wait())?;
@@ -96,19 +117,10 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         if !batch.leaves.is_empty() {
             doors.ledger.push(batch.first_leaf, batch.leaves);
         }
-        for (leaf, (_, decision)) in (batch.first_leaf..).zip(batch.effects.decisions()) {
-            if let Decision::Anchor(anchor) = decision {
-                doors.keeper.push(Keep::Anchored { at: anchor.position, leaves: leaf + 1 });
-            }
-        }
-        let causes: Vec<Position> = batch.effects.decisions().map(|(id, _)| id.cause).collect();
+        keeps.into_iter().for_each(|keep| doors.keeper.push(keep));
         for effect in batch.effects.list.extract_if(.., |effect| matches!(effect, Effect::Ask(..))) {
             match effect {
-                // The state may be of a record amid the group: only leaves up to that one are in it.
-                Effect::Ask(ask, Ask::Hash(at)) => {
-                    let leaves = batch.first_leaf + causes.partition_point(|&cause| cause <= at) as u64;
-                    doors.keeper.push(Keep::Begun { ask, at, leaves });
-                }
+                Effect::Ask(_, Ask::Hash(_)) => {}
                 // Frozen evidence may be large: it is moved on, not copied.
                 Effect::Ask(id, ask) if !mutant!("ask lost") => drop(doors.asks.send((id, ask))),
                 _ => {}

@@ -13,12 +13,12 @@ use crate::replayed::{Replay, ReplayError, Watch};
 use crate::rule_files;
 use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
-use crate::world::{Stop, TICK, World, control, seal, turn};
+use crate::world::{Stop, World, control, seal, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, Refused, SystemClock, TellAway, inlet, random};
 use faultline_ledger::Signer;
-use faultline_model::{Canonical, Control, Genesis, HashSeed, Millis, RuleFiles, Setting, mutant};
+use faultline_model::{Canonical, Control, Genesis, HashSeed, RuleFiles, Setting, mutant};
 use faultline_sources::Receiver;
 use faultline_storage::{
     CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Recovered, Sealer, SegmentJournal, Settings,
@@ -208,20 +208,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             }
         })?);
     }
-    let mut world = World {
-        folder,
-        journal: Box::new(journal),
-        engine: replay.engine,
-        intake,
-        outlet,
-        seed,
-        leaves: replay.leaves,
-        viewed: Millis(0),
-        behind: false,
-        told,
-        refused: 0,
-        wait: TICK,
-    };
+    let mut world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told);
     let engine_loop = spawn("engine", move || {
         loop {
             match turn(&mut world) {

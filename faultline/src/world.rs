@@ -10,7 +10,7 @@ use faultline_formats::{Decoded, Record, Reject, decode};
 use faultline_host::{AppendError, Intake, Journal, Reply};
 use faultline_ledger::LedgerEntry;
 use faultline_model::{Control, HashSeed, Kind, Millis, Payload, Position, TenantId, mutant};
-use faultline_storage::DataFolder;
+use faultline_storage::{DataFolder, SegmentJournal};
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -62,8 +62,6 @@ pub struct World {
     pub intake: Intake,
     /// Where what must happen goes, once durable.
     pub outlet: Outlet,
-    /// Keys hashes of foreign bytes.
-    pub seed: HashSeed,
     /// Number of leaves written to the journal.
     pub leaves: u64,
     /// Rule time of the last view.
@@ -76,6 +74,31 @@ pub struct World {
     pub refused: u64,
     /// How long to wait for a record before a tick, and after a refusal: [`TICK`], and nothing where time is simulated.
     pub wait: Duration,
+}
+
+impl World {
+    /// The loop before its first turn.
+    ///
+    /// - `leaves`: how many the journal holds.
+    /// - `told`: what the keeper of checkpoints has to say.
+    pub fn new(
+        folder: DataFolder,
+        journal: SegmentJournal,
+        engine: Engine,
+        leaves: u64,
+        intake: Intake,
+        outlet: Outlet,
+        told: Receiver<Told>,
+    ) -> World {
+        let journal = Box::new(journal);
+        let (viewed, behind, refused, wait) = (Millis(0), false, 0, TICK);
+        World { folder, journal, engine, intake, outlet, leaves, viewed, behind, told, refused, wait }
+    }
+
+    /// Keys hashes of foreign bytes.
+    pub fn seed(&self) -> HashSeed {
+        self.engine.seed()
+    }
 }
 
 /// One turn of the only loop in `faultline run`.
@@ -102,38 +125,9 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     }
     let quiet = decoded.is_empty();
     if quiet {
-        decoded.push(own(Kind::Tick, Vec::new(), w.seed));
+        decoded.push(own(Kind::Tick, Vec::new(), w.seed()));
     }
-    // Room comes with an anchor, and that with the digest of a state.
-    let digests: Vec<usize> = (0..decoded.len()).filter(|&i| decoded[i].payload.makes_room()).collect();
-    let mut spared: Vec<Decoded> = digests.iter().map(|&i| decoded[i].clone()).collect();
-    let records = match w.journal.append(decoded) {
-        Ok(records) => records,
-        Err(error @ AppendError::Stopped { .. }) => return Err(error.into()),
-        Err(error) => {
-            // The senders are told, and nothing was counted.
-            tracing::warn!(%error, "refused a group");
-            w.outlet.keeper.push(Keep::MakeRoom);
-            let (kept, refused): (Vec<_>, Vec<_>) =
-                replies.into_iter().enumerate().partition(|(i, _)| digests.contains(i));
-            refused.into_iter().for_each(|(_, reply)| reply.disk_full());
-            replies = kept.into_iter().map(|(_, reply)| reply).collect();
-            w.refused += 1;
-            if w.refused.is_multiple_of(ANCHOR_AFTER) && spared.is_empty() && !w.engine.awaits_digest() {
-                // None is on its way, and none was there that made room: the state could not be kept, or a crash lost it.
-                spared.push(control(Control::Anchor, Vec::new(), w.seed));
-            }
-            match w.journal.append(spared) {
-                Ok(records) if !records.is_empty() => records,
-                Err(error @ AppendError::Stopped { .. }) => return Err(error.into()),
-                _ => {
-                    replies.into_iter().for_each(Reply::disk_full);
-                    std::thread::sleep(w.wait);
-                    return Ok(());
-                }
-            }
-        }
-    };
+    let Some((records, replies)) = append(w, decoded, replies)? else { return Ok(()) };
     let mut effects = Effects::default();
     if let Err(reason) = caught(|| w.engine.step(&records, &mut effects)) {
         tracing::error!(%reason, "the engine broke: its state is made again from the newest checkpoint and the journal");
@@ -178,6 +172,39 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Records of a group, and who is told of each.
+type Written = (Vec<Record>, Vec<Reply>);
+
+/// Writes a group, and returns its records and who is told of them. Where there is no room, everyone is told so, but for what
+/// leads to an anchor, below which the journal can forget: that is written alone. Nothing where nothing was written.
+fn append(w: &mut World, group: Vec<Decoded>, replies: Vec<Reply>) -> Result<Option<Written>, Stop> {
+    let leading: Vec<usize> = (0..group.len()).filter(|&i| group[i].payload.makes_room()).collect();
+    let mut spared: Vec<Decoded> = leading.iter().map(|&i| group[i].clone()).collect();
+    match w.journal.append(group) {
+        Ok(records) => return Ok(Some((records, replies))),
+        Err(error @ AppendError::Stopped { .. }) => return Err(error.into()),
+        Err(error) => tracing::warn!(%error, "refused a group"),
+    }
+    w.outlet.keeper.push(Keep::MakeRoom);
+    w.refused += 1;
+    let (kept, refused): (Vec<_>, Vec<_>) = replies.into_iter().enumerate().partition(|(i, _)| leading.contains(i));
+    refused.into_iter().for_each(|(_, reply)| reply.disk_full());
+    if w.refused.is_multiple_of(ANCHOR_AFTER) && spared.is_empty() && !w.engine.awaits_digest() {
+        // No anchor is on its way, and none was there that made room: a state could not be kept, or a crash lost it.
+        spared.push(control(Control::Anchor, Vec::new(), w.seed()));
+    }
+    let kept = kept.into_iter().map(|(_, reply)| reply);
+    match w.journal.append(spared) {
+        Ok(records) if !records.is_empty() => Ok(Some((records, kept.collect()))),
+        Err(error @ AppendError::Stopped { .. }) => Err(error.into()),
+        _ => {
+            kept.for_each(Reply::disk_full);
+            std::thread::sleep(w.wait);
+            Ok(None)
+        }
+    }
+}
+
 /// Makes the state again after `step` broke amid `group`: as a start does, from the newest checkpoint and what the journal
 /// holds, the group with it, without the records on which it breaks. Returns the effects of the group.
 fn without_broken(w: &mut World, group: &[Record]) -> Result<Effects, Stop> {
@@ -194,7 +221,7 @@ fn without_broken(w: &mut World, group: &[Record]) -> Result<Effects, Stop> {
         fn leaves(&mut self, _: u64, _: &[Box<[u8]>]) {}
     }
     // A state is large; this one is of no use any more.
-    w.engine = Engine::new(w.seed);
+    w.engine = Engine::new(w.seed());
     let journal = &*w.journal;
     let reader = || journal.reader();
     let origin = Origin::latest(&w.folder, &reader);

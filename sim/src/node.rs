@@ -12,7 +12,7 @@ use faultline::world::{Stop, World, own, turn};
 use faultline_engine::Ask;
 use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Pending, Reader, Refused, inlet};
 use faultline_ledger::{Head, Signer};
-use faultline_model::{Canonical, EffectId, HashSeed, Kind, Millis};
+use faultline_model::{Canonical, EffectId, HashSeed, Kind};
 use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerStore, Preparer, Sealer, Settings};
 use std::collections::VecDeque;
 use std::error::Error;
@@ -113,20 +113,8 @@ impl Node {
         let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);
         // Bodies are small here beside what the journal takes around them: anchors, which count bodies, come as much earlier.
         let records = opening(settings.limit / 8, None, seed, &crate::senders::rules(rules), replay.rules.as_deref());
-        let world = World {
-            folder,
-            journal: Box::new(journal),
-            engine: replay.engine,
-            intake,
-            outlet,
-            seed,
-            leaves: replay.leaves,
-            viewed: Millis(0),
-            behind: false,
-            told,
-            refused: 0,
-            wait: Duration::ZERO,
-        };
+        let mut world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told);
+        world.wait = Duration::ZERO;
         for record in records {
             let _nobody = inlet.offer(record)?;
         }
@@ -268,7 +256,7 @@ impl Node {
 
     /// Answers that found no room are handed in again.
     fn hand_in(&mut self) {
-        let (inlet, seed) = (&self.inlet, self.world.seed);
+        let (inlet, seed) = (&self.inlet, self.world.seed());
         self.answers.retain_mut(|(id, body, pending)| {
             let mut context = Context::from_waker(Waker::noop());
             match pending.as_mut().map(|pending| Pin::new(pending).poll(&mut context)) {

@@ -66,7 +66,7 @@ impl Chunk {
         let (number, error) = (u64::read(r)?, r.invalid("list of bodies"));
         let forgotten = r.uint()?;
         let count = r.array()?;
-        if count == 0 || !count.is_multiple_of(3) || forgotten + (count as u64 / 3) > CHUNK as u64 {
+        if count == 0 || !count.is_multiple_of(3) || forgotten.saturating_add(count as u64 / 3) > CHUNK as u64 {
             return Err(error);
         }
         // Their places count, not what they were.
@@ -151,6 +151,25 @@ mod tests {
             [is_retry(a, 0), is_retry(a, 5), is_retry(b, 5), is_retry(a, WINDOW_MS), is_retry(a, WINDOW_MS + 1)],
             [false, true, false, true, false]
         );
+    }
+
+    #[test]
+    fn chunks_that_cannot_be_are_refused() {
+        let check = |forgotten: u64, items: usize| {
+            let mut w = Writer::default();
+            w.array(3);
+            0_u64.write(&mut w);
+            w.uint(forgotten);
+            w.array(items);
+            for _ in 0..items / 3 {
+                Millis(1).write(&mut w);
+                SourceId([1; 16]).write(&mut w);
+                [7_u8; 16].write(&mut w);
+            }
+            Chunk::read(&mut Reader::new(&w.into_bytes())).is_ok()
+        };
+        assert!(check(0, 3) && check(CHUNK as u64 - 1, 3));
+        assert!(!check(0, 0) && !check(CHUNK as u64, 3) && !check(u64::MAX, 3));
     }
 
     fn written(retries: &mut Retries) -> (Vec<u8>, PageBytes) {

@@ -98,8 +98,8 @@ fn pages_that_have_not_changed_are_copied() {
     assert_eq!(node.newest(), expected);
     let second = node.send(5, 70..71);
     let (expected, came, done) = node.anchor(second);
-    // The parts, the source, and the one page.
-    assert_eq!((came, expected.pages.len()), (6 + 1 + 1, 6 + 1 + 16));
+    // The parts, the bodies seen, the source, and the one page.
+    assert_eq!((came, expected.pages.len()), (7 + 1 + 1 + 1, 7 + 1 + 1 + 16));
     assert!(matches!(done[..], [Done::Trim(_)]));
     assert_eq!(node.newest(), expected);
     assert_eq!(Engine::restore(node.newest()).expect("it is whole").checkpoint(), expected);

@@ -1,19 +1,17 @@
 //! What `faultline run` builds, on any disk and without threads: the same `turn` and the same `release`, one after the other.
 use faultline::keeper::{Done, Keep, Keeper, KeeperQueue, KeeperWork, Told, keeper_queue};
 use faultline::ledger_feed::LedgerFeed;
+use faultline::published::Published;
 use faultline::release::{Doors, Outlet, release};
-use faultline::replayed::{Replay, Watch};
+use faultline::run::{Opened, open};
 use faultline::show::{Shown, shown};
-use faultline::start::Origin;
-use faultline::world::{TICK, World, control, seal, turn};
-use faultline_engine::{Ask, ENGINE_VERSION, Effects};
-use faultline_formats::{Decoded, Record};
-use faultline_host::{Answer, Disk, Inlet, Journal, Limits, ManualClock, Reader, inlet};
+use faultline::world::{World, control, seal, turn};
+use faultline_engine::Ask;
+use faultline_formats::Decoded;
+use faultline_host::{Answer, Clock, Disk, Inlet, Limits, ManualClock, Reader, inlet};
 use faultline_ledger::Signer;
-use faultline_model::{Canonical, Control, EffectId, Genesis, HashSeed, Millis};
-use faultline_storage::{
-    CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Sealer, SegmentJournal, Settings,
-};
+use faultline_model::{Canonical, Control, Digest, EffectId, HashSeed};
+use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerStore, Sealer, Settings};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,38 +60,14 @@ impl Node {
         clock: &Arc<ManualClock>,
     ) -> Result<Node, Ended> {
         let folder = DataFolder::open(disk.clone(), data, [9; 16])?;
-        let (mut journal, recovered) = SegmentJournal::open(&folder, settings, clock.clone(), None)?;
+        let clock: Arc<dyn Clock> = clock.clone();
+        let signer = |folder: &DataFolder| Ok(signer(folder));
+        let opened = open(&folder, settings, &clock, signer, SEED, &Published::default())?;
+        let Opened { journal, replay, ledger, ledger_reader, cursors, .. } = opened;
         let sealer = journal.sealer();
-        let signer = signer(&folder);
-        let ledger_folder = data.join("ledger");
-        let reader = LedgerReader::new(disk.clone(), &ledger_folder, signer.verifier());
-        let mut ledger = LedgerStore::open(disk.clone(), &ledger_folder, signer)?;
-        let cursors = Cursors::open(&folder)?;
-        if recovered.next.offset == 0 {
-            let genesis = Genesis { format: 1, journal: folder.journal_id(), seed: SEED, created: Millis(0) };
-            let version = control(Control::EngineVersion, ENGINE_VERSION.to_bytes(), SEED);
-            journal.append(vec![control(Control::Genesis, genesis.to_bytes(), SEED), version])?;
-            journal.flush().wait()?;
-        }
-        let reader_of_journal = || journal.reader();
-        let origin = Origin::latest(&folder, &reader_of_journal);
-        let mut replay = Replay::new(&origin)?;
-        let mut fill = Fill { ledger: &mut ledger, error: None };
-        replay.run(&origin, &mut fill)?;
-        if let Some(error) = fill.error {
-            return Err(error.into());
-        }
-        if !replay.missing.is_empty() {
-            let missing: Vec<Box<[u8]>> = replay.missing.drain(..).collect();
-            journal.append_leaves(&missing)?;
-            journal.flush().wait()?;
-            ledger.append(replay.leaves, &missing)?;
-            replay.leaves += missing.len() as u64;
-        }
-        ledger.publish()?;
         let (inlet, intake) =
             inlet(Limits { bytes: 16 << 20, count: 1_024, reading: 16 << 20, retry_after: Duration::from_millis(1) });
-        let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), reader);
+        let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
         let feed = Arc::new(feed);
         let (keep_in, keep_out) = keeper_queue();
         let (told, told_out) = channel();
@@ -105,20 +79,7 @@ impl Node {
         let (shown, shown_out) = shown();
         let doors = Doors { ledger: feed.clone(), shown, asks, keeper: keep_in.clone() };
         let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
-        let world = World {
-            folder,
-            journal: Box::new(journal),
-            engine: replay.engine,
-            intake,
-            outlet,
-            seed: SEED,
-            leaves: replay.leaves,
-            viewed: Millis(0),
-            behind: false,
-            told: told_out,
-            refused: 0,
-            wait: TICK,
-        };
+        let world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told_out);
         let node = Node {
             world,
             inlet,
@@ -206,6 +167,15 @@ impl Node {
         Ok(())
     }
 
+    /// A keeper that cannot keep anything: each state that it is asked for is lost.
+    pub fn lose_states(&mut self) {
+        while let Some(work) = self.keep_out.try_next() {
+            if let Keep::Begun { ask, .. } = work {
+                self.reply(ask, None::<Digest>.to_bytes());
+            }
+        }
+    }
+
     /// Takes leaves to the tiles.
     pub fn tiles(&mut self) -> Result<(), Ended> {
         while let Ok((first, leaves)) = self.groups.try_recv() {
@@ -275,20 +245,5 @@ impl Node {
         self.chores(true, false)?;
         self.world.journal.close()?;
         Ok(())
-    }
-}
-
-struct Fill<'a> {
-    ledger: &'a mut LedgerStore,
-    error: Option<faultline_storage::LedgerError>,
-}
-
-impl Watch for Fill<'_> {
-    fn stepped(&mut self, _: &Record, _: Effects) {}
-    fn leaves(&mut self, first: u64, leaves: &[Box<[u8]>]) {
-        // After the first error nothing more is offered: the ledger would miss what came between.
-        if self.error.is_none() {
-            self.error = self.ledger.append(first, leaves).err();
-        }
     }
 }

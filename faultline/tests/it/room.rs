@@ -110,6 +110,27 @@ fn a_full_journal_finds_room_with_the_first_anchor() {
     assert!(taken > 40, "{taken} groups of 50 found room");
 }
 
+/// States are asked for and cannot be kept, until none is on its way any more and nothing more fits: the loop itself asks for
+/// another.
+#[test]
+fn a_full_journal_finds_room_without_a_state_on_its_way() {
+    let mut full = Full::new("150000");
+    let mut groups = 0;
+    while full.turn_once() {
+        full.node.lose_states();
+        full.node.tiles().expect("the disk is well");
+        groups += 1;
+        assert!(groups < 10_000, "it fills");
+    }
+    full.node.lose_states();
+    let mut taken = 0;
+    for _ in 0..100 {
+        taken += u32::from(full.turn_once());
+        full.node.chores(true, true).expect("the disk is well");
+    }
+    assert!(taken > 50, "{taken} groups of 100 found room");
+}
+
 /// `faultline checkpoint`, the program, against a server: the file is there, and a start begins with it.
 #[test]
 fn a_checkpoint_is_kept_on_demand() {
