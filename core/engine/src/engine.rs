@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use faultline_correlate::{Incidents, Topology, entity_of};
+use faultline_correlate::{Incidents, Topology};
 use faultline_formats::{Decoded, Reason, Record};
 use faultline_model::facts::{Asked, Decision, Evidence, IncidentUpdate, Quarantined, Transition, Verdict};
 use faultline_model::{Canonical, Clock, Digest, EffectId, HashSeed, IncidentId, Kind, Millis, Position, mutant};
@@ -357,15 +357,15 @@ impl Engine {
 
     fn evidence(&self, id: IncidentId, revision: u64, at: Millis) -> Option<Evidence> {
         let incident = self.incidents.get(id)?;
-        let mut alerts: Vec<(String, String)> = Vec::new();
-        for active in self.judge.rules.active().filter(|alert| incident.holds(alert.alert)) {
-            alerts.push((entity_of(&active.labels, &active.name).to_string(), active.name));
-        }
-        alerts.sort();
-        let mut targets: Vec<String> = alerts.iter().map(|(entity, _)| entity.clone()).collect();
-        targets.dedup();
         // What is explained is what goes on now: an alert that is over would drag its healed trouble into every figure.
-        let going_on = incident.members().iter().filter(|member| member.firing).map(|member| member.onset).min();
+        let firing = || incident.members().iter().filter(|member| member.firing);
+        let mut alerts: Vec<(&str, &str)> =
+            firing().map(|member| (member.entity.as_str(), member.name.as_str())).collect();
+        alerts.sort();
+        alerts.dedup();
+        let mut targets: Vec<&str> = alerts.iter().map(|(entity, _)| *entity).collect();
+        targets.dedup();
+        let going_on = firing().map(|member| member.onset).min();
         Some(self.graph.freeze(&faultline_observe::Question {
             incident: id,
             revision,

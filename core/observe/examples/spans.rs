@@ -104,7 +104,7 @@ fn main() {
         at: Millis(SECONDS as i64 * 1000),
         onset: Millis(SECONDS as i64 * 1000 - 30_000),
         window_ms: 120_000,
-        targets: &["serv000".into()],
+        targets: &["serv000"],
         alerts: &[],
         changes: &[],
     });

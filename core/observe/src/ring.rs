@@ -1,6 +1,8 @@
 //! The newest samples of one series, rising in time, in one contiguous slice.
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use faultline_model::{Canonical, CodecError, Millis, Reader, Sample, Writer, canonical_struct};
+use faultline_promql::Marks;
 
 mod packed;
 
@@ -10,6 +12,8 @@ pub const SAMPLES_MAX: usize = 18_000;
 pub const UNREAD: i64 = -1;
 /// How far back an instant selector looks for a sample, in ms: Prometheus' lookback.
 pub const LOOKBACK_MS: i64 = 300_000;
+/// A ring of so many samples has marks: below it they are looked for as fast.
+const MARKED: usize = 128;
 /// Room for so many samples more than twice those held is given back.
 const SLACK: usize = 4;
 
@@ -35,7 +39,7 @@ pub enum Pushed {
 /// but for those that were thinned out, and one of which it holds fewer than two never had more: so it can be told from
 /// when on a range that was not read so far is covered.
 ///
-/// Memory: at most 16 bytes for each of twice its samples and [`SLACK`] more, as of its last change. Room is never part
+/// Memory: at most 16 bytes for each of twice its samples and [`SLACK`] more, as of its last change, and marks. Room is never part
 /// of the state: what a ring does depends on its samples alone. From [`Ring::freeze`] to [`Ring::thaw`] nothing is given
 /// back, and a change among samples that were there copies those that stay.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +49,8 @@ pub struct Ring {
     head: u32,
     // A prefix of `fixed` samples, dead or not, stays where it is: an image reads it.
     fixed: u32,
+    // Of the samples, where there are many.
+    marks: Option<Box<Marks>>,
 }
 
 /// A ring's samples when it was frozen: where they stand, or, so few that a place in the ring would cost more, themselves.
@@ -59,6 +65,12 @@ impl Ring {
     #[inline]
     pub fn samples(&self) -> &[Sample] {
         &self.samples[self.head as usize..]
+    }
+
+    /// What is known of them, where there are many.
+    #[inline]
+    pub fn marks(&self) -> Option<&Marks> {
+        self.marks.as_deref()
     }
 
     /// How many samples there are.
@@ -125,8 +137,24 @@ impl Ring {
         if self.samples.len() == self.samples.capacity() {
             self.make_room();
         }
+        let before = self.samples.last().copied();
         self.samples.push(sample);
+        self.mark(before, sample, None);
         Pushed::Newest
+    }
+
+    /// Takes a sample that came between these two to the marks.
+    #[inline]
+    fn mark(&mut self, before: Option<Sample>, sample: Sample, after: Option<Sample>) {
+        match &mut self.marks {
+            Some(marks) => marks.inserted(before, sample, after),
+            None => self.mark_all(),
+        }
+    }
+
+    #[inline]
+    fn mark_all(&mut self) {
+        self.marks = (self.len() >= MARKED).then(|| Box::new(Marks::of(self.samples())));
     }
 
     /// Drops samples that nothing reads any more at rule time `now`, but never the newest two. Returns how many.
@@ -149,7 +177,18 @@ impl Ring {
         }
         if dead > 0 {
             self.head += dead as u32;
+            self.begins();
             self.give_back();
+        }
+    }
+
+    /// Samples at the front went.
+    #[inline]
+    fn begins(&mut self) {
+        let Some(marks) = &mut self.marks else { return };
+        match self.samples.get(self.head as usize) {
+            Some(first) if self.samples.len() - self.head as usize >= MARKED / 2 => marks.begins(first.time()),
+            _ => self.marks = None,
         }
     }
 
@@ -182,6 +221,7 @@ impl Ring {
         self.samples[end] = self.samples[last];
         self.samples.truncate(end + 1);
         self.head = first as u32;
+        self.mark_all();
         self.give_back();
         before - self.len()
     }
@@ -229,6 +269,7 @@ impl Ring {
         let horizon = horizon(now, keep);
         let late = next.time() <= horizon || sample.time() <= horizon.plus(-LOOKBACK_MS);
         let (drops, adds) = (late && at > 0, !late || live.len() == 1);
+        let before = at.checked_sub(1).map(|i| live[i]);
         if (drops || adds) && self.head < self.fixed {
             self.unfix();
         }
@@ -237,6 +278,7 @@ impl Ring {
             // Those before it are not read either. Without it they would look as if nothing had come after them.
             self.samples[head + at - 1] = sample;
             self.head += at as u32 - 1;
+            self.begins();
             self.give_back();
         } else if adds && self.head > self.fixed && at < self.len() / 2 {
             // Nearer to the front: those before it move into the dead prefix.
@@ -248,6 +290,9 @@ impl Ring {
                 self.make_room();
             }
             self.samples.insert(self.head as usize + at, sample);
+        }
+        if adds || drops {
+            self.mark(before.filter(|_| adds), sample, Some(next));
         }
         if late {
             return if sample.time() > now.plus(-LOOKBACK_MS) { Pushed::Late } else { Pushed::TooOld };
@@ -272,7 +317,9 @@ impl Canonical for Ring {
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let refused = r.invalid("ring of samples");
         let samples = packed::unpack(r.bytes()?).ok_or(refused)?;
-        Ok(Ring { samples, ..Ring::default() })
+        let mut ring = Ring { samples, ..Ring::default() };
+        ring.mark_all();
+        Ok(ring)
     }
 }
 

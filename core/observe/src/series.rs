@@ -349,12 +349,12 @@ impl SeriesStore {
     /// A series by id, which must be in use.
     pub fn view(&self, id: u32) -> SeriesView<'_> {
         let row = row(&self.rows, id);
-        SeriesView { id, labels: &row.labels, samples: row.ring.samples() }
+        SeriesView { id, labels: &row.labels, samples: row.ring.samples(), marks: row.ring.marks() }
     }
 
     /// Every series, in id order.
     pub fn iter(&self) -> impl Iterator<Item = SeriesView<'_>> {
-        self.rows.iter().map(|(id, row)| SeriesView { id, labels: &row.labels, samples: row.ring.samples() })
+        self.rows.iter().map(|(id, _)| self.view(id))
     }
 
     /// The rows, by the name of their table: with [`SeriesStore::write_rest`], all of the state.

@@ -11,7 +11,7 @@
 //! struct One(Labels, Vec<Sample>);
 //! impl Source for One {
 //!     fn select(&self, _: usize, _: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
-//!         visit(SeriesView { id: 0, labels: &self.0, samples: &self.1 });
+//!         visit(SeriesView { id: 0, labels: &self.0, samples: &self.1, marks: None });
 //!     }
 //! }
 //!
@@ -39,6 +39,7 @@ pub use error::{EvalError, NotIncremental, ParseError};
 pub use eval::evaluate;
 pub use expr::{At, Expr, Selector, Type};
 pub use matcher::{MatchOp, Matcher};
+pub use range::Marks;
 pub use stream::{Change, Stream, StreamImage};
 pub use syntax::parse;
 pub use value::{Element, Options, Series, SeriesView, Source, Value};

@@ -1,5 +1,5 @@
 //! What goes into an evaluation and what comes out.
-use crate::Selector;
+use crate::{Marks, Selector};
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::{Labels, Millis, Sample};
@@ -13,6 +13,8 @@ pub struct SeriesView<'a> {
     pub labels: &'a Labels,
     /// Rising time, stale markers in it; may reach further on either side than the evaluation looks.
     pub samples: &'a [Sample],
+    /// Theirs, where the holder keeps them: so long stretches are read faster.
+    pub marks: Option<&'a Marks>,
 }
 
 /// Whatever can supply series: the engine, the recent store, history, a test.

@@ -39,9 +39,9 @@ pub struct Question<'a> {
     /// Longest look back of what counts as now, in ms; at most two minutes are kept.
     pub window_ms: i64,
     /// Services whose objective is violated, in name order.
-    pub targets: &'a [String],
-    /// Firing alerts: the service and the alert's name.
-    pub alerts: &'a [(String, String)],
+    pub targets: &'a [&'a str],
+    /// Firing alerts: the service and the alert's name; in order, each once.
+    pub alerts: &'a [(&'a str, &'a str)],
     /// Recent changes, of any service.
     pub changes: &'a [ChangeEvent],
 }
@@ -50,7 +50,8 @@ impl Graph {
     /// Freezes what is known of an incident's part of the graph.
     ///
     /// That part is the targets, all that they call directly or not, their callers, and the neighbours of what is
-    /// anomalous among these; at most [`EVIDENCE_NODES`] services, nearest first, then the most anomalous.
+    /// anomalous among these; at most [`EVIDENCE_NODES`] services, nearest first, then the most anomalous. Of targets that no
+    /// telemetry names there are as many beside them, in name order.
     pub fn freeze(&self, question: &Question<'_>) -> Evidence {
         let to = self.next.map_or(question.at.0.div_euclid(1000), Turn::second);
         let cap = (question.window_ms / 1000).clamp(SEEN_LEAST, SECONDS);
@@ -58,10 +59,17 @@ impl Graph {
         let (near, left_out) = self.near(question.targets, from, to);
         let mut nodes: Vec<NodeEvidence> = near.iter().map(|&id| self.node_evidence(id, from, to, question)).collect();
         // What an alert names and no telemetry does is a node, too: nothing is known of it.
-        for name in question.targets.iter().filter(|name| self.services.find(name).is_none()) {
+        let mut unknown = question.targets.iter().filter(|name| self.services.find(name).is_none());
+        for &name in unknown.by_ref().take(EVIDENCE_NODES) {
             let alerts = alerts_of(name, question.alerts);
-            nodes.push(NodeEvidence { entity: name.clone(), telemetry: Telemetry::Peer, alerts, ..Default::default() });
+            nodes.push(NodeEvidence {
+                entity: name.to_string(),
+                telemetry: Telemetry::Peer,
+                alerts,
+                ..Default::default()
+            });
         }
+        let left_out = left_out + unknown.count() as u64;
         nodes.sort_by(|a, b| a.entity.cmp(&b.entity));
         nodes.dedup_by(|a, b| a.entity == b.entity);
         let index_of =
@@ -136,7 +144,7 @@ impl Graph {
     }
 
     /// Services of the incident's part of the graph, and how many more there are.
-    fn near(&self, targets: &[String], from: i64, to: i64) -> (Vec<u32>, u64) {
+    fn near(&self, targets: &[&str], from: i64, to: i64) -> (Vec<u32>, u64) {
         let mut distance: BTreeMap<u32, u32> = BTreeMap::new();
         let mut queue: Vec<u32> = targets.iter().filter_map(|name| self.services.find(name)).collect();
         queue.iter().for_each(|&id| {
@@ -319,10 +327,8 @@ fn node_onset(service: &Service, shifts: &[Shift; 4], to: i64) -> Option<Millis>
         .min()
 }
 
-fn alerts_of(entity: &str, alerts: &[(String, String)]) -> Vec<String> {
-    let mut names: Vec<String> =
-        alerts.iter().filter(|(of, _)| of == entity).map(|(_, name)| name.to_string()).collect();
-    names.sort();
-    names.dedup();
-    names
+/// Names of an entity's alerts.
+fn alerts_of(entity: &str, alerts: &[(&str, &str)]) -> Vec<String> {
+    let first = alerts.partition_point(|(of, _)| *of < entity);
+    alerts[first..].iter().take_while(|(of, _)| *of == entity).map(|(_, name)| name.to_string()).collect()
 }

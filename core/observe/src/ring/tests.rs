@@ -164,6 +164,38 @@ fn a_frozen_ring_is_written_as_it_was() {
     }
 }
 
+/// Whatever way they came, and however they are kept: a counter that seldom falls and is seldom stale.
+#[test]
+fn marks_are_those_of_the_samples() {
+    let mut marked = 0;
+    for seed in 0..60_u64 {
+        let (mut state, mut ring, mut now) = (seed, Ring::default(), 1_000_000_i64);
+        for _ in 0..1_500 {
+            now += draw(&mut state, 4) as i64 + if draw(&mut state, 400) == 0 { 1_500 } else { 0 };
+            let back = if draw(&mut state, 5) == 0 { draw(&mut state, 900) } else { 0 };
+            let time = Millis(now - back as i64);
+            let value = if draw(&mut state, 60) == 0 { 0.0 } else { time.0 as f64 };
+            let sample = if draw(&mut state, 150) == 0 { Sample::stale(time) } else { Sample::new(time, value) };
+            ring.push(sample, Millis(now), 1_000);
+            match draw(&mut state, 200) {
+                0 => drop(ring.freeze()),
+                1 => ring.thaw(),
+                2 => drop(ring.thin()),
+                3 => drop(ring.trim(Millis(now), 1_000)),
+                4 => ring = Ring::from_bytes(&ring.to_bytes()).expect("just written"),
+                _ => {}
+            }
+            if let Some(marks) = ring.marks() {
+                assert_eq!(*marks, Marks::of(ring.samples()), "seed {seed}");
+                marked += 1;
+            }
+            assert!(ring.len() < MARKED || ring.marks().is_some());
+            assert!(ring.len() >= MARKED / 2 || ring.marks().is_none());
+        }
+    }
+    assert!(marked > 20_000, "{marked}");
+}
+
 #[test]
 fn thinning_halves_and_keeps_span_and_ends() {
     let check = |before: Vec<i64>, after: &[i64]| {

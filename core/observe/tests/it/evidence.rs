@@ -6,8 +6,7 @@ use faultline_observe::Question;
 use std::fmt::Write;
 
 fn freeze(world: &World, at: i64, onset: i64, targets: &[&str]) -> Evidence {
-    let targets: Vec<String> = targets.iter().map(|t| t.to_string()).collect();
-    let alerts: Vec<(String, String)> = targets.iter().map(|t| (t.clone(), "Slow".to_string())).collect();
+    let alerts: Vec<(&str, &str)> = targets.iter().map(|t| (*t, "Slow")).collect();
     let change = |entity: &str| ChangeEvent {
         entity: entity.into(),
         kind: "deploy".into(),
@@ -22,7 +21,7 @@ fn freeze(world: &World, at: i64, onset: i64, targets: &[&str]) -> Evidence {
         at: Millis(at),
         onset: Millis(onset),
         window_ms: 120_000,
-        targets: &targets,
+        targets,
         alerts: &alerts,
         changes: &[change("shop"), change("elsewhere")],
     })

@@ -3,8 +3,8 @@ use super::Evaluator;
 use super::chain::{Base, Step};
 use super::names::{check_unique, without_metadata};
 use crate::expr::{At, Kind, Node};
-use crate::range::{RangeFunc, Window, keeps_name, seconds, within};
-use crate::{Element, EvalError, Selector};
+use crate::range::{Marks, RangeFunc, Window, keeps_name, seconds, within};
+use crate::{Element, EvalError, Selector, SeriesView};
 use alloc::vec::Vec;
 use faultline_model::{Labels, Millis, Sample};
 
@@ -45,11 +45,12 @@ impl<'a> Leaf<'a> {
 
     /// What is read of a series before any step, and how many samples that touched.
     #[inline]
-    fn read(&self, samples: &[Sample], scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
+    fn read(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
         let Window { start, end, .. } = self.window;
+        let samples = series.samples;
         if let Read::Stretch(range) = self.read {
-            let points = live(within(samples, start, end), scratch);
-            return (range.value(points, self.window), points.len() as u64);
+            let (points, marks) = live(within(samples, start, end), series.marks, scratch);
+            return (range.value(points, self.window, marks), points.len() as u64);
         }
         let newest = match samples.last() {
             Some(last) if last.time() <= end => Some(last),
@@ -64,8 +65,8 @@ impl<'a> Leaf<'a> {
 
     /// The value of a series after all steps, and how many samples that touched.
     #[inline]
-    pub(crate) fn value(&self, samples: &[Sample], scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
-        let (value, touched) = self.read(samples, scratch);
+    pub(crate) fn value(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
+        let (value, touched) = self.read(series, scratch);
         (value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply(x))), touched)
     }
 }
@@ -77,14 +78,19 @@ pub(crate) fn window(selector: &Selector, at: Millis, lookback_ms: i64) -> Windo
     Window { start: end.plus(size.saturating_neg()), end, at }
 }
 
-/// The samples without stale markers; copied only if there are any.
-fn live<'s>(samples: &'s [Sample], scratch: &'s mut Vec<Sample>) -> &'s [Sample] {
-    if !samples.iter().any(Sample::is_stale) {
-        return samples;
+/// The samples without stale markers, copied only if there are any; and their marks, where these are of the samples given.
+fn live<'s>(
+    samples: &'s [Sample],
+    marks: Option<&'s Marks>,
+    scratch: &'s mut Vec<Sample>,
+) -> (&'s [Sample], Option<&'s Marks>) {
+    let none_stale = marks.and_then(|marks| marks.none_stale(samples));
+    if none_stale.unwrap_or_else(|| !samples.iter().any(Sample::is_stale)) {
+        return (samples, marks);
     }
     scratch.clear();
     scratch.extend(samples.iter().filter(|s| !s.is_stale()));
-    scratch
+    (scratch, None)
 }
 
 impl Evaluator<'_> {
@@ -119,7 +125,7 @@ impl Evaluator<'_> {
             if touched > allowed {
                 return;
             }
-            let (value, count) = leaf.value(series.samples, scratch);
+            let (value, count) = leaf.value(series, scratch);
             touched += count;
             if let Some(value) = value {
                 let nameless = if drops { without_metadata(series.labels) } else { None };
@@ -148,7 +154,7 @@ impl Evaluator<'_> {
             if touched > allowed {
                 return;
             }
-            let (value, count) = leaf.value(series.samples, scratch);
+            let (value, count) = leaf.value(series, scratch);
             touched += count;
             found.extend(value.map(|value| Element { labels: series.labels.clone(), value }));
         });
@@ -191,7 +197,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Element>, EvalError> {
         let mut found = Vec::new();
         self.stretches(of, at, |labels, points, window| {
-            found.extend(range.value(points, window).map(|value| Element { labels: labels.clone(), value }));
+            found.extend(range.value(points, window, None).map(|value| Element { labels: labels.clone(), value }));
         })?;
         if !keeps_name(range.func) {
             super::names::drop_names(&mut found)?;
@@ -218,7 +224,8 @@ impl Evaluator<'_> {
                     if touched > allowed {
                         return;
                     }
-                    let points = live(within(series.samples, window.start, window.end), scratch);
+                    let stretch = within(series.samples, window.start, window.end);
+                    let (points, _) = live(stretch, series.marks, scratch);
                     touched += points.len() as u64;
                     if !points.is_empty() {
                         show(series.labels, points, window);

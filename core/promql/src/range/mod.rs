@@ -1,4 +1,5 @@
 //! Functions of a stretch of one series: a value of the samples in the window, recomputed from all of them every time.
+mod marks;
 mod over_time;
 mod rate;
 mod trend;
@@ -7,7 +8,9 @@ use crate::EvalError;
 use crate::function::Func;
 use alloc::format;
 use faultline_model::{Millis, Sample};
+use rate::Falls;
 
+pub use marks::Marks;
 pub(crate) use over_time::quantile;
 
 /// A function of a stretch, with its parameters.
@@ -55,17 +58,18 @@ impl RangeFunc {
     /// The function's value; `None` where it has none, for instance a rate of one sample.
     ///
     /// - `points`: those within the window, rising in time, no stale markers.
-    pub(crate) fn value(&self, points: &[Sample], window: Window) -> Option<f64> {
+    /// - `marks`: those of the points, if anybody keeps them.
+    pub(crate) fn value(&self, points: &[Sample], window: Window, marks: Option<&Marks>) -> Option<f64> {
         let (first, last) = (points.first()?, points.last()?);
         let [a, b] = self.parameters;
         match self.func {
-            Func::Rate => rate::extrapolated(points, window, true, true),
-            Func::Increase => rate::extrapolated(points, window, true, false),
-            Func::Delta => rate::extrapolated(points, window, false, false),
+            Func::Rate => rate::extrapolated(points, window, Falls::Resets(marks), true),
+            Func::Increase => rate::extrapolated(points, window, Falls::Resets(marks), false),
+            Func::Delta => rate::extrapolated(points, window, Falls::Falls, false),
             Func::Irate => rate::instant(points, true),
             Func::Idelta => rate::instant(points, false),
             Func::Changes => Some(rate::changes(points)),
-            Func::Resets => Some(rate::resets(points)),
+            Func::Resets => Some(rate::resets(points, marks)),
             Func::Deriv => trend::slope(points),
             Func::PredictLinear => trend::predict(points, window.at, a),
             Func::DoubleExponentialSmoothing => trend::smooth(points, a, b),

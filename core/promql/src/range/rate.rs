@@ -1,26 +1,27 @@
 //! Rates and differences: how fast a series rises.
-use super::Window;
+use super::{Marks, Window};
 use faultline_model::Sample;
+
+/// What it means that a series falls.
+pub(super) enum Falls<'m> {
+    /// It is a counter that began again at 0: it never is below 0. With the marks of its samples, if anybody keeps them.
+    Resets(Option<&'m Marks>),
+    /// It falls.
+    Falls,
+}
 
 /// `rate`, `increase` and `delta`: the difference between first and last, extrapolated to the whole window.
 ///
-/// - `counter`: falls are resets to 0, and the series is not extrapolated to below 0.
 /// - `per_second`: divided by the window's length.
 ///
 /// Source: `extrapolatedRate` of Prometheus 3.15; its reasons: if the samples come close to an end of the window (1.1
 /// times their mean distance), the series is taken to go on to that end; if not, to go on for half a distance.
-pub(super) fn extrapolated(points: &[Sample], window: Window, counter: bool, per_second: bool) -> Option<f64> {
+pub(super) fn extrapolated(points: &[Sample], window: Window, falls: Falls<'_>, per_second: bool) -> Option<f64> {
     let [first, .., last] = points else { return None };
     let mut difference = last.value() - first.value();
-    if counter {
-        let mut before = first.value();
-        for point in &points[1..] {
-            let value = point.value();
-            if value < before {
-                difference += before;
-            }
-            before = value;
-        }
+    let counter = matches!(falls, Falls::Resets(_));
+    if let Falls::Resets(marks) = falls {
+        each_fall(points, marks, &mut |before| difference += before);
     }
     let sampled = last.time().since(first.time()) as f64 / 1000.0;
     let distance = sampled / (points.len() - 1) as f64;
@@ -66,6 +67,23 @@ pub(super) fn changes(points: &[Sample]) -> f64 {
 }
 
 /// `resets`: how often the value falls.
-pub(super) fn resets(points: &[Sample]) -> f64 {
-    points.windows(2).filter(|pair| pair[1].value() < pair[0].value()).count() as f64
+pub(super) fn resets(points: &[Sample], marks: Option<&Marks>) -> f64 {
+    let mut count = 0_u32;
+    each_fall(points, marks, &mut |_| count += 1);
+    f64::from(count)
+}
+
+/// Visits the value before each fall, in order of time.
+fn each_fall(points: &[Sample], marks: Option<&Marks>, visit: &mut dyn FnMut(f64)) {
+    if let Some(falls) = marks.and_then(|marks| marks.falls(points)) {
+        return falls.for_each(visit);
+    }
+    let mut before = f64::NEG_INFINITY;
+    for point in points {
+        let value = point.value();
+        if value < before {
+            visit(before);
+        }
+        before = value;
+    }
 }

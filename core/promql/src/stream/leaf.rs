@@ -82,7 +82,7 @@ impl LeafOp {
             if touched > allowed {
                 return;
             }
-            let (value, count) = leaf.value(series.samples, &mut scratch);
+            let (value, count) = leaf.value(series, &mut scratch);
             touched += count;
             if let Some(value) = value {
                 match self.cell(series.id, series.labels, value) {
@@ -129,7 +129,7 @@ impl LeafOp {
     ) -> Result<Vec<Delta>, EvalError> {
         let mut scratch = core::mem::take(&mut self.scratch);
         let steps = self.steps.at(at, options)?;
-        let (value, touched) = self.leaf(&steps, expr, at, options).value(series.samples, &mut scratch);
+        let (value, touched) = self.leaf(&steps, expr, at, options).value(series, &mut scratch);
         drop(steps);
         self.scratch = scratch;
         if touched > options.samples_max {

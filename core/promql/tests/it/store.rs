@@ -1,11 +1,17 @@
 //! Series held in memory: what stands in for the engine in tests.
 use faultline_model::{Labels, Sample};
-use faultline_promql::{Selector, SeriesView, Source, parse};
+use faultline_promql::{Marks, Selector, SeriesView, Source, parse};
 use std::collections::BTreeMap;
+
+struct Held {
+    id: u32,
+    samples: Vec<Sample>,
+    marks: Marks,
+}
 
 #[derive(Default)]
 pub struct Store {
-    series: BTreeMap<Labels, (u32, Vec<Sample>)>,
+    series: BTreeMap<Labels, Held>,
     next_id: u32,
     /// Label sets of native histograms, which are not evaluated.
     pub histograms: Vec<Labels>,
@@ -17,9 +23,11 @@ impl Store {
     /// Appends to a series, which gets a number of its own if it is new.
     pub fn add(&mut self, labels: Labels, samples: Vec<Sample>) {
         self.next_id += 1;
-        let (_, held) = self.series.entry(labels).or_insert((self.next_id, Vec::new()));
-        held.extend(samples);
-        held.sort_by_key(Sample::time);
+        let none = || Held { id: self.next_id, samples: Vec::new(), marks: Marks::default() };
+        let held = self.series.entry(labels).or_insert_with(none);
+        held.samples.extend(samples);
+        held.samples.sort_by_key(Sample::time);
+        held.marks = Marks::of(&held.samples);
     }
 
     /// Every series' labels, in order.
@@ -30,15 +38,23 @@ impl Store {
     /// Forgets a series and gives its number to another one.
     pub fn replace(&mut self, gone: &Labels, come: Labels) {
         if !self.series.contains_key(&come)
-            && let Some((id, _)) = self.series.remove(gone)
+            && let Some(Held { id, .. }) = self.series.remove(gone)
         {
-            self.series.insert(come, (id, Vec::new()));
+            self.series.insert(come, Held { id, samples: Vec::new(), marks: Marks::default() });
         }
     }
 
     /// One series.
     pub fn view(&self, labels: &Labels) -> Option<SeriesView<'_>> {
-        self.series.get_key_value(labels).map(|(labels, (id, samples))| SeriesView { id: *id, labels, samples })
+        self.series.get_key_value(labels).map(|(labels, held)| held.view(labels))
+    }
+}
+
+impl Held {
+    /// Every second series comes with its marks.
+    fn view<'a>(&'a self, labels: &'a Labels) -> SeriesView<'a> {
+        let marks = self.id.is_multiple_of(2).then_some(&self.marks);
+        SeriesView { id: self.id, labels, samples: &self.samples, marks }
     }
 }
 
@@ -49,8 +65,8 @@ pub fn selects(selector: &Selector, labels: &Labels) -> bool {
 
 impl Source for Store {
     fn select(&self, _: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
-        for (labels, (id, samples)) in self.series.iter().filter(|(labels, _)| selects(selector, labels)) {
-            visit(SeriesView { id: *id, labels, samples });
+        for (labels, held) in self.series.iter().filter(|(labels, _)| selects(selector, labels)) {
+            visit(held.view(labels));
         }
     }
 }

@@ -122,7 +122,7 @@ impl Source for RecentSource<'_> {
             }
             if !samples.is_empty() {
                 let series = &found[series.index];
-                visit(SeriesView { id: series.id, labels: &series.labels, samples });
+                visit(SeriesView { id: series.id, labels: &series.labels, samples, marks: None });
             }
         });
     }

@@ -107,7 +107,7 @@ impl Scene {
         if process.status().is_none() {
             process.terminate();
             if process.ended_within(PATIENCE).is_none() {
-                seen.wrong = Some("it does not end on SIGTERM".into());
+                seen.wrong = Some(format!("it does not end on SIGTERM\n{}", process.threads()));
                 process.kill();
             }
         }
@@ -260,6 +260,19 @@ impl Process {
         self.child.id()
     }
 
+    /// What each of its threads is doing: its name, its state, and the system call that it is in.
+    fn threads(&self) -> String {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id()));
+        let about = |task: std::io::Result<fs::DirEntry>| {
+            let path = task.ok()?.path();
+            let read = |name: &str| fs::read_to_string(path.join(name)).unwrap_or_default();
+            let status = read("status");
+            let line = |key: &str| status.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_string();
+            Some(format!("{}, {}, {}, in {}", line("Name"), line("State"), line("SigPnd"), read("syscall").trim()))
+        };
+        tasks.into_iter().flatten().filter_map(about).collect::<Vec<String>>().join("\n")
+    }
+
     /// What it wrote on its standard error: to the end, where it has ended.
     pub fn said(&mut self) -> String {
         if self.status().is_some()
@@ -286,7 +299,7 @@ impl Process {
         match self.ended_within(PATIENCE) {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(format!("started again, it ends with {status}: {}", self.said())),
-            None => Err("started again, it does not end on SIGTERM".into()),
+            None => Err(format!("started again, it does not end on SIGTERM\n{}", self.threads())),
         }
     }
 }
