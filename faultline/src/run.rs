@@ -16,7 +16,9 @@ use crate::start::{Origin, checkpointed};
 use crate::world::{Stop, World, control, seal, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
 use faultline_formats::{Decoded, Record};
-use faultline_host::{Clock, Disk, Inlet, Journal, Limits, RealDisk, Refused, SystemClock, TellAway, inlet, random};
+use faultline_host::{
+    Clock, Disk, Inlet, Journal, Limits, RealDisk, Refused, SystemClock, TellAway, inlet, random, yield_to_others,
+};
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Genesis, HashSeed, RuleFiles, Setting, mutant};
 use faultline_sources::Receiver;
@@ -179,12 +181,16 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         let (published, inlet) = (published.clone(), inlet.clone());
         let wants_room = move || published.journal_bytes() > limit / 2;
         others.push(spawn("keeper", move || {
+            yield_to_others();
             keep(&keeper_out, &mut keeper, &feed, &told_in, &inlet, seed, wants_room);
         })?);
     }
     {
         let inlet = inlet.clone();
-        others.push(spawn("explain", move || explainer::answer_all(&asks_out, &inlet, seed))?);
+        others.push(spawn("explain", move || {
+            yield_to_others();
+            explainer::answer_all(&asks_out, &inlet, seed);
+        })?);
     }
     {
         let stopping = stopping.clone();
@@ -200,6 +206,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     {
         let (sealer, stopping) = (sealer.clone(), stopping.clone());
         others.push(spawn("seals", move || {
+            yield_to_others();
             while !stopping.load(Ordering::Relaxed) {
                 if let Err(error) = sealer.seal(Duration::from_millis(100)) {
                     tracing::error!(%error, "a full segment cannot be sealed; nothing is trimmed from it on");

@@ -5,7 +5,7 @@ use crate::quarantine::caught;
 use crate::release::{Batch, Outlet, Released};
 use crate::replayed::{Replay, ReplayError, Watch};
 use crate::start::Origin;
-use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine};
+use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine, Overview};
 use faultline_formats::{Decoded, Record, Reject, decode};
 use faultline_host::{AppendError, Intake, Journal, Reply};
 use faultline_ledger::LedgerEntry;
@@ -24,8 +24,10 @@ const GROUP_COUNT: usize = 512;
 /// How often the views for readers are made anew when nothing was decided, and at least otherwise, in ms of rule time.
 const VIEW_EVERY_MS: i64 = 1_000;
 /// How old the last view is at least when a new one is made because of a decision, in ms of rule time: a view of many
-/// rules takes a millisecond, which the next alert would wait.
+/// rules takes a millisecond, which the next alert would wait,
 const VIEW_AFTER_MS: i64 = 50;
+/// and one of a thousand alerts four: so many make it a ms longer.
+const ALERTS_PER_MS: i64 = 4;
 
 /// Groups refused for want of room, one after the other, after which an anchor is asked for.
 const ANCHOR_AFTER: u64 = 16;
@@ -68,6 +70,8 @@ pub struct World {
     pub viewed: Millis,
     /// Whether something was decided since.
     pub behind: bool,
+    /// How old the last view is at least when a new one is made because of that, in ms of rule time.
+    pub view_after_ms: i64,
     /// What the keeper of checkpoints has to say.
     pub told: Receiver<Told>,
     /// Groups refused for want of room.
@@ -91,8 +95,8 @@ impl World {
         told: Receiver<Told>,
     ) -> World {
         let journal = Box::new(journal);
-        let (viewed, behind, refused, wait) = (Millis(0), false, 0, TICK);
-        World { folder, journal, engine, intake, outlet, leaves, viewed, behind, told, refused, wait }
+        let (viewed, behind, view_after_ms, refused, wait) = (Millis(0), false, VIEW_AFTER_MS, 0, TICK);
+        World { folder, journal, engine, intake, outlet, leaves, viewed, behind, view_after_ms, told, refused, wait }
     }
 
     /// Keys hashes of foreign bytes.
@@ -137,13 +141,7 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     w.journal.append_leaves(&leaves)?;
     let first_leaf = w.leaves;
     w.leaves += leaves.len() as u64;
-    // A group that decides something is on its way before the view of it is made.
-    let decided = !leaves.is_empty();
-    let age = w.engine.now().since(w.viewed);
-    let wanted = age >= if w.behind && !decided { VIEW_AFTER_MS } else { VIEW_EVERY_MS };
-    let view = wanted.then(|| w.engine.overview());
-    w.viewed = if wanted { w.engine.now() } else { w.viewed };
-    w.behind = !wanted && (w.behind || decided);
+    let view = view(w, !leaves.is_empty());
     let rejected = rejected_bodies(&records, &effects);
     let answers = replies.into_iter().zip(records.iter().map(|record| record.at)).collect();
     let batch = Batch {
@@ -170,6 +168,22 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
         w.outlet.keeper.push(Keep::Slice(slice));
     }
     Ok(())
+}
+
+/// What readers are to see, where it is time for it. A group that decides something is on its way before the view of it is
+/// made.
+fn view(w: &mut World, decided: bool) -> Option<Overview> {
+    let age = w.engine.now().since(w.viewed);
+    let wanted = age >= if w.behind && !decided { w.view_after_ms } else { VIEW_EVERY_MS };
+    w.behind = !wanted && (w.behind || decided);
+    wanted.then(|| {
+        let view = w.engine.overview();
+        let rules = view.groups.iter().flat_map(|group| &group.rules);
+        let alerts: usize = rules.filter_map(|rule| rule.alerting.as_ref()).map(|it| it.alerts.len()).sum();
+        w.view_after_ms = VIEW_EVERY_MS.min(VIEW_AFTER_MS + alerts as i64 / ALERTS_PER_MS);
+        w.viewed = view.at;
+        view
+    })
 }
 
 /// Records of a group, and who is told of each.

@@ -17,7 +17,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, File, Lock, Space};
 pub use inlet::{Answer, Inlet, Intake, Limits, Pending, ReadingRoom, Refused, Reply, Room, Submitted, inlet};
 pub use journal::{AppendError, Extent, Flush, FlushError, Item, Journal, ReadError, Reader, Stored, TrimError};
-pub use machine::machine_name;
+pub use machine::{machine_name, yield_to_others};
 pub use memory::{CrashPolicy, MemoryDisk};
 pub use random::Random;
 pub use real::RealDisk;
