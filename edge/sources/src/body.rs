@@ -2,6 +2,7 @@
 //!
 //! A client may write its whole body before it looks for an answer. One that is refused meanwhile sees only a closed
 //! connection, unless what it goes on to write is read: a bounded amount of it, for a bounded time, beside the answer.
+use crate::line::Line;
 use crate::receiver::Outcome;
 use bytes::{Bytes, BytesMut};
 use faultline_formats::limits;
@@ -121,9 +122,15 @@ impl<B> Unread<B> {
 }
 
 /// Reads a whole body of at most [`limits::BODY_SIZE`] bytes and `extra` of framing, within the inlet's bound of what is
-/// being read at once; a larger one is refused by its declared length, or as soon as more than that has arrived, and one
+/// being read at once, for which it stands in line; a larger one is refused by its declared length, or as soon as more than that has arrived, and one
 /// that comes too slowly is given up.
-pub async fn read<B>(inlet: &Inlet, headers: &HeaderMap, mut body: B, extra: usize) -> Result<Held, Unread<B>>
+pub async fn read<B>(
+    inlet: &Inlet,
+    line: &Line,
+    headers: &HeaderMap,
+    mut body: B,
+    extra: usize,
+) -> Result<Held, Unread<B>>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Display,
@@ -139,10 +146,14 @@ where
         return Err(too_large(Seen::nothing(headers, body)));
     }
     let most = size.map_or(limit, |size| size as usize);
-    let mut room = inlet.reading();
-    if let Err(refused) = room.grow(most.min(STEP)) {
-        return Err(Unread::no_room(refused, Seen::nothing(headers, body)));
-    }
+    let begun = line.wait(|| {
+        let mut room = inlet.reading();
+        room.grow(most.min(STEP)).map(|()| room)
+    });
+    let mut room = match begun.await {
+        Ok(room) => room,
+        Err(refused) => return Err(Unread::no_room(refused, Seen::nothing(headers, body))),
+    };
     let (mut whole, mut only) = (BytesMut::new(), None::<Bytes>);
     let end = Instant::now() + WHOLE_WITHIN;
     loop {
@@ -288,7 +299,8 @@ pub(crate) mod tests {
         body: impl FnOnce() -> B,
     ) -> Result<Bytes, (AwayReason, String, Seen<B>)> {
         let headers = HeaderMap::new();
-        let result = run(|| read(inlet, &headers, body(), 0));
+        let line = Line::default();
+        let result = run(|| read(inlet, &line, &headers, body(), 0));
         result.map(|held| held.bytes).map_err(|unread| (unread.reason, unread.told.text().to_owned(), unread.seen))
     }
 

@@ -5,6 +5,7 @@ mod body;
 mod decoders;
 pub mod grpc;
 pub mod http;
+mod line;
 pub mod receiver;
 pub mod remote_write;
 

@@ -1,6 +1,7 @@
 //! From a body to an answer: find room, decode, queue, wait until durable.
 use crate::body::{self, Held, Seen, Unread};
 use crate::decoders::{Decoders, room_for};
+use crate::line::Line;
 use bytes::Bytes;
 use faultline_formats::{Reject, Scope, decode, summary};
 use faultline_host::{AwayReason, Inlet, Refused, TellAway, TurnedAway};
@@ -67,6 +68,9 @@ pub struct Receiver {
     named: Arc<Mutex<BTreeSet<SourceId>>>,
     tell: TellAway,
     decoders: Decoders,
+    /// Who waits to be read, and who is read and waits to be decoded.
+    to_read: Line,
+    to_decode: Line,
 }
 
 impl Receiver {
@@ -74,7 +78,8 @@ impl Receiver {
     ///
     /// - `tell`: hears of every request that is answered without a record.
     pub fn new(inlet: Inlet, seed: Arc<OnceLock<HashSeed>>, tell: TellAway) -> Receiver {
-        Receiver { inlet, seed, named: Arc::default(), tell, decoders: Decoders::default() }
+        let (to_read, to_decode) = (Line::default(), Line::default());
+        Receiver { inlet, seed, named: Arc::default(), tell, decoders: Decoders::default(), to_read, to_decode }
     }
 
     /// Sources whose names the journal holds already.
@@ -96,7 +101,7 @@ impl Receiver {
         B: Body<Data = Bytes> + Unpin + Send + 'static,
         B::Error: Display,
     {
-        body::read(&self.inlet, headers, body, extra).await.map_err(|Unread { reason, told, seen }| {
+        body::read(&self.inlet, &self.to_read, headers, body, extra).await.map_err(|Unread { reason, told, seen }| {
             self.turn_away(sender, reason, told.text(), seen);
             told
         })
@@ -123,7 +128,8 @@ impl Receiver {
         });
     }
 
-    /// Decodes a body, hands it in, and resolves when it is durable. Where the inlet has no room it is not decoded.
+    /// Decodes a body, hands it in, and resolves when it is durable. Where the inlet has no room, and gets none soon, it is not
+    /// decoded.
     pub(crate) async fn receive(&self, sender: Sender, reading: Reading, body: Held) -> Outcome {
         let bytes = body.bytes.clone();
         let outcome = self.hand_in(sender, reading, body).await;
@@ -140,7 +146,8 @@ impl Receiver {
         };
         let Reading { format, encoding, clock } = reading;
         let Held { bytes: body, room: being_read } = body;
-        let room = match self.inlet.reserve(room_for(body.len(), encoding)) {
+        let size = room_for(body.len(), encoding);
+        let room = match self.to_decode.wait(|| self.inlet.reserve(size)).await {
             Ok(room) => room,
             Err(refused) => return Outcome::from(refused),
         };
