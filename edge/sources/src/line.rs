@@ -48,7 +48,7 @@ mod tests {
             let (line, room, ends) = (&line, &room, &ends);
             async move {
                 sleep(Duration::from_millis(u64::from(number))).await;
-                let take = || if room.get() > 0 { Ok(room.set(room.get() - 1)) } else { Err(FULL) };
+                let take = || room.get().checked_sub(1).map(|less| room.set(less)).ok_or(FULL);
                 let taken = line.wait(take).await.is_ok();
                 ends.borrow_mut().push((number, taken, began.elapsed().as_millis() as u64 / 100));
             }
@@ -59,7 +59,7 @@ mod tests {
                 room.set(room.get() + 1);
             }
         };
-        tokio::join!(
+        let (.., stopping) = tokio::join!(
             make_room,
             come(0),
             come(1),
@@ -70,6 +70,7 @@ mod tests {
             come(6),
             line.wait(|| Err::<(), _>(Refused::Stopping))
         );
+        assert_eq!(stopping, Err(Refused::Stopping));
         let (taken, refused): (Vec<_>, Vec<_>) = ends.into_inner().into_iter().partition(|(_, taken, _)| *taken);
         let order: Vec<u32> = taken.iter().map(|(number, ..)| *number).collect();
         assert_eq!(order, (0..order.len() as u32).collect::<Vec<u32>>());
