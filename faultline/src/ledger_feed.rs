@@ -1,16 +1,15 @@
 //! The ledger's way out: leaves that are durable in the journal go to sinks at once and into tiles soon after.
+use crate::tiles::Group;
 use faultline_ledger::Head;
-use faultline_storage::{LedgerError, LedgerReader, LedgerStore};
+use faultline_storage::{LedgerError, LedgerReader};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Leaves kept in memory for sinks that keep up; those that do not read the tiles.
 const TAIL_MAX: usize = 16_384;
-/// How long a leaf may wait for a signed head.
-const PUBLISH_EVERY: Duration = Duration::from_millis(500);
 /// Groups of leaves that may wait for the tiles.
 const DEPTH: usize = 256;
 
@@ -20,7 +19,7 @@ pub struct LedgerFeed {
     arrived: Condvar,
     /// Nobody else would bring about what is waited for: the simulation steps everything on one thread.
     alone: AtomicBool,
-    tiles: SyncSender<Numbered>,
+    tiles: SyncSender<Group>,
     reader: LedgerReader,
 }
 
@@ -31,12 +30,9 @@ struct Tail {
     stopped: bool,
 }
 
-/// Leaves and the number of the first.
-type Numbered = (u64, Vec<Box<[u8]>>);
-
 impl LedgerFeed {
-    /// A feed whose next leaf is number `end`, and what its thread ([`keep_tiles`]) reads.
-    pub fn new(end: u64, head: Option<Head>, reader: LedgerReader) -> (LedgerFeed, Receiver<Numbered>) {
+    /// A feed whose next leaf is number `end`, and what those who keep tiles ([`crate::tiles::Tiles`]) read.
+    pub fn new(end: u64, head: Option<Head>, reader: LedgerReader) -> (LedgerFeed, Receiver<Group>) {
         let (tiles, receiver) = sync_channel(DEPTH);
         let tail = Mutex::new(Tail { leaves: VecDeque::new(), end, head, stopped: false });
         (LedgerFeed { tail, arrived: Condvar::new(), alone: AtomicBool::new(false), tiles, reader }, receiver)
@@ -56,10 +52,11 @@ impl LedgerFeed {
     }
 
     /// Takes leaves that are durable in the journal. Panics on a gap.
-    pub fn push(&self, first: u64, leaves: Vec<Box<[u8]>>) {
+    pub fn push(&self, group: Group) {
+        let Group { first, leaves, .. } = &group;
         let mut tail = self.lock();
-        assert_eq!(first, tail.end, "leaves come in order");
-        for leaf in &leaves {
+        assert_eq!(*first, tail.end, "leaves come in order");
+        for leaf in leaves {
             if tail.leaves.len() == TAIL_MAX {
                 tail.leaves.pop_front();
             }
@@ -69,7 +66,7 @@ impl LedgerFeed {
         drop(tail);
         self.arrived.notify_all();
         // The thread that keeps the tiles ends only with an error that stops the process.
-        let _ended = self.tiles.send((first, leaves));
+        let _ended = self.tiles.send(group);
     }
 
     /// Number of leaves taken.
@@ -135,39 +132,14 @@ impl LedgerFeed {
         self.tail.lock().expect("no holder panics")
     }
 
-    fn set_head(&self, head: Head) {
+    /// Whether sinks were told that no leaf will come any more.
+    pub fn has_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
+    /// A head was published.
+    pub fn set_head(&self, head: Head) {
         self.lock().head = Some(head);
         self.arrived.notify_all();
     }
-}
-
-/// Writes tiles and publishes heads until the feed is dropped. An error ends the process: what is in the journal can
-/// be written again on the next start.
-pub fn keep_tiles(mut store: LedgerStore, groups: &Receiver<Numbered>, feed: &LedgerFeed) -> Result<(), LedgerError> {
-    let mut published = Instant::now();
-    loop {
-        let wait = PUBLISH_EVERY.saturating_sub(published.elapsed());
-        let group = match groups.recv_timeout(wait.max(Duration::from_millis(1))) {
-            Ok(group) => Some(group),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        if let Some((first, leaves)) = group {
-            store.append(first, &leaves)?;
-        }
-        if published.elapsed() >= PUBLISH_EVERY {
-            published = Instant::now();
-            publish(&mut store, feed)?;
-        }
-        if feed.lock().stopped && store.size() == feed.taken() {
-            break;
-        }
-    }
-    publish(&mut store, feed)
-}
-
-/// Publishes a head over every leaf that `store` has, and tells whoever waits for it.
-pub fn publish(store: &mut LedgerStore, feed: &LedgerFeed) -> Result<(), LedgerError> {
-    feed.set_head(store.publish()?);
-    Ok(())
 }

@@ -25,6 +25,7 @@ pub mod run;
 mod seals;
 pub mod show;
 pub mod start;
+pub mod tiles;
 pub mod verify;
 pub mod why;
 pub mod world;

@@ -3,6 +3,7 @@ use crate::keeper::{Keep, KeeperQueue};
 use crate::ledger_feed::LedgerFeed;
 use crate::published::RejectedBody;
 use crate::show::Shown;
+use crate::tiles::Group;
 use faultline_engine::{Ask, Effect, Effects, Overview};
 use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
 use faultline_model::facts::Decision;
@@ -115,7 +116,7 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
             reply.send(Ok(Answer { at, rejects }));
         }
         if !batch.leaves.is_empty() {
-            doors.ledger.push(batch.first_leaf, batch.leaves);
+            doors.ledger.push(Group { first: batch.first_leaf, leaves: batch.leaves, last: batch.last });
         }
         keeps.into_iter().for_each(|keep| doors.keeper.push(keep));
         for effect in batch.effects.list.extract_if(.., |effect| matches!(effect, Effect::Ask(..))) {

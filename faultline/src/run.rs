@@ -3,7 +3,7 @@ use crate::config::Config;
 use crate::explainer;
 use crate::keeper::{Keeper, keep, keeper_queue};
 use crate::keys::{self, KeyError, LEDGER_FOLDER};
-use crate::ledger_feed::{LedgerFeed, keep_tiles};
+use crate::ledger_feed::LedgerFeed;
 pub use crate::ports::Addresses;
 use crate::ports::Ports;
 use crate::published::Published;
@@ -13,6 +13,7 @@ use crate::replayed::{Replay, ReplayError, Watch};
 use crate::rule_files;
 use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
+use crate::tiles::{Tiles, keep_tiles};
 use crate::world::{Stop, World, control, seal, turn};
 use faultline_engine::{ENGINE_VERSION, Effects};
 use faultline_formats::{Decoded, Record};
@@ -173,8 +174,8 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
 
     let release = spawn("release", move || release(batches, &doors).map_err(|e| e.to_string()))?;
     let tiles = {
-        let feed = feed.clone();
-        spawn("ledger", move || keep_tiles(ledger, &groups, &feed).map_err(|e| crate::render::chain(&e)))?
+        let tiles = Tiles::new(ledger, groups, feed.clone(), journal.readers());
+        spawn("ledger", move || keep_tiles(tiles).map_err(|e| crate::render::chain(&e)))?
     };
     {
         let (feed, mut keeper) = (feed.clone(), Keeper::new(CheckpointStore::open(&folder)?)?);

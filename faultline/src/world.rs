@@ -76,6 +76,8 @@ pub struct World {
     pub told: Receiver<Told>,
     /// Groups refused for want of room.
     pub refused: u64,
+    /// A group that is stepped and whose leaves find no room: nothing else is written before them.
+    pub owing: Option<Stepped>,
     /// How long to wait for a record before a tick, and after a refusal: [`TICK`], and nothing where time is simulated.
     pub wait: Duration,
 }
@@ -95,14 +97,38 @@ impl World {
         told: Receiver<Told>,
     ) -> World {
         let journal = Box::new(journal);
-        let (viewed, behind, view_after_ms, refused, wait) = (Millis(0), false, VIEW_AFTER_MS, 0, TICK);
-        World { folder, journal, engine, intake, outlet, leaves, viewed, behind, view_after_ms, told, refused, wait }
+        let (viewed, behind, view_after_ms, refused, owing, wait) = (Millis(0), false, VIEW_AFTER_MS, 0, None, TICK);
+        World {
+            folder,
+            journal,
+            engine,
+            intake,
+            outlet,
+            leaves,
+            viewed,
+            behind,
+            view_after_ms,
+            told,
+            refused,
+            owing,
+            wait,
+        }
     }
 
     /// Keys hashes of foreign bytes.
     pub fn seed(&self) -> HashSeed {
         self.engine.seed()
     }
+}
+
+/// A group that is written and stepped.
+pub struct Stepped {
+    records: Vec<Record>,
+    replies: Vec<Reply>,
+    effects: Effects,
+    leaves: Vec<Box<[u8]>>,
+    /// Nobody else sent anything.
+    quiet: bool,
 }
 
 /// One turn of the only loop in `faultline run`.
@@ -117,6 +143,24 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
             }
         }
     }
+    let owing = w.owing.take();
+    let waits = owing.is_some();
+    let stepped = if waits { owing } else { take(w)? };
+    let Some(stepped) = stepped else { return Ok(()) };
+    match w.journal.append_leaves(&stepped.leaves) {
+        Ok(()) => hand_over(w, stepped),
+        Err(error @ AppendError::Full { .. }) => {
+            if !waits {
+                tracing::warn!(%error, "a group waits until there is room for its decisions");
+            }
+            wait_for_room(w, stepped, error)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes, writes and steps a group; nothing where there was no room for it.
+fn take(w: &mut World) -> Result<Option<Stepped>, Stop> {
     seal(w)?;
     let group = w.intake.take_group(w.wait, GROUP_BYTES, GROUP_COUNT);
     if group.is_empty() && w.intake.finished() {
@@ -131,14 +175,35 @@ pub fn turn(w: &mut World) -> Result<(), Stop> {
     if quiet {
         decoded.push(own(Kind::Tick, Vec::new(), w.seed()));
     }
-    let Some((records, replies)) = append(w, decoded, replies)? else { return Ok(()) };
+    let Some((records, replies)) = append(w, decoded, replies)? else { return Ok(None) };
     let mut effects = Effects::default();
     if let Err(reason) = caught(|| w.engine.step(&records, &mut effects)) {
         tracing::error!(%reason, "the engine broke: its state is made again from the newest checkpoint and the journal");
         effects = without_broken(w, &records)?;
     }
     let leaves = leaves_of(&effects);
-    w.journal.append_leaves(&leaves)?;
+    Ok(Some(Stepped { records, replies, effects, leaves, quiet }))
+}
+
+/// The disk has no room for the leaves of a group: it waits, and whoever sends meanwhile is refused. Nobody was told of it, and
+/// a start writes what is missing.
+fn wait_for_room(w: &mut World, stepped: Stepped, error: AppendError) -> Result<(), Stop> {
+    w.outlet.keeper.push(Keep::MakeRoom);
+    let group = w.intake.take_group(w.wait, GROUP_BYTES, GROUP_COUNT);
+    if group.is_empty() && w.intake.finished() {
+        return Err(error.into());
+    }
+    if !group.is_empty() {
+        group.into_iter().for_each(|submitted| submitted.reply.disk_full());
+        std::thread::sleep(w.wait);
+    }
+    w.owing = Some(stepped);
+    Ok(())
+}
+
+/// Hands a group over whose leaves are written.
+fn hand_over(w: &mut World, stepped: Stepped) -> Result<(), Stop> {
+    let Stepped { records, replies, effects, leaves, quiet } = stepped;
     let first_leaf = w.leaves;
     w.leaves += leaves.len() as u64;
     let view = view(w, !leaves.is_empty());

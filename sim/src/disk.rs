@@ -19,7 +19,7 @@ pub enum Fault {
     StopWithin,
     /// A sync fails and loses what waited for it: EIO.
     SyncFails,
-    /// A write, or a new file, finds no room: ENOSPC, half written.
+    /// A write, or a new file, finds no room: ENOSPC, half written; and so do up to 15 that follow.
     NoRoom,
     /// A write fails half done: EIO.
     WriteFails,
@@ -158,6 +158,11 @@ impl SimDisk {
         state.stopped = false;
     }
 
+    /// Nothing more goes wrong that was armed before.
+    pub fn disarm(&self) {
+        self.state().armed.clear();
+    }
+
     /// What happened since the last [`SimDisk::restart`].
     pub fn fired(&self) -> Vec<Fired> {
         self.state().fired.clone()
@@ -225,6 +230,10 @@ impl SimDisk {
             }
         }
         let Some((fault, parameter)) = due else { return Ok(None) };
+        if fault == Fault::NoRoom && parameter % 16 > 0 {
+            let next = state.counts.get(&Class::Write).copied().unwrap_or(0);
+            state.armed.push((Class::Write, next, fault, parameter - 1));
+        }
         state.fired.push(Fired { fault, path: path.to_path_buf(), parameter });
         state.trace.add(fault.word(), &[]);
         if fault == Fault::StopBefore {

@@ -5,6 +5,7 @@ pub const MUTANTS: &[(&str, u64)] = &[
     ("journal flush skipped", 200),
     ("failed sync ignored", 500),
     ("folder sync skipped", 1_000),
+    ("refused write not cleared", 500),
     ("offset off by one", 200),
     ("proven before it is durable", 500),
     ("stamp from the clock alone", 200),

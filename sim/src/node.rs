@@ -3,17 +3,18 @@ use crate::disk::SimDisk;
 use crate::oracle::{Broken, broken};
 use faultline::explainer::answer;
 use faultline::keeper::{Done, Keep, Keeper, KeeperWork, Told, covered, keeper_queue};
-use faultline::ledger_feed::{LedgerFeed, publish};
+use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
 use faultline::release::{Batch, Doors, Outlet, release};
 use faultline::run::{Opened, open, opening, seal_the_rest};
 use faultline::show::{Shown, shown};
+use faultline::tiles::Tiles;
 use faultline::world::{Stop, World, own, turn};
 use faultline_engine::Ask;
 use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Pending, Reader, Refused, inlet};
 use faultline_ledger::{Head, Signer};
 use faultline_model::{Canonical, EffectId, HashSeed, Kind};
-use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerStore, Preparer, Sealer, Settings};
+use faultline_storage::{CheckpointStore, Cursors, DataFolder, Preparer, Sealer, Settings};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::path::Path;
@@ -64,8 +65,7 @@ pub struct Node {
     /// Anchors whose checkpoints were written.
     pub checkpoints: u64,
     limit: u64,
-    ledger: LedgerStore,
-    tiles: Receiver<(u64, Vec<Box<[u8]>>)>,
+    tiles: Tiles,
     in_flight: VecDeque<Receiver<Batch>>,
     doors: Doors,
     shown: Receiver<Shown>,
@@ -94,9 +94,10 @@ impl Node {
         let opened = open(&folder, settings, &clock, |_| Ok(signer()), SEED, &published)?;
         let Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed } = opened;
         let (inlet, intake) = inlet(INLET);
-        let (feed, tiles) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
+        let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
         feed.never_wait();
         let feed = Arc::new(feed);
+        let tiles = Tiles::new(ledger, groups, feed.clone(), journal.readers());
         let (keeper, kept) = keeper_queue();
         let (told_in, told) = channel();
         let (asks, asked) = channel();
@@ -129,7 +130,6 @@ impl Node {
             posted,
             checkpoints: 0,
             limit: settings.limit,
-            ledger,
             tiles,
             in_flight: VecDeque::new(),
             doors,
@@ -154,7 +154,7 @@ impl Node {
 
     /// The head signed last.
     pub fn head(&self) -> Option<Head> {
-        self.ledger.head()
+        self.tiles.head()
     }
 
     /// How many groups wait for the disk.
@@ -203,17 +203,19 @@ impl Node {
 
     /// The thread of tiles: takes what waits for it.
     pub fn tiles(&mut self) -> Result<(), Ended> {
-        while let Ok((first, leaves)) = self.tiles.try_recv() {
-            self.ledger.append(first, &leaves)?;
-        }
-        Ok(())
+        Ok(self.tiles.take_waiting()?)
+    }
+
+    /// Whether tiles wait for room.
+    pub fn tiles_wait(&self) -> bool {
+        self.tiles.waits()
     }
 
     /// The thread of tiles: signs a head.
     pub fn publish(&mut self) -> Result<Option<Head>, Ended> {
         self.tiles()?;
-        publish(&mut self.ledger, &self.feed)?;
-        Ok(self.ledger.head())
+        self.tiles.publish()?;
+        Ok(self.tiles.head())
     }
 
     /// The thread of digests.

@@ -312,6 +312,18 @@ impl Oracle {
         Ok(())
     }
 
+    /// What was refused for want of room does not come up later.
+    pub fn check_refused(&self, refused: &BTreeSet<(SourceId, &[u8])>) -> Result<(), Broken> {
+        for Stored { at, payload, .. } in &self.known {
+            if let Kind::Telemetry { source, .. } = payload.kind
+                && refused.contains(&(source, &payload.body[..]))
+            {
+                return broken("refused", format!("record {at} was refused for want of room, and is in the journal"));
+            }
+        }
+        Ok(())
+    }
+
     /// What was signed once is a prefix of what there is.
     fn check_signed(&self) -> Result<(), Broken> {
         let Some(head) = self.signed else { return Ok(()) };

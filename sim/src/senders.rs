@@ -11,6 +11,7 @@ use faultline_model::{
     Canonical, ChangeEvent, Clock, Control, Encoding, Evaluation, EventTime, Format, HashSeed, Kind, Millis, Payload,
     RuleFile, RuleFiles, Setting, SourceId, TenantId,
 };
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -72,6 +73,9 @@ struct Sent {
     format: Format,
     body: Bytes,
     acknowledged: bool,
+    /// How often it was handed in, and how often of these it was refused for good.
+    offers: u64,
+    refusals: u64,
     /// The sender went away: nobody waits for it any more.
     given_up: bool,
 }
@@ -126,7 +130,14 @@ impl Senders {
             _ => (Format::OtlpMetrics, vec![0x0a, 0xff, value as u8, (value >> 8) as u8, self.step as u8]),
         };
         let sender = &mut self.senders[(who % SENDERS) as usize];
-        sender.bodies.push(Sent { format, body: body.into(), acknowledged: false, given_up: false });
+        sender.bodies.push(Sent {
+            format,
+            body: body.into(),
+            acknowledged: false,
+            offers: 0,
+            refusals: 0,
+            given_up: false,
+        });
         let place = sender.bodies.len() - 1;
         self.offer(who, place, inlet);
     }
@@ -164,7 +175,10 @@ impl Senders {
         let kind = Kind::Telemetry { source: sender.source, format, encoding, clock };
         let decoded = decode(Payload { tenant: TenantId(0), kind, body: sent.body.clone() }, self.seed);
         match inlet.offer(decoded) {
-            Ok(pending) => sender.waiting.push((place, pending)),
+            Ok(pending) => {
+                sender.bodies[place].offers += 1;
+                sender.waiting.push((place, pending));
+            }
             Err(_) => {
                 self.full += 1;
                 sender.again.push(place);
@@ -199,7 +213,9 @@ impl Senders {
     }
 
     /// Looks for answers: gives what was acknowledged, and puts aside what is to be sent again.
-    pub fn answers(&mut self) -> Vec<Acknowledged> {
+    ///
+    /// - `cleared`: what is refused for want of room cannot be on the disk.
+    pub fn answers(&mut self, cleared: bool) -> Vec<Acknowledged> {
         let mut acknowledged = Vec::new();
         for sender in &mut self.senders {
             for (place, mut pending) in std::mem::take(&mut sender.waiting) {
@@ -214,7 +230,9 @@ impl Senders {
                         acknowledged.push(Acknowledged { answer, payload });
                     }
                     Some(Err(refused)) => {
-                        self.disk_full += u64::from(matches!(refused, Refused::DiskFull { .. }));
+                        let full = matches!(refused, Refused::DiskFull { .. });
+                        self.disk_full += u64::from(full);
+                        sent.refusals += u64::from(full && cleared);
                         sender.again.push(place);
                     }
                 }
@@ -238,6 +256,18 @@ impl Senders {
             sender.again.extend(waiting.into_iter().map(|(place, _)| place));
         }
         self.operators.clear();
+    }
+
+    /// Bodies that cannot be in the journal: each time they were sent they were refused.
+    pub fn refused(&self) -> BTreeSet<(SourceId, &[u8])> {
+        let all = || self.senders.iter().flat_map(|s| s.bodies.iter().map(|sent| (s.source, sent)));
+        let key = |(source, sent)| {
+            let Sent { body, .. }: &Sent = sent;
+            (source, &body[..])
+        };
+        let (refused, others): (Vec<_>, Vec<_>) = all().partition(|(_, sent)| sent.refusals == sent.offers);
+        let others: BTreeSet<_> = others.into_iter().map(key).collect();
+        refused.into_iter().map(key).filter(|key| !others.contains(key)).collect()
     }
 
     /// How many bodies somebody still wants acknowledged.

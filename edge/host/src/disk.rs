@@ -60,6 +60,11 @@ pub trait File: Send + Sync {
     fn set_size(&self, size: u64) -> io::Result<()>;
 }
 
+/// Whether the disk, or the share of it that we may use, is full: a condition that passes, unlike every other failure.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// An exclusive hold on a folder; dropping it lets go.
 pub trait Lock: Send {}
 

@@ -14,12 +14,14 @@ pub trait Journal: Send {
     /// Gives each of `group` its position and stamp and writes it, as a whole or not at all. Not yet durable.
     fn append(&mut self, group: Vec<Decoded>) -> Result<Vec<Record>, AppendError>;
 
-    /// Writes the leaves (canonical bytes, in ledger order) that the last group decided, behind its records, as a whole
-    /// or not at all. An empty slice writes nothing.
+    /// Writes the leaves (canonical bytes, in ledger order) that the last group decided, behind its records. An empty slice
+    /// writes nothing. After [`AppendError::Full`], which comes of the disk and never of the journal's own limit, the same leaves
+    /// are brought again before the next group; those of segments may wait for longer.
     fn append_leaves(&mut self, leaves: &[Box<[u8]>]) -> Result<(), AppendError>;
 
-    /// Segments that are full, hashed, and without a leaf so far, oldest first. Whoever asks writes a leaf for each, in this
-    /// order, with [`Journal::append_leaves`]; until then they are told of again, after a crash too.
+    /// Segments that are full, hashed, and without a leaf so far, oldest first, some of them where there are many. Whoever asks
+    /// writes a leaf for each, in this order, with [`Journal::append_leaves`], all or none; until then they are told of again,
+    /// after a crash too.
     fn sealed(&self) -> Vec<Sealed>;
 
     /// A handle that makes durable what was written so far; further groups may be written before it is waited for.

@@ -14,7 +14,7 @@ pub mod retry;
 pub mod turned_away;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use disk::{Disk, File, Lock, Space};
+pub use disk::{Disk, File, Lock, Space, is_full};
 pub use inlet::{Answer, Inlet, Intake, Limits, Pending, ReadingRoom, Refused, Reply, Room, Submitted, inlet};
 pub use journal::{AppendError, Extent, Flush, FlushError, Item, Journal, ReadError, Reader, Stored, TrimError};
 pub use machine::{machine_name, yield_to_others};

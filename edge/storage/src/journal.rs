@@ -14,7 +14,7 @@ use crate::seal::{Sealer, Segments, last_before};
 use crate::segment::{FIRST_FRAME, PAGE, Place, segment_path, spare_path};
 use crate::shared::{Ready, Seal, Segment, SegmentInfo, Settings, Shared};
 use faultline_formats::{Decoded, Record};
-use faultline_host::{AppendError, Clock, Extent, File, Flush, FlushError, Journal, Reader, TrimError};
+use faultline_host::{AppendError, Clock, Extent, File, Flush, FlushError, Journal, Reader, TrimError, is_full};
 use faultline_ledger::LedgerEntry;
 use faultline_model::facts::Sealed;
 use faultline_model::{Hlc, Position, mutant};
@@ -26,6 +26,11 @@ const KEPT: u64 = 2 * HEADER as u64;
 
 /// Leaves are cut into frames of about this size.
 const LEAVES_FRAME: usize = 1 << 20;
+/// Leaves must fit behind their records, whatever the journal's own limit says: they may go past it by the segments that the
+/// leaves of one group take.
+const BEYOND: u64 = u64::MAX;
+/// Most segments told of at once as hashed: their leaves fit one frame of the smallest segment, so they are written whole.
+const SEALED_MAX: usize = 32;
 
 /// The journal in segment files.
 pub struct SegmentJournal {
@@ -38,6 +43,8 @@ pub struct SegmentJournal {
     buffer: Vec<u8>,
     /// What a refused write may have left behind, to be cleared before the next one.
     scrub: Option<Scrub>,
+    /// Of leaves that found no room, how many are written: the next call brings the same ones.
+    leaves_written: usize,
     /// A clean stop's proof is the last thing written.
     clean: bool,
 }
@@ -78,6 +85,7 @@ impl SegmentJournal {
             stamp: recovered.stamp,
             buffer: Vec::new(),
             scrub: None,
+            leaves_written: 0,
             clean: recovered.clean,
         };
         Ok((journal, recovered))
@@ -97,6 +105,12 @@ impl SegmentJournal {
     /// What takes the digests of full segments on another thread.
     pub fn sealer(&self) -> Sealer {
         self.sealer.clone()
+    }
+
+    /// What makes readers on another thread, as [`Journal::reader`] does on this one.
+    pub fn readers(&self) -> Box<dyn Fn() -> Box<dyn Reader> + Send> {
+        let shared = Arc::clone(&self.shared);
+        Box::new(move || Box::new(SegmentReader::new(Arc::clone(&shared))))
     }
 
     /// Segments in use, oldest first.
@@ -120,7 +134,7 @@ impl SegmentJournal {
     }
 
     /// Ends cleanly: everything is durable, and a last frame says so, which lets the next start tell a torn tail from damage
-    /// up to the last byte. Where a full segment has no leaf yet, that frame is left out.
+    /// up to the last byte. Where a full segment has no leaf yet, or the disk no room, that frame is left out.
     pub fn close(mut self) -> Result<(), FlushError> {
         let written = self.shared.state().written();
         self.shared.make_durable(written)?;
@@ -128,10 +142,13 @@ impl SegmentJournal {
         if self.clean || owing || written == Place::default() {
             return Ok(());
         }
-        self.clear_scrub().map_err(|error| FlushError { reason: error.to_string() })?;
         let proof = |frames: &mut FrameWriter, next, stamp| frames.frame(FrameKind::Proof, next, stamp, |_| {});
         let target = self.current().expect("something was written");
-        self.write(target, proof).map_err(|error| FlushError { reason: error.to_string() })?;
+        match self.clear_scrub().and_then(|()| self.write(target, proof)) {
+            Ok(()) => {}
+            Err(AppendError::Full { .. }) => return Ok(()),
+            Err(error) => return Err(FlushError { reason: error.to_string() }),
+        }
         let written = self.shared.state().written();
         self.shared.make_durable(written)
     }
@@ -146,12 +163,13 @@ impl SegmentJournal {
     /// Where `size` bytes of frames go: the segment in use if they fit, else the next.
     ///
     /// - `spare`: segments that must be ready besides the one in use then, for what has to fit later.
-    fn target(&self, size: u64, spare: usize) -> Result<Target, AppendError> {
+    /// - `limit`: bytes that all files may take.
+    fn target(&self, size: u64, spare: usize, limit: u64) -> Result<Target, AppendError> {
         if let Some(target) = self.current().filter(|target| target.start.byte + size + KEPT <= target.size) {
-            self.shared.ensure_ready(spare).map_err(|why| self.shared.append_error(why))?;
+            self.shared.ensure_ready(spare, limit).map_err(|why| self.shared.append_error(why))?;
             return Ok(target);
         }
-        self.shared.ensure_ready(1 + spare).map_err(|why| self.shared.append_error(why))?;
+        self.shared.ensure_ready(1 + spare, limit).map_err(|why| self.shared.append_error(why))?;
         let ready = self.shared.state().ready.front().cloned().expect("one was made ready");
         let start = Place { generation: ready.generation, byte: FIRST_FRAME };
         Ok(Target { file: Arc::clone(&ready.file), start, size: ready.size, begin: Some(ready) })
@@ -192,11 +210,17 @@ impl SegmentJournal {
 
     /// A disk without room refuses the write, which counts as not made; any other failure stops the journal.
     fn write_failed(&mut self, target: Target, to: u64, error: &io::Error) -> AppendError {
-        if error.kind() == io::ErrorKind::StorageFull {
-            self.scrub = Some(Scrub { file: target.file, from: target.start.byte, to });
-            return self.shared.full();
+        if !is_full(error) {
+            return AppendError::Stopped { reason: self.shared.stop("writing a segment", error) };
         }
-        AppendError::Stopped { reason: self.shared.stop("writing a segment", error) }
+        if !mutant!("refused write not cleared") {
+            self.scrub = Some(Scrub { file: target.file, from: target.start.byte, to });
+        }
+        // At once, so that who is told of the refusal can rely on it; where there is no room for that either, before the next write.
+        match self.clear_scrub() {
+            Err(stopped @ AppendError::Stopped { .. }) => stopped,
+            _ => self.shared.full(),
+        }
     }
 
     /// Clears what a refused write left: its frames are valid, and a later crash must not bring them back.
@@ -208,7 +232,7 @@ impl SegmentJournal {
                 self.scrub = None;
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Err(self.shared.full()),
+            Err(error) if is_full(&error) => Err(self.shared.full()),
             Err(error) => Err(AppendError::Stopped { reason: self.shared.stop("clearing a refused write", &error) }),
         }
     }
@@ -243,10 +267,11 @@ impl Journal for SegmentJournal {
         if size > self.max_group_size() {
             return Err(AppendError::TooLarge { size, limit: self.max_group_size() });
         }
+        assert!(self.leaves_written == 0, "a group's leaves come before the next group");
         self.clear_scrub()?;
         // Records leave one ready segment alone, wherever they go themselves, so that what frees room always fits.
         let spare = if group.iter().all(|decoded| decoded.payload.makes_room()) { 0 } else { READY - 1 };
-        let target = self.target(size, spare)?;
+        let target = self.target(size, spare, self.shared.settings.limit)?;
         let wall = self.clock.now();
         let (mut stamp, mut stamps) = (self.stamp, Vec::with_capacity(group.len()));
         for _ in &group {
@@ -271,12 +296,12 @@ impl Journal for SegmentJournal {
     fn append_leaves(&mut self, leaves: &[Box<[u8]>]) -> Result<(), AppendError> {
         self.check_running()?;
         self.clear_scrub()?;
-        let pieces = pieces(leaves, LEAVES_FRAME.min(self.max_group_size() as usize / 4));
+        let pieces = pieces(&leaves[self.leaves_written..], LEAVES_FRAME.min(self.max_group_size() as usize / 4));
         let sizes: Vec<u64> = pieces.iter().map(|piece| frame_size(leaves_size(piece))).collect();
         if let Some(&size) = sizes.iter().max().filter(|&&size| size > self.max_group_size()) {
             return Err(AppendError::TooLarge { size, limit: self.max_group_size() });
         }
-        // All segments they need are ready before the first is written: a whole or nothing.
+        // All segments they need are ready before the first is written.
         let (mut room, mut begins) = (self.current().map_or(0, |t| t.size.saturating_sub(t.start.byte + KEPT)), 0);
         for &size in &sizes {
             if size > room {
@@ -285,26 +310,19 @@ impl Journal for SegmentJournal {
             room -= size;
         }
         if begins > 0 {
-            self.shared.ensure_ready(begins).map_err(|why| self.shared.append_error(why))?;
+            self.shared.ensure_ready(begins, BEYOND).map_err(|why| self.shared.append_error(why))?;
         }
-        for (index, (piece, size)) in pieces.into_iter().zip(sizes).enumerate() {
-            let target = self.target(size, 0)?;
+        for (piece, size) in pieces.into_iter().zip(sizes) {
+            let target = self.target(size, 0, BEYOND)?;
             let frame = |frames: &mut FrameWriter, next, stamp| {
                 frames.frame(FrameKind::Leaves, next, stamp, |out| write_leaves(out, piece));
             };
-            match self.write(target, frame) {
-                Ok(()) => {
-                    self.clean = false;
-                    self.note_sealed(piece);
-                }
-                // Some are written and cannot be taken back.
-                Err(AppendError::Full { .. }) if index > 0 => {
-                    let full = io::Error::from(io::ErrorKind::StorageFull);
-                    return Err(AppendError::Stopped { reason: self.shared.stop("writing leaves", &full) });
-                }
-                Err(error) => return Err(error),
-            }
+            self.write(target, frame)?;
+            self.clean = false;
+            self.note_sealed(piece);
+            self.leaves_written += piece.len();
         }
+        self.leaves_written = 0;
         Ok(())
     }
 
@@ -314,7 +332,7 @@ impl Journal for SegmentJournal {
             Seal::Root(root) => Some(Sealed { segment: segment.generation, last: last_before(next.first), root }),
             Seal::Open | Seal::Leaf(_) => None,
         };
-        state.unsealed().map_while(sealed).collect()
+        state.unsealed().map_while(sealed).take(SEALED_MAX).collect()
     }
 
     fn flush(&mut self) -> Box<dyn Flush> {

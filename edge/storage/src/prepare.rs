@@ -4,7 +4,7 @@
 //! `fdatasync` of 4 KiB then takes 0.13 ms at p99 instead of 5 ms (`performance.md` section 2).
 use crate::segment::{format, segment_path, spare_path};
 use crate::shared::{NotReady, Ready, Shared, State};
-use faultline_host::{AppendError, File};
+use faultline_host::{AppendError, File, is_full};
 use faultline_model::mutant;
 use std::io;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Preparer {
         if before >= READY {
             return Ok(false);
         }
-        match self.shared.ensure_ready(before + 1) {
+        match self.shared.ensure_ready(before + 1, self.shared.settings.limit) {
             Ok(()) => Ok(true),
             Err(why) => {
                 if matches!(why, NotReady::Full) {
@@ -54,14 +54,16 @@ impl Preparer {
 
 impl Shared {
     /// Makes segments ready until there are `count`; those made before the room ran out stay.
-    pub fn ensure_ready(&self, count: usize) -> Result<(), NotReady> {
+    ///
+    /// - `limit`: bytes that all files may take then.
+    pub fn ensure_ready(&self, count: usize, limit: u64) -> Result<(), NotReady> {
         if self.state().ready.len() >= count {
             return Ok(());
         }
         let _making = self.making.lock().expect("no holder panics");
         let (mut made, mut result) = (Vec::new(), Ok(()));
         while self.state().ready.len() + made.len() < count && result.is_ok() {
-            match self.make(made.len() as u64) {
+            match self.make(made.len() as u64, limit) {
                 Ok(ready) => made.push(ready),
                 Err(why) => result = Err(why),
             }
@@ -78,14 +80,14 @@ impl Shared {
     /// Makes one segment, from a spare or a new file; its name is not yet durable.
     ///
     /// - `unlisted`: files made and not yet counted in the state.
-    fn make(&self, unlisted: u64) -> Result<Ready, NotReady> {
+    fn make(&self, unlisted: u64, limit: u64) -> Result<Ready, NotReady> {
         let (spare, generation) = {
             let mut state = self.state();
             if let Some(reason) = &state.stopped {
                 return Err(NotReady::Stopped(reason.clone()));
             }
             let spare = state.spares.pop_first();
-            if spare.is_none() && (state.files() + unlisted + 1) * self.settings.segment_size > self.settings.limit {
+            if spare.is_none() && (state.files() + unlisted + 1) * self.settings.segment_size > limit {
                 return Err(NotReady::Full);
             }
             let generation = state.next_generation;
@@ -114,11 +116,7 @@ impl Shared {
     }
 
     fn not_ready(&self, what: &str, error: &io::Error) -> NotReady {
-        if error.kind() == io::ErrorKind::StorageFull {
-            NotReady::Full
-        } else {
-            NotReady::Stopped(self.stop(what, error))
-        }
+        if is_full(error) { NotReady::Full } else { NotReady::Stopped(self.stop(what, error)) }
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {

@@ -132,7 +132,7 @@ pub(crate) fn open(
     survey.drop_other_sizes(settings.segment_size);
     survey.repair(&*folder.disk, &journal).map_err(io("repairing the end of"))?;
     let (shared, recovered) = survey.finish(folder, journal.clone(), settings);
-    match shared.ensure_ready(READY) {
+    match shared.ensure_ready(READY, settings.limit) {
         Ok(()) => {}
         // It can still be read and trimmed; writers are told that it is full.
         Err(NotReady::Full) if !shared.state().segments.is_empty() => {}

@@ -4,13 +4,13 @@
 //! published head: on the next start the journal's leaves are offered again and those from the head's size on are taken.
 //! The order of writing is full tiles and bundles, partial ones, sync, then the head: a head never names a tile that is not there.
 use crate::whole::write_whole;
-use faultline_host::Disk;
+use faultline_host::{Disk, is_full};
 use faultline_ledger::{
     Completed, Hash, Head, NoteError, Signer, TILE_WIDTH, TileName, Tree, Verifier, bundle_entries, leaf_hash,
     push_entry,
 };
 use faultline_model::{Digest, mutant};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +44,17 @@ pub enum LedgerError {
     Head(#[from] NoteError),
 }
 
+impl LedgerError {
+    /// Whether the disk is full: nothing is lost, and the same may be tried again.
+    pub fn is_full(&self) -> bool {
+        matches!(self, LedgerError::Io { source, .. } if is_full(source))
+    }
+}
+
 /// Writes the ledger. One per folder.
+///
+/// After an error that [`LedgerError::is_full`] everything is as if the disk were slow: what was taken is taken, and
+/// [`LedgerStore::write_owed`] and [`LedgerStore::publish`] write what is missing once there is room.
 pub struct LedgerStore {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
@@ -52,7 +62,10 @@ pub struct LedgerStore {
     tree: Tree,
     bundle: Vec<u8>,
     published: Option<Head>,
-    partial_files: Vec<PathBuf>,
+    /// Full tiles and bundles that are not on disk yet, by name, oldest first.
+    owed: VecDeque<(String, Vec<u8>)>,
+    /// Partial tiles and bundles on disk: of the head, and others that a later publication removes.
+    partial_files: BTreeSet<PathBuf>,
     folders: BTreeSet<PathBuf>,
 }
 
@@ -70,17 +83,18 @@ impl LedgerStore {
             tree: Tree::default(),
             bundle: Vec::new(),
             published: None,
-            partial_files: Vec::new(),
+            owed: VecDeque::new(),
+            partial_files: BTreeSet::new(),
             folders: BTreeSet::new(),
         };
         if let Some(head) = reader.head()? {
             store.tree = reader.edge(head)?;
             for tile in store.tree.partial() {
-                store.partial_files.push(store.folder.join(tile.name.path()));
+                store.partial_files.insert(store.folder.join(tile.name.path()));
                 if tile.name.level == 0 {
                     let path = store.folder.join(tile.name.entries_path());
                     store.bundle = reader.file(&path)?;
-                    store.partial_files.push(path);
+                    store.partial_files.insert(path);
                 }
             }
             store.published = Some(head);
@@ -99,7 +113,8 @@ impl LedgerStore {
     }
 
     /// Takes the leaves from `first` on; those it has already are compared by nobody here and passed over, as a replay
-    /// offers them again. Panics on a gap: leaves come in order.
+    /// offers them again. Panics on a gap: leaves come in order. They are taken also where an error says that a file is
+    /// still owed.
     pub fn append(&mut self, first: u64, leaves: &[Box<[u8]>]) -> Result<(), LedgerError> {
         assert!(first <= self.size(), "leaf {first} offered to a ledger of {} leaves", self.size());
         let known = usize::try_from(self.size() - first).unwrap_or(usize::MAX).min(leaves.len());
@@ -108,11 +123,21 @@ impl LedgerStore {
             push_entry(&mut self.bundle, leaf);
             self.tree.push(leaf_hash(leaf), &mut completed);
             for tile in completed.drain(..) {
-                self.write_tile(&tile)?;
+                self.owed.push_back((tile.name.path(), bytes_of(&tile)));
                 if tile.name.level == 0 {
-                    let bundle = std::mem::take(&mut self.bundle);
-                    self.write(&tile.name.entries_path(), &bundle)?;
+                    self.owed.push_back((tile.name.entries_path(), std::mem::take(&mut self.bundle)));
                 }
+            }
+        }
+        self.write_owed()
+    }
+
+    /// Writes the full tiles and bundles that are not on disk yet.
+    pub fn write_owed(&mut self) -> Result<(), LedgerError> {
+        while let Some((name, bytes)) = self.owed.pop_front() {
+            if let Err(error) = self.write(&name, &bytes) {
+                self.owed.push_front((name, bytes));
+                return Err(error);
             }
         }
         Ok(())
@@ -124,41 +149,43 @@ impl LedgerStore {
         if self.published == Some(head) {
             return Ok(head);
         }
-        let mut files = Vec::new();
+        self.write_owed()?;
+        let mut files = BTreeSet::new();
         for tile in self.tree.partial() {
-            self.write_tile(&tile)?;
-            files.push(self.folder.join(tile.name.path()));
+            files.insert(self.write_partial(&tile.name.path(), &bytes_of(&tile))?);
             if tile.name.level == 0 {
                 let bundle = std::mem::take(&mut self.bundle);
-                self.write(&tile.name.entries_path(), &bundle)?;
+                let written = self.write_partial(&tile.name.entries_path(), &bundle);
                 self.bundle = bundle;
-                files.push(self.folder.join(tile.name.entries_path()));
+                files.insert(written?);
             }
         }
         let note = self.signer.sign(&head);
         self.write(HEAD_FILE, note.as_bytes())?;
         self.published = Some(head);
-        // The partial tiles of the head before are of no use once no head names them.
-        let mut olds = std::mem::replace(&mut self.partial_files, files);
+        // The partial tiles of heads before are of no use once no head names them.
+        let mut olds: Vec<PathBuf> = self.partial_files.difference(&files).cloned().collect();
         if mutant!("unordered map iterated") {
             olds = olds.into_iter().collect::<std::collections::HashSet<_>>().into_iter().collect();
         }
         for old in olds {
-            if !self.partial_files.contains(&old) {
-                match self.disk.remove(&old) {
-                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        return Err(LedgerError::Io { path: old, source });
-                    }
-                    _ => {}
+            match self.disk.remove(&old) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(LedgerError::Io { path: old, source });
                 }
+                _ => drop(self.partial_files.remove(&old)),
             }
         }
         Ok(head)
     }
 
-    fn write_tile(&mut self, tile: &Completed) -> Result<(), LedgerError> {
-        let bytes: Vec<u8> = tile.hashes.iter().flat_map(|hash| hash.0).collect();
-        self.write(&tile.name.path(), &bytes)
+    /// Writes a file that a later publication removes, and returns where it is.
+    fn write_partial(&mut self, name: &str, bytes: &[u8]) -> Result<PathBuf, LedgerError> {
+        let path = self.folder.join(name);
+        // Noted first: no publication, however often it fails, leaves a file that nobody removes.
+        self.partial_files.insert(path.clone());
+        self.write(name, bytes)?;
+        Ok(path)
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
@@ -168,11 +195,17 @@ impl LedgerStore {
             write_whole(&*self.disk, &path, bytes)
         } else {
             // Made once each: syncing a folder's parents for every tile would cost more than the tile.
-            self.folders.insert(folder.to_path_buf());
-            self.disk.create_dir_all(folder).and_then(|()| write_whole(&*self.disk, &path, bytes))
+            self.disk.create_dir_all(folder).and_then(|()| {
+                self.folders.insert(folder.to_path_buf());
+                write_whole(&*self.disk, &path, bytes)
+            })
         };
         written.map_err(|source| LedgerError::Io { path, source })
     }
+}
+
+fn bytes_of(tile: &Completed) -> Vec<u8> {
+    tile.hashes.iter().flat_map(|hash| hash.0).collect()
 }
 
 /// Reads a ledger folder and believes nothing that does not lead to its signed head.
@@ -378,6 +411,52 @@ mod tests {
             }
             assert!(read == leaves(0, taken));
         }
+    }
+
+    /// One write, or all beyond some bytes for a while, find no room: nothing is lost, nothing stays behind.
+    #[test]
+    fn what_finds_no_room_is_written_later() {
+        let tidy: Vec<PathBuf> = {
+            let disk = MemoryDisk::new(1 << 30);
+            let mut store = store(&(Arc::new(disk.clone()) as Arc<dyn Disk>));
+            store.append(0, &leaves(0, 900)).expect("the disk is well");
+            store.publish().expect("the disk is well");
+            disk.files()
+        };
+        let mut waited = 0;
+        for fault in 0..80 {
+            for one in [true, false] {
+                let memory = MemoryDisk::new(1 << 30);
+                let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+                let mut store = store(&disk);
+                if one {
+                    memory.fail_at(memory.operations() + fault, io::ErrorKind::StorageFull);
+                } else {
+                    memory.set_capacity(memory.used() + fault * 500);
+                }
+                let mut bear = |result: Result<(), LedgerError>| match result {
+                    Err(error) if error.is_full() => waited += 1,
+                    other => other.expect("the disk is well but full"),
+                };
+                for from in (0..900).step_by(300) {
+                    bear(store.append(from, &leaves(from, from + 300)));
+                    bear(store.publish().map(drop));
+                }
+                memory.set_capacity(1 << 30);
+                bear(store.publish().map(drop));
+                let head = store.publish().expect("there is room again");
+                assert_eq!(head.size, 900, "{fault}, {one}");
+                assert_eq!(memory.files(), tidy, "{fault}, {one}: files are left behind");
+                let reader = LedgerReader::new(disk.clone(), Path::new(FOLDER), signer().verifier());
+                assert!(reader.edge(head).is_ok());
+                let mut read = Vec::new();
+                while (read.len() as u64) < head.size {
+                    read.extend(reader.leaves(head, read.len() as u64, 1000).expect("bundles are there"));
+                }
+                assert!(read == leaves(0, 900));
+            }
+        }
+        assert!(waited > 100, "{waited}");
     }
 
     #[test]

@@ -16,10 +16,12 @@ pub fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()>
         _ => {}
     }
     let file = disk.create(&new)?;
-    file.write_at(bytes, 0)?;
-    if !mutant!("file replaced without its sync") {
-        file.sync_data()?;
+    let skip_sync = mutant!("file replaced without its sync");
+    let written = file.write_at(bytes, 0).and_then(|()| if skip_sync { Ok(()) } else { file.sync_data() });
+    if let Err(error) = written.and_then(|()| disk.rename(&new, path)) {
+        // Gives its room back to a full disk; where even that fails, the next try removes it.
+        drop(disk.remove(&new));
+        return Err(error);
     }
-    disk.rename(&new, path)?;
     disk.sync_dir(folder)
 }

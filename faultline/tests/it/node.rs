@@ -5,13 +5,14 @@ use faultline::published::Published;
 use faultline::release::{Doors, Outlet, release};
 use faultline::run::{Opened, open};
 use faultline::show::{Shown, shown};
+use faultline::tiles::Tiles;
 use faultline::world::{World, control, seal, turn};
 use faultline_engine::Ask;
 use faultline_formats::Decoded;
 use faultline_host::{Answer, Clock, Disk, Inlet, Limits, ManualClock, Reader, inlet};
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Digest, EffectId, HashSeed};
-use faultline_storage::{CheckpointStore, Cursors, DataFolder, LedgerStore, Sealer, Settings};
+use faultline_storage::{CheckpointStore, Cursors, DataFolder, Sealer, Settings};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,9 +27,6 @@ pub const SEED: HashSeed = HashSeed(0xbeef);
 /// Name of the sink's cursor.
 const CURSOR: &str = "sink";
 
-/// Leaves on their way to the tiles, with the number of the first.
-type Groups = Receiver<(u64, Vec<Box<[u8]>>)>;
-
 /// A server in pieces, driven by hand.
 pub struct Node {
     pub world: World,
@@ -36,8 +34,7 @@ pub struct Node {
     doors: Doors,
     shown: std::sync::mpsc::Receiver<Shown>,
     feed: Arc<LedgerFeed>,
-    groups: Groups,
-    ledger: LedgerStore,
+    tiles: Tiles,
     cursors: Cursors,
     keep_in: KeeperQueue,
     keep_out: KeeperWork,
@@ -64,11 +61,12 @@ impl Node {
         let signer = |folder: &DataFolder| Ok(signer(folder));
         let opened = open(&folder, settings, &clock, signer, SEED, &Published::default())?;
         let Opened { journal, replay, ledger, ledger_reader, cursors, .. } = opened;
-        let sealer = journal.sealer();
+        let (sealer, readers) = (journal.sealer(), journal.readers());
         let (inlet, intake) =
             inlet(Limits { bytes: 16 << 20, count: 1_024, reading: 16 << 20, retry_after: Duration::from_millis(1) });
         let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
         let feed = Arc::new(feed);
+        let tiles = Tiles::new(ledger, groups, feed.clone(), readers);
         let (keep_in, keep_out) = keeper_queue();
         let (told, told_out) = channel();
         let (asks, asks_out) = channel();
@@ -86,8 +84,7 @@ impl Node {
             doors,
             shown: shown_out,
             feed,
-            groups,
-            ledger,
+            tiles,
             cursors,
             keep_in,
             keep_out,
@@ -151,7 +148,7 @@ impl Node {
         self.tiles()?;
         let kept: Vec<Keep> = std::iter::from_fn(|| self.keep_out.try_next()).collect();
         if publish || kept.iter().any(|work| matches!(work, Keep::Anchored { .. })) {
-            self.ledger.publish()?;
+            self.tiles.publish()?;
             // Now and then, so that leaves follow their segments some groups later.
             while self.sealer.seal(Duration::ZERO)? {}
         }
@@ -178,10 +175,7 @@ impl Node {
 
     /// Takes leaves to the tiles.
     pub fn tiles(&mut self) -> Result<(), Ended> {
-        while let Ok((first, leaves)) = self.groups.try_recv() {
-            self.ledger.append(first, &leaves)?;
-        }
-        Ok(())
+        Ok(self.tiles.take_waiting()?)
     }
 
     fn reply(&self, id: EffectId, body: Vec<u8>) {
@@ -216,7 +210,7 @@ impl Node {
 
     /// The signed head.
     pub fn head(&self) -> Option<faultline_ledger::Head> {
-        self.ledger.head()
+        self.tiles.head()
     }
 
     /// What `run` does before a clean stop: no full segment stays without its leaf.

@@ -1,6 +1,6 @@
 //! What CI runs of the simulation: seeds, past failures, every I/O of a reference run; and that it is deterministic.
 use faultline_sim::run::{run, stopped_at};
-use faultline_sim::{Coverage, Plan, file};
+use faultline_sim::{Coverage, Event, Plan, file};
 use std::path::Path;
 
 const SEEDS: u64 = 200;
@@ -23,7 +23,7 @@ fn two_hundred_seeds_keep_every_promise() {
         ("faults", "stop within a write", 20),
         ("faults", "EIO on a sync", 20),
         ("faults", "EIO on a write", 20),
-        ("faults", "ENOSPC on a write", 20),
+        ("faults", "ENOSPC on a write", 200),
         ("faults", "EIO on a read", 20),
         ("faults", "bit rot at rest", 20),
         ("faults", "clock set back", 20),
@@ -35,6 +35,9 @@ fn two_hundred_seeds_keep_every_promise() {
         ("states", "torn tails cut off", 5),
         ("states", "groups refused: disk full", 20),
         ("states", "bodies refused: inlet full", 20),
+        ("states", "turns that leaves waited for room", 20),
+        ("states", "turns that tiles waited for room", 20),
+        ("states", "lives that end caught up", 50),
         ("states", "asks posted again at a start", 50),
         ("states", "damage named by verify", 20),
         ("work", "records acknowledged", 5_000),
@@ -68,6 +71,37 @@ fn a_crash_at_any_io_loses_nothing() {
             panic!("stop before change {at}: {broken}");
         }
     }
+}
+
+/// A full disk at each write of a short run, for one write or for some: nobody ends, and all is there once there is room.
+#[test]
+fn a_full_disk_at_any_write_ends_nothing() {
+    let mut plan = Plan::reference(3, 12);
+    // The power cut at the end of it would end the life before it has caught up.
+    plan.events.pop();
+    let (mut waited, mut at) = (0, 0);
+    loop {
+        let mut fired = 0;
+        for length in [0, 3, 15] {
+            let full = Plan { events: [&[Event::Fault(4, at, length)], &plan.events[..]].concat(), ..plan.clone() };
+            let outcome = run(&full);
+            if let Err(broken) = outcome.result {
+                panic!("ENOSPC at write {at} and {length} more: {broken}");
+            }
+            let count = |name| outcome.coverage.count("states", name);
+            assert_eq!(count("processes that a fault ended"), 0);
+            // At a start it may be refused; then the next life has room.
+            assert_eq!(count("lives that end caught up"), 1, "write {at}");
+            fired += outcome.coverage.count("faults", "ENOSPC on a write");
+            waited +=
+                count("turns that leaves waited for room").min(1) + count("turns that tiles waited for room").min(1);
+        }
+        if fired == 0 {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 60 && waited > 60, "{at} writes, {waited} runs in which something waited");
 }
 
 /// Every failure that was ever found stays mended.

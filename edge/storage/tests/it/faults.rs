@@ -228,3 +228,81 @@ fn readers_start_anywhere_and_notice_a_trim() {
         assert_eq!(first, Some(oldest));
     }
 }
+
+/// Leaves that a full disk (a copy-on-write file system) refuses, wherever in them, are brought again until they are in:
+/// each once, in order.
+#[test]
+fn refused_leaves_are_brought_again() {
+    let all: Vec<Box<[u8]>> = (0..30_u8).map(|number| vec![number; 1_000].into()).collect();
+    let (mut refused, mut fault) = (0, 0);
+    loop {
+        let disk = MemoryDisk::new(1 << 30);
+        let mut journal = open(&disk).unwrap();
+        journal.append(group(0, &[5_000])).unwrap();
+        let before = disk.operations();
+        disk.fail_at(before + fault, io::ErrorKind::StorageFull);
+        let result = loop {
+            match journal.append_leaves(&all) {
+                Err(AppendError::Full { .. }) => refused += 1,
+                other => break other,
+            }
+        };
+        let met = disk.operations() > before + fault;
+        // A sync that fails, for whatever reason, ends the journal.
+        if result.is_ok() && journal.flush().wait().is_ok() {
+            journal.append(group(1, &[100])).unwrap();
+            journal.flush().wait().unwrap();
+            drop(journal);
+            disk.crash(CrashPolicy::LoseAll);
+            let (mut leaves, mut records) = (Vec::new(), 0);
+            for item in read_all(&mut *open(&disk).unwrap().reader(), 1 << 20).unwrap() {
+                match item {
+                    Item::Leaves { leaves: more, .. } => leaves.extend(more),
+                    Item::Record(_) => records += 1,
+                }
+            }
+            assert!(leaves.iter().map(|leaf| &leaf[..]).eq(all.iter().map(|leaf| &leaf[..])), "fault {fault}");
+            assert_eq!(records, 2);
+        }
+        if !met {
+            break;
+        }
+        fault += 1;
+    }
+    assert!(refused > 10, "{refused} of {fault}");
+}
+
+/// Behind records that were taken, leaves find room whatever the journal's own limit says.
+#[test]
+fn leaves_go_past_the_limit() {
+    let disk = MemoryDisk::new(1 << 30);
+    let mut journal = open(&disk).unwrap();
+    fill(&mut journal);
+    let leaves: Vec<Box<[u8]>> = (0..50_u8).map(|number| vec![number; 1_000].into()).collect();
+    for _ in 0..3 {
+        journal.append_leaves(&leaves).unwrap();
+        assert!(matches!(journal.append(group(9, &[3_000])), Err(AppendError::Full { .. })));
+    }
+    assert!(journal.extent().bytes > SETTINGS.limit);
+    journal.flush().wait().unwrap();
+    disk.kill();
+    drop(journal);
+    assert!(open(&disk).is_ok(), "a start reads it");
+}
+
+/// A disk without room for another file still has it for the leaves of what it took: a segment is kept ready for them.
+#[test]
+fn leaves_fit_a_disk_that_takes_no_more() {
+    for room in (0..8 * SETTINGS.segment_size).step_by(1_000) {
+        let disk = MemoryDisk::new(1 << 30);
+        let mut journal = open(&disk).unwrap();
+        disk.set_capacity(disk.used() + room);
+        let mut next = 0;
+        while let Ok(records) = journal.append(group(next, &[3_000])) {
+            next = records[0].at.offset + 1;
+            journal.append_leaves(&[vec![1; 2_000].into()]).unwrap();
+        }
+        journal.append_leaves(&[vec![2; 9_000].into()]).unwrap();
+        journal.flush().wait().unwrap();
+    }
+}
