@@ -152,7 +152,8 @@ impl Engine {
         }
     }
 
-    /// Passes over a record on which [`Engine::step`] breaks: nothing of it is taken, and the decision says why.
+    /// Passes over a record on which [`Engine::step`] breaks: nothing of it is taken, and the decision says why. An answer
+    /// would break it again, so what was asked counts as answered: the next question may be asked.
     ///
     /// Of a state in which `step` broke nothing can be said: the caller has one from before.
     pub fn quarantine(&mut self, record: &Record, reason: &str, effects: &mut Effects) {
@@ -160,6 +161,9 @@ impl Engine {
         let mut emit = Emitter::new(effects, record.at);
         emit.decide(Decision::Quarantined(Quarantined { position: record.at, reason: reason.to_string() }));
         emit.reject(Reason::Quarantined, record.decoded.events.count().max(1), reason);
+        if let Kind::Reply(id) = record.decoded.payload.kind {
+            self.give_up(id);
+        }
         self.last = Some(record.at);
         self.unanchored += record.decoded.payload.body.len() as u64 + RECORD_BYTES;
     }
@@ -394,6 +398,16 @@ impl Engine {
             Err(_) => emit.reject(Reason::BadRecord, 1, "the answer does not read"),
         }
         self.explain(self.now, emit);
+    }
+
+    /// What was asked will not be answered.
+    fn give_up(&mut self, id: EffectId) {
+        if self.hashing.take_if(|(asked, _)| *asked == id).is_some() {
+            // No anchor comes of the frozen state.
+            self.thaw();
+        } else if let Some(asked) = self.asks.remove(&id) {
+            self.incidents.answered(asked.incident, asked.revision);
+        }
     }
 
     /// Hands the samples applied since the last call to the recent store.

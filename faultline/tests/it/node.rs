@@ -166,11 +166,17 @@ impl Node {
 
     /// A keeper that cannot keep anything: each state that it is asked for is lost.
     pub fn lose_states(&mut self) {
-        while let Some(work) = self.keep_out.try_next() {
-            if let Keep::Begun { ask, .. } = work {
-                self.reply(ask, None::<Digest>.to_bytes());
-            }
+        while let Some(ask) = self.state_asked() {
+            self.reply(ask, None::<Digest>.to_bytes());
         }
+    }
+
+    /// An ask for a state's digest that nobody answers then.
+    pub fn state_asked(&mut self) -> Option<EffectId> {
+        std::iter::from_fn(|| self.keep_out.try_next()).find_map(|work| match work {
+            Keep::Begun { ask, .. } => Some(ask),
+            _ => None,
+        })
     }
 
     /// Takes leaves to the tiles.

@@ -2,19 +2,20 @@
 //!
 //! The engine of test builds has a planted assertion, which breaks after everything else of the record was done.
 use crate::crash::{Life, policy};
-use crate::node::SEED;
-use crate::sender::Sender;
+use crate::node::{Node, SEED};
+use crate::sender::{MARK, Sender};
 use faultline::config::Config;
 use faultline::quarantine::TOO_MANY;
 use faultline::replayed::{Mode, Replay, Watch};
 use faultline::run::start;
 use faultline::start::Origin;
 use faultline::verify;
-use faultline::world::{control, leaves_of};
-use faultline_engine::{Effects, Engine};
+use faultline::world::{control, leaves_of, own};
+use faultline_engine::{Ask, Effects, Engine};
 use faultline_formats::{Decoded, Reason, Record};
 use faultline_host::{CrashPolicy, Journal, MemoryDisk};
-use faultline_model::{Canonical, Control, Genesis, Millis, Position};
+use faultline_model::facts::Evidence;
+use faultline_model::{Canonical, Control, EffectId, Genesis, Kind, Millis, Position};
 use faultline_storage::{DataFolder, SegmentJournal, Settings};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -69,6 +70,56 @@ fn a_broken_record_is_passed_over_wherever_it_stands_in_its_group() {
         check(5, broken);
     }
     check(1, &[0]);
+}
+
+/// Answers `ask` with what breaks the engine.
+fn break_answer(node: &mut Node, ask: EffectId) {
+    let (answers, result) = node.turn(vec![own(Kind::Reply(ask), MARK.into(), SEED)], || {});
+    result.expect("the engine is made again");
+    let rejects = &answers[0].as_ref().expect("it is answered").rejects;
+    assert!(rejects.iter().any(|reject| reject.reason == Reason::Quarantined), "{rejects:?}");
+}
+
+/// An answer that breaks the engine is one: its incident is asked about again, and the next state gets its anchor.
+#[test]
+fn a_broken_answer_holds_up_neither_incident_nor_anchor() {
+    let mut life = Life::new(11);
+    let mut node = life.open().expect("the disk is well");
+    let mut broken = Vec::new();
+    let (mut again, mut states, mut anchors) = (0, 0, 0);
+    for _ in 0..300 {
+        let (_, result) = node.turn(life.sender.group(), || {});
+        result.expect("the disk is well");
+        let explain = |(id, ask)| match ask {
+            Ask::Explain(evidence) => Some((id, *evidence)),
+            Ask::Hash(_) => None,
+        };
+        let asked: Vec<(EffectId, Evidence)> = node.world.engine.unanswered().filter_map(explain).collect();
+        for (id, evidence) in asked {
+            if evidence.revision > 1 {
+                again += u64::from(broken.contains(&evidence.incident));
+            } else if broken.len() < 10 {
+                break_answer(&mut node, id);
+                assert!(node.world.engine.unanswered().all(|(other, _)| other != id), "{id} waits for ever");
+                broken.push(evidence.incident);
+            }
+        }
+        if states < 2
+            && let Some(ask) = node.state_asked()
+        {
+            break_answer(&mut node, ask);
+            assert!(!node.world.engine.awaits_digest(), "no anchor comes any more");
+            states += 1;
+        }
+        node.chores(true, false).expect("the disk is well");
+        anchors = life.memory.files().iter().filter(|file| file.starts_with("data/checkpoints")).count();
+    }
+    assert!(again > 0 && states == 2 && anchors > 0, "{again}, {states}, {anchors}");
+    life.check(&mut node).expect("who replays agrees");
+    drop(node);
+    life.memory.crash(CrashPolicy::LoseAll);
+    let mut node = life.open().expect("a start");
+    life.check(&mut node).expect("a start agrees");
 }
 
 /// The disk stops at each of its operations from before the group up to after the next ones.
