@@ -52,9 +52,11 @@ pub fn ahead<T>(
     let jobs = Mutex::new(jobs);
     thread::scope(|scope| {
         let (order_in, order) = sync_channel(threads + 2);
-        scope.spawn(move || read(reader, after, seed, &jobs_in, &order_in));
+        let named = |name: &str| thread::Builder::new().name(format!("faultline-{name}"));
+        let started = "a start can have threads";
+        named("read").spawn_scoped(scope, move || read(reader, after, seed, &jobs_in, &order_in)).expect(started);
         for _ in 0..threads {
-            scope.spawn(|| work(&jobs));
+            named("decode").spawn_scoped(scope, || work(&jobs)).expect(started);
         }
         // Dropped before the threads are waited for: that is what ends them.
         let order: Receiver<Result<Receiver<Vec<Entry>>, ReadError>> = order;

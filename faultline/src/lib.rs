@@ -24,6 +24,7 @@ pub mod rule_files;
 pub mod run;
 mod seals;
 pub mod show;
+pub mod stages;
 pub mod start;
 pub mod tiles;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! What the API reads, filled from what became durable.
 use crate::ledger_feed::LedgerFeed;
+use crate::stages::Stages;
 use faultline_engine::{Accepted, Effect, Effects, Engine, Overview};
 use faultline_formats::Reject;
 use faultline_host::{Clock, Extent, SystemClock, TurnedAway};
@@ -33,6 +34,7 @@ pub struct Published {
     journal_first: AtomicU64,
     anchors: AtomicU64,
     feed: OnceLock<Arc<LedgerFeed>>,
+    stages: OnceLock<Arc<Stages>>,
 }
 
 impl Default for Published {
@@ -53,6 +55,7 @@ impl Default for Published {
             journal_first: AtomicU64::new(0),
             anchors: AtomicU64::new(0),
             feed: OnceLock::new(),
+            stages: OnceLock::new(),
         }
     }
 }
@@ -66,6 +69,11 @@ impl Published {
     /// Where signed heads come from.
     pub fn follow(&self, feed: Arc<LedgerFeed>) {
         let _second = self.feed.set(feed);
+    }
+
+    /// Where the loop's durations come from.
+    pub fn time(&self, stages: Arc<Stages>) {
+        let _second = self.stages.set(stages);
     }
 
     /// A decision that became durable.
@@ -199,6 +207,7 @@ impl Published {
             journal_bytes: self.journal_bytes(),
             journal_first: Position { partition: 0, offset: self.journal_first.load(Ordering::Relaxed) },
         };
+        view.stages = self.stages.get().map_or(Vec::new(), |stages| stages.shown());
         view.sources = Arc::new(sources);
         view.lacks = overview.lacks;
         view.alerts = Arc::new(alerts(&overview.groups));

@@ -3,6 +3,7 @@ use crate::keeper::{Keep, KeeperQueue};
 use crate::ledger_feed::LedgerFeed;
 use crate::published::RejectedBody;
 use crate::show::Shown;
+use crate::stages::{Stage, Stages};
 use crate::tiles::Group;
 use faultline_engine::{Ask, Effect, Effects, Overview};
 use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
@@ -76,13 +77,15 @@ pub struct Outlet {
     batches: SyncSender<Batch>,
     /// The thread that keeps checkpoints.
     pub keeper: KeeperQueue,
+    /// How long each stage takes.
+    pub stages: Arc<Stages>,
 }
 
 impl Outlet {
     /// The two ends.
     pub fn new(keeper: KeeperQueue) -> (Outlet, Receiver<Batch>) {
         let (batches, receiver) = sync_channel(DEPTH);
-        (Outlet { batches, keeper }, receiver)
+        (Outlet { batches, keeper, stages: Arc::default() }, receiver)
     }
 
     /// Hands a group over; blocks while too many wait.
@@ -101,6 +104,8 @@ pub struct Doors {
     pub asks: Sender<(EffectId, Ask)>,
     /// The thread that keeps checkpoints.
     pub keeper: KeeperQueue,
+    /// How long each stage takes.
+    pub stages: Arc<Stages>,
 }
 
 /// Releases groups until the loop ends. Its error ends the process: nothing more may be acknowledged.
@@ -109,7 +114,8 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         let keeps = batch.keeps();
         let mut flush = Some(batch.flush);
         if !mutant!("released before it is durable") {
-            flush.take().map_or(Ok(()), |flush| flush.wait())?;
+            let wait = || flush.take().map_or(Ok(()), |flush| flush.wait());
+            doors.stages.time(Stage::Flush, wait)?;
         }
         for (reply, at) in batch.answers {
             let rejects = crate::world::refused(&batch.effects, at);

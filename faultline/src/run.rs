@@ -139,9 +139,12 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let fresh = HashSeed(u64::from_le_bytes(random::secret()?).max(1));
     let signer = |folder: &DataFolder| keys::signer(&**folder.disk(), folder.path(), folder.journal_id());
     let opened = open(&folder, Settings::within(limit), &clock, signer, fresh, &published)?;
-    let Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed } = opened;
+    let Opened { journal, recovered, replay, took, ledger, ledger_reader, cursors, seed } = opened;
     if let Some(torn) = &recovered.torn {
         eprintln!("recovered: dropped a torn tail of {} that nobody was promised", torn.path.display());
+    }
+    if recovered.next.offset > 0 {
+        eprintln!("recovered: {}", took.in_words(&replay));
     }
     let cursors = Arc::new(Mutex::new(cursors));
     if let Some(fault) = rule_files::fault(&rules) {
@@ -162,11 +165,13 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         asks_in.send((id, ask))?;
     }
     let (outlet, batches) = Outlet::new(keeper_in.clone());
+    let stages = outlet.stages.clone();
+    published.time(stages.clone());
     let (preparer, sealer) = (journal.preparer(), journal.sealer());
     let stopping = Arc::new(AtomicBool::new(false));
     let mut others = Vec::new();
     let (shown_in, shown_out) = shown();
-    let doors = Doors { ledger: feed.clone(), shown: shown_in, asks: asks_in, keeper: keeper_in };
+    let doors = Doors { ledger: feed.clone(), shown: shown_in, asks: asks_in, keeper: keeper_in, stages };
     {
         let published = published.clone();
         others.push(spawn("show", move || show(shown_out, &published))?);
@@ -281,6 +286,8 @@ pub struct Opened {
     pub recovered: Recovered,
     /// The engine after the last record, and what the replay came upon.
     pub replay: Replay,
+    /// How long that took.
+    pub took: Took,
     /// Where leaves go on.
     pub ledger: LedgerStore,
     /// Reads them back.
@@ -289,6 +296,32 @@ pub struct Opened {
     pub cursors: Cursors,
     /// Keys the hashes of foreign bytes.
     pub seed: HashSeed,
+}
+
+/// How long the parts of a recovery took.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    /// The journal's end was found.
+    pub opened: Duration,
+    /// The newest state was taken up.
+    pub restored: Duration,
+    /// What came after it was replayed.
+    pub replayed: Duration,
+}
+
+impl Took {
+    /// For the log.
+    fn in_words(&self, replay: &Replay) -> String {
+        let seconds = |took: Duration| format!("{:.2} s", took.as_secs_f64());
+        format!(
+            "journal opened in {}, state taken up in {}, {} records ({} events) replayed in {}",
+            seconds(self.opened),
+            seconds(self.restored),
+            replay.records,
+            replay.events,
+            seconds(self.replayed)
+        )
+    }
 }
 
 /// Takes up a data folder: its journal, its ledger, and the engine that its records make.
@@ -303,6 +336,7 @@ pub fn open(
     fresh: HashSeed,
     published: &Published,
 ) -> Result<Opened, Box<dyn Error>> {
+    let begun = Instant::now();
     let at_least = checkpointed(folder)?;
     let (mut journal, recovered) = SegmentJournal::open(folder, settings, clock.clone(), at_least)?;
     let signer = signer(folder)?;
@@ -313,7 +347,9 @@ pub fn open(
     if recovered.next.offset == 0 {
         begin(&mut journal, folder, &**clock, fresh)?;
     }
-    let mut replay = recover(folder, &journal, &mut ledger, published)?;
+    let opened = begun.elapsed();
+    let (mut replay, [restored, replayed]) = recover(folder, &journal, &mut ledger, published)?;
+    let took = Took { opened, restored, replayed };
     if !replay.missing.is_empty() && !mutant!("missing leaves not written") {
         // A crash came between a group and its leaves: they are written now, once.
         let missing: Vec<Box<[u8]>> = replay.missing.drain(..).collect();
@@ -325,7 +361,7 @@ pub fn open(
     }
     ledger.publish()?;
     let seed = replay.engine.seed();
-    Ok(Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed })
+    Ok(Opened { journal, recovered, replay, took, ledger, ledger_reader, cursors, seed })
 }
 
 /// Writes record 0 of a new journal.
@@ -342,13 +378,13 @@ fn begin(
     Ok(())
 }
 
-/// Restores the newest checkpoint and replays what came after it.
+/// Restores the newest checkpoint and replays what came after it. Returns how long each of the two took, too.
 fn recover(
     folder: &DataFolder,
     journal: &SegmentJournal,
     ledger: &mut LedgerStore,
     published: &Published,
-) -> Result<Replay, Box<dyn Error>> {
+) -> Result<(Replay, [Duration; 2]), Box<dyn Error>> {
     struct Fill<'a> {
         ledger: &'a mut LedgerStore,
         published: &'a Published,
@@ -374,8 +410,10 @@ fn recover(
     }
     let reader = || journal.reader();
     let origin = Origin::latest(folder, &reader);
+    let begun = Instant::now();
     let mut replay = Replay::new(&origin)?;
     published.series(&replay.engine);
+    let restored = begun.elapsed();
     let mut fill = Fill { ledger, published, error: None, records: 0 };
     match replay.run(&origin, &mut fill) {
         Ok(()) => {}
@@ -389,7 +427,7 @@ fn recover(
     }
     match fill.error {
         Some(error) => Err(error.into()),
-        None => Ok(replay),
+        None => Ok((replay, [restored, begun.elapsed() - restored])),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::published::RejectedBody;
 use crate::quarantine::caught;
 use crate::release::{Batch, Outlet, Released};
 use crate::replayed::{Replay, ReplayError, Watch};
+use crate::stages::Stage;
 use crate::start::Origin;
 use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine, Overview};
 use faultline_formats::{Decoded, Record, Reject, decode};
@@ -13,7 +14,7 @@ use faultline_model::{Control, HashSeed, Kind, Millis, Payload, Position, Tenant
 use faultline_storage::{DataFolder, SegmentJournal};
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A tick record is appended after this long without any record.
 pub const TICK: Duration = Duration::from_millis(100);
@@ -31,8 +32,9 @@ const ALERTS_PER_MS: i64 = 4;
 
 /// Groups refused for want of room, one after the other, after which an anchor is asked for.
 const ANCHOR_AFTER: u64 = 16;
-/// Bytes of a frozen state that are written after a group: a fraction of a ms, and a few ms where nothing else is to do.
-const SLICE_BYTES: usize = 128 << 10;
+/// Bytes of a frozen state that are written after a group: a fraction of a ms, which the next alert may wait, and a few ms
+/// where nothing else is to do.
+const SLICE_BYTES: usize = 32 << 10;
 const QUIET_SLICE_BYTES: usize = 2 << 20;
 
 /// Why the loop ended.
@@ -129,6 +131,8 @@ pub struct Stepped {
     leaves: Vec<Box<[u8]>>,
     /// Nobody else sent anything.
     quiet: bool,
+    /// When it was taken.
+    begun: Instant,
 }
 
 /// One turn of the only loop in `faultline run`.
@@ -166,6 +170,7 @@ fn take(w: &mut World) -> Result<Option<Stepped>, Stop> {
     if group.is_empty() && w.intake.finished() {
         return Err(Stop::Drained);
     }
+    let begun = Instant::now();
     let (mut decoded, mut replies): (Vec<Decoded>, Vec<Reply>) = (Vec::new(), Vec::new());
     for submitted in group {
         decoded.push(submitted.decoded);
@@ -175,14 +180,19 @@ fn take(w: &mut World) -> Result<Option<Stepped>, Stop> {
     if quiet {
         decoded.push(own(Kind::Tick, Vec::new(), w.seed()));
     }
-    let Some((records, replies)) = append(w, decoded, replies)? else { return Ok(None) };
+    let Some((records, replies)) = append(w, decoded, replies)? else {
+        // Room comes with an anchor, and the anchor with the last of these.
+        write_pages(w, QUIET_SLICE_BYTES);
+        return Ok(None);
+    };
     let mut effects = Effects::default();
-    if let Err(reason) = caught(|| w.engine.step(&records, &mut effects)) {
+    let stepped = w.outlet.stages.time(Stage::Step, || caught(|| w.engine.step(&records, &mut effects)));
+    if let Err(reason) = stepped {
         tracing::error!(%reason, "the engine broke: its state is made again from the newest checkpoint and the journal");
         effects = without_broken(w, &records)?;
     }
     let leaves = leaves_of(&effects);
-    Ok(Some(Stepped { records, replies, effects, leaves, quiet }))
+    Ok(Some(Stepped { records, replies, effects, leaves, quiet, begun }))
 }
 
 /// The disk has no room for the leaves of a group: it waits, and whoever sends meanwhile is refused. Nobody was told of it, and
@@ -197,13 +207,14 @@ fn wait_for_room(w: &mut World, stepped: Stepped, error: AppendError) -> Result<
         group.into_iter().for_each(|submitted| submitted.reply.disk_full());
         std::thread::sleep(w.wait);
     }
+    write_pages(w, QUIET_SLICE_BYTES);
     w.owing = Some(stepped);
     Ok(())
 }
 
 /// Hands a group over whose leaves are written.
 fn hand_over(w: &mut World, stepped: Stepped) -> Result<(), Stop> {
-    let Stepped { records, replies, effects, leaves, quiet } = stepped;
+    let Stepped { records, replies, effects, leaves, quiet, begun } = stepped;
     let first_leaf = w.leaves;
     w.leaves += leaves.len() as u64;
     let view = view(w, !leaves.is_empty());
@@ -226,12 +237,8 @@ fn hand_over(w: &mut World, stepped: Stepped) -> Result<(), Stop> {
     if w.outlet.push(batch) == Released::Ended {
         return Err(Stop::Released);
     }
-    if w.engine.frozen().is_some()
-        && w.outlet.keeper.has_room()
-        && let Some(slice) = w.engine.write_frozen(if quiet { QUIET_SLICE_BYTES } else { SLICE_BYTES })
-    {
-        w.outlet.keeper.push(Keep::Slice(slice));
-    }
+    write_pages(w, if quiet { QUIET_SLICE_BYTES } else { SLICE_BYTES });
+    w.outlet.stages.add(Stage::Turn, begun.elapsed());
     Ok(())
 }
 
@@ -249,6 +256,14 @@ fn view(w: &mut World, decided: bool) -> Option<Overview> {
         w.viewed = view.at;
         view
     })
+}
+
+/// Writes some of a frozen state, if there is one.
+fn write_pages(w: &mut World, bytes: usize) {
+    if w.engine.frozen().is_some() && w.outlet.keeper.has_room() {
+        let slice = w.outlet.stages.time(Stage::Pages, || w.engine.write_frozen(bytes));
+        slice.into_iter().for_each(|slice| w.outlet.keeper.push(Keep::Slice(slice)));
+    }
 }
 
 /// Records of a group, and who is told of each.

@@ -92,7 +92,7 @@ impl Node {
         let folder = DataFolder::open(on, Path::new(DATA), [9; 16])?;
         let published = Published::default();
         let opened = open(&folder, settings, &clock, |_| Ok(signer()), SEED, &published)?;
-        let Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed } = opened;
+        let Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed, .. } = opened;
         let (inlet, intake) = inlet(INLET);
         let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
         feed.never_wait();
@@ -108,7 +108,8 @@ impl Node {
         }
         let (outlet, _) = Outlet::new(keeper.clone());
         let (shown_in, shown) = shown();
-        let doors = Doors { ledger: feed.clone(), shown: shown_in, asks, keeper };
+        let stages = outlet.stages.clone();
+        let doors = Doors { ledger: feed.clone(), shown: shown_in, asks, keeper, stages };
         let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
         let (sealer, preparer) = (journal.sealer(), journal.preparer());
         let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);

@@ -75,7 +75,7 @@ impl Node {
         }
         let (outlet, _) = Outlet::new(keep_in.clone());
         let (shown, shown_out) = shown();
-        let doors = Doors { ledger: feed.clone(), shown, asks, keeper: keep_in.clone() };
+        let doors = Doors { ledger: feed.clone(), shown, asks, keeper: keep_in.clone(), stages: outlet.stages.clone() };
         let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
         let world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told_out);
         let node = Node {

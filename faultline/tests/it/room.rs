@@ -10,9 +10,12 @@ use faultline_host::{Disk, MemoryDisk};
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Setting};
 use faultline_storage::Settings;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const SETTINGS: Settings = Settings { segment_size: 32 << 10, limit: 512 << 10 };
 
@@ -131,6 +134,24 @@ fn a_full_journal_finds_room_without_a_state_on_its_way() {
     assert!(taken > 50, "{taken} groups of 100 found room");
 }
 
+/// A state of many slices, begun when nothing fits any more: its pages come nevertheless, and room with its anchor.
+#[test]
+fn a_full_journal_finds_room_with_a_large_state() {
+    let mut full = Full::new("10000000");
+    for hundred in 0..40 {
+        let body = full.sender.wide(hundred * 100..hundred * 100 + 100);
+        assert!(full.turn(vec![body]));
+        full.node.tiles().expect("the disk is well");
+    }
+    full.fill();
+    let mut taken = 0;
+    for _ in 0..200 {
+        taken += u32::from(full.turn_once());
+        full.node.chores(true, true).expect("the disk is well");
+    }
+    assert!(taken > 100, "{taken} groups of 200 found room");
+}
+
 /// `faultline checkpoint`, the program, against a server: the file is there, and a start begins with it.
 #[test]
 fn a_checkpoint_is_kept_on_demand() {
@@ -142,10 +163,32 @@ fn a_checkpoint_is_kept_on_demand() {
     let said = said.expect("the binary was built");
     assert!(said.status.success(), "{said:?}");
     let said: serde_json::Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    for stage in ["step", "pages", "turn", "flush"] {
+        let counted = counted(server.addresses.http, stage);
+        assert!(counted.is_some_and(|count| count > 0), "{stage}: {counted:?}");
+    }
     server.stop().expect("a clean end");
     let report = check(&data);
     assert!(report.ok && report.anchors == 1, "{report:?}");
     let offset: u64 = said["position"].as_str().and_then(|at| at.strip_prefix("0/")?.parse().ok()).expect("a position");
     assert!(data.join(format!("checkpoints/checkpoint-{offset:016x}")).exists(), "{said}");
     start(&Config::on_free_ports(data)).expect("the state is taken up").stop().expect("a clean end");
+}
+
+/// How many durations of a stage `/metrics` tells of.
+fn counted(server: SocketAddr, stage: &str) -> Option<u64> {
+    // The view behind the page is made once a second.
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut stream = TcpStream::connect(server).expect("it listens");
+        write!(stream, "GET /metrics HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n").expect("it reads");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("text");
+        let name = format!("faultline_stage_seconds_count{{stage=\"{stage}\"}} ");
+        let count = page.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok());
+        if count.is_some_and(|count| count > 0) || Instant::now() > until {
+            return count;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

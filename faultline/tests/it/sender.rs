@@ -8,6 +8,7 @@ use faultline_model::{
     Canonical, ChangeEvent, Clock, Control, Encoding, Evaluation, EventTime, Format, Kind, Millis, Payload, RuleFile,
     RuleFiles, SourceId, TenantId,
 };
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,18 @@ impl Sender {
         self.of(now, which)
     }
 
+    /// One sample of each of many series that no rule reads.
+    pub fn wide(&mut self, series: Range<u32>) -> Decoded {
+        let time = EventTime(self.clock.now().0 * 1_000_000);
+        let point = |number: u32| NumberPoint {
+            attributes: vec![("n".into(), Value::Text(number.to_string()))],
+            time,
+            value: Number::Int(1),
+        };
+        let data = Data::Gauge(series.map(point).collect());
+        telemetry(vec![Metric { name: "wide".into(), unit: String::new(), data }])
+    }
+
     fn of(&mut self, now: Millis, which: String) -> Decoded {
         let point = |value| NumberPoint {
             attributes: vec![("which".into(), Value::Text(which.clone()))],
@@ -109,15 +122,19 @@ impl Sender {
         let done = point(self.step * 20);
         let metric = |name: &str, data| Metric { name: name.into(), unit: String::new(), data };
         let sum = Data::Sum { points: vec![done], delta: false, monotonic: true };
-        let metrics = vec![metric("level", Data::Gauge(vec![level])), metric("done", sum)];
-        let resource = vec![("service.name".into(), Value::Text("pay".into()))];
-        let body = encode::metrics(&[ResourceMetrics { resource, metrics }]);
-        let kind = Kind::Telemetry {
-            source: SourceId([1; 16]),
-            format: Format::OtlpMetrics,
-            encoding: Encoding::Identity,
-            clock: Clock::Live,
-        };
-        decode(Payload { tenant: TenantId(0), kind, body: body.into() }, SEED)
+        telemetry(vec![metric("level", Data::Gauge(vec![level])), metric("done", sum)])
     }
+}
+
+/// A body of metrics of one service.
+fn telemetry(metrics: Vec<Metric>) -> Decoded {
+    let resource = vec![("service.name".into(), Value::Text("pay".into()))];
+    let body = encode::metrics(&[ResourceMetrics { resource, metrics }]);
+    let kind = Kind::Telemetry {
+        source: SourceId([1; 16]),
+        format: Format::OtlpMetrics,
+        encoding: Encoding::Identity,
+        clock: Clock::Live,
+    };
+    decode(Payload { tenant: TenantId(0), kind, body: body.into() }, SEED)
 }
