@@ -11,7 +11,10 @@ use std::path::PathBuf;
                   cargo xtask bench ingest --quick            a first look, under a minute\n  \
                   cargo xtask bench ingest                    rate, latency, memory: some minutes\n  \
                   cargo xtask bench ingest --memory --series 1000000\n  \
-                  cargo xtask bench ingest --overload --senders 512 --seconds 180\n\n\
+                  cargo xtask bench ingest --overload --senders 512 --seconds 180\n  \
+                  cargo xtask bench checkpoints               what writing a checkpoint costs those who watch\n  \
+                  cargo xtask bench restart                   kill -9 at a million series: how long until it is ready\n  \
+                  cargo xtask bench replay                    replay against the live maximum\n\n\
                   Let nothing else run meanwhile. bench/README.md says what is measured and what it does not show."
 )]
 pub struct Cli {
@@ -36,42 +39,50 @@ pub enum Command {
     Ingest(IngestArgs),
     /// The generator alone, against a sink that reads and acknowledges: what it costs, and how fast it could be.
     Generator(IngestArgs),
+    /// What writing a checkpoint costs: throughput and detection with and without, by turns, in one run.
+    #[command(after_help = "How it goes:\n  \
+        1. starts the server as `ingest` does, sends each series once, and has a first checkpoint written\n  \
+        2. as many pairs of stretches as asked for, one of each pair while checkpoints are written one after another, the\n     \
+        other without, in changing order: bodies as fast as they are answered\n  \
+        3. as many pairs at half of what was applied without (or --rate): values that cross a threshold, and their alerts\n  \
+        4. prints both kinds side by side; with --save NAME, writes bench/results/NAME.json too\n\n\
+        Met where throughput is at least 0.9 of that without and p99 of detection at most 1.1 of it; at a million series\n\
+        (--series 1000000) where no detection takes 20 ms longer than the longest without. The server's own histograms of\n\
+        its loop (`faultline_stage_seconds`) stand below.")]
+    Checkpoints(CheckpointsArgs),
+    /// From SIGKILL to ready: a million series, a checkpoint, and 10 million events after it.
+    #[command(after_help = "How it goes:\n  \
+        1. starts the server as `ingest` does, sends each series once, and has a checkpoint written\n  \
+        2. sends events as fast as they are answered, and kills the server with SIGKILL\n  \
+        3. starts it again and asks /-/ready until it says yes; what it says of its recovery stands in the report\n  \
+        4. asks whether everything acknowledged is there; stops it with SIGTERM, and starts it once more\n\n\
+        Met where it is ready within 10 s of its start, both times. The files are in the page cache, which a kill leaves warm.")]
+    Restart(RestartArgs),
+    /// Replay against the live maximum: the same journal on the same machine, one after the other.
+    #[command(after_help = "How it goes:\n  \
+        1. starts the server as `ingest` does, and sends each series once\n  \
+        2. sends bodies as fast as they are answered: what is applied a second is the live maximum\n  \
+        3. stops it with SIGTERM, and runs `faultline replay` on what it left, as often as asked for\n  \
+        4. prints events/s of both and their ratio\n\n\
+        Met where the median replay, from its start to its end, takes at least 1.5 times as many events a second.")]
+    Replay(ReplayArgs),
     /// The sink of `generator`: acknowledges every body unread, answers a crossing with its alert.
     #[command(hide = true)]
     Sink(SinkArgs),
 }
 
-/// Options of `ingest` and `generator`.
+/// Options of everything that starts a server and loads it.
 #[derive(Debug, Clone, Args)]
-pub struct IngestArgs {
+pub struct LoadArgs {
     /// The server's program.
     #[arg(long, value_name = "PATH", default_value = "target/release/faultline")]
     pub server: PathBuf,
-    /// Length of each measurement in seconds [default: 20, with --quick 5].
-    #[arg(long, value_name = "N")]
-    pub seconds: Option<f64>,
-    /// A first look: short steps, a coarser search.
-    #[arg(long)]
-    pub quick: bool,
-    /// Measure at this many events/s; no search for the highest rate, latency at this rate.
-    #[arg(long, value_name = "EVENTS")]
-    pub rate: Option<f64>,
-    /// Metric series. Choice among them follows a Zipf law of exponent 1.05.
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
-    pub series: u32,
-    /// Memory only: send each series once, then 100,000 events/s for a while.
-    #[arg(long)]
-    pub memory: bool,
-    /// Overload: send each series once, then as fast as bodies are answered, refused or not, over many connections, and
-    /// print memory each second.
-    #[arg(long, conflicts_with_all = ["memory", "rate", "quick"])]
-    pub overload: bool,
+    /// Metric series [default: 100000, of `restart` 1000000]. Choice among them follows a Zipf law of exponent 1.05.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    pub series: Option<u32>,
     /// Connections that carry metrics; those for logs and spans follow in proportion.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub senders: u32,
-    /// Alerts a second while latency is measured.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub crossings: u32,
     /// Compress bodies with gzip, level 1. This is done as they are sent: the generator then costs several times as much.
     #[arg(long)]
     pub gzip: bool,
@@ -83,11 +94,95 @@ pub struct IngestArgs {
     pub save: Option<String>,
 }
 
+impl LoadArgs {
+    /// How many series.
+    pub fn series(&self) -> u32 {
+        self.series.unwrap_or(100_000)
+    }
+}
+
+/// Options of `ingest` and `generator`.
+#[derive(Debug, Clone, Args)]
+pub struct IngestArgs {
+    /// The server and its load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Length of each measurement in seconds [default: 20, with --quick 5].
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    pub seconds: Option<f64>,
+    /// A first look: short steps, a coarser search.
+    #[arg(long)]
+    pub quick: bool,
+    /// Measure at this many events/s; no search for the highest rate, latency at this rate.
+    #[arg(long, value_name = "EVENTS")]
+    pub rate: Option<f64>,
+    /// Memory only: send each series once, then 100,000 events/s for a while.
+    #[arg(long)]
+    pub memory: bool,
+    /// Overload: send each series once, then as fast as bodies are answered, refused or not, over many connections, and
+    /// print memory each second.
+    #[arg(long, conflicts_with_all = ["memory", "rate", "quick"])]
+    pub overload: bool,
+    /// Alerts a second while latency is measured.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub crossings: u32,
+}
+
 impl IngestArgs {
     /// Length of a measurement.
     pub fn seconds(&self) -> f64 {
         self.seconds.unwrap_or(if self.quick { 5.0 } else { 20.0 })
     }
+}
+
+/// Options of `checkpoints`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckpointsArgs {
+    /// The server and its load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Length of each stretch in seconds.
+    #[arg(long, value_name = "N", default_value_t = 4.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Pairs of stretches, as many for throughput as for detection.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub pairs: u32,
+    /// Events/s while detection is measured [default: half of what was applied without a checkpoint].
+    #[arg(long, value_name = "EVENTS")]
+    pub rate: Option<f64>,
+    /// Alerts a second while detection is measured.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub crossings: u32,
+}
+
+/// Options of `restart`.
+#[derive(Debug, Clone, Args)]
+pub struct RestartArgs {
+    /// The server and its load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Events after the checkpoint.
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub events: u64,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// The server and its load.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Length of the live measurement in seconds; the journal takes some 200 MB for each.
+    #[arg(long, value_name = "N", default_value_t = 15.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Replays of the same journal.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub times: u32,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let wrong = || "choose 0.5 to 3600".to_owned();
+    text.parse().ok().filter(|seconds| (0.5..=3600.0).contains(seconds)).ok_or_else(wrong)
 }
 
 /// Options of `sink`.

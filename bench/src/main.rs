@@ -4,14 +4,20 @@
 use clap::Parser;
 use std::process::ExitCode;
 
+mod anchors;
+mod checkpoints;
 mod cli;
+mod drive;
 mod histogram;
 mod ingest;
 mod ladder;
 mod load;
+mod metrics;
 mod process;
 mod receiver;
+mod replay;
 mod report;
+mod restart;
 mod rules;
 mod server;
 mod sink;
@@ -23,6 +29,9 @@ fn main() -> ExitCode {
     let result = match cli::Cli::parse().command {
         cli::Command::Ingest(args) => ingest::ingest(&args),
         cli::Command::Generator(args) => ingest::generator(&args),
+        cli::Command::Checkpoints(args) => checkpoints::run(&args),
+        cli::Command::Restart(args) => restart::run(&args),
+        cli::Command::Replay(args) => replay::run(&args),
         cli::Command::Sink(args) => sink::run(&args),
     };
     match result {

@@ -23,12 +23,23 @@ pub fn cpu_seconds(who: &str) -> Outcome<f64> {
     parse_stat(&text).ok_or_else(|| format!("{path} is not as proc(5) says: {text}"))
 }
 
+/// CPU seconds of children that have ended and were waited for.
+pub fn children_cpu_seconds() -> Option<f64> {
+    parse_times(&fs::read_to_string("/proc/self/stat").ok()?, 13)
+}
+
 fn parse_stat(text: &str) -> Option<f64> {
+    parse_times(text, 11)
+}
+
+/// The sum of two fields of ticks in seconds.
+///
+/// - `first`: place of the first one behind the name: 11 (field 14 of proc(5)) for this process, 13 for its children.
+fn parse_times(text: &str, first: usize) -> Option<f64> {
     // The program's name, in parentheses, may hold blanks and parentheses itself.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |field: usize| fields.get(field)?.parse::<u64>().ok();
-    // Fields 14 and 15 of proc(5); the two before the closing parenthesis are gone.
-    Some((ticks(11)? + ticks(12)?) as f64 / TICKS)
+    Some((ticks(first)? + ticks(first + 1)?) as f64 / TICKS)
 }
 
 /// A process's resident memory.
@@ -54,6 +65,15 @@ pub fn machine() -> (String, usize, f64) {
     (model.map_or("unknown", |(_, model)| model).to_owned(), cores, load)
 }
 
+/// The load average of the last minute, with a warning where something else seems to run.
+pub fn load_before() -> f64 {
+    let (_, cores, load) = machine();
+    if load > cores as f64 * 0.25 {
+        eprintln!("note: load average {load:.1}: something else is running, and figures will be worse than they are");
+    }
+    load
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +83,8 @@ mod tests {
     fn parses_what_proc_says() {
         let stat = "42 (a (b) c) S 1 42 42 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 1 0 1 1 1";
         assert_eq!(parse_stat(stat), Some(3.0));
+        let parent = stat.replace("250 50 0 0", "250 50 700 20");
+        assert_eq!(parse_times(&parent, 13), Some(7.2));
         assert_eq!(parse_stat("nonsense"), None);
         assert_eq!(parse_status("VmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n", "VmRSS:"), Some(1 << 20));
     }

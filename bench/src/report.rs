@@ -1,8 +1,8 @@
 //! What is printed, and what is kept in `bench/results`.
 use crate::Outcome;
 use crate::cli::IngestArgs;
+use crate::drive::{Latency, Trace};
 use crate::histogram::Histogram;
-use crate::ingest::{Latency, Trace};
 use crate::load::{Fleet, Signal};
 use crate::process::{self, Memory};
 use crate::rules;
@@ -63,32 +63,20 @@ impl Report {
     /// Prints the table, and writes the file where one is asked for.
     pub fn finish(&self, args: &IngestArgs) -> Outcome<()> {
         print!("{}", self.table(args));
-        let Some(name) = &args.save else { return Ok(()) };
-        if name.is_empty() || name.contains(['/', '\\', '.']) {
-            return Err(format!("--save {name:?}: give a plain name, without a folder and without .json"));
-        }
-        let folder = Path::new("bench/results");
-        let path = folder.join(format!("{name}.json"));
-        let text = serde_json::to_string_pretty(&self.json(args)).expect("numbers and texts") + "\n";
-        std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&path, text))
-            .map_err(|error| format!("cannot write {}: {error}; run this at the repository's root", path.display()))?;
-        println!("kept in {}", path.display());
-        Ok(())
+        save(args.load.save.as_deref(), &self.json(args))
     }
 
     fn table(&self, args: &IngestArgs) -> String {
-        let (model, cores, load) = process::machine();
         // What must be reached is said of the search alone: another rate was asked for by hand.
         let searched = args.rate.is_none() && !args.memory;
         let mut out = String::from("\n");
-        let mut row = |what: &str, value: String| out += &format!("{what:<34} {value}\n");
-        row("machine", format!("{model}, {cores} cores; load average {:.1} before, {load:.1} after", self.load_before));
-        let encoding = if args.gzip { "gzip" } else { "identity" };
+        let mut row = |what: &str, value: String| out += &row(what, &value);
+        row("machine", machine_words(self.load_before));
+        let encoding = if args.load.gzip { "gzip" } else { "identity" };
         let sizes = self.sizes.map(|size| format!("{size:.0}")).join("/");
         let shape = format!(
             "{} series, {} rules (stream), {} connections, {encoding}",
-            args.series,
+            args.load.series(),
             rules::COUNT,
             self.connections
         );
@@ -154,7 +142,7 @@ impl Report {
                 );
             }
         }
-        if let (Some(end), true) = (self.end, args.series >= 1_000_000) {
+        if let (Some(end), true) = (self.end, args.load.series() >= 1_000_000) {
             row("  at 1 M series", must(end.most <= MUST_MEMORY, "2 GiB").trim_start_matches(", ").to_owned());
         }
         if let Some(counts) = self.server_counts {
@@ -170,18 +158,15 @@ impl Report {
     }
 
     fn json(&self, args: &IngestArgs) -> Value {
-        let (model, cores, load) = process::machine();
-        let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
-        let commit = commit.ok().filter(|output| output.status.success());
         let memory =
             |memory: Option<Memory>| memory.map(|m| json!({ "resident_bytes": m.now, "resident_bytes_max": m.most }));
         json!({
             "benchmark": "ingest",
-            "commit": commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()),
-            "machine": { "cpu": model, "cores": cores, "load_before": self.load_before, "load_after": load },
+            "commit": commit(),
+            "machine": machine(self.load_before),
             "workload": {
-                "series": args.series, "rules": rules::COUNT, "evaluation": "stream", "connections": self.connections,
-                "gzip": args.gzip, "seconds": args.seconds(), "bytes_per_event": self.sizes,
+                "series": args.load.series(), "rules": rules::COUNT, "evaluation": "stream", "connections": self.connections,
+                "gzip": args.load.gzip, "seconds": args.seconds(), "bytes_per_event": self.sizes,
             },
             "fill": self.fill.map(|(samples, seconds)| json!({ "samples": samples, "seconds": seconds })),
             "sustained": self.sustained.as_ref().map(trace),
@@ -201,6 +186,45 @@ impl Report {
     }
 }
 
+/// A line of a table.
+pub fn row(what: &str, value: &str) -> String {
+    format!("{what:<34} {value}\n")
+}
+
+/// Writes the figures of a run where a name is given.
+pub fn save(name: Option<&str>, figures: &Value) -> Outcome<()> {
+    let Some(name) = name else { return Ok(()) };
+    if name.is_empty() || name.contains(['/', '\\', '.']) {
+        return Err(format!("--save {name:?}: give a plain name, without a folder and without .json"));
+    }
+    let folder = Path::new("bench/results");
+    let path = folder.join(format!("{name}.json"));
+    let text = serde_json::to_string_pretty(figures).expect("numbers and texts") + "\n";
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, text))
+        .map_err(|error| format!("cannot write {}: {error}; run this at the repository's root", path.display()))?;
+    println!("kept in {}", path.display());
+    Ok(())
+}
+
+/// The commit of the folder this runs in; none outside a repository.
+pub fn commit() -> Option<String> {
+    let output = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The machine and its load, in words.
+pub fn machine_words(load_before: f64) -> String {
+    let (model, cores, load) = process::machine();
+    format!("{model}, {cores} cores; load average {load_before:.1} before, {load:.1} after")
+}
+
+/// The machine and its load.
+pub fn machine(load_before: f64) -> Value {
+    let (model, cores, load) = process::machine();
+    json!({ "cpu": model, "cores": cores, "load_before": load_before, "load_after": load })
+}
+
 fn trace(trace: &Trace) -> Value {
     json!({
         "rate": trace.rate, "seconds": trace.seconds, "applied_per_second": trace.applied,
@@ -212,7 +236,7 @@ fn trace(trace: &Trace) -> Value {
 }
 
 /// Percentiles, and the buckets themselves as pairs of last microsecond and count.
-fn histogram(histogram: &Histogram) -> Value {
+pub fn histogram(histogram: &Histogram) -> Value {
     let at = |share| histogram.percentile(share).as_micros() as u64;
     json!({
         "count": histogram.count(), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "p999": at(0.999),
@@ -220,20 +244,20 @@ fn histogram(histogram: &Histogram) -> Value {
     })
 }
 
-fn percentiles(histogram: &Histogram) -> String {
+pub fn percentiles(histogram: &Histogram) -> String {
     let at = |share| ms(histogram.percentile(share));
     format!("p50 {}  p99 {}  p99.9 {}  max {} ms", at(0.5), at(0.99), at(0.999), ms(histogram.largest()))
 }
 
-fn ms(duration: Duration) -> String {
+pub fn ms(duration: Duration) -> String {
     format!("{:.3}", duration.as_secs_f64() * 1e3)
 }
 
-fn mib(bytes: u64) -> String {
+pub fn mib(bytes: u64) -> String {
     format!("{:.0} MiB", bytes as f64 / (1 << 20) as f64)
 }
 
-fn must(met: bool, what: &str) -> String {
+pub fn must(met: bool, what: &str) -> String {
     format!(", {what} {}", if met { "met" } else { "NOT met" })
 }
 

@@ -1,19 +1,24 @@
 //! The server under test: a child process with a folder of its own, found by what it says on standard error.
 use crate::Outcome;
+use crate::load::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longest from the start to the banner's last address.
 const START_MAX: Duration = Duration::from_secs(60);
+/// Longest from a start on a folder that holds something to being ready.
+const READY_MAX: Duration = Duration::from_secs(300);
 /// Longest from SIGTERM to the end; then it is killed.
 const STOP_MAX: Duration = Duration::from_secs(20);
+/// Between two questions whether it is ready.
+const POLL: Duration = Duration::from_millis(10);
 /// Lines of the log that an error shows.
 const LOG_SHOWN: usize = 12;
 
@@ -21,6 +26,8 @@ const LOG_SHOWN: usize = 12;
 #[derive(Debug)]
 pub struct Server {
     child: Child,
+    program: PathBuf,
+    words: Vec<String>,
     log: PathBuf,
     /// OTLP over HTTP.
     pub otlp: SocketAddr,
@@ -34,28 +41,16 @@ impl Server {
     /// - `log`: where its standard error goes; its standard output goes nowhere.
     pub fn start(program: &Path, words: &[String], log: &Path) -> Outcome<Server> {
         let shown = program.display();
-        let mut copy = File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
-        let mut command = Command::new(program);
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| {
-            format!("cannot start {shown}: {error}; `cargo build --release` makes it, --server PATH names another")
-        })?;
-        let lines = BufReader::new(child.stderr.take().expect("asked for above")).lines();
-        let (say, said) = mpsc::channel();
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _kept_for_people = writeln!(copy, "{line}");
-                if let Some(found) = address(&line) {
-                    let _nobody_waits_any_more = say.send(found);
-                }
-            }
-        });
+        let (mut child, said) = spawn(program, words, log)?;
         let (mut otlp, mut api) = (None, None);
         let until = Instant::now() + START_MAX;
         while otlp.is_none() || api.is_none() {
             match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok((Port::Otlp, address)) => otlp = Some(address),
-                Ok((Port::Api, address)) => api = Some(address),
+                Ok(line) => match address(&line) {
+                    Some((Port::Otlp, address)) => otlp = Some(address),
+                    Some((Port::Api, address)) => api = Some(address),
+                    None => {}
+                },
                 Err(why) => {
                     let what = match why {
                         RecvTimeoutError::Disconnected => "ended without saying where it listens".to_owned(),
@@ -68,7 +63,43 @@ impl Server {
             }
         }
         let (otlp, api) = (otlp.expect("the loop's end"), api.expect("the loop's end"));
-        Ok(Server { child, log: log.to_owned(), otlp, api })
+        Ok(Server { child, program: program.to_owned(), words: words.to_vec(), log: log.to_owned(), otlp, api })
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self) -> Outcome<()> {
+        let killed = self.child.kill().and_then(|()| self.child.wait());
+        killed.map(drop).map_err(|error| format!("cannot kill the server under test: {error}"))
+    }
+
+    /// Starts it again on the same folder and ports. Returns how long it took from the start until it answered at all,
+    /// and until it was ready; the log begins anew.
+    pub fn again(&mut self) -> Outcome<Restarted> {
+        let mut words = self.words.clone();
+        for (flag, address) in [("--otlp-http", self.otlp), ("--http", self.api)] {
+            let at =
+                words.iter().position(|word| word == flag).ok_or_else(|| format!("it was started without {flag}"))?;
+            words[at + 1] = address.to_string();
+        }
+        let begun = Instant::now();
+        // What it says is read from the log.
+        let (child, _said) = spawn(&self.program, &words, &self.log)?;
+        self.child = child;
+        let mut answered = None;
+        while begun.elapsed() < READY_MAX {
+            if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
+                return Err(format!("the server under test did not start again ({status}); it said:\n{}", self.said()));
+            }
+            if let Ok((status, _)) = Connection::ask(self.api, "GET", "/-/ready") {
+                answered = answered.or(Some(begun.elapsed()));
+                if status == 200 {
+                    let (answered, ready) = (answered.expect("it is set above"), begun.elapsed());
+                    return Ok(Restarted { answered, ready, said: recovery(&self.log) });
+                }
+            }
+            thread::sleep(POLL);
+        }
+        Err(format!("the server under test was not ready within {READY_MAX:?}; it said:\n{}", self.said()))
     }
 
     /// Its process id.
@@ -82,7 +113,7 @@ impl Server {
     }
 
     /// Asks it to end and waits for it. Returns how it ended and how long that took.
-    pub fn stop(mut self) -> Outcome<(ExitStatus, Duration)> {
+    pub fn stop(&mut self) -> Outcome<(ExitStatus, Duration)> {
         let begun = Instant::now();
         kill_process(Pid::from_child(&self.child), Signal::TERM)
             .map_err(|error| format!("cannot stop the server under test: {error}"))?;
@@ -103,6 +134,43 @@ impl Drop for Server {
             let _status = self.child.wait();
         }
     }
+}
+
+/// How a server came back.
+#[derive(Clone, Debug)]
+pub struct Restarted {
+    /// From its start to the first answer of any kind.
+    pub answered: Duration,
+    /// From its start to being ready.
+    pub ready: Duration,
+    /// What it says of its recovery.
+    pub said: Vec<String>,
+}
+
+/// Starts a program; the lines of its standard error go into `log` and to whoever listens.
+fn spawn(program: &Path, words: &[String], log: &Path) -> Outcome<(Child, Receiver<String>)> {
+    let mut copy = File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+    let mut command = Command::new(program);
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| {
+        let shown = program.display();
+        format!("cannot start {shown}: {error}; `cargo build --release` makes it, --server PATH names another")
+    })?;
+    let lines = BufReader::new(child.stderr.take().expect("asked for above")).lines();
+    let (say, said) = mpsc::channel();
+    thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            let _kept_for_people = writeln!(copy, "{line}");
+            let _nobody_waits_any_more = say.send(line);
+        }
+    });
+    Ok((child, said))
+}
+
+/// Lines of a log that tell of a recovery.
+fn recovery(log: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().filter_map(|line| line.strip_prefix("recovered: ")).map(str::to_owned).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,11 @@
 //! More than the server can take: memory and what was refused, second by second.
-use super::Bench;
+use crate::drive::{Bench, ENDLESS};
 use crate::load::{Counters, Step};
 use crate::{Outcome, process};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Events/s at which every body is overdue, so that each sender sends as soon as it has its answer.
-const ENDLESS: f64 = 1e12;
 /// How long a sender waits after a refusal, far less than the server asks for. Without any wait the generator's own
 /// threads, a thousand on the same cores, would leave the server nothing to work with.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -67,10 +67,21 @@ impl Connection {
 
     /// Asks for a page; for text, on a connection of its own.
     pub fn get(host: SocketAddr, path: &str) -> io::Result<String> {
+        Connection::ask(host, "GET", path).map(|(_, text)| text)
+    }
+
+    /// Makes a request with an empty JSON object, on a connection of its own. Returns the status and the answer's text.
+    pub fn ask(host: SocketAddr, method: &str, path: &str) -> io::Result<(u16, String)> {
         let mut connection = Connection::open(host)?;
-        write!(connection.stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
-        let (_, body) = read_message(&mut connection.answers)?;
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        let body = if method == "GET" { "" } else { "{}" };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        write!(connection.stream, "{head}connection: close\r\n\r\n{body}")?;
+        let (line, text) = read_message(&mut connection.answers)?;
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| invalid("no status"))?;
+        Ok((status, String::from_utf8_lossy(&text).into_owned()))
     }
 }
 

@@ -26,22 +26,23 @@ pub struct Sent {
 pub struct Crossings {
     start: Instant,
     per_second: f64,
-    total: u32,
+    /// Numbers: no two measurements of a run share one.
+    numbers: Range<u32>,
     claimed: AtomicU32,
     sent: Mutex<Vec<Option<Sent>>>,
 }
 
 impl Crossings {
-    /// `total` crossings, evenly from `start`.
-    pub fn new(start: Instant, per_second: f64, total: u32) -> Crossings {
-        let sent = Mutex::new(vec![None; total as usize]);
-        Crossings { start, per_second, total, claimed: AtomicU32::new(0), sent }
+    /// Crossings of these numbers, evenly from `start`.
+    pub fn new(start: Instant, per_second: f64, numbers: Range<u32>) -> Crossings {
+        let sent = Mutex::new(vec![None; numbers.len()]);
+        Crossings { start, per_second, claimed: AtomicU32::new(numbers.start), numbers, sent }
     }
 
     /// Takes the crossings that are due by `now` and that no other sender has taken.
     pub fn claim(&self, now: Instant) -> Range<u32> {
         let elapsed = now.saturating_duration_since(self.start).as_secs_f64();
-        let due = ((elapsed * self.per_second) as u32).min(self.total);
+        let due = self.numbers.start.saturating_add((elapsed * self.per_second) as u32).min(self.numbers.end);
         let take = |claimed: u32| (claimed < due).then(|| due.min(claimed + BODY_MAX));
         match self.claimed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
             Ok(first) => first..due.min(first + BODY_MAX),
@@ -51,14 +52,18 @@ impl Crossings {
 
     /// Notes that a body with these crossings has left.
     pub fn left(&self, crossings: Range<u32>, sent: Sent) {
+        if crossings.is_empty() {
+            return;
+        }
         let mut all = self.sent.lock().expect("no holder panics");
-        all[crossings.start as usize..crossings.end as usize].fill(Some(sent));
+        let index = |number: u32| (number - self.numbers.start) as usize;
+        all[index(crossings.start)..index(crossings.end)].fill(Some(sent));
     }
 
     /// Those that left, with their numbers.
     pub fn sent(&self) -> Vec<(u32, Sent)> {
         let all = self.sent.lock().expect("no holder panics");
-        (0..).zip(all.iter()).filter_map(|(i, sent)| Some((i, (*sent)?))).collect()
+        self.numbers.clone().zip(all.iter()).filter_map(|(i, sent)| Some((i, (*sent)?))).collect()
     }
 }
 
@@ -92,22 +97,22 @@ mod tests {
     #[test]
     fn each_is_claimed_once_and_none_before_its_time() {
         let start = Instant::now();
-        let crossings = Crossings::new(start, 100.0, 50);
+        let crossings = Crossings::new(start, 100.0, 200..250);
         assert!(crossings.claim(start).is_empty());
         let mut seen = Vec::new();
         for ms in (0..1000).step_by(7) {
             let claimed = crossings.claim(start + Duration::from_millis(ms));
-            assert!(claimed.len() <= BODY_MAX as usize && u64::from(claimed.end) * 10 <= ms);
+            assert!(claimed.len() <= BODY_MAX as usize && u64::from(claimed.end.saturating_sub(200)) * 10 <= ms);
             seen.extend(claimed);
         }
-        assert_eq!(seen, (0..50).collect::<Vec<_>>());
+        assert_eq!(seen, (200..250).collect::<Vec<_>>());
     }
 
     #[test]
     fn remembers_when_each_left() {
-        let crossings = Crossings::new(Instant::now(), 1.0, 3);
+        let crossings = Crossings::new(Instant::now(), 1.0, 10..13);
         let now = Instant::now();
-        crossings.left(1..2, Sent { due: now, written: now });
-        assert_eq!(crossings.sent().iter().map(|(i, _)| *i).collect::<Vec<_>>(), [1]);
+        crossings.left(11..12, Sent { due: now, written: now });
+        assert_eq!(crossings.sent().iter().map(|(i, _)| *i).collect::<Vec<_>>(), [11]);
     }
 }

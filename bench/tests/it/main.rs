@@ -102,6 +102,19 @@ fn what_cannot_be_done_is_said_with_what_to_do() {
     assert!(!output.status.success() && text(&output).contains("cargo build --release"), "{}", text(&output));
     let output = bench(folder.path(), &["ingest", "--series", "1"]);
     assert!(!output.status.success() && text(&output).contains("--series"), "{}", text(&output));
-    let help = text(&bench(folder.path(), &["ingest", "--help"]));
-    assert!(help.contains("How it goes") && help.contains("--memory"), "{help}");
+    for (command, option) in
+        [("ingest", "--memory"), ("checkpoints", "--pairs"), ("restart", "--events"), ("replay", "--times")]
+    {
+        let help = text(&bench(folder.path(), &[command, "--help"]));
+        assert!(help.contains("How it goes") && help.contains(option), "{help}");
+    }
+    // The sink keeps nothing and takes no wish: what it says instead is told.
+    let server = server(folder.path(), 1_000_000);
+    let words = ["restart", "--series", "1000", "--senders", "1", "--events", "1", "--server", &server];
+    let output = bench(folder.path(), &words);
+    assert!(!output.status.success() && text(&output).contains("asked for a checkpoint"), "{}", text(&output));
+    // It replays nothing either.
+    let words = ["replay", "--series", "1000", "--senders", "1", "--seconds", "0.5", "--server", &server];
+    let output = bench(folder.path(), &words);
+    assert!(!output.status.success() && text(&output).contains("no summary"), "{}", text(&output));
 }
