@@ -1,15 +1,21 @@
 //! The command line: what can be asked, and the help that teaches it.
 use crate::replay::Place;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use faultline_engine::ENGINE_VERSION;
 use faultline_model::Position;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
+
+/// The release, and whose data folders it goes on from.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (engine version {ENGINE_VERSION})", env!("CARGO_PKG_VERSION")));
 
 /// What broke, where it began, and the proof.
 #[derive(Debug, Parser)]
 #[command(
     name = "faultline",
-    version,
+    version = VERSION.as_str(),
     about = "What broke, where it began, and the proof.",
     long_about = "Faultline takes in telemetry (OTLP, Prometheus remote write), evaluates Prometheus rule files, groups alerts into\n\
                   incidents, names the root cause with a posterior, and keeps a ledger from which every decision can be recomputed.",

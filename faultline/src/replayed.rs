@@ -6,7 +6,7 @@ use crate::ahead::{Entry, ahead};
 use crate::quarantine::{Quarantine, TooMany, caught};
 use crate::start::{Beginning, Origin, StartError};
 use crate::world::{leaves_of, own};
-use faultline_engine::{Effect, Effects, Engine};
+use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine};
 use faultline_formats::Record;
 use faultline_host::{ReadError, Reader};
 use faultline_ledger::{Fact, LedgerEntry};
@@ -31,6 +31,14 @@ pub enum ReplayError {
     /// otherwise.
     #[error("{0}")]
     Differs(Box<Difference>),
+    /// Another release decided this: only one with its engine version can go on from it, or say whether it is right.
+    #[error("record {at} and what follows are of engine version {found}, this release has {ENGINE_VERSION}; {}", whose(*.found))]
+    OtherEngine {
+        /// The first record of that version, or the last before its first leaf.
+        at: Position,
+        /// Its engine version.
+        found: u32,
+    },
     /// There is nothing to begin with.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -45,6 +53,12 @@ pub enum ReplayError {
     /// The engine breaks on one record after the other.
     #[error(transparent)]
     TooMany(#[from] TooMany),
+}
+
+/// Which release reads what engine version `found` wrote.
+pub fn whose(found: u32) -> String {
+    let or_newer = if found > ENGINE_VERSION { " or newer" } else { "" };
+    format!("use a release with engine version {found}{or_newer} (`faultline --version` names it)")
 }
 
 /// The first leaf that is not what the engine decides.
@@ -201,6 +215,7 @@ impl Replay {
                     match (entry, &mut passed) {
                         (Entry::Record(record), None) if watch.next(record.at, record.stamp).is_continue() => {
                             let record = self.instead(*record);
+                            refuse_newer(&record)?;
                             while let Err(reason) = self.record(&record, watch) {
                                 self.without(&record, reason, origin)?;
                             }
@@ -327,6 +342,10 @@ impl Replay {
             }
             let expected = self.missing.pop_front();
             if expected.as_ref() != Some(found) {
+                let engine = LedgerEntry::from_bytes(found).map_or(ENGINE_VERSION, |entry| entry.engine);
+                if engine != ENGINE_VERSION {
+                    return Err(ReplayError::OtherEngine { at: after, found: engine });
+                }
                 return Err(ReplayError::Differs(Box::new(Difference {
                     leaf: number,
                     after,
@@ -349,6 +368,18 @@ fn under(files: &[RuleFile], record: &Record) -> Option<(Kind, Vec<u8>)> {
         }
         Kind::Reply(_) => Some((Kind::Tick, Vec::new())),
         _ => None,
+    }
+}
+
+/// Whether a newer engine goes on here: what its records mean, this one cannot know. Of an older one each leaf tells, should
+/// it decide otherwise.
+fn refuse_newer(record: &Record) -> Result<(), ReplayError> {
+    let payload = &record.decoded.payload;
+    match u32::from_bytes(&payload.body) {
+        Ok(found) if payload.kind == Kind::Control(Control::EngineVersion) && found > ENGINE_VERSION => {
+            Err(ReplayError::OtherEngine { at: record.at, found })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a data folder to an engine: the newest checkpoint that is good, or the journal's beginning.
-use faultline_engine::{Checkpoint, Engine, Page, RestoreError};
+use crate::replayed::whose;
+use faultline_engine::{Checkpoint, ENGINE_VERSION, Engine, Page, RestoreError};
 use faultline_host::{Item, ReadError, Reader};
 use faultline_model::{Canonical, Control, Digest, Genesis, HashSeed, Kind, Millis, Position};
 use faultline_storage::{CheckpointHead, CheckpointStore, DataFolder, Stored};
@@ -11,9 +12,9 @@ pub enum StartError {
     /// The journal does not read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The journal's beginning is trimmed and no checkpoint is good: restore the folder from a copy.
+    /// The journal's beginning is trimmed and no checkpoint is good: do what `why` says, or restore the folder from a copy.
     #[error(
-        "records below {oldest} are trimmed and no checkpoint can be taken up ({why}); restore the folder from a copy"
+        "records below {oldest} are trimmed and no checkpoint can be taken up ({why}); otherwise restore the folder from a copy"
     )]
     NoCheckpoint {
         /// The oldest record.
@@ -213,7 +214,10 @@ pub fn kept(folder: &DataFolder) -> Result<Vec<OnDisk>, StartError> {
 
 fn restore(stored: Stored) -> Result<(Engine, u64), String> {
     let leaves = stored.head.leaves;
-    let engine = Engine::restore(state(&stored)?).map_err(|error: RestoreError| error.to_string())?;
+    let engine = Engine::restore(state(&stored)?).map_err(|error| match error {
+        RestoreError::Version { found, .. } if found != ENGINE_VERSION => format!("{error}; {}", whose(found)),
+        error => error.to_string(),
+    })?;
     Ok((engine, leaves))
 }
 

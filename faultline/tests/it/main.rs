@@ -21,3 +21,4 @@ mod segments;
 mod sender;
 mod starting;
 mod strace;
+mod versions;
