@@ -201,6 +201,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     {
         let stopping = stopping.clone();
         others.push(spawn("segments", move || {
+            yield_to_others();
             while !stopping.load(Ordering::Relaxed) {
                 if preparer.prepare(Duration::from_millis(100)).is_err() {
                     // Full: worth trying again once something was trimmed.
