@@ -12,6 +12,7 @@ use faultline_ledger::{
 use faultline_model::{Digest, mutant};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,6 +95,8 @@ impl LedgerStore {
                 if tile.name.level == 0 {
                     let path = store.folder.join(tile.name.entries_path());
                     store.bundle = reader.file(&path)?;
+                    let entries = reader.entries(tile.name, &store.bundle)?;
+                    reader.refuse_others(tile.name, &entries, &tile.hashes, 0..entries.len())?;
                     store.partial_files.insert(path);
                 }
             }
@@ -233,7 +236,7 @@ impl LedgerReader {
         Ok(Some(self.verifier.open(&note)?))
     }
 
-    /// Leaves `from..` below the head's size, at most `max` and to the end of one bundle.
+    /// Leaves `from..` below the head's size, at most `max` and to the end of one bundle; each is the one whose hash its tile holds.
     pub fn leaves(&self, head: Head, from: u64, max: usize) -> Result<Vec<Box<[u8]>>, LedgerError> {
         if from >= head.size {
             return Ok(Vec::new());
@@ -241,13 +244,40 @@ impl LedgerReader {
         let index = from / TILE_WIDTH as u64;
         let width = (head.size - index * TILE_WIDTH as u64).min(TILE_WIDTH as u64) as u16;
         let name = TileName { level: 0, index, width };
-        let (path, bytes) = (self.folder.join(name.entries_path()), self.bundle(name)?);
-        match bundle_entries(&bytes) {
-            Some(entries) if entries.len() == usize::from(width) => {
-                let skip = (from % TILE_WIDTH as u64) as usize;
-                Ok(entries.into_iter().skip(skip).take(max).map(Box::from).collect())
-            }
-            _ => Err(LedgerError::Damaged { path, what: format!("not a bundle of {width} entries") }),
+        let bytes = self.bundle(name)?;
+        let (hashes, skip) = (self.tile(name)?, (from % TILE_WIDTH as u64) as usize);
+        let entries = self.entries(name, &bytes)?;
+        let wanted = skip..entries.len().min(skip.saturating_add(max));
+        self.refuse_others(name, &entries, &hashes, wanted.clone())?;
+        Ok(entries[wanted].iter().map(|entry| Box::from(*entry)).collect())
+    }
+
+    /// The entries in the bundle of tile `name`.
+    fn entries<'a>(&self, name: TileName, bundle: &'a [u8]) -> Result<Vec<&'a [u8]>, LedgerError> {
+        match bundle_entries(bundle) {
+            Some(entries) if entries.len() == usize::from(name.width) => Ok(entries),
+            _ => Err(LedgerError::Damaged {
+                path: self.folder.join(name.entries_path()),
+                what: format!("not a bundle of {} entries", name.width),
+            }),
+        }
+    }
+
+    /// Refuses those among `which` entries that are not the ones that the tile holds the hashes of: a sink that is far behind
+    /// is handed what it reads here, and nobody looks at it again.
+    fn refuse_others(
+        &self,
+        name: TileName,
+        entries: &[&[u8]],
+        hashes: &[Hash],
+        mut which: Range<usize>,
+    ) -> Result<(), LedgerError> {
+        match which.find(|&at| hashes.get(at) != Some(&leaf_hash(entries[at]))) {
+            None => Ok(()),
+            Some(at) => Err(LedgerError::Damaged {
+                path: self.folder.join(name.entries_path()),
+                what: format!("entry {at} is not the one that {} holds the hash of", name.path()),
+            }),
         }
     }
 
@@ -387,6 +417,27 @@ mod tests {
                 "nothing took the place of {later:?}"
             );
         }
+    }
+
+    /// Neither a sink nor the next bundle is given what a disk made of a leaf.
+    #[test]
+    fn a_damaged_leaf_is_refused_by_readers_and_by_a_start() {
+        let memory = MemoryDisk::new(1 << 20);
+        let disk: Arc<dyn Disk> = Arc::new(memory.clone());
+        let mut store = store(&disk);
+        store.append(0, &leaves(0, 300)).expect("the disk is well");
+        let head = store.publish().expect("the disk is well");
+        let reader = LedgerReader::new(disk.clone(), Path::new(FOLDER), signer().verifier());
+        let path = Path::new(FOLDER).join("tile/entries/001.p/44");
+        let file = disk.open_write(&path).expect("it is there");
+        let mut byte = [0];
+        file.read_at(&mut byte, 5).expect("it is there");
+        file.write_at(&[byte[0] ^ 4], 5).expect("the disk is well");
+        let error = reader.leaves(head, 256, 9).expect_err("the first of them is another").to_string();
+        assert!(error.contains("tile/entries/001.p/44") && error.contains("entry 0"), "{error}");
+        assert_eq!(reader.leaves(head, 257, 9).expect("these are whole"), leaves(257, 266));
+        let error = LedgerStore::open(disk, Path::new(FOLDER), signer()).err().expect("it is damaged").to_string();
+        assert!(error.contains("tile/entries/001.p/44"), "{error}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Integration tests of the whole: one binary, one module per promise.
 mod added_rules;
+mod all_flips;
 mod bad_input;
 mod crash;
 mod flips;
