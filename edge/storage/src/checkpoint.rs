@@ -37,9 +37,9 @@ const CHECKED: usize = 120;
 const KEEP: usize = 2;
 const NEW: &str = "checkpoint.new";
 /// Bytes written at once.
-const WRITE: usize = 1 << 20;
+const WRITE: usize = 256 << 10;
 /// Bytes after which a draft is synced: one sync of all of it would hold up the journal's.
-const SYNC: u64 = 8 << 20;
+const SYNC: u64 = 256 << 10;
 
 /// What a checkpoint is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
