@@ -13,6 +13,7 @@ pub mod float;
 pub mod ids;
 pub mod labels;
 pub mod mutants;
+pub mod packed;
 pub mod payload;
 pub mod sample;
 pub mod table;

@@ -1,10 +1,8 @@
 //! The newest samples of one series, rising in time, in one contiguous slice.
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use faultline_model::{Canonical, CodecError, Millis, Reader, Sample, Writer, canonical_struct};
+use faultline_model::{Canonical, CodecError, Millis, Reader, Sample, Writer, canonical_struct, packed};
 use faultline_promql::Marks;
-
-mod packed;
 
 /// Most samples kept of one series: an hour at five a second. Past it the ring is thinned.
 pub const SAMPLES_MAX: usize = 18_000;

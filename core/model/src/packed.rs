@@ -1,4 +1,4 @@
-//! A ring's samples as bytes: what changes from one to the next, and no more.
+//! Samples as bytes: what changes from one to the next, and no more. Rings in checkpoints and chunks of the recent store are these.
 //!
 //! For each sample, in rising time:
 //! - the change of the distance in time, in ms (the first distance is from 0): zigzag, then base 128, lowest group first;
@@ -8,22 +8,29 @@
 //!
 //! Telemetry comes at even distances with values like those before: 3 to 6 bytes a sample instead of 19. After Pelkonen
 //! et al., "Gorilla", VLDB 2015, in whole bytes. One spelling for each list of samples; [`unpack`] refuses all others.
+use crate::sample::Sample;
+use crate::time::Millis;
 use alloc::vec::Vec;
-use faultline_model::{Millis, Sample};
 
 const STALE: u8 = 255;
 /// Most bytes of a sample: 10 of time, 1, 8 of value.
 const SAMPLE_SIZE_MAX: usize = 19;
 
-/// The samples as bytes.
-pub(super) fn pack(samples: &[Sample]) -> Vec<u8> {
-    // Room for two at their worst, which is what most series have; else for a usual one.
-    let mut bytes = Vec::with_capacity(2 * SAMPLE_SIZE_MAX + samples.len() * 4);
-    let (mut time, mut distance, mut value) = (0_i64, 0_i64, 0_u64);
-    for sample in samples {
-        let step = sample.time().0.wrapping_sub(time);
-        let change = step.wrapping_sub(distance);
-        (time, distance) = (sample.time().0, step);
+/// What the next sample is told from: samples can be added to their bytes one at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Packer {
+    time: i64,
+    distance: i64,
+    value: u64,
+}
+
+impl Packer {
+    /// Appends a sample, later than those before it, to the bytes of those.
+    #[inline]
+    pub fn push(&mut self, sample: Sample, bytes: &mut Vec<u8>) {
+        let step = sample.time().0.wrapping_sub(self.time);
+        let change = step.wrapping_sub(self.distance);
+        (self.time, self.distance) = (sample.time().0, step);
         let mut left = (change << 1 ^ change >> 63) as u64;
         while left >= 0x80 {
             bytes.push(left as u8 | 0x80);
@@ -32,14 +39,14 @@ pub(super) fn pack(samples: &[Sample]) -> Vec<u8> {
         bytes.push(left as u8);
         if sample.is_stale() {
             bytes.push(STALE);
-            continue;
+            return;
         }
         let bits = sample.value().to_bits();
-        let other = bits ^ value;
-        value = bits;
+        let other = bits ^ self.value;
+        self.value = bits;
         if other == 0 {
             bytes.push(0);
-            continue;
+            return;
         }
         let (leading, trailing) = (other.leading_zeros() / 8, other.trailing_zeros() / 8);
         let count = 8 - leading - trailing;
@@ -47,12 +54,31 @@ pub(super) fn pack(samples: &[Sample]) -> Vec<u8> {
         let rest = other << (8 * leading);
         bytes.extend_from_slice(&rest.to_be_bytes()[..count as usize]);
     }
+}
+
+/// The samples, in rising time, as bytes.
+pub fn pack(samples: &[Sample]) -> Vec<u8> {
+    // Room for two at their worst, which is what most series have; else for a usual one.
+    let mut bytes = Vec::with_capacity(2 * SAMPLE_SIZE_MAX + samples.len() * 4);
+    let mut packer = Packer::default();
+    samples.iter().for_each(|sample| packer.push(*sample, &mut bytes));
     bytes
 }
 
 /// The samples of bytes that [`pack`] made; nothing for any others.
-pub(super) fn unpack(mut bytes: &[u8]) -> Option<Vec<Sample>> {
-    let mut samples: Vec<Sample> = Vec::new();
+pub fn unpack(bytes: &[u8]) -> Option<Vec<Sample>> {
+    let mut samples = Vec::new();
+    unpack_onto(bytes, &mut samples).then_some(samples)
+}
+
+/// Appends the samples of bytes that [`pack`] made, and says whether they are such; where not, what was appended is no
+/// sample of anybody's.
+pub fn unpack_onto(bytes: &[u8], samples: &mut Vec<Sample>) -> bool {
+    append(bytes, samples).is_some()
+}
+
+fn append(mut bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
+    let begun = samples.len();
     let (mut time, mut distance, mut value) = (0_i64, 0_i64, 0_u64);
     while !bytes.is_empty() {
         let (change, rest) = varint(bytes)?;
@@ -76,13 +102,13 @@ pub(super) fn unpack(mut bytes: &[u8]) -> Option<Vec<Sample>> {
             // Other NaNs than ours.
             Some(sample).filter(|sample| sample.value().to_bits() == value)?
         };
-        let rises = samples.last().is_none_or(|last| last.time() < sample.time());
+        let rises = samples[begun..].last().is_none_or(|last| last.time() < sample.time());
         if sample.time().0 != time || !rises {
             return None;
         }
         samples.push(sample);
     }
-    Some(samples)
+    Some(())
 }
 
 /// A number in its shortest form and what follows it.
