@@ -291,6 +291,11 @@ impl<'a> Reader<'a> {
         if count > self.left() { Err(CodecError::Short { at }) } else { Ok(count) }
     }
 
+    /// Whether the next value is an array.
+    pub fn is_array(&self) -> Result<bool, CodecError> {
+        Ok(self.peek()? >> 5 == ARRAY)
+    }
+
     /// The head of an array of exactly `count` items.
     pub fn array_of(&mut self, count: usize) -> Result<(), CodecError> {
         let at = self.at;

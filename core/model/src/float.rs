@@ -1,4 +1,6 @@
 //! Float maths that gives the same bits on every machine: `+ - * /` and `sqrt` are exact by IEEE 754, the rest is `libm`.
+use alloc::format;
+use alloc::string::String;
 use core::cmp::Ordering;
 
 /// The one NaN.
@@ -74,9 +76,48 @@ pub fn log10(x: f64) -> f64 {
     libm::log10(x)
 }
 
+/// The shortest text that reads back as `x`, as Go's `%g` writes it: with an exponent below 1e-4 and from 1e6 on.
+pub fn general(x: f64) -> String {
+    if !x.is_finite() {
+        return if x.is_nan() {
+            "NaN".into()
+        } else if x > 0.0 {
+            "+Inf".into()
+        } else {
+            "-Inf".into()
+        };
+    }
+    let scientific = format!("{x:e}");
+    let (mantissa, exponent) = scientific.split_once('e').expect("written with an exponent");
+    let exponent: i32 = exponent.parse().expect("a number just written");
+    if (-4..6).contains(&exponent) {
+        return format!("{x}");
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_print_as_go_prints_them() {
+        for (x, text) in [
+            (0.0, "0"),
+            (-0.5, "-0.5"),
+            (123_456.75, "123456.75"),
+            (1e6, "1e+06"),
+            (-123_456_789.0, "-1.23456789e+08"),
+            (0.0001, "0.0001"),
+            (0.000_012_5, "1.25e-05"),
+            (1e300, "1e+300"),
+            (NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(general(x), text);
+        }
+    }
 
     #[test]
     fn nan_never_wins() {

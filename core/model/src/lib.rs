@@ -10,9 +10,11 @@ pub mod control;
 pub mod exact;
 pub mod facts;
 pub mod float;
+pub mod histogram;
 pub mod ids;
 pub mod labels;
 pub mod mutants;
+pub mod number;
 pub mod packed;
 pub mod payload;
 pub mod sample;
@@ -22,11 +24,13 @@ pub mod time;
 pub use codec::{Canonical, CodecError, Reader, Writer};
 pub use control::{ChangeEvent, Evaluation, Genesis, RuleFile, RuleFiles, Setting, SourceName};
 pub use exact::ExactSum;
+pub use histogram::Histogram;
 pub use ids::{
     AlertId, BodyDigest, Digest, EffectId, HashSeed, IncidentId, Occurrence, Position, SeriesKey, SourceId, TenantId,
 };
 pub use labels::{Labels, LabelsBuilder};
+pub use number::Number;
 pub use payload::{Clock, Control, Encoding, Format, Kind, Payload};
-pub use sample::Sample;
+pub use sample::{HistogramSample, Sample};
 pub use table::Table;
 pub use time::{EventTime, Hlc, Millis};

@@ -1,6 +1,8 @@
 //! One point of a series: 16 bytes, staleness kept beside the value instead of inside it.
 use crate::float;
+use crate::histogram::Histogram;
 use crate::time::Millis;
+use alloc::sync::Arc;
 
 /// A point of a series. Staleness is a flag, not a NaN; any other NaN has one bit pattern.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,6 +56,23 @@ impl crate::Canonical for Sample {
     fn read(r: &mut crate::Reader<'_>) -> Result<Self, crate::CodecError> {
         r.array_of(2)?;
         Ok(Sample { time_and_flag: r.int()?, value: r.float()? })
+    }
+}
+
+/// A point of a series of histograms.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistogramSample {
+    /// When, in the sender's own time.
+    pub time: Millis,
+    /// The histogram; nothing in a stale marker: the series ended just before `time`.
+    pub histogram: Option<Arc<Histogram>>,
+}
+crate::canonical_struct!(HistogramSample { time, histogram });
+
+impl HistogramSample {
+    /// Whether this marks the end of the series.
+    pub fn is_stale(&self) -> bool {
+        self.histogram.is_none()
     }
 }
 
