@@ -76,6 +76,8 @@ pub enum Told {
 pub struct KeeperQueue {
     queue: Sender<Keep>,
     waiting: Arc<AtomicUsize>,
+    // Anchors that are decided and of which the keeper has not been told.
+    untold: Arc<AtomicUsize>,
 }
 
 /// Where the keeper takes it.
@@ -87,19 +89,29 @@ pub struct KeeperWork {
 /// The two ends.
 pub fn keeper_queue() -> (KeeperQueue, KeeperWork) {
     let ((queue, work), waiting) = (channel(), Arc::new(AtomicUsize::new(0)));
-    (KeeperQueue { queue, waiting: waiting.clone() }, KeeperWork { queue: work, waiting })
+    (KeeperQueue { queue, waiting: waiting.clone(), untold: Arc::default() }, KeeperWork { queue: work, waiting })
 }
 
 impl KeeperQueue {
     /// Hands work in; nobody takes it any more where the server stops.
     pub fn push(&self, work: Keep) {
+        if let Keep::Anchored { .. } = work {
+            self.untold.fetch_sub(1, Ordering::Relaxed);
+        }
         self.waiting.fetch_add(size(&work), Ordering::Relaxed);
         let _ended = self.queue.send(work);
     }
 
-    /// Whether pages may come.
+    /// So many anchors are decided: the keeper hears of them, by [`KeeperQueue::push`], once they are durable.
+    pub fn decided(&self, anchors: usize) {
+        self.untold.fetch_add(anchors, Ordering::Relaxed);
+    }
+
+    /// Whether pages may come. Not before the keeper has heard of the anchor before: pages of another state would take
+    /// the place of its own.
     pub fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) < WAITING
+        let untold = if mutant!("pages before the anchor") { 0 } else { self.untold.load(Ordering::Relaxed) };
+        untold == 0 && self.waiting.load(Ordering::Relaxed) < WAITING
     }
 }
 

@@ -90,6 +90,8 @@ impl Outlet {
 
     /// Hands a group over; blocks while too many wait.
     pub fn push(&self, batch: Batch) -> Released {
+        let anchors = batch.effects.decisions().filter(|(_, decision)| matches!(decision, Decision::Anchor(_)));
+        self.keeper.decided(anchors.count());
         if self.batches.send(batch).is_ok() { Released::Going } else { Released::Ended }
     }
 }

@@ -163,9 +163,13 @@ impl Tiles {
                     let wanted = lag.end.saturating_sub(again.next);
                     let number = again.next;
                     again.next += leaves.len() as u64;
-                    let leaves: Vec<Box<[u8]>> =
-                        leaves.iter().zip(0..wanted).map(|(leaf, _)| leaf[..].into()).collect();
-                    self.store.append(number, &leaves)?;
+                    let durable = leaves.iter().zip(0..wanted);
+                    let durable: Vec<Box<[u8]>> = durable.map(|(leaf, _)| leaf[..].into()).collect();
+                    self.store.append(number, &durable)?;
+                    if durable.len() < leaves.len() {
+                        // Those left out are read again, from the mark on, once they are durable.
+                        return Ok(());
+                    }
                 }
             }
         }

@@ -21,6 +21,7 @@ pub const MUTANTS: &[(&str, u64)] = &[
     ("row changed past the gate", 200),
     ("checkpoint ahead of the head", 500),
     ("trim above the anchor", 500),
+    ("pages before the anchor", 500),
     ("retry applied", 200),
     ("cursor one leaf ahead", 200),
     ("cursor before the answer", 500),

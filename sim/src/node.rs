@@ -64,6 +64,10 @@ pub struct Node {
     pub posted: Vec<EffectId>,
     /// Anchors whose checkpoints were written.
     pub checkpoints: u64,
+    /// Whether a state was not kept for no good reason.
+    pub lost: bool,
+    /// Whether there was one: a nearly full disk, or a head that did not come for a state or one before.
+    pub may_lose: bool,
     limit: u64,
     tiles: Tiles,
     in_flight: VecDeque<Receiver<Batch>>,
@@ -130,6 +134,8 @@ impl Node {
             asks: VecDeque::new(),
             posted,
             checkpoints: 0,
+            lost: false,
+            may_lose: false,
             limit: settings.limit,
             tiles,
             in_flight: VecDeque::new(),
@@ -245,11 +251,15 @@ impl Node {
             self.heads_missed = 0;
             let work = covered(work, &self.feed);
             self.checkpoints += u64::from(matches!(work, Keep::Anchored { .. }));
+            self.may_lose |= matches!(work, Keep::Lost(_));
             for done in self.keeper.take(work, wants_room) {
                 match done {
                     Done::Answer(id, state) => self.reply(id, state.to_bytes()),
                     Done::Trim(below) => self.told.send(Told::Trim(below))?,
-                    Done::Lost => self.told.send(Told::Taint)?,
+                    Done::Lost => {
+                        self.lost |= !self.may_lose;
+                        self.told.send(Told::Taint)?;
+                    }
                 }
             }
         }

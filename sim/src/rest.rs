@@ -50,11 +50,14 @@ pub fn come_to_rest(sim: &mut Sim) -> Result<(), Broken> {
                 return broken("ended", format!("at rest: {}", faultline::render::chain(&*error)));
             }
         }
-        sim.tells(node.feed.taken());
+        let leaves = node.feed.taken();
         for runner in [&mut lines, &mut alerts] {
             if let Err(ended) = runner.turn() {
                 return broken("liveness", ended.to_string());
             }
+        }
+        if lines.has_caught_up() {
+            sim.tells(leaves);
         }
         // Refused alerts are sent again after a minute.
         if rounds > 35 && node.is_quiet() && sim.senders.wanted() == 0 && sim.senders.waiting() == 0 {

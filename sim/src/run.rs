@@ -328,6 +328,7 @@ impl Sim {
 
     /// Events until the process is gone, and the place of the last one.
     fn live(&mut self, mut node: Node, from: usize) -> Result<(End, usize), Broken> {
+        node.may_lose = self.tight;
         let tail = Tail(node.feed.clone());
         let mut places =
             ["stdout", "alertmanager-0"].map(|name| Place { cursors: node.cursors.clone(), name: name.to_string() });
@@ -350,11 +351,12 @@ impl Sim {
             self.disk.note("event", event.text().as_bytes());
             let result = match event {
                 Event::Sink(number) => {
-                    if number % 2 == 0 {
-                        self.tells(node.feed.taken());
-                    }
+                    let leaves = node.feed.taken();
                     if let Ok(runner) = &mut runners[number as usize % 2] {
                         let _ended = runner.turn();
+                        if number % 2 == 0 && runner.has_caught_up() {
+                            self.tells(leaves);
+                        }
                     }
                     Ok(())
                 }
@@ -411,7 +413,7 @@ impl Sim {
         Ok(())
     }
 
-    /// The pipe's sink is about to read the ledger's first `leaves` leaves.
+    /// The pipe's sink has read the ledger's first `leaves` leaves.
     pub(crate) fn tells(&mut self, leaves: u64) {
         self.oracle.told_from.get_or_insert(leaves);
     }
@@ -441,9 +443,12 @@ impl Sim {
                 Ok(())
             }
             Event::Turn => {
-                let refused = self.refused_writes();
+                let (refused, changes) = (self.refused_writes(), self.disk.changes());
                 let result = node.turn().map(drop);
-                self.marks.push(self.oracle.newest());
+                // A turn that wrote no group vouches for nothing.
+                if self.disk.changes() > changes && self.refused_writes() == refused && node.world.owing.is_none() {
+                    self.marks.push(self.oracle.newest());
+                }
                 // A second refusal may have been that of the zeros over what the first left.
                 self.answers(self.refused_writes() <= refused + 1)?;
                 let waits = u64::from(node.world.owing.is_some());
@@ -508,6 +513,7 @@ impl Sim {
             Event::Room(kib) => {
                 self.disk.memory.set_capacity(self.disk.memory.used() + (kib << 10));
                 self.tight = kib < 1024;
+                node.may_lose |= self.tight;
                 self.coverage.add("faults", "disk nearly full", u64::from(self.tight));
                 Ok(())
             }
@@ -535,6 +541,9 @@ impl Sim {
         let result = node.keep();
         self.coverage.add("states", "checkpoints due", node.checkpoints - before);
         self.coverage.add("states", "journals trimmed so far", u64::from(oldest.offset > 0));
+        if node.lost && self.disk.fired().is_empty() {
+            return broken("checkpoint", "a state was not kept, and the disk was well");
+        }
         Ok(result)
     }
 

@@ -53,6 +53,10 @@ pub trait File: Send + Sync {
     /// fsync Failures?", USENIX ATC 2020).
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Lets the device take up what was written there, slowly, so that a later [`File::sync_data`] has little left to do
+    /// and syncs of other files meanwhile do not wait for all of it. Promises nothing.
+    fn hasten(&self, _at: u64, _size: u64) {}
+
     /// Size in bytes.
     fn size(&self) -> io::Result<u64>;
 

@@ -153,6 +153,11 @@ impl<'a> Runner<'a> {
         })
     }
 
+    /// Whether everything that the ledger held at the start has been read: from then on a new sink tells of every decision.
+    pub fn has_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
     fn until_stopped(&mut self) -> Result<(), Ended> {
         loop {
             let pause = self.turn()?;

@@ -36,10 +36,8 @@ const CHECKED: usize = 120;
 /// How many are kept: the newest, and the one before for the day on which the newest turns out damaged.
 const KEEP: usize = 2;
 const NEW: &str = "checkpoint.new";
-/// Bytes written at once.
+/// Bytes written, and hastened, at once.
 const WRITE: usize = 256 << 10;
-/// Bytes after which a draft is synced: one sync of all of it would hold up the journal's.
-const SYNC: u64 = 256 << 10;
 
 /// What a checkpoint is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +108,7 @@ impl CheckpointStore {
         };
         let file = created.map_err(|source| self.error(&path, source))?;
         let (buffer, pages) = (vec![0; HEADER], BTreeMap::new());
-        Ok(Draft { file, path, buffer, written: 0, synced: 0, pages })
+        Ok(Draft { file, path, buffer, written: 0, pages })
     }
 
     /// Keeps a sealed draft as the checkpoint after `at`, durable when this returns, and removes those older than the
@@ -179,9 +177,8 @@ pub struct Draft {
     file: Arc<dyn File>,
     path: PathBuf,
     buffer: Vec<u8>,
-    /// Bytes of the file that are written, and that are synced.
+    /// Bytes of the file that are written.
     written: u64,
-    synced: u64,
     pages: BTreeMap<String, Entry>,
 }
 
@@ -233,12 +230,10 @@ impl Draft {
 
     fn write(&mut self) -> Result<(), CheckpointError> {
         self.file.write_at(&self.buffer, self.written).map_err(|source| self.error(source))?;
+        // One sync of all of it would hold up the journal's, and so would many small ones.
+        self.file.hasten(self.written, self.buffer.len() as u64);
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        if self.written - self.synced >= SYNC {
-            self.file.sync_data().map_err(|source| self.error(source))?;
-            self.synced = self.written;
-        }
         Ok(())
     }
 
