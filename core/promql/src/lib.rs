@@ -5,25 +5,26 @@
 //! that value up to date sample by sample, equal to `evaluate` to the bit at every `refresh`.
 //!
 //! ```
-//! use faultline_model::{Labels, Millis, Sample};
+//! use faultline_model::{Labels, Millis, Number, Sample};
 //! use faultline_promql::{Options, Selector, SeriesView, Source, Value, evaluate, parse};
 //!
 //! struct One(Labels, Vec<Sample>);
 //! impl Source for One {
 //!     fn select(&self, _: usize, _: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
-//!         visit(SeriesView { id: 0, labels: &self.0, samples: &self.1, marks: None });
+//!         visit(SeriesView { id: 0, labels: &self.0, samples: &self.1, histograms: &[], marks: None });
 //!     }
 //! }
 //!
 //! let errors = One(Labels::new([("__name__", "errors_total")]), (0..=6).map(|i| Sample::new(Millis(i * 10_000), i as f64 * 20.0)).collect());
 //! let expr = parse("rate(errors_total[1m]) > 1")?;
 //! let Ok(Value::Vector(found)) = evaluate(&expr, Millis(60_000), &errors, &Options::default()) else { panic!() };
-//! assert_eq!((found.len(), found[0].value), (1, 2.0));
+//! assert_eq!((found.len(), &found[0].value), (1, &Number::Float(2.0)));
 //! # Ok::<(), faultline_promql::ParseError>(())
 //! ```
 #![no_std]
 extern crate alloc;
 
+mod annotations;
 mod error;
 mod eval;
 mod expr;
@@ -35,8 +36,9 @@ mod stream;
 mod syntax;
 mod value;
 
+pub use annotations::{Annotation, Annotations, Level};
 pub use error::{EvalError, NotIncremental, ParseError};
-pub use eval::evaluate;
+pub use eval::{evaluate, evaluate_annotated};
 pub use expr::{At, Expr, Selector, Type};
 pub use matcher::{MatchOp, Matcher};
 pub use range::Marks;

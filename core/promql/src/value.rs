@@ -2,7 +2,7 @@
 use crate::{Marks, Selector};
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::{HistogramSample, Labels, Millis, Number, Sample};
 
 /// A series as the holder of series shows it.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +13,9 @@ pub struct SeriesView<'a> {
     pub labels: &'a Labels,
     /// Rising time, stale markers in it; may reach further on either side than the evaluation looks.
     pub samples: &'a [Sample],
-    /// Theirs, where the holder keeps them: so long stretches are read faster.
+    /// The same of histograms; no time is in both, for a series may change from one to the other.
+    pub histograms: &'a [HistogramSample],
+    /// Those of the samples, where the holder keeps them: so long stretches are read faster.
     pub marks: Option<&'a Marks>,
 }
 
@@ -62,7 +64,7 @@ pub struct Element {
     /// What it belongs to.
     pub labels: Labels,
     /// The number; every NaN has one bit pattern.
-    pub value: f64,
+    pub value: Number,
 }
 
 /// A stretch of one series.
@@ -71,5 +73,5 @@ pub struct Series {
     /// The series' labels.
     pub labels: Labels,
     /// Rising time, no stale markers.
-    pub samples: Vec<(Millis, f64)>,
+    pub samples: Vec<(Millis, Number)>,
 }

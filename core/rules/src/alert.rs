@@ -3,7 +3,7 @@ use crate::set::Alerting;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::facts::AlertState;
-use faultline_model::{Labels, Millis, Occurrence, canonical_struct};
+use faultline_model::{Labels, Millis, Number, Occurrence, canonical_struct};
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub(crate) struct Alert {
     pub gone_since: Option<Millis>,
     /// Labels of its element in the expression's result.
     pub element: Labels,
-    pub value: f64,
+    pub value: Number,
     pub annotations: Vec<(String, String)>,
 }
 canonical_struct!(Alert { state, occurrence, active_at, gone_since, element, value, annotations });
@@ -25,7 +25,7 @@ canonical_struct!(Alert { state, occurrence, active_at, gone_since, element, val
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found {
     pub element: Labels,
-    pub value: f64,
+    pub value: Number,
     pub annotations: Vec<(String, String)>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn step(before: Option<Alert>, found: Option<Found>, rule: &Alerting,
             active_at: moment.at,
             gone_since: None,
             element: found.element.clone(),
-            value: found.value,
+            value: found.value.clone(),
             annotations: Vec::new(),
         },
         (None, _) => return None,

@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::facts::{AlertState, Transition};
-use faultline_model::{AlertId, Labels, Millis, Position, Sample, TenantId, labels};
+use faultline_model::{AlertId, Labels, Millis, Number, Position, Sample, TenantId, labels};
 use faultline_promql::{Change, Element, Options, Value};
 
 /// Where a rule stands and what it is judged with.
@@ -30,6 +30,8 @@ pub(crate) struct Judge<'a> {
 
 const SAME_LABELS_ALERT: &str = "vector contains metrics with the same labelset after applying alert labels";
 const SAME_LABELS_RECORD: &str = "vector contains metrics with the same labelset after applying rule labels";
+
+const RECORDED_HISTOGRAM: &str = "recording a histogram is not supported yet: record a number that is computed of it";
 
 /// The identity of an alert: it survives an edited expression and edited annotations.
 pub(crate) fn alert_id(tenant: TenantId, group: &str, name: &str, labels: &Labels) -> AlertId {
@@ -71,8 +73,10 @@ impl Judge<'_> {
                 for change in changes {
                     live.take(change);
                 }
-                let all =
-                    live.elements.iter().map(|(labels, held)| Element { labels: labels.clone(), value: held.value });
+                let all = live
+                    .elements
+                    .iter()
+                    .map(|(labels, held)| Element { labels: labels.clone(), value: held.value.clone() });
                 elements(Value::Vector(all.collect()))?
             }
             None => result(&self.rule.expr, seen_at, &source, self.options)?,
@@ -124,6 +128,7 @@ impl Judge<'_> {
             if !seen.insert(labels.clone()) {
                 return Err(SAME_LABELS_RECORD.into());
             }
+            let Number::Float(value) = value else { return Err(RECORDED_HISTOGRAM.into()) };
             all.push((labels, value));
         }
         match self.group.limit {
@@ -152,7 +157,7 @@ impl Judge<'_> {
     ) -> Result<(), String> {
         let mut found = BTreeMap::new();
         for Element { labels: element, value } in elements {
-            let (labels, this) = self.found(alerting, &element, value, at, series);
+            let (labels, this) = self.found(alerting, &element, &value, at, series);
             if let Some(live) = &mut state.live
                 && live.elements.get(&element).is_some_and(|held| held.alert.as_ref() != Some(&labels))
             {
@@ -244,7 +249,7 @@ impl Judge<'_> {
             name: self.rule.name.clone(),
             labels: with_external(labels, self.external_labels),
             annotations: alert.annotations.clone(),
-            value: alert.value,
+            value: alert.value.float_or_zero(),
             imported: false,
         }
     }
@@ -279,7 +284,7 @@ impl Judge<'_> {
         &self,
         alerting: &Alerting,
         element: &Labels,
-        value: f64,
+        value: &Number,
         at: Millis,
         series: &dyn RuleSeries,
     ) -> (Labels, Found) {
@@ -291,14 +296,14 @@ impl Judge<'_> {
             }
         });
         builder.set("alertname", &self.rule.name);
-        (builder.build(), Found { element: element.clone(), value, annotations })
+        (builder.build(), Found { element: element.clone(), value: value.clone(), annotations })
     }
 
     fn annotations(
         &self,
         alerting: &Alerting,
         element: &Labels,
-        value: f64,
+        value: &Number,
         at: Millis,
         series: &dyn RuleSeries,
     ) -> Vec<(String, String)> {
@@ -325,7 +330,7 @@ impl Judge<'_> {
         for change in changes {
             let live = state.live.as_mut().expect("only streams change");
             let known = live.elements.get(&change.labels).and_then(|held| held.alert.clone());
-            let Some(value) = change.value else {
+            let Some(value) = change.value.clone() else {
                 live.take(change);
                 if let Some(labels) = known {
                     self.one(alerting, state, timers, labels, None, at, out);
@@ -343,7 +348,7 @@ impl Judge<'_> {
                 }
                 continue;
             }
-            let (labels, found) = self.found(alerting, &element, value, at, series);
+            let (labels, found) = self.found(alerting, &element, &value, at, series);
             if let Some(before) = known.filter(|before| *before != labels) {
                 self.one(alerting, state, timers, before, None, at, out);
             }
@@ -403,8 +408,8 @@ impl Judge<'_> {
         let Some(alert) = state.alerts.get(&labels) else { return };
         let found = alert.gone_since.is_none().then(|| Found {
             element: alert.element.clone(),
-            value: alert.value,
-            annotations: self.annotations(alerting, &alert.element, alert.value, at, series),
+            value: alert.value.clone(),
+            annotations: self.annotations(alerting, &alert.element, &alert.value, at, series),
         });
         self.one(alerting, state, timers, labels, found, at, out);
     }

@@ -69,7 +69,7 @@ impl Source for ByLabels<'_> {
 pub(crate) fn elements(value: Value) -> Result<Vec<Element>, String> {
     match value {
         Value::Vector(elements) => Ok(elements),
-        Value::Scalar(value) => Ok(alloc::vec![Element { labels: Labels::default(), value }]),
+        Value::Scalar(value) => Ok(alloc::vec![Element { labels: Labels::default(), value: value.into() }]),
         Value::Text(_) | Value::Matrix(_) => Err("rule result is not a vector or scalar".to_string()),
     }
 }
@@ -88,5 +88,5 @@ pub(crate) fn query(
 ) -> Result<Vec<(Labels, f64)>, String> {
     let expr = faultline_promql::parse(text).map_err(|e| format!("{e}"))?;
     let value = evaluate(&expr, at, &ByLabels(series), options).map_err(|e| format!("{e}"))?;
-    Ok(elements(value)?.into_iter().map(|e| (e.labels, e.value)).collect())
+    Ok(elements(value)?.into_iter().map(|e| (e.labels, e.value.float_or_zero())).collect())
 }

@@ -5,7 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::table::{Freeze, Kept, When};
 use faultline_model::{
-    Canonical, CodecError, Labels, Millis, Occurrence, Position, Reader, Writer, canonical_enum, canonical_struct,
+    Canonical, CodecError, Labels, Millis, Number, Occurrence, Position, Reader, Writer, canonical_enum,
+    canonical_struct,
 };
 use faultline_promql::{Expr, Stream, StreamImage};
 
@@ -68,7 +69,7 @@ impl Record {
 /// An element of a stream's result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Held {
-    pub value: f64,
+    pub value: Number,
     /// Labels of the alert that it raises; nothing until they were made.
     pub alert: Option<Labels>,
 }

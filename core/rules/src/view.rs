@@ -119,7 +119,7 @@ impl Rules {
                 keep_firing_since: alert.gone_since,
                 labels: with_external(labels, &self.set.external_labels),
                 annotations: alert.annotations.clone(),
-                value: alert.value,
+                value: alert.value.float_or_zero(),
             })
         })
     }

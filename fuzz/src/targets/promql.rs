@@ -30,9 +30,9 @@ fn run(bytes: &[u8]) {
     let refreshed = stream.refresh(&expr, NOW, &series, &OPTIONS, &mut changes);
     if let (Ok(Value::Vector(elements)), Ok(())) = (&value, &refreshed) {
         assert!(changes.is_sorted_by(|a, b| a.labels < b.labels), "changes come in label order");
-        let mut expected: Vec<_> = elements.iter().map(|e| (&e.labels, Some(e.value.to_bits()))).collect();
-        expected.sort();
-        let found: Vec<_> = changes.iter().map(|c| (&c.labels, c.value.map(f64::to_bits))).collect();
+        let mut expected: Vec<_> = elements.iter().map(|e| (&e.labels, Some(&e.value))).collect();
+        expected.sort_by_key(|(labels, _)| *labels);
+        let found: Vec<_> = changes.iter().map(|c| (&c.labels, c.value.as_ref())).collect();
         assert_eq!(found, expected, "{text:?}: the stream is what the evaluation is");
     }
 }

@@ -21,7 +21,7 @@ fn run(bytes: &[u8]) {
         };
         let mut context =
             Context { at: NOW, external_labels: &labels, external_url: "http://fl.example:7400", query: &mut query };
-        template.expand(&labels, 0.25, &mut context)
+        template.expand(&labels, &0.25.into(), &mut context)
     };
     let expanded = expand();
     assert!(expanded.len() <= SIZE_MAX, "{} bytes", expanded.len());

@@ -7,10 +7,10 @@ use crate::syntax::format_number;
 use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::labels::NAME;
-use faultline_model::{ExactSum, Labels, float};
+use faultline_model::{ExactSum, Labels, Number, float};
 
 /// The labels of the group that an element belongs to.
 pub(crate) fn group_key(grouping: &Grouping, labels: &Labels) -> Labels {
@@ -30,7 +30,9 @@ pub(super) fn aggregate(of: &Aggregate, parameter: f64, elements: Vec<Element>) 
     }
     let mut groups: BTreeMap<Labels, Vec<f64>> = BTreeMap::new();
     for element in &elements {
-        groups.entry(group_key(&of.grouping, &element.labels)).or_default().push(element.value);
+        if let Number::Float(x) = element.value {
+            groups.entry(group_key(&of.grouping, &element.labels)).or_default().push(x);
+        }
     }
     let value = |values: &mut Vec<f64>| match of.op {
         AggOp::Quantile => quantile(parameter, values),
@@ -42,7 +44,7 @@ pub(super) fn aggregate(of: &Aggregate, parameter: f64, elements: Vec<Element>) 
             accumulator.value()
         }
     };
-    Ok(groups.into_iter().map(|(labels, mut values)| Element { labels, value: value(&mut values) }).collect())
+    Ok(groups.into_iter().map(|(labels, mut values)| Element { labels, value: value(&mut values).into() }).collect())
 }
 
 /// The aggregations that a stream keeps up to date: a value of the terms that are in, whatever came and went before.
@@ -207,7 +209,7 @@ fn top(of: &Aggregate, parameter: f64, elements: Vec<Element>) -> Result<Vec<Ele
         return refused(format!("Scalar value {} {way} int64", format_number(parameter)));
     }
     let mut groups: BTreeMap<Labels, Vec<Element>> = BTreeMap::new();
-    for element in elements {
+    for element in elements.into_iter().filter(|element| element.value.float().is_some()) {
         groups.entry(group_key(&of.grouping, &element.labels)).or_default().push(element);
     }
     let mut found = Vec::new();
@@ -226,9 +228,13 @@ fn count_values(of: &Aggregate, elements: Vec<Element>) -> Vec<Element> {
         // The value's label comes last, so that it is part of the key even if the grouping names it.
         let mut key = group_key(&of.grouping, &element.labels).to_builder();
         let dropped = of.grouping.without && of.grouping.labels.iter().any(|l| l == label);
-        let value = if dropped { String::new() } else { format_number(element.value) };
+        let value = match &element.value {
+            _ if dropped => String::new(),
+            Number::Float(x) => format_number(*x),
+            Number::Histogram(histogram) => histogram.to_string(),
+        };
         key.set(label, &value);
         *groups.entry(key.build()).or_default() += 1;
     }
-    groups.into_iter().map(|(labels, count)| Element { labels, value: count as f64 }).collect()
+    groups.into_iter().map(|(labels, count)| Element { labels, value: (count as f64).into() }).collect()
 }

@@ -11,7 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use faultline_model::labels::NAME;
-use faultline_model::{Labels, LabelsBuilder, Millis, float};
+use faultline_model::{Labels, LabelsBuilder, Millis, Number, float};
 
 /// The text of a node of type text, which only a literal can be.
 pub(crate) fn text(node: &Node) -> &str {
@@ -23,7 +23,7 @@ pub(crate) fn text(node: &Node) -> &str {
 
 impl Evaluator<'_> {
     pub(super) fn call(&mut self, func: Func, args: &[Node], at: Millis) -> Result<Vec<Element>, EvalError> {
-        let alone = |value| vec![Element { labels: Labels::default(), value }];
+        let alone = |x: f64| vec![Element { labels: Labels::default(), value: x.into() }];
         Ok(match func {
             Func::VectorOf => alone(self.scalar(&args[0], at)?),
             Func::Absent => {
@@ -32,7 +32,7 @@ impl Evaluator<'_> {
             }
             Func::AbsentOverTime => {
                 let mut absent = true;
-                self.stretches(&args[0], at, |_, _, _| absent = false)?;
+                self.stretches(&args[0], at, |_, _| absent = false)?;
                 if absent { vec![absence(&args[0], self.selectors)] } else { Vec::new() }
             }
             Func::Sort | Func::SortDesc => sorted(self.vector(&args[0], at)?, func == Func::SortDesc),
@@ -57,7 +57,7 @@ impl Evaluator<'_> {
 
 /// The element that stands for absence: with the labels that the selector fixes.
 fn absence(of: &Node, selectors: &[Selector]) -> Element {
-    Element { labels: absent_labels(of, selectors), value: 1.0 }
+    Element { labels: absent_labels(of, selectors), value: Number::Float(1.0) }
 }
 
 /// The labels that a selector fixes, without the name; none of any other expression.
@@ -76,18 +76,20 @@ pub(crate) fn absent_labels(of: &Node, selectors: &[Selector]) -> Labels {
     builder.build()
 }
 
-/// By value, NaN last; equal values in label order.
+/// By value, NaN last; equal values in label order. Histograms have no place in this order.
 fn sorted(mut elements: Vec<Element>, descending: bool) -> Vec<Element> {
+    elements.retain(|element| element.value.float().is_some());
     elements.sort_by(|a, b| by_value(a, b, descending));
     elements
 }
 
-/// The order of `sort`, `topk` and `bottomk`.
+/// The order of `sort`, `topk` and `bottomk`, of floats.
 pub(super) fn by_value(a: &Element, b: &Element, descending: bool) -> Ordering {
-    let values = match (a.value.is_nan(), b.value.is_nan()) {
-        (false, false) if descending => float::order(b.value, a.value),
-        (false, false) => float::order(a.value, b.value),
-        (a, b) => a.cmp(&b),
+    let (x, y) = (a.value.float_or_zero(), b.value.float_or_zero());
+    let values = match (x.is_nan(), y.is_nan()) {
+        (false, false) if descending => float::order(y, x),
+        (false, false) => float::order(x, y),
+        (x, y) => x.cmp(&y),
     };
     values.then_with(|| a.labels.cmp(&b.labels))
 }

@@ -1,10 +1,12 @@
 //! Operations that take one element to one element, fused: what a filter throws away never gets labels of its own.
 use super::arith;
-use crate::expr::{BinOp, Kind, Node, Number, Type};
+use super::histogram::incompatible;
+use crate::Annotations;
+use crate::expr::{BinOp, Kind, Node, Span, Type};
 use crate::function::Func;
 use crate::range::is_range_func;
 use alloc::vec::Vec;
-use faultline_model::float;
+use faultline_model::{Histogram, Number, float};
 
 /// What a chain of steps starts from.
 #[derive(Clone, Copy)]
@@ -42,6 +44,7 @@ pub(crate) enum Template {
         bool: bool,
         scalar_left: bool,
         scalar: Operand,
+        at: Span,
     },
     Clamp {
         least: Operand,
@@ -63,12 +66,16 @@ pub(crate) enum Step {
         op: BinOp,
         scalar: f64,
         scalar_left: bool,
+        /// Where the operation stands.
+        at: Span,
     },
     /// Keeps a value that compares so.
     Filter {
         op: BinOp,
         scalar: f64,
         scalar_left: bool,
+        /// Where the operation stands.
+        at: Span,
     },
     Clamp {
         least: f64,
@@ -89,11 +96,11 @@ impl Step {
         match self {
             Step::Negate => Some(-x),
             Step::Map(f) => Some(f(x)),
-            Step::Arithmetic { op, scalar, scalar_left } => {
+            Step::Arithmetic { op, scalar, scalar_left, .. } => {
                 let (left, right) = sides(scalar, scalar_left);
                 Some(arith::scalar(op, left, right))
             }
-            Step::Filter { op, scalar, scalar_left } => {
+            Step::Filter { op, scalar, scalar_left, .. } => {
                 let (left, right) = sides(scalar, scalar_left);
                 arith::holds(op, left, right).then_some(x)
             }
@@ -103,6 +110,32 @@ impl Step {
             Step::Clamp { least, most } => Some(float::max(least, float::min(most, x))),
             Step::Round { inverse } => Some(float::floor(x * inverse + 0.5) / inverse),
             Step::Set(value) => Some(value),
+        }
+    }
+
+    /// The value after the step; `None` where it is dropped: most of what is done to numbers means nothing of histograms.
+    #[inline]
+    pub(crate) fn apply_number(self, x: Number, notes: &mut Annotations) -> Option<Number> {
+        match x {
+            Number::Float(x) => self.apply(x).map(Number::Float),
+            Number::Histogram(histogram) => self.apply_histogram(&histogram, notes),
+        }
+    }
+
+    #[cold]
+    fn apply_histogram(self, histogram: &Histogram, notes: &mut Annotations) -> Option<Number> {
+        let mut refuse = |op: BinOp, scalar_left: bool, at: Span| {
+            let (left, right) = if scalar_left { ("float", "histogram") } else { ("histogram", "float") };
+            notes.info(incompatible(left, op, right), at);
+            None
+        };
+        match self {
+            Step::Arithmetic { op, scalar_left, at, .. } | Step::Filter { op, scalar_left, at, .. } => {
+                let _ = histogram;
+                refuse(op, scalar_left, at)
+            }
+            Step::Negate | Step::Map(_) | Step::Clamp { .. } | Step::Round { .. } => None,
+            Step::Set(value) => Some(Number::Float(value)),
         }
     }
 
@@ -125,12 +158,12 @@ impl Template {
         };
         Ok(match self {
             Template::Fixed(step) => *step,
-            Template::Scalar { op, bool, scalar_left, scalar } => {
-                let (op, scalar, scalar_left) = (*op, value(scalar)?, *scalar_left);
+            Template::Scalar { op, bool, scalar_left, scalar, at } => {
+                let (op, scalar, scalar_left, at) = (*op, value(scalar)?, *scalar_left, *at);
                 if op.compares() && !bool {
-                    Step::Filter { op, scalar, scalar_left }
+                    Step::Filter { op, scalar, scalar_left, at }
                 } else {
-                    Step::Arithmetic { op, scalar, scalar_left }
+                    Step::Arithmetic { op, scalar, scalar_left, at }
                 }
             }
             Template::Clamp { least, most } => Step::Clamp { least: value(least)?, most: value(most)? },
@@ -167,7 +200,7 @@ impl Template {
 /// A number that is the same at every instant.
 pub(crate) fn fixed(node: &Node) -> Option<f64> {
     match &node.kind {
-        Kind::Number(Number(x)) => Some(*x),
+        Kind::Number(x) => Some(x.0),
         Kind::Paren(of) => fixed(of),
         Kind::Unary { minus, of } => fixed(of).map(|x| if *minus { -x } else { x }),
         Kind::Binary(b) => Some(arith::scalar(b.op, fixed(&b.left)?, fixed(&b.right)?)),
@@ -194,7 +227,8 @@ pub(crate) fn lower(node: &Node) -> Chain<'_> {
                 (Type::Scalar, Type::Vector) => (&b.right, &b.left, true),
                 _ => return base(Base::Node(node)),
             };
-            (lower(vector), Template::Scalar { op: b.op, bool: b.bool, scalar_left, scalar: operand(scalar) })
+            let scalar = operand(scalar);
+            (lower(vector), Template::Scalar { op: b.op, bool: b.bool, scalar_left, scalar, at: node.span })
         }
         Kind::Call { func, args } => match (func, &args[..]) {
             (func, args) if is_range_func(*func) => return base(Base::Range { func: *func, args }),

@@ -1,15 +1,24 @@
 //! Classic histograms: cumulative buckets, each a series with its upper bound in the label `le`.
 use super::names;
+use crate::expr::BinOp;
 use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::{Labels, float};
+use faultline_model::{Labels, Number, float};
 
 /// One bucket: how many observations are at most `bound`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bucket {
     bound: f64,
     count: f64,
+}
+
+/// Says that an operator is not defined between a float and a histogram, or two of either.
+pub(super) fn incompatible(left: &str, op: BinOp, right: &str) -> String {
+    let op = op.text();
+    format!("incompatible sample types encountered for binary operator {op:?}: {left} {op} {right}")
 }
 
 /// Groups elements to histograms and computes one value of each. Elements without a numeric `le` are left out.
@@ -19,13 +28,18 @@ pub(super) fn each(
 ) -> Result<Vec<Element>, EvalError> {
     let mut histograms: BTreeMap<Labels, Vec<Bucket>> = BTreeMap::new();
     for element in elements {
-        if let Ok(bound) = element.labels.get("le").parse::<f64>() {
+        let (Ok(bound), Number::Float(count)) = (element.labels.get("le").parse::<f64>(), element.value) else {
+            continue;
+        };
+        {
             let labels = element.labels.filter(|name| name != "le");
-            histograms.entry(labels).or_default().push(Bucket { bound, count: element.value });
+            histograms.entry(labels).or_default().push(Bucket { bound, count });
         }
     }
-    let mut found: Vec<Element> =
-        histograms.into_iter().map(|(labels, mut buckets)| Element { labels, value: value(&mut buckets) }).collect();
+    let mut found: Vec<Element> = histograms
+        .into_iter()
+        .map(|(labels, mut buckets)| Element { labels, value: value(&mut buckets).into() })
+        .collect();
     names::drop_names(&mut found)?;
     Ok(found)
 }

@@ -7,8 +7,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::Labels;
 use faultline_model::labels::NAME;
+use faultline_model::{Labels, Number};
 
 /// The labels by which elements of the two sides match.
 pub(crate) fn signature(matching: &Matching, labels: &Labels) -> Labels {
@@ -73,8 +73,8 @@ pub(crate) struct Join<'a> {
 /// The elements of both sides that share a signature.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pair {
-    pub(crate) left: Vec<(Labels, f64)>,
-    pub(crate) right: Vec<(Labels, f64)>,
+    pub(crate) left: Vec<(Labels, Number)>,
+    pub(crate) right: Vec<(Labels, Number)>,
 }
 
 impl Join<'_> {
@@ -113,7 +113,9 @@ impl Join<'_> {
         }
         let mut results: BTreeSet<Labels> = BTreeSet::new();
         for (labels, value) in many {
-            let (left, right) = if swapped { (*one_value, *value) } else { (*value, *one_value) };
+            let (left, right) = if swapped { (one_value, value) } else { (value, one_value) };
+            let (Number::Float(left), Number::Float(right)) = (left, right) else { continue };
+            let (left, right) = (*left, *right);
             let kept = !self.op.compares() || arith::holds(self.op, left, right);
             // A comparison lets the left value through.
             let value = if self.op.compares() && !self.bool { left } else { arith::scalar(self.op, left, right) };
@@ -126,7 +128,7 @@ impl Join<'_> {
                 return refused("multiple matches for labels: grouping labels must ensure unique matches");
             }
             if emitted {
-                out.push(Element { labels, value });
+                out.push(Element { labels, value: value.into() });
             }
         }
         Ok(())

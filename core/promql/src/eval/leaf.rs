@@ -2,11 +2,13 @@
 use super::Evaluator;
 use super::chain::{Base, Step};
 use super::names::{check_unique, without_metadata};
-use crate::expr::{At, Kind, Node};
-use crate::range::{Marks, RangeFunc, Window, keeps_name, seconds, within};
-use crate::{Element, EvalError, Selector, SeriesView};
+use super::subquery::Points;
+use crate::expr::{At, Kind, Node, Span};
+use crate::range::{Marks, RangeFunc, Stretch, Subject, Window, histograms_within, keeps_name, seconds, within};
+use crate::{Annotations, Element, EvalError, Selector, SeriesView};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::{Histogram, Labels, Millis, Number, Sample};
 
 /// What is read of the samples of one series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,12 +37,14 @@ pub(crate) struct Leaf<'a> {
     pub(crate) read: Read,
     pub(crate) steps: &'a [Step],
     pub(crate) window: Window,
+    /// Where what is read stands, for annotations.
+    pub(crate) at: Span,
 }
 
 impl<'a> Leaf<'a> {
     /// The leaf of a selector at an instant.
     pub(crate) fn new(read: Read, steps: &'a [Step], selector: &Selector, at: Millis, lookback_ms: i64) -> Leaf<'a> {
-        Leaf { read, steps, window: window(selector, at, lookback_ms) }
+        Leaf { read, steps, window: window(selector, at, lookback_ms), at: Span::default() }
     }
 
     /// What is read of a series before any step, and how many samples that touched.
@@ -63,12 +67,62 @@ impl<'a> Leaf<'a> {
         }
     }
 
+    /// What is read of a series that holds histograms.
+    #[cold]
+    fn read_mixed(
+        &self,
+        series: SeriesView<'_>,
+        scratch: &mut Vec<Sample>,
+        notes: &mut Annotations,
+    ) -> (Option<Number>, u64) {
+        let Window { start, end, .. } = self.window;
+        let Read::Stretch(range) = self.read else {
+            let newest = series.histograms[..series.histograms.partition_point(|s| s.time <= end)].last();
+            let float = series.samples[..series.samples.partition_point(|s| s.time() <= end)].last();
+            let Some(newest) = newest.filter(|h| float.is_none_or(|s| s.time() < h.time)) else {
+                let (value, touched) = self.read(series, scratch);
+                return (value.map(Number::Float), touched);
+            };
+            return match &newest.histogram {
+                Some(_) if newest.time <= start => (None, 0),
+                Some(histogram) if self.read == Read::Time => (Some(seconds(newest.time).into()), cost(histogram)),
+                Some(histogram) => (Some(Number::Histogram(Arc::clone(histogram))), cost(histogram)),
+                None => (None, 0),
+            };
+        };
+        let histograms: Vec<(Millis, &Arc<Histogram>)> = histograms_within(series.histograms, start, end).collect();
+        if histograms.is_empty() {
+            let (value, touched) = self.read(series, scratch);
+            return (value.map(Number::Float), touched);
+        }
+        let (floats, _) = live(within(series.samples, start, end), None, scratch);
+        let stretch = Stretch { floats, histograms: &histograms, window: self.window };
+        let touched = floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>();
+        let subject = Subject { metric: series.labels.name(), at: self.at };
+        (range.value_mixed(stretch, subject, notes), touched)
+    }
+
     /// The value of a series after all steps, and how many samples that touched.
     #[inline]
-    pub(crate) fn value(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
-        let (value, touched) = self.read(series, scratch);
-        (value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply(x))), touched)
+    pub(crate) fn value(
+        &self,
+        series: SeriesView<'_>,
+        scratch: &mut Vec<Sample>,
+        notes: &mut Annotations,
+    ) -> (Option<Number>, u64) {
+        if series.histograms.is_empty() {
+            let (value, touched) = self.read(series, scratch);
+            let value = value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply(x)));
+            return (value.map(Number::Float), touched);
+        }
+        let (value, touched) = self.read_mixed(series, scratch, notes);
+        (value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply_number(x, notes))), touched)
     }
+}
+
+/// What touching a histogram counts as, in samples.
+pub(super) fn cost(histogram: &Histogram) -> u64 {
+    (1 + histogram.positive.len() + histogram.negative.len()) as u64
 }
 
 /// The stretch that a selector reads at an instant.
@@ -120,12 +174,12 @@ impl Evaluator<'_> {
         let leaf = Leaf::new(read, steps, selector, at, self.options.lookback_ms);
         let allowed = self.options.samples_max.saturating_sub(self.touched);
         let (mut touched, mut found) = (0_u64, Vec::new());
-        let scratch = &mut self.scratch;
+        let (scratch, notes) = (&mut self.scratch, &mut *self.notes);
         self.source.select(index, selector, &mut |series| {
             if touched > allowed {
                 return;
             }
-            let (value, count) = leaf.value(series, scratch);
+            let (value, count) = leaf.value(series, scratch, notes);
             touched += count;
             if let Some(value) = value {
                 let nameless = if drops { without_metadata(series.labels) } else { None };
@@ -149,12 +203,12 @@ impl Evaluator<'_> {
         let leaf = Leaf::new(read, &[], selector, at, self.options.lookback_ms);
         let allowed = self.options.samples_max.saturating_sub(self.touched);
         let (mut touched, mut found) = (0_u64, Vec::new());
-        let scratch = &mut self.scratch;
+        let (scratch, notes) = (&mut self.scratch, &mut *self.notes);
         self.source.select(index, selector, &mut |series| {
             if touched > allowed {
                 return;
             }
-            let (value, count) = leaf.value(series, scratch);
+            let (value, count) = leaf.value(series, scratch, notes);
             touched += count;
             found.extend(value.map(|value| Element { labels: series.labels.clone(), value }));
         });
@@ -162,7 +216,7 @@ impl Evaluator<'_> {
         if read.drops_name() {
             super::names::drop_names(&mut found)?;
         }
-        super::apply(found, steps)
+        super::apply(found, steps, self.notes)
     }
 
     /// A function of a stretch with its parameters, and the node that it reads.
@@ -196,22 +250,29 @@ impl Evaluator<'_> {
         at: Millis,
     ) -> Result<Vec<Element>, EvalError> {
         let mut found = Vec::new();
-        self.stretches(of, at, |labels, points, window| {
-            found.extend(range.value(points, window, None).map(|value| Element { labels: labels.clone(), value }));
+        let mut notes = self.notes.beside();
+        self.stretches(of, at, |labels, stretch| {
+            let subject = Subject { metric: labels.name(), at: of.span };
+            let value = match stretch.histograms {
+                [] => range.value(stretch.floats, stretch.window, None).map(Number::Float),
+                _ => range.value_mixed(stretch, subject, &mut notes),
+            };
+            found.extend(value.map(|value| Element { labels: labels.clone(), value }));
         })?;
+        self.notes.merge(notes);
         if !keeps_name(range.func) {
             super::names::drop_names(&mut found)?;
         }
         check_unique(found.iter().map(|e| &e.labels))?;
-        super::apply(found, steps)
+        super::apply(found, steps, self.notes)
     }
 
-    /// Shows every stretch that a range selector or a subquery reads: labels, samples (at least one), window.
+    /// Shows every stretch that a range selector or a subquery reads: labels, at least one point.
     pub(super) fn stretches(
         &mut self,
         node: &Node,
         at: Millis,
-        mut show: impl FnMut(&Labels, &[Sample], Window),
+        mut show: impl FnMut(&Labels, Stretch<'_>),
     ) -> Result<(), EvalError> {
         match &node.bare().kind {
             Kind::Range(index) => {
@@ -225,17 +286,21 @@ impl Evaluator<'_> {
                         return;
                     }
                     let stretch = within(series.samples, window.start, window.end);
-                    let (points, _) = live(stretch, series.marks, scratch);
-                    touched += points.len() as u64;
-                    if !points.is_empty() {
-                        show(series.labels, points, window);
+                    let (floats, _) = live(stretch, series.marks, scratch);
+                    let histograms: Vec<_> = histograms_within(series.histograms, window.start, window.end).collect();
+                    touched += floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>();
+                    if floats.len() + histograms.len() > 0 {
+                        show(series.labels, Stretch { floats, histograms: &histograms, window });
                     }
                 });
                 self.spend(touched)
             }
             Kind::Subquery(subquery) => {
                 let (window, stretches) = self.subquery(subquery, at)?;
-                stretches.iter().for_each(|(labels, points)| show(labels, points, window));
+                for (labels, Points { floats, histograms }) in &stretches {
+                    let histograms: Vec<_> = histograms.iter().map(|(time, h)| (*time, h)).collect();
+                    show(labels, Stretch { floats, histograms: &histograms, window });
+                }
                 Ok(())
             }
             _ => unreachable!("checked to be a range vector"),

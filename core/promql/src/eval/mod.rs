@@ -16,19 +16,31 @@ pub(crate) use join::{Join, Pair, signature};
 pub(crate) use leaf::{Leaf, Read};
 pub(crate) use names::{is_metadata, without_metadata};
 
-use crate::expr::{Kind, Node, Number, Type};
+use crate::expr::{Kind, Node, Type};
 use crate::function::{AggOp, Func};
 use crate::range::seconds;
-use crate::{Element, EvalError, Expr, Options, Selector, Series, Source, Value};
+use crate::{Annotations, Element, EvalError, Expr, Options, Selector, Series, Source, Value};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use faultline_model::{Millis, Sample, float};
+use faultline_model::{Millis, Number, Sample, float};
 
 /// The value of `expr` at `at`.
 ///
 /// Vectors come in label order, except where the expression's outermost part sorts. Fails where Prometheus would, and
 /// when the evaluation touches more samples than `options` allow.
 pub fn evaluate(expr: &Expr, at: Millis, source: &dyn Source, options: &Options) -> Result<Value, EvalError> {
-    let mut evaluator = Evaluator::new(&expr.selectors, source, options);
+    evaluate_annotated(expr, at, source, options, &mut Annotations::muted())
+}
+
+/// As [`evaluate`], and adds warnings and infos.
+pub fn evaluate_annotated(
+    expr: &Expr,
+    at: Millis,
+    source: &dyn Source,
+    options: &Options,
+    notes: &mut Annotations,
+) -> Result<Value, EvalError> {
+    let mut evaluator = Evaluator::new(&expr.selectors, source, options, notes);
     let root = &expr.root;
     Ok(match root.result_type() {
         Type::Scalar => Value::Scalar(float::canonical(evaluator.scalar(root, at)?)),
@@ -37,7 +49,9 @@ pub fn evaluate(expr: &Expr, at: Millis, source: &dyn Source, options: &Options)
         Type::Vector => {
             let mut elements = evaluator.vector(root, at)?;
             for element in &mut elements {
-                element.value = float::canonical(element.value);
+                if let Number::Float(x) = &mut element.value {
+                    *x = float::canonical(*x);
+                }
             }
             if !sorts(root) && !elements.is_sorted_by(|a, b| a.labels <= b.labels) {
                 elements.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -61,13 +75,19 @@ pub(crate) struct Evaluator<'a> {
     selectors: &'a [Selector],
     source: &'a dyn Source,
     options: &'a Options,
+    notes: &'a mut Annotations,
     touched: u64,
     scratch: Vec<Sample>,
 }
 
 impl<'a> Evaluator<'a> {
-    pub(crate) fn new(selectors: &'a [Selector], source: &'a dyn Source, options: &'a Options) -> Evaluator<'a> {
-        Evaluator { selectors, source, options, touched: 0, scratch: Vec::new() }
+    pub(crate) fn new(
+        selectors: &'a [Selector],
+        source: &'a dyn Source,
+        options: &'a Options,
+        notes: &'a mut Annotations,
+    ) -> Evaluator<'a> {
+        Evaluator { selectors, source, options, notes, touched: 0, scratch: Vec::new() }
     }
 
     /// Counts samples; fails above the limit.
@@ -80,16 +100,20 @@ impl<'a> Evaluator<'a> {
     /// The value of a node of type scalar.
     pub(crate) fn scalar(&mut self, node: &Node, at: Millis) -> Result<f64, EvalError> {
         Ok(match &node.kind {
-            Kind::Number(Number(x)) => *x,
+            Kind::Number(x) => x.0,
             Kind::Paren(of) => self.scalar(of, at)?,
             Kind::Unary { minus, of } => self.scalar(of, at)? * if *minus { -1.0 } else { 1.0 },
             Kind::Binary(b) => arith::scalar(b.op, self.scalar(&b.left, at)?, self.scalar(&b.right, at)?),
             Kind::Call { func: Func::Time, .. } => seconds(at),
             Kind::Call { func: Func::Pi, .. } => core::f64::consts::PI,
-            Kind::Call { func: Func::ScalarOf, args } => match &self.vector(&args[0], at)?[..] {
-                [only] => only.value,
-                _ => float::NAN,
-            },
+            Kind::Call { func: Func::ScalarOf, args } => {
+                let elements = self.vector(&args[0], at)?;
+                let mut floats = elements.iter().filter_map(|element| element.value.float());
+                match (floats.next(), floats.next()) {
+                    (Some(only), None) => only,
+                    _ => float::NAN,
+                }
+            }
             _ => unreachable!("checked to be a scalar"),
         })
     }
@@ -104,7 +128,7 @@ impl<'a> Evaluator<'a> {
         match chain.base {
             Base::Node(node) => {
                 let elements = self.whole_vector(node, at)?;
-                apply(elements, &steps)
+                apply(elements, &steps, self.notes)
             }
             base => self.leaf(base, &steps, at),
         }
@@ -134,8 +158,11 @@ impl<'a> Evaluator<'a> {
     /// The value of a node of type range vector.
     fn matrix(&mut self, node: &Node, at: Millis) -> Result<Vec<Series>, EvalError> {
         let mut found = Vec::new();
-        self.stretches(node, at, |labels, points, _| {
-            let samples = points.iter().map(|s| (s.time(), s.value())).collect();
+        self.stretches(node, at, |labels, stretch| {
+            let floats = stretch.floats.iter().map(|s| (s.time(), Number::Float(s.value())));
+            let histograms = stretch.histograms.iter().map(|(time, h)| (*time, Number::Histogram(Arc::clone(h))));
+            let mut samples: Vec<(Millis, Number)> = floats.chain(histograms).collect();
+            samples.sort_by_key(|(time, _)| *time);
             found.push(Series { labels: labels.clone(), samples });
         })?;
         Ok(found)
@@ -143,18 +170,25 @@ impl<'a> Evaluator<'a> {
 }
 
 /// Applies steps to elements.
-pub(crate) fn apply(elements: Vec<Element>, steps: &[Step]) -> Result<Vec<Element>, EvalError> {
+pub(crate) fn apply(
+    elements: Vec<Element>,
+    steps: &[Step],
+    notes: &mut Annotations,
+) -> Result<Vec<Element>, EvalError> {
     if steps.is_empty() {
         return Ok(elements);
     }
     let named = steps.iter().position(|step| step.drops_name()).unwrap_or(steps.len());
-    let run = |elements: &mut Vec<Element>, steps: &[Step]| {
-        elements.retain_mut(|element| match steps.iter().try_fold(element.value, |x, step| step.apply(x)) {
-            Some(x) => {
-                element.value = x;
-                true
+    let mut run = |elements: &mut Vec<Element>, steps: &[Step]| {
+        elements.retain_mut(|element| {
+            let before = core::mem::replace(&mut element.value, Number::Float(0.0));
+            match steps.iter().try_fold(before, |x, step| step.apply_number(x, notes)) {
+                Some(x) => {
+                    element.value = x;
+                    true
+                }
+                None => false,
             }
-            None => false,
         });
     };
     let mut elements = elements;

@@ -1,11 +1,20 @@
 //! `vector[range:step]`: an expression evaluated at every multiple of the step within a stretch.
 use super::Evaluator;
-use crate::EvalError;
+use super::leaf::cost;
 use crate::expr::{At, Subquery};
 use crate::range::Window;
+use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::{Histogram, Labels, Millis, Number, Sample};
+
+/// The values of one label set, rising in time.
+#[derive(Default)]
+pub(super) struct Points {
+    pub(super) floats: Vec<Sample>,
+    pub(super) histograms: Vec<(Millis, Arc<Histogram>)>,
+}
 
 impl Evaluator<'_> {
     /// Every label set with its values, in label order.
@@ -13,19 +22,23 @@ impl Evaluator<'_> {
         &mut self,
         subquery: &Subquery,
         at: Millis,
-    ) -> Result<(Window, BTreeMap<Labels, Vec<Sample>>), EvalError> {
+    ) -> Result<(Window, BTreeMap<Labels, Points>), EvalError> {
         let end = At::resolve(subquery.at, at).plus(subquery.offset.saturating_neg());
         let start = end.plus(subquery.range.saturating_neg());
         let step = subquery.step.unwrap_or(self.options.subquery_step_ms).max(1);
         // The first multiple after the start, which is itself excluded.
         let mut when = start.0.div_euclid(step).saturating_add(1).saturating_mul(step);
-        let mut found: BTreeMap<Labels, Vec<Sample>> = BTreeMap::new();
+        let mut found: BTreeMap<Labels, Points> = BTreeMap::new();
         while when <= end.0 {
             let elements = self.vector(&subquery.of, Millis(when))?;
-            self.spend(1 + elements.len() as u64)?;
+            let cost = |element: &Element| element.value.histogram().map_or(1, |histogram| cost(histogram));
+            self.spend(1 + elements.iter().map(cost).sum::<u64>())?;
             for element in elements {
-                let samples = found.entry(element.labels).or_default();
-                samples.push(Sample::new(Millis(when), element.value));
+                let points = found.entry(element.labels).or_default();
+                match element.value {
+                    Number::Float(x) => points.floats.push(Sample::new(Millis(when), x)),
+                    Number::Histogram(histogram) => points.histograms.push((Millis(when), histogram)),
+                }
             }
             when = when.saturating_add(step);
         }

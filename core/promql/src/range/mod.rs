@@ -1,5 +1,6 @@
 //! Functions of a stretch of one series: a value of the samples in the window, recomputed from all of them every time.
 mod marks;
+mod mixed;
 mod over_time;
 mod rate;
 mod trend;
@@ -7,10 +8,12 @@ mod trend;
 use crate::EvalError;
 use crate::function::Func;
 use alloc::format;
-use faultline_model::{Millis, Sample};
+use alloc::sync::Arc;
+use faultline_model::{Histogram, HistogramSample, Millis, Sample};
 use rate::Falls;
 
 pub use marks::Marks;
+pub(crate) use mixed::Subject;
 pub(crate) use over_time::quantile;
 
 /// A function of a stretch, with its parameters.
@@ -29,6 +32,16 @@ pub(crate) struct Window {
     pub(crate) end: Millis,
     /// The instant of the evaluation, which `offset` and `@` do not move.
     pub(crate) at: Millis,
+}
+
+/// The points of one series within a window, none of them stale.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch<'a> {
+    /// Rising in time.
+    pub(crate) floats: &'a [Sample],
+    /// Rising in time, at none of the floats' times.
+    pub(crate) histograms: &'a [(Millis, &'a Arc<Histogram>)],
+    pub(crate) window: Window,
 }
 
 /// Whether a function is one of a stretch.
@@ -101,4 +114,15 @@ pub(crate) fn within(samples: &[Sample], start: Millis, end: Millis) -> &[Sample
         _ => samples[..until].partition_point(|s| s.time() <= start),
     };
     &samples[from..until]
+}
+
+/// The histograms of a series within `(start, end]`, without stale markers.
+pub(crate) fn histograms_within(
+    samples: &[HistogramSample],
+    start: Millis,
+    end: Millis,
+) -> impl Iterator<Item = (Millis, &Arc<Histogram>)> {
+    let until = samples.partition_point(|s| s.time <= end);
+    let from = samples[..until].partition_point(|s| s.time <= start);
+    samples[from..until].iter().filter_map(|s| Some((s.time, s.histogram.as_ref()?)))
 }

@@ -2,7 +2,7 @@
 use super::Delta;
 use crate::Element;
 use alloc::vec::Vec;
-use faultline_model::Labels;
+use faultline_model::{Labels, Number};
 
 #[derive(Clone, Debug)]
 pub(super) struct Absent {
@@ -16,8 +16,8 @@ impl Absent {
         Absent { labels, count: 0 }
     }
 
-    fn value(&self) -> Option<f64> {
-        (self.count == 0).then_some(1.0)
+    fn value(&self) -> Option<Number> {
+        (self.count == 0).then_some(Number::Float(1.0))
     }
 
     pub(super) fn feed(&mut self, deltas: &[Delta]) -> Vec<Delta> {

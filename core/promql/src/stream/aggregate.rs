@@ -6,7 +6,7 @@ use crate::expr::{Aggregate, Grouping};
 use crate::function::AggOp;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use faultline_model::{Labels, float};
+use faultline_model::{Labels, Number, float};
 
 #[derive(Clone, Debug)]
 pub(super) struct Aggregated {
@@ -39,8 +39,8 @@ impl Aggregated {
             let key = group_key(&self.grouping, &delta.labels);
             let held = self.group(&key);
             let old = (!held.terms.is_empty()).then_some(held.value);
-            delta.old.iter().for_each(|x| held.terms.sub(*x));
-            delta.new.iter().for_each(|x| held.terms.add(*x));
+            delta.old.iter().filter_map(Number::float).for_each(|x| held.terms.sub(x));
+            delta.new.iter().filter_map(Number::float).for_each(|x| held.terms.add(x));
             let new = (!held.terms.is_empty()).then(|| float::canonical(held.terms.value()));
             match new {
                 Some(x) => held.value = x,
@@ -48,7 +48,7 @@ impl Aggregated {
                     self.groups.remove(&key);
                 }
             }
-            found.extend(Delta::between(&key, old, new));
+            found.extend(Delta::between(&key, old.map(Number::Float), new.map(Number::Float)));
         }
         found
     }
@@ -56,8 +56,9 @@ impl Aggregated {
     pub(super) fn rebuild(&mut self, inputs: impl Iterator<Item = Element>) {
         self.groups.clear();
         for element in inputs {
+            let Number::Float(x) = element.value else { continue };
             let key = group_key(&self.grouping, &element.labels);
-            self.group(&key).terms.add(element.value);
+            self.group(&key).terms.add(x);
         }
         for held in self.groups.values_mut() {
             held.value = float::canonical(held.terms.value());
@@ -65,6 +66,6 @@ impl Aggregated {
     }
 
     pub(super) fn output(&self) -> Vec<Element> {
-        self.groups.iter().map(|(labels, held)| Element { labels: labels.clone(), value: held.value }).collect()
+        self.groups.iter().map(|(labels, held)| Element { labels: labels.clone(), value: held.value.into() }).collect()
     }
 }

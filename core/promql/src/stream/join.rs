@@ -5,7 +5,7 @@ use crate::expr::{BinOp, Binary, Matching};
 use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use faultline_model::{Labels, float};
+use faultline_model::{Labels, Number};
 
 #[derive(Clone, Debug)]
 pub(super) struct Joined {
@@ -22,7 +22,7 @@ pub(super) struct Joined {
 #[derive(Clone, Debug, Default)]
 struct Matched {
     pair: Pair,
-    output: BTreeMap<Labels, f64>,
+    output: BTreeMap<Labels, Number>,
     error: Option<EvalError>,
 }
 
@@ -32,7 +32,7 @@ impl Matched {
         let result = join.unique(signature, &self.pair).and_then(|()| join.apply(&self.pair, &mut output));
         self.error = result.err();
         let output = if self.error.is_some() { Vec::new() } else { output };
-        self.output = output.into_iter().map(|e| (e.labels, float::canonical(e.value))).collect();
+        self.output = output.into_iter().map(|e| (e.labels, e.value.canonical())).collect();
     }
 }
 
@@ -65,14 +65,14 @@ impl Joined {
                 Side::Left => (&mut matched.pair.left, &mut self.left),
                 Side::Right => (&mut matched.pair.right, &mut self.right),
             };
-            match (held.binary_search_by(|(labels, _)| labels.cmp(&delta.labels)), delta.new) {
-                (Ok(place), Some(x)) => held[place].1 = x,
+            match (held.binary_search_by(|(labels, _)| labels.cmp(&delta.labels)), &delta.new) {
+                (Ok(place), Some(x)) => held[place].1 = x.clone(),
                 (Ok(place), None) => {
                     held.remove(place);
                     *count -= 1;
                 }
                 (Err(place), Some(x)) => {
-                    held.insert(place, (delta.labels.clone(), x));
+                    held.insert(place, (delta.labels.clone(), x.clone()));
                     *count += 1;
                     appeared |= *count == 1;
                 }
@@ -82,9 +82,11 @@ impl Joined {
             matched.compute(&join, &key);
             failed |= matched.error.is_some();
             let gone = before.iter().filter(|(labels, _)| !matched.output.contains_key(*labels));
-            found.extend(gone.filter_map(|(labels, old)| Delta::between(labels, Some(*old), None)));
+            found.extend(gone.filter_map(|(labels, old)| Delta::between(labels, Some(old.clone()), None)));
             let now = matched.output.iter();
-            found.extend(now.filter_map(|(labels, x)| Delta::between(labels, before.get(labels).copied(), Some(*x))));
+            found.extend(
+                now.filter_map(|(labels, x)| Delta::between(labels, before.get(labels).cloned(), Some(x.clone()))),
+            );
             if matched.pair.left.is_empty() && matched.pair.right.is_empty() {
                 self.pairs.remove(&key);
             }
@@ -119,6 +121,6 @@ impl Joined {
 
     pub(super) fn output(&self) -> Vec<Element> {
         let all = self.pairs.values().flat_map(|matched| &matched.output);
-        all.map(|(labels, value)| Element { labels: labels.clone(), value: *value }).collect()
+        all.map(|(labels, value)| Element { labels: labels.clone(), value: value.clone() }).collect()
     }
 }

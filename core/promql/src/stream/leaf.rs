@@ -2,11 +2,11 @@
 use super::map::{Steps, nameless};
 use super::{Change, Delta};
 use crate::eval::{Leaf, Read, Step};
-use crate::{Element, EvalError, Expr, Options, SeriesView, Source};
+use crate::{Annotations, Element, EvalError, Expr, Options, SeriesView, Source};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::table::Kept;
-use faultline_model::{Labels, Millis, Sample, float};
+use faultline_model::{Labels, Millis, Number, Sample};
 
 /// One element that a series gives. Series that give none take no memory.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Cell {
     pub(super) series: Labels,
     /// Of the element.
     pub(super) labels: Labels,
-    pub(super) value: f64,
+    pub(super) value: Number,
 }
 
 /// Elements by the number of their series.
@@ -54,8 +54,8 @@ impl LeafOp {
     }
 
     /// The cell of a series, with the labels that it has already where it is the same series.
-    pub(super) fn cell(&self, id: u32, series: &Labels, value: f64) -> Result<Cell, EvalError> {
-        let value = float::canonical(value);
+    pub(super) fn cell(&self, id: u32, series: &Labels, value: Number) -> Result<Cell, EvalError> {
+        let value = value.canonical();
         match self.cells.get(&id) {
             Some(cell) if cell.series == *series => Ok(Cell { value, ..cell.clone() }),
             _ => {
@@ -77,12 +77,12 @@ impl LeafOp {
         let steps = self.steps.at(at, options)?;
         let leaf = self.leaf(&steps, expr, at, options);
         let (mut found, mut touched, mut error) = (Vec::new(), 0_u64, None);
-        let mut scratch = Vec::new();
+        let (mut scratch, mut notes) = (Vec::new(), Annotations::muted());
         source.select(self.selector, &expr.selectors[self.selector], &mut |series| {
             if touched > allowed {
                 return;
             }
-            let (value, count) = leaf.value(series, &mut scratch);
+            let (value, count) = leaf.value(series, &mut scratch, &mut notes);
             touched += count;
             if let Some(value) = value {
                 match self.cell(series.id, series.labels, value) {
@@ -99,16 +99,16 @@ impl LeafOp {
 
     /// Appends how other cells differ from those held.
     pub(super) fn changes(&self, now: &Cells, out: &mut Vec<Change>) {
-        let same = |a: &Cell, b: &Cell| a.value.to_bits() == b.value.to_bits() && a.series == b.series;
-        let mut differing: BTreeMap<&Labels, (Option<f64>, Option<f64>)> = BTreeMap::new();
+        let same = |a: &Cell, b: &Cell| a.value == b.value && a.series == b.series;
+        let mut differing: BTreeMap<&Labels, (Option<Number>, Option<Number>)> = BTreeMap::new();
         for (id, cell) in self.cells.iter() {
             if !now.get(id).is_some_and(|other| same(cell, other)) {
-                differing.entry(&cell.labels).or_default().0 = Some(cell.value);
+                differing.entry(&cell.labels).or_default().0 = Some(cell.value.clone());
             }
         }
         for (id, cell) in now {
             if !self.cells.get(id).is_some_and(|other| same(cell, other)) {
-                differing.entry(&cell.labels).or_default().1 = Some(cell.value);
+                differing.entry(&cell.labels).or_default().1 = Some(cell.value.clone());
             }
         }
         // A series may have come back under another number, with the same value.
@@ -129,7 +129,9 @@ impl LeafOp {
     ) -> Result<Vec<Delta>, EvalError> {
         let mut scratch = core::mem::take(&mut self.scratch);
         let steps = self.steps.at(at, options)?;
-        let (value, touched) = self.leaf(&steps, expr, at, options).value(series, &mut scratch);
+        let leaf = self.leaf(&steps, expr, at, options);
+        let (value, touched) = leaf.value(series, &mut scratch, &mut Annotations::muted());
+        let value = value.map(Number::canonical);
         drop(steps);
         self.scratch = scratch;
         if touched > options.samples_max {
@@ -139,8 +141,8 @@ impl LeafOp {
         if before.is_none() && value.is_none() {
             return Ok(Vec::new());
         }
-        if let (Some(cell), Some(value)) = (before, value)
-            && cell.value.to_bits() == float::canonical(value).to_bits()
+        if let (Some(cell), Some(value)) = (before, &value)
+            && cell.value == *value
             && cell.series == *series.labels
         {
             return Ok(Vec::new());
@@ -166,6 +168,6 @@ impl LeafOp {
     }
 
     pub(super) fn output(&self) -> Vec<Element> {
-        self.cells.values().map(|cell| Element { labels: cell.labels.clone(), value: cell.value }).collect()
+        self.cells.values().map(|cell| Element { labels: cell.labels.clone(), value: cell.value.clone() }).collect()
     }
 }

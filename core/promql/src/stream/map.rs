@@ -1,12 +1,12 @@
 //! Steps on single elements, above something that is no selector.
 use super::{Delta, timed};
 use crate::eval::{Step, Template, apply, without_metadata};
-use crate::{Element, EvalError, Options};
+use crate::{Annotations, Element, EvalError, Options};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use faultline_model::labels::NAME;
 use faultline_model::table::Kept;
-use faultline_model::{Labels, Millis, float};
+use faultline_model::{Labels, Millis, Number};
 
 /// Steps, resolved once where they do not depend on the instant.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub(super) fn nameless(labels: &Labels) -> Result<Labels, EvalError> {
 #[derive(Clone, Debug)]
 pub(super) struct Map {
     steps: Steps,
-    held: Kept<Labels, f64>,
+    held: Kept<Labels, Number>,
 }
 
 impl Map {
@@ -71,13 +71,15 @@ impl Map {
     pub(super) fn feed(&mut self, deltas: &[Delta], at: Millis, options: &Options) -> Result<Vec<Delta>, EvalError> {
         let steps = self.steps.at(at, options)?;
         let drops_name = self.steps.drops_name();
+        let mut notes = Annotations::muted();
         let mut found = Vec::new();
         for delta in deltas {
             let labels = if drops_name { nameless(&delta.labels)? } else { delta.labels.clone() };
-            let new = delta.new.and_then(|x| steps.iter().try_fold(x, |x, step| step.apply(x)));
-            let Some(delta) = Delta::between(&labels, self.held.get(&labels).copied(), new) else { continue };
-            match delta.new {
-                Some(x) => self.held.insert(labels, x),
+            let new =
+                delta.new.clone().and_then(|x| steps.iter().try_fold(x, |x, step| step.apply_number(x, &mut notes)));
+            let Some(delta) = Delta::between(&labels, self.held.get(&labels).cloned(), new) else { continue };
+            match &delta.new {
+                Some(x) => self.held.insert(labels, x.clone()),
                 None => self.held.remove(&labels),
             };
             found.push(delta);
@@ -86,21 +88,21 @@ impl Map {
     }
 
     pub(super) fn rebuild(&mut self, inputs: Vec<Element>, at: Millis, options: &Options) -> Result<(), EvalError> {
-        let elements = apply(inputs, &self.steps.at(at, options)?)?;
-        self.held.replace(elements.into_iter().map(|e| (e.labels, float::canonical(e.value))).collect());
+        let elements = apply(inputs, &self.steps.at(at, options)?, &mut Annotations::muted())?;
+        self.held.replace(elements.into_iter().map(|e| (e.labels, e.value.canonical())).collect());
         Ok(())
     }
 
     pub(super) fn output(&self) -> Vec<Element> {
-        self.held.iter().map(|(labels, value)| Element { labels: labels.clone(), value: *value }).collect()
+        self.held.iter().map(|(labels, value)| Element { labels: labels.clone(), value: value.clone() }).collect()
     }
 
     /// What it holds, which depends on when it was fed.
-    pub(super) fn held(&self) -> &Kept<Labels, f64> {
+    pub(super) fn held(&self) -> &Kept<Labels, Number> {
         &self.held
     }
 
-    pub(super) fn held_mut(&mut self) -> &mut Kept<Labels, f64> {
+    pub(super) fn held_mut(&mut self) -> &mut Kept<Labels, Number> {
         &mut self.held
     }
 }

@@ -13,13 +13,13 @@ mod state;
 
 use crate::eval::Evaluator;
 use crate::expr::Node;
-use crate::{Element, EvalError, Expr, NotIncremental, Options, SeriesView, Source};
+use crate::{Annotations, Element, EvalError, Expr, NotIncremental, Options, SeriesView, Source};
 use absent::Absent;
 use aggregate::Aggregated;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::table::Kept;
-use faultline_model::{Labels, Millis, float};
+use faultline_model::{Labels, Millis, Number, float};
 use join::Joined;
 use leaf::LeafOp;
 use map::Map;
@@ -31,7 +31,7 @@ pub struct Change {
     /// Which element of the result.
     pub labels: Labels,
     /// Its new value; `None` when it left the result.
-    pub value: Option<f64>,
+    pub value: Option<Number>,
 }
 
 /// An expression kept up to date sample by sample.
@@ -47,7 +47,7 @@ pub struct Stream {
     /// The leaf of each selector.
     leaves: Vec<usize>,
     /// The result as last reported; unused where the result is a leaf, which then knows it itself.
-    reported: Kept<Labels, f64>,
+    reported: Kept<Labels, Number>,
     /// Whether everything above the leaves is out of date: at first, and after an evaluation that failed.
     stale: bool,
 }
@@ -83,15 +83,15 @@ enum OpKind {
 #[derive(Clone, Debug)]
 struct Delta {
     labels: Labels,
-    old: Option<f64>,
-    new: Option<f64>,
+    old: Option<Number>,
+    new: Option<Number>,
 }
 
 impl Delta {
     /// The change from one value to another; `None` if they are the same to the bit.
-    fn between(labels: &Labels, old: Option<f64>, new: Option<f64>) -> Option<Delta> {
-        let new = new.map(float::canonical);
-        let changed = old.map(f64::to_bits) != new.map(f64::to_bits);
+    fn between(labels: &Labels, old: Option<Number>, new: Option<Number>) -> Option<Delta> {
+        let new = new.map(Number::canonical);
+        let changed = old != new;
         changed.then(|| Delta { labels: labels.clone(), old, new })
     }
 }
@@ -124,7 +124,7 @@ impl Source for Nothing {
 
 /// The value of a node that depends on nothing but the instant.
 fn timed(node: &Node, at: Millis, options: &Options) -> Result<f64, EvalError> {
-    Evaluator::new(&[], &Nothing, options).scalar(node, at)
+    Evaluator::new(&[], &Nothing, options, &mut Annotations::muted()).scalar(node, at)
 }
 
 impl Stream {
@@ -257,10 +257,10 @@ impl Stream {
             self.rebuild_op(op, at, options)?;
         }
         self.stale = false;
-        let mut now: BTreeMap<Labels, Option<f64>> =
+        let mut now: BTreeMap<Labels, Option<Number>> =
             self.reported.keys().map(|labels| (labels.clone(), None)).collect();
         let root = self.ops.len() - 1;
-        now.extend(self.output(root).into_iter().map(|e| (e.labels, Some(float::canonical(e.value)))));
+        now.extend(self.output(root).into_iter().map(|e| (e.labels, Some(e.value.canonical()))));
         self.report(now, out);
         Ok(())
     }
@@ -296,19 +296,19 @@ impl Stream {
             OpKind::Aggregate(aggregate) => aggregate.output(),
             OpKind::Absent(absent) => absent.output(),
             OpKind::Scalar { value, .. } => {
-                value.iter().map(|value| Element { labels: Labels::default(), value: *value }).collect()
+                value.iter().map(|x| Element { labels: Labels::default(), value: Number::Float(*x) }).collect()
             }
         }
     }
 
     /// Appends what is different from what was reported.
-    fn report(&mut self, now: BTreeMap<Labels, Option<f64>>, out: &mut Vec<Change>) {
+    fn report(&mut self, now: BTreeMap<Labels, Option<Number>>, out: &mut Vec<Change>) {
         for (labels, value) in now {
-            if self.reported.get(&labels).map(|x| x.to_bits()) == value.map(f64::to_bits) {
+            if self.reported.get(&labels) == value.as_ref() {
                 continue;
             }
-            match value {
-                Some(value) => self.reported.insert(labels.clone(), value),
+            match &value {
+                Some(value) => self.reported.insert(labels.clone(), value.clone()),
                 None => self.reported.remove(&labels),
             };
             out.push(Change { labels, value });
@@ -325,7 +325,10 @@ mod tests {
     #[test]
     fn each_element_changes_once_and_what_leaves_goes_first() {
         let labels = |name: &str| Labels::new([("l", name)]);
-        let delta = |name: &str, old, new| Delta { labels: labels(name), old, new };
+        let delta = |name: &str, old: Option<f64>, new: Option<f64>| {
+            let [old, new] = [old, new].map(|x| x.map(Number::Float));
+            Delta { labels: labels(name), old, new }
+        };
         let found = ordered(vec![
             delta("a", Some(2.0), Some(1.0)),
             delta("b", None, Some(5.0)),
@@ -333,9 +336,9 @@ mod tests {
             delta("c", Some(3.0), None),
             delta("c", None, Some(4.0)),
         ]);
-        let seen: Vec<_> = found.iter().map(|d| (d.labels.clone(), d.old, d.new)).collect();
-        let expected =
-            [(labels("a"), Some(2.0), None), (labels("b"), None, Some(5.0)), (labels("c"), Some(3.0), Some(4.0))];
+        let seen: Vec<_> = found.iter().map(|d| (d.labels.clone(), d.old.clone(), d.new.clone())).collect();
+        let expected = [("a", Some(2.0), None), ("b", None, Some(5.0)), ("c", Some(3.0), Some(4.0))]
+            .map(|(name, old, new)| (labels(name), old.map(Number::Float), new.map(Number::Float)));
         assert_eq!(seen, expected);
     }
 }

@@ -9,7 +9,7 @@ use crate::Expr;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::table::{Kept, When};
-use faultline_model::{Canonical, CodecError, Labels, Millis, Reader, Writer};
+use faultline_model::{Canonical, CodecError, Labels, Millis, Number, Reader, Writer};
 
 /// What a stream was, beside its maps, which keep what they were themselves.
 #[derive(Debug)]
@@ -37,7 +37,11 @@ impl Stream {
     }
 
     /// Visits the maps whose entries are written.
-    fn kept(&mut self, cells: &mut dyn FnMut(&mut Kept<u32, Cell>), elements: &mut dyn FnMut(&mut Kept<Labels, f64>)) {
+    fn kept(
+        &mut self,
+        cells: &mut dyn FnMut(&mut Kept<u32, Cell>),
+        elements: &mut dyn FnMut(&mut Kept<Labels, Number>),
+    ) {
         for op in &mut self.ops {
             match &mut op.kind {
                 OpKind::Leaf(leaf) => cells(leaf.cells_mut()),
@@ -62,7 +66,7 @@ impl Stream {
                     leaf.cells().each(when, &mut |id, cell| {
                         w.uint(u64::from(*id));
                         cell.series.write(w);
-                        w.float(cell.value);
+                        cell.value.write(w);
                     });
                 }
                 // Out of date, these are computed anew before they are read.
@@ -92,7 +96,7 @@ impl Stream {
                     for _ in 0..count / 3 {
                         let id = u32::try_from(r.uint()?).map_err(|_| r.invalid("number of a series"))?;
                         let series = Labels::read(r)?;
-                        let value = r.float()?;
+                        let value = Number::read(r)?;
                         let cell = leaf.cell(id, &series, value).map_err(|_| r.invalid("labels of a series"))?;
                         if cells.last_key_value().is_some_and(|(last, _)| *last >= id) {
                             return Err(r.invalid("order of series"));
@@ -132,19 +136,19 @@ impl Stream {
     }
 }
 
-fn write_elements(elements: &Kept<Labels, f64>, when: When, w: &mut Writer) {
+fn write_elements(elements: &Kept<Labels, Number>, when: When, w: &mut Writer) {
     w.array(2 * elements.len_at(when));
     elements.each(when, &mut |labels, value| {
         labels.write(w);
-        w.float(*value);
+        value.write(w);
     });
 }
 
-fn read_elements(r: &mut Reader<'_>) -> Result<BTreeMap<Labels, f64>, CodecError> {
+fn read_elements(r: &mut Reader<'_>) -> Result<BTreeMap<Labels, Number>, CodecError> {
     let mut elements = BTreeMap::new();
     let count = r.array()?;
     for _ in 0..count / 2 {
-        let (labels, value) = (Labels::read(r)?, r.float()?);
+        let (labels, value) = (Labels::read(r)?, Number::read(r)?);
         if elements.last_key_value().is_some_and(|(last, _)| *last >= labels) {
             return Err(r.invalid("order of elements"));
         }

@@ -326,13 +326,16 @@ fn compare(expected: &Expected, found: &[Value], instants: &[Millis], range: boo
             }
             Value::Vector(elements) => {
                 for element in elements {
-                    let before = got.entry(element.labels.clone()).or_default().insert(*at, element.value);
+                    let before =
+                        got.entry(element.labels.clone()).or_default().insert(*at, element.value.float_or_zero());
                     assert!(before.is_none(), "two elements {:?}", element.labels);
                 }
             }
             Value::Matrix(series) => {
                 for one in series {
-                    got.entry(one.labels.clone()).or_default().extend(one.samples.iter().copied());
+                    got.entry(one.labels.clone())
+                        .or_default()
+                        .extend(one.samples.iter().map(|(at, x)| (*at, x.float_or_zero())));
                 }
             }
             Value::Text(_) => {}

@@ -54,7 +54,7 @@ impl Held {
     /// Every second series comes with its marks.
     fn view<'a>(&'a self, labels: &'a Labels) -> SeriesView<'a> {
         let marks = self.id.is_multiple_of(2).then_some(&self.marks);
-        SeriesView { id: self.id, labels, samples: &self.samples, marks }
+        SeriesView { id: self.id, labels, samples: &self.samples, histograms: &[], marks }
     }
 }
 

@@ -10,6 +10,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use faultline_model::Number;
 
 /// Runs the tree named `name` over `dot`. The error is Go's message.
 pub(super) fn execute(
@@ -403,7 +404,10 @@ impl<'a> Run<'a, '_, '_> {
             (Value::Data(data), "Labels") => Value::Labels(data.labels.clone()),
             (Value::Data(data), "ExternalLabels") => Value::Labels(data.external_labels.clone()),
             (Value::Data(data), "ExternalURL") => Value::text(&data.external_url),
-            (Value::Data(data), "Value") => Value::Float(data.value),
+            (Value::Data(data), "Value") => match &data.value {
+                Number::Float(x) => Value::Float(*x),
+                Number::Histogram(histogram) => Value::Histogram(histogram.clone()),
+            },
             (Value::Sample(sample), "Labels") => Value::Labels(sample.labels.clone()),
             (Value::Sample(sample), "Value") => Value::Float(sample.value),
             (other, _) => return self.error(format!("can't evaluate field {name} in type {}", other.type_name())),

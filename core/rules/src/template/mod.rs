@@ -23,7 +23,7 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::{Labels, Millis};
+use faultline_model::{Labels, Millis, Number};
 use value::{Data, Value};
 
 /// Longest text that a template may make, in bytes: of its output and of each value on the way.
@@ -88,7 +88,7 @@ impl Template {
 
     /// The text for one element of the rule's expression. A failure is a text too, `<error expanding template: ...>`,
     /// as in Prometheus: an alert with a broken annotation is better than none.
-    pub fn expand(&self, labels: &Labels, value: f64, context: &mut Context<'_>) -> String {
+    pub fn expand(&self, labels: &Labels, value: &Number, context: &mut Context<'_>) -> String {
         if self.is_constant() {
             return self.text.clone();
         }
@@ -96,7 +96,7 @@ impl Template {
             labels: labels.clone(),
             external_labels: context.external_labels.clone(),
             external_url: context.external_url.to_owned(),
-            value,
+            value: value.clone(),
         };
         match exec::execute(&self.trees, &self.name, &self.text, Value::Data(Rc::new(data)), context) {
             Ok(text) => text,

@@ -3,7 +3,8 @@ use super::{Context, TEXT_MAX, Template, quote, unquote};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::{Labels, Millis};
+use faultline_model::histogram::{Buckets, Histogram};
+use faultline_model::{Labels, Millis, Number};
 use std::eprintln;
 
 fn query(text: &str) -> Result<Vec<(Labels, f64)>, String> {
@@ -20,7 +21,7 @@ fn query(text: &str) -> Result<Vec<(Labels, f64)>, String> {
     }
 }
 
-fn expand(text: &str, value: f64) -> String {
+fn expand(text: &str, value: impl Into<Number>) -> String {
     let template = match Template::parse("test", text) {
         Ok(template) => template,
         Err(error) => return format!("<error expanding template: error parsing template __alert_test: {error}>"),
@@ -33,7 +34,7 @@ fn expand(text: &str, value: f64) -> String {
         external_url: "http://testhost:9090/path/prefix",
         query: &mut query,
     };
-    template.expand(&labels, value, &mut context)
+    template.expand(&labels, &value.into(), &mut context)
 }
 
 /// Templates of the file that we answer in other words: Go's are about its pointers and interfaces.
@@ -47,7 +48,7 @@ fn templates_expand_as_in_prometheus() {
         let mut columns = line.split('\t');
         let mut column = || columns.next().expect("three columns");
         let (value, text, expected) = (column(), column(), column());
-        let value = value.parse().expect("a float");
+        let value: f64 = value.parse().expect("a float");
         let (text, expected) = (unquote(text).expect("quoted"), unquote(expected).expect("quoted"));
         count += 1;
         let found = expand(&text, value);
@@ -93,4 +94,16 @@ fn a_template_cannot_take_all_memory_or_time() {
         );
     }
     assert_eq!(expand("{{ ((1)) }}", 1.0), "1");
+}
+
+/// Source: `FloatHistogram.String` and `ConvertToFloat` of Prometheus 3.15.
+#[test]
+fn a_histogram_prints_itself() {
+    let histogram = || Histogram { count: 3.0, sum: 2.5, positive: Buckets::new([(1, 3.0)]), ..Histogram::default() };
+    assert_eq!(
+        expand("{{ $value }} {{ .Value }}", histogram()),
+        "{count:3, sum:2.5, (1,2]:3} {count:3, sum:2.5, (1,2]:3}"
+    );
+    assert_eq!(expand("{{ printf \"%v\" $value }}", histogram()), "{count:3, sum:2.5, (1,2]:3}");
+    assert!(expand("{{ humanize $value }}", histogram()).contains("can't convert *histogram.FloatHistogram to float"));
 }

@@ -5,9 +5,10 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::time::civil_from_days;
-use faultline_model::{Labels, float};
+use faultline_model::{Histogram, Labels, Number, float};
 
 /// One element of a query's result.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,7 @@ pub(super) struct Data {
     pub labels: Labels,
     pub external_labels: Labels,
     pub external_url: String,
-    pub value: f64,
+    pub value: Number,
 }
 
 /// A value. What is Go's in name (`int` against `float64`) matters: comparisons and `printf` tell them apart.
@@ -46,6 +47,8 @@ pub(super) enum Value {
     /// Nanoseconds.
     Duration(i64),
     Data(Rc<Data>),
+    /// Go's `*histogram.FloatHistogram`.
+    Histogram(Arc<Histogram>),
 }
 
 impl Value {
@@ -71,6 +74,7 @@ impl Value {
             Value::Data(_) => {
                 "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }"
             }
+            Value::Histogram(_) => "*histogram.FloatHistogram",
         }
     }
 
@@ -85,7 +89,7 @@ impl Value {
             Value::Labels(labels) => !labels.is_empty(),
             Value::Map(map, _) => !map.is_empty(),
             Value::Samples(samples) => !samples.is_empty(),
-            Value::Sample(_) | Value::Time(_) | Value::Duration(_) | Value::Data(_) => true,
+            Value::Sample(_) | Value::Time(_) | Value::Duration(_) | Value::Data(_) | Value::Histogram(_) => true,
         }
     }
 
@@ -126,8 +130,9 @@ impl Value {
                 print_labels(&data.labels, out);
                 out.push(' ');
                 print_labels(&data.external_labels, out);
-                out.push_str(&format!(" {} {}}}", data.external_url, shortest(data.value)));
+                out.push_str(&format!(" {} {}}}", data.external_url, number(&data.value)));
             }
+            Value::Histogram(histogram) => out.push_str(&histogram.to_string()),
         }
         bounded(out)
     }
@@ -157,6 +162,13 @@ fn print_labels(labels: &Labels, out: &mut String) {
         out.push_str(value);
     }
     out.push(']');
+}
+
+fn number(value: &Number) -> String {
+    match value {
+        Number::Float(x) => shortest(*x),
+        Number::Histogram(histogram) => histogram.to_string(),
+    }
 }
 
 fn print_sample(sample: &Sample, out: &mut String) {

@@ -9,7 +9,8 @@ use crate::store::Store;
 use axum::extract::{Form, FromRequest, Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::histogram::Bucket;
+use faultline_model::{Histogram, Labels, Millis, Number, Sample};
 use faultline_promql::{Expr, Options, Selector, SeriesView, Source, Value, evaluate, parse};
 use serde::Serialize;
 use std::cell::RefCell;
@@ -122,7 +123,7 @@ impl Source for RecentSource<'_> {
             }
             if !samples.is_empty() {
                 let series = &found[series.index];
-                visit(SeriesView { id: series.id, labels: &series.labels, samples, marks: None });
+                visit(SeriesView { id: series.id, labels: &series.labels, samples, histograms: &[], marks: None });
             }
         });
     }
@@ -163,14 +164,45 @@ enum QueryData {
 struct VectorElement {
     #[serde(serialize_with = "labels")]
     metric: Labels,
-    value: (f64, String),
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<(f64, String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    histogram: Option<(f64, Distribution)>,
 }
 
 #[derive(Serialize)]
 struct MatrixSeries {
     #[serde(serialize_with = "labels")]
     metric: Labels,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     values: Vec<(f64, String)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    histograms: Vec<(f64, Distribution)>,
+}
+
+/// A histogram. Its buckets begin with which of their bounds belong to them: 0 the upper, 1 the lower, 2 neither, 3 both.
+#[derive(Serialize)]
+struct Distribution {
+    count: String,
+    sum: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    buckets: Vec<(u8, String, String, String)>,
+}
+
+impl Distribution {
+    fn of(histogram: &Histogram) -> Distribution {
+        let bucket = |b: Bucket| {
+            let bounds = match (b.lower_inclusive, b.upper_inclusive) {
+                (false, true) => 0,
+                (true, false) => 1,
+                (false, false) => 2,
+                (true, true) => 3,
+            };
+            (bounds, number::plain(b.lower), number::plain(b.upper), number::plain(b.count))
+        };
+        let (count, sum) = (number::plain(histogram.count), number::plain(histogram.sum));
+        Distribution { count, sum, buckets: histogram.buckets().map(bucket).collect() }
+    }
 }
 
 impl QueryData {
@@ -184,15 +216,22 @@ impl QueryData {
                 let cut = list.len() > limit;
                 let element = |element: faultline_promql::Element| VectorElement {
                     metric: element.labels,
-                    value: (stamp, number::plain(element.value)),
+                    value: element.value.float().map(|x| (stamp, number::plain(x))),
+                    histogram: element.value.histogram().map(|h| (stamp, Distribution::of(h))),
                 };
                 (QueryData::Vector(list.into_iter().take(limit).map(element).collect()), cut)
             }
             Value::Matrix(list) => {
                 let cut = list.len() > limit;
-                let series = |series: faultline_promql::Series| MatrixSeries {
-                    metric: series.labels,
-                    values: series.samples.iter().map(|(time, v)| (time.0 as f64, number::plain(*v))).collect(),
+                let series = |series: faultline_promql::Series| {
+                    let (mut values, mut histograms) = (Vec::new(), Vec::new());
+                    for (time, value) in &series.samples {
+                        match value {
+                            Number::Float(x) => values.push((time.0 as f64, number::plain(*x))),
+                            Number::Histogram(h) => histograms.push((time.0 as f64, Distribution::of(h))),
+                        }
+                    }
+                    MatrixSeries { metric: series.labels, values, histograms }
                 };
                 (QueryData::Matrix(list.into_iter().take(limit).map(series).collect()), cut)
             }
