@@ -12,7 +12,7 @@ use faultline_host::{ReadError, Reader};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::Sealed;
 use faultline_model::{
-    Canonical, Control, EffectId, Genesis, HashSeed, Hlc, Kind, Position, RuleFile, RuleFiles, SourceId,
+    Canonical, Control, EffectId, Genesis, HashSeed, Hlc, Kind, Payload, Position, RuleFile, RuleFiles, SourceId,
 };
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -126,6 +126,9 @@ pub enum Mode {
 pub struct Replay {
     /// The engine.
     pub engine: Engine,
+    /// Engine version in force: that of the newest record that says so. This release's engine decides nevertheless, and must
+    /// decide the same.
+    pub version: u32,
     /// Number of leaves that the journal holds so far.
     pub leaves: u64,
     /// How many of those passed were about sealed segments: nothing that the engine decides.
@@ -169,7 +172,7 @@ impl Replay {
     }
 
     fn from(beginning: Beginning, mode: Mode, quarantine: Quarantine) -> Replay {
-        let Beginning { mut engine, leaves, oldest } = beginning;
+        let Beginning { mut engine, version, leaves, oldest } = beginning;
         if let (Mode::Under(files), Some(_)) = (&mode, oldest) {
             // The rules records that would be answered with these are trimmed.
             engine.try_rules(files.clone());
@@ -177,6 +180,7 @@ impl Replay {
         let last = engine.last();
         Replay {
             engine,
+            version,
             leaves,
             sealed: 0,
             missing: VecDeque::new(),
@@ -249,7 +253,7 @@ impl Replay {
         self.engine = Engine::new(HashSeed(0));
         let mut again = Replay::from(origin.begin()?, self.mode.clone(), self.quarantine.clone());
         again.walk(&mut *origin.reader(), None, &mut Before(at))?;
-        self.engine = again.engine;
+        (self.engine, self.version) = (again.engine, again.version);
         Ok(())
     }
 
@@ -287,6 +291,9 @@ impl Replay {
         {
             self.engine = Engine::new(genesis.seed);
         }
+        if let Some(version) = engine_version(payload) {
+            self.version = version;
+        }
         let mut effects = Effects::default();
         match self.quarantine.reason(record.at) {
             Some(reason) => {
@@ -307,7 +314,7 @@ impl Replay {
             self.engine.thaw();
         }
         if self.mode == Mode::Checked {
-            self.missing.extend(leaves_of(&effects));
+            self.missing.extend(leaves_of(self.version, &effects));
         }
         self.records += 1;
         self.events += record.decoded.events.count();
@@ -342,7 +349,7 @@ impl Replay {
             }
             let expected = self.missing.pop_front();
             if expected.as_ref() != Some(found) {
-                let engine = LedgerEntry::from_bytes(found).map_or(ENGINE_VERSION, |entry| entry.engine);
+                let engine = LedgerEntry::from_bytes(found).map_or(self.version, |entry| entry.engine);
                 if engine != ENGINE_VERSION {
                     return Err(ReplayError::OtherEngine { at: after, found: engine });
                 }
@@ -372,15 +379,17 @@ fn under(files: &[RuleFile], record: &Record) -> Option<(Kind, Vec<u8>)> {
 }
 
 /// Whether a newer engine goes on here: what its records mean, this one cannot know. Of an older one each leaf tells, should
-/// it decide otherwise.
+/// this one decide otherwise.
 fn refuse_newer(record: &Record) -> Result<(), ReplayError> {
-    let payload = &record.decoded.payload;
-    match u32::from_bytes(&payload.body) {
-        Ok(found) if payload.kind == Kind::Control(Control::EngineVersion) && found > ENGINE_VERSION => {
-            Err(ReplayError::OtherEngine { at: record.at, found })
-        }
+    match engine_version(&record.decoded.payload) {
+        Some(found) if found > ENGINE_VERSION => Err(ReplayError::OtherEngine { at: record.at, found }),
         _ => Ok(()),
     }
+}
+
+/// The engine version that a record puts in force, where it does.
+pub fn engine_version(payload: &Payload) -> Option<u32> {
+    (payload.kind == Kind::Control(Control::EngineVersion)).then(|| u32::from_bytes(&payload.body).ok())?
 }
 
 /// The record that caused what a leaf states; none for a leaf about a segment.

@@ -9,7 +9,7 @@ use crate::ports::Ports;
 use crate::published::Published;
 use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
-use crate::replayed::{Replay, ReplayError, Watch};
+use crate::replayed::{Replay, ReplayError, Watch, whose};
 use crate::rule_files;
 use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
@@ -222,6 +222,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             }
         })?);
     }
+    let records = opening(limit, config.series_max, &rules, &replay);
     let mut world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told);
     let engine_loop = spawn("engine", move || {
         loop {
@@ -238,7 +239,6 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         }
     })?;
     let mut server = Server { addresses, inlet, stop, stopping, feed, runtime, engine_loop, release, tiles, others };
-    let records = opening(limit, config.series_max, seed, &rules, replay.rules.as_deref());
     let begun = write(records, &server.inlet).and_then(|()| {
         let (config, inlet, stopping) = (config.clone(), server.inlet.clone(), server.stopping.clone());
         server.others.push(spawn("rules", move || rule_files::watch(&config, rules, &inlet, seed, &stopping))?);
@@ -351,6 +351,14 @@ pub fn open(
     let opened = begun.elapsed();
     let (mut replay, [restored, replayed]) = recover(folder, &journal, &mut ledger, published)?;
     let took = Took { opened, restored, replayed };
+    if replay.version != ENGINE_VERSION && !replay.missing.is_empty() {
+        let (count, version) = (replay.missing.len(), replay.version);
+        return Err(format!(
+            "a crash kept {count} decisions of engine version {version} from being written, which only that engine may do: {},              stop it cleanly, then upgrade",
+            whose(version)
+        )
+        .into());
+    }
     if !replay.missing.is_empty() && !mutant!("missing leaves not written") {
         // A crash came between a group and its leaves: they are written now, once.
         let missing: Vec<Box<[u8]>> = replay.missing.drain(..).collect();
@@ -432,15 +440,18 @@ fn recover(
     }
 }
 
-/// The records that every start writes: that it started, and settings and rules where they are not those in force.
-pub fn opening(
-    journal_limit: u64,
-    series_max: Option<u64>,
-    seed: HashSeed,
-    rules: &RuleFiles,
-    in_force: Option<&[u8]>,
-) -> Vec<Decoded> {
-    let mut records = vec![control(Control::Started, Vec::new(), seed)];
+/// The record with which this release's engine takes over from an older one, where it does.
+pub fn upgrade(replay: &Replay) -> Option<Decoded> {
+    let record = || control(Control::EngineVersion, ENGINE_VERSION.to_bytes(), replay.engine.seed());
+    (replay.version != ENGINE_VERSION).then(record)
+}
+
+/// The records that every start writes: that it started, and engine version, settings and rules where they are not those in
+/// force.
+pub fn opening(journal_limit: u64, series_max: Option<u64>, rules: &RuleFiles, replay: &Replay) -> Vec<Decoded> {
+    let seed = replay.engine.seed();
+    let mut records = Vec::from_iter(upgrade(replay));
+    records.push(control(Control::Started, Vec::new(), seed));
     // An anchor often enough that the journal never fills up without one to trim below.
     let anchor_bytes = (journal_limit / 4).min(4 << 30);
     let settings = [("anchor.bytes", Some(anchor_bytes)), ("limits.series", series_max)];
@@ -449,7 +460,7 @@ pub fn opening(
         records.push(control(Control::Setting, setting.to_bytes(), seed));
     }
     let rules = rules.to_bytes();
-    if in_force != Some(&rules[..]) {
+    if replay.rules.as_deref() != Some(&rules[..]) {
         records.push(control(Control::Rules, rules, seed));
     }
     records

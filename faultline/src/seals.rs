@@ -7,6 +7,7 @@ use faultline_storage::SegmentContents;
 use std::collections::BTreeMap;
 
 /// The segments on disk, and how far the ledger's leaves about them have been taken.
+#[derive(Clone)]
 pub struct Seals {
     /// Those that no leaf was about so far.
     on_disk: BTreeMap<u64, SegmentContents>,

@@ -34,10 +34,18 @@ pub enum StartError {
 pub struct Beginning {
     /// The state there.
     pub engine: Engine,
+    /// Version of the engine that decided up to there; ours at the journal's beginning, whose records say more.
+    pub version: u32,
     /// Leaves that the ledger held there.
     pub leaves: u64,
     /// The journal's oldest record, where that is not record 0.
     pub oldest: Option<Position>,
+}
+
+impl Beginning {
+    fn empty(seed: HashSeed) -> Beginning {
+        Beginning { engine: Engine::new(seed), version: ENGINE_VERSION, leaves: 0, oldest: None }
+    }
 }
 
 /// What a replay begins with, and begins with again where a record breaks the engine.
@@ -52,6 +60,7 @@ pub struct Origin<'a> {
 enum Place {
     Newest,
     Oldest,
+    At(Position),
     Before(Position),
     Earlier(Millis),
 }
@@ -65,6 +74,11 @@ impl<'a> Origin<'a> {
     /// The state before the journal's oldest record.
     pub fn oldest(folder: &'a DataFolder, reader: &'a dyn Fn() -> Box<dyn Reader>) -> Origin<'a> {
         Origin { folder, reader, place: Place::Oldest }
+    }
+
+    /// The state after this record, of which there is a checkpoint; where it is not good, the state before the oldest record.
+    pub fn at(folder: &'a DataFolder, reader: &'a dyn Fn() -> Box<dyn Reader>, record: Position) -> Origin<'a> {
+        Origin { folder, reader, place: Place::At(record) }
     }
 
     /// The newest state without this record; where there is none, the state before the oldest record.
@@ -88,6 +102,7 @@ impl<'a> Origin<'a> {
         match self.place {
             Place::Newest => latest(self.folder, &mut *reader),
             Place::Oldest => beginning(self.folder, &mut *reader),
+            Place::At(record) => newest_before(self.folder, &mut *reader, |at| at == record, |_| true),
             Place::Before(record) => newest_before(self.folder, &mut *reader, |at| at < record, |_| true),
             Place::Earlier(time) => newest_before(self.folder, &mut *reader, |_| true, |engine| engine.now() < time),
         }
@@ -104,20 +119,20 @@ fn beginning(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, 
                 Item::Leaves { .. } => None,
             });
             match first {
-                None => Ok(Beginning { engine: Engine::new(HashSeed(0)), leaves: 0, oldest: None }),
+                None => Ok(Beginning::empty(HashSeed(0))),
                 Some(first) if first.payload.kind == Kind::Control(Control::Genesis) => {
                     let genesis = Genesis::from_bytes(&first.payload.body).map_err(|_| StartError::NoGenesis)?;
-                    Ok(Beginning { engine: Engine::new(genesis.seed), leaves: 0, oldest: None })
+                    Ok(Beginning::empty(genesis.seed))
                 }
                 Some(first) if first.at.offset == 0 => Err(StartError::NoGenesis),
                 Some(first) => {
                     let oldest = first.at;
                     let taken = newest(folder, |position| position.offset + 1 >= oldest.offset, true)?;
-                    let Some((engine, leaves)) = taken.good else {
+                    let Some(beginning) = taken.good else {
                         let why = taken.why.unwrap_or_else(|| "there is none".into());
                         return Err(StartError::NoCheckpoint { oldest, why });
                     };
-                    Ok(Beginning { engine, leaves, oldest: Some(oldest) })
+                    Ok(Beginning { oldest: Some(oldest), ..beginning })
                 }
             }
         }
@@ -138,7 +153,7 @@ fn latest(folder: &DataFolder, reader: &mut dyn Reader) -> Result<Beginning, Sta
         tracing::warn!(%why, "a checkpoint was passed over");
     }
     match taken.good {
-        Some((engine, leaves)) => Ok(Beginning { engine, leaves, oldest: None }),
+        Some(beginning) => Ok(beginning),
         None => beginning(folder, reader),
     }
 }
@@ -153,17 +168,17 @@ fn newest_before(
 ) -> Result<Beginning, StartError> {
     let offsets = CheckpointStore::inspect(folder).offsets()?;
     for position in offsets.into_iter().rev().map(|offset| Position { partition: 0, offset }).filter(|&at| wanted(at)) {
-        if let Some((engine, leaves)) = newest(folder, |at| at == position, false)?.good
-            && usable(&engine)
+        if let Some(beginning) = newest(folder, |at| at == position, false)?.good
+            && usable(&beginning.engine)
         {
-            return Ok(Beginning { engine, leaves, oldest: None });
+            return Ok(beginning);
         }
     }
     beginning(folder, reader)
 }
 
 struct Taken {
-    good: Option<(Engine, u64)>,
+    good: Option<Beginning>,
     why: Option<String>,
 }
 
@@ -212,13 +227,13 @@ pub fn kept(folder: &DataFolder) -> Result<Vec<OnDisk>, StartError> {
     Ok(all)
 }
 
-fn restore(stored: Stored) -> Result<(Engine, u64), String> {
-    let leaves = stored.head.leaves;
+fn restore(stored: Stored) -> Result<Beginning, String> {
+    let CheckpointHead { leaves, engine: version, .. } = stored.head;
     let engine = Engine::restore(state(&stored)?).map_err(|error| match error {
         RestoreError::Version { found, .. } if found != ENGINE_VERSION => format!("{error}; {}", whose(found)),
         error => error.to_string(),
     })?;
-    Ok((engine, leaves))
+    Ok(Beginning { engine, version, leaves, oldest: None })
 }
 
 /// The state that a checkpoint holds.

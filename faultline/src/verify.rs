@@ -3,10 +3,10 @@ use crate::cli::{FolderArgs, Output};
 use crate::diff_state::compare;
 use crate::explainer::answer;
 use crate::keys;
-use crate::replayed::{Replay, ReplayError, Watch, asks};
+use crate::replayed::{Replay, ReplayError, Watch, asks, engine_version, whose};
 use crate::seals::Seals;
 use crate::start::{Origin, checkpointed, kept, state};
-use faultline_engine::{Ask, Checkpoint, Effects, Engine};
+use faultline_engine::{Ask, Checkpoint, ENGINE_VERSION, Effects, Engine};
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
 use faultline_ledger::{Fact, Head, LedgerEntry, TILE_WIDTH, TileName, Tree, Verifier, leaf_hash, push_entry};
@@ -38,7 +38,9 @@ pub struct Report {
     pub quarantined: Vec<String>,
     /// Leaves compared with the engine's decisions.
     pub leaves: u64,
-    /// Leaves only hashed: those of trimmed records.
+    /// What an older engine decided that this one decides otherwise: not recomputed, and what recomputes it.
+    pub decided_by: Option<String>,
+    /// Leaves only hashed: those of trimmed records, and of records that another engine decided.
     pub hashed_only: u64,
     /// Explanations computed again.
     pub explanations: u64,
@@ -116,13 +118,7 @@ fn look(disk: Arc<dyn Disk>, data: &Path, verifier: Verifier, report: &mut Repor
     };
 
     let reader = || segments.reader();
-    let origin = Origin::oldest(&folder, &reader);
-    let mut replay = Replay::new(&origin)?;
-    let (leaves, oldest) = (replay.leaves, replay.oldest);
-    if let Some(oldest) = oldest {
-        report.trimmed_below = Some(oldest.to_string());
-    }
-    let mut watch = Recount {
+    let whole = Recount {
         ledger: &ledger,
         head,
         tree: Tree::default(),
@@ -135,14 +131,47 @@ fn look(disk: Arc<dyn Disk>, data: &Path, verifier: Verifier, report: &mut Repor
         states: BTreeMap::new(),
         folder: &folder,
         seals,
+        version: ENGINE_VERSION,
+        older: None,
         // Before anything that is decided otherwise because of it.
         difference: first,
     };
+    let states: Vec<Position> = whole.checkpoints.keys().copied().collect();
+    let Some(older) = recount(&Origin::oldest(&folder, &reader), whole.clone(), clean, report)? else { return Ok(()) };
+    // The engine in force was another one: what it decided is believed, and what follows a state of which there is a
+    // checkpoint is recomputed.
+    for at in states {
+        if recount(&Origin::at(&folder, &reader, at), whole.clone(), clean, report)?.is_none() {
+            report.decided_by =
+                Some(format!("up to {at} by engine version {older}: to recompute it, {}", whose(older)));
+            return Ok(());
+        }
+    }
+    let at = report.recomputed.as_ref().map_or_else(String::new, |[_, last]| last.clone());
+    Err(format!("up to {at} it was decided by engine version {older}, and otherwise: {}", whose(older)).into())
+}
+
+/// Recomputes what follows `origin`; an engine version where that was in force, and decided otherwise than this one does.
+///
+/// - `watch`: nothing seen yet.
+/// - `clean`: the journal ended cleanly.
+fn recount(
+    origin: &Origin<'_>,
+    mut watch: Recount<'_>,
+    clean: bool,
+    report: &mut Report,
+) -> Result<Option<u32>, Box<dyn Error>> {
+    let mut replay = Replay::new(origin)?;
+    let (leaves, oldest) = (replay.leaves, replay.oldest);
+    if let Some(oldest) = oldest {
+        report.trimmed_below = Some(oldest.to_string());
+    }
+    watch.version = replay.version;
     watch.open.extend(replay.engine.unanswered());
     watch.hash_only(leaves)?;
     report.hashed_only = leaves;
     let first = replay.last;
-    let result = replay.run(&origin, &mut watch);
+    let result = replay.run(origin, &mut watch);
     report.records = replay.records;
     report.events = replay.events;
     report.quarantined = replay.quarantined.iter().map(|(at, reason)| format!("{at}: {reason}")).collect();
@@ -158,17 +187,19 @@ fn look(disk: Arc<dyn Disk>, data: &Path, verifier: Verifier, report: &mut Repor
         return Err(difference.into());
     }
     match result {
-        Err(ReplayError::Read(error)) => return Err(error.into()),
+        Err(ReplayError::OtherEngine { found, .. }) if found < ENGINE_VERSION => return Ok(Some(found)),
         Err(error) => return Err(error.into()),
+        Ok(()) if watch.older.is_some() => return Ok(watch.older),
         Ok(()) => {}
     }
     if let Some(seals) = &watch.seals {
         report.unsealed = seals.finish(clean)?;
     }
-    watch.finish()
+    watch.finish().map(|()| None)
 }
 
 /// Builds the tree again from the journal's leaves, compares tiles and bundles on the way, answers asks again.
+#[derive(Clone)]
 struct Recount<'a> {
     ledger: &'a LedgerReader,
     head: Option<Head>,
@@ -185,6 +216,10 @@ struct Recount<'a> {
     folder: &'a DataFolder,
     /// Full segments whose leaves are still to come; nothing where one does not read.
     seals: Option<Seals>,
+    /// Engine version in force.
+    version: u32,
+    /// The engine version that decided otherwise than this one.
+    older: Option<u32>,
     difference: Option<String>,
 }
 
@@ -307,6 +342,11 @@ impl Recount<'_> {
         self.difference.get_or_insert(what);
     }
 
+    /// The same of what engines decide: another one may well decide otherwise.
+    fn decide_otherwise(&mut self, what: String) {
+        if self.version < ENGINE_VERSION { self.older = Some(self.version) } else { self.differ(what) }
+    }
+
     fn finish(mut self) -> Result<(), Box<dyn Error>> {
         if let Some(head) = self.head
             && !self.head_seen
@@ -330,12 +370,18 @@ impl Recount<'_> {
 
 impl Watch for Recount<'_> {
     fn stepped(&mut self, record: &Record, effects: Effects) {
+        if let Some(version) = engine_version(&record.decoded.payload) {
+            self.version = version;
+        }
         if let Kind::Reply(id) = record.decoded.payload.kind
             && let Some(Ask::Explain(evidence)) = self.open.remove(&id)
         {
             self.explanations += 1;
             if answer(&evidence)[..] != record.decoded.payload.body[..] {
-                self.differ(format!("the explanation {id} in record {} is not what its evidence gives", record.at));
+                self.decide_otherwise(format!(
+                    "the explanation {id} in record {} is not what its evidence gives",
+                    record.at
+                ));
             }
         }
         for (id, ask) in asks(&effects) {
@@ -345,7 +391,7 @@ impl Watch for Recount<'_> {
             if let Decision::Anchor(anchor) = decision {
                 self.anchors += 1;
                 if self.states.remove(&anchor.position).is_some_and(|state| state != anchor.state) {
-                    self.differ(format!(
+                    self.decide_otherwise(format!(
                         "the state after record {} is not the one that its anchor states",
                         anchor.position
                     ));
@@ -368,7 +414,7 @@ impl Watch for Recount<'_> {
                 Ok(None) => "no page differs".to_string(),
                 Err(error) => crate::render::chain(&*error),
             };
-            self.differ(format!("the checkpoint at {at} is not the state after its record: {what}"));
+            self.decide_otherwise(format!("the checkpoint at {at} is not the state after its record: {what}"));
         }
     }
 
@@ -403,6 +449,9 @@ fn print(report: &Report) {
     line("segments", &format!("{} sealed and equal to their leaves{trimmed}{unsealed}", report.sealed));
     if let Some(below) = &report.trimmed_below {
         line("trimmed", &format!("records below {below}; {} leaves hashed only", report.hashed_only));
+    }
+    if let Some(decided) = &report.decided_by {
+        line("decided", &format!("{decided}; {} leaves hashed only", report.hashed_only));
     }
     if let (Some(size), Some(root)) = (report.tree_size, &report.tree_root) {
         line("signed head", &format!("{size} leaves, root {root}"));

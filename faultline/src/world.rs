@@ -191,7 +191,7 @@ fn take(w: &mut World) -> Result<Option<Stepped>, Stop> {
         tracing::error!(%reason, "the engine broke: its state is made again from the newest checkpoint and the journal");
         effects = without_broken(w, &records)?;
     }
-    let leaves = leaves_of(&effects);
+    let leaves = leaves_of(ENGINE_VERSION, &effects);
     Ok(Some(Stepped { records, replies, effects, leaves, quiet, begun }))
 }
 
@@ -324,7 +324,11 @@ fn without_broken(w: &mut World, group: &[Record]) -> Result<Effects, Stop> {
     replay.run(&origin, &mut collect)?;
     // Leaves that the journal holds are never written again, and none is left out.
     let missing = (replay.leaves, Vec::from(replay.missing));
-    assert_eq!(missing, (w.leaves, leaves_of(&collect.effects)), "none of the group's leaves is written yet");
+    assert_eq!(
+        missing,
+        (w.leaves, leaves_of(ENGINE_VERSION, &collect.effects)),
+        "none of the group's leaves is written yet"
+    );
     w.engine = replay.engine;
     if let Some(last) = group.last() {
         w.outlet.keeper.push(Keep::Lost(last.at));
@@ -390,10 +394,12 @@ fn rejected_bodies(records: &[Record], effects: &Effects) -> Vec<RejectedBody> {
 }
 
 /// The leaves of a batch's decisions, in ledger order.
-pub fn leaves_of(effects: &Effects) -> Vec<Box<[u8]>> {
+///
+/// - `version`: the engine version in force.
+pub fn leaves_of(version: u32, effects: &Effects) -> Vec<Box<[u8]>> {
     let mut leaves: Vec<Box<[u8]>> = effects
         .decisions()
-        .map(|(id, decision)| LedgerEntry::decided(ENGINE_VERSION, id, decision.clone()).leaf_bytes().into())
+        .map(|(id, decision)| LedgerEntry::decided(version, id, decision.clone()).leaf_bytes().into())
         .collect();
     if mutant!("leaves out of order") {
         leaves.reverse();

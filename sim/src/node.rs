@@ -96,7 +96,7 @@ impl Node {
         let folder = DataFolder::open(on, Path::new(DATA), [9; 16])?;
         let published = Published::default();
         let opened = open(&folder, settings, &clock, |_| Ok(signer()), SEED, &published)?;
-        let Opened { journal, recovered, replay, ledger, ledger_reader, cursors, seed, .. } = opened;
+        let Opened { journal, recovered, replay, ledger, ledger_reader, cursors, .. } = opened;
         let (inlet, intake) = inlet(INLET);
         let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
         feed.never_wait();
@@ -118,7 +118,7 @@ impl Node {
         let (sealer, preparer) = (journal.sealer(), journal.preparer());
         let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);
         // Bodies are small here beside what the journal takes around them: anchors, which count bodies, come as much earlier.
-        let records = opening(settings.limit / 8, None, seed, &crate::senders::rules(rules), replay.rules.as_deref());
+        let records = opening(settings.limit / 8, None, &crate::senders::rules(rules), &replay);
         let mut world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told);
         world.wait = Duration::ZERO;
         for record in records {

@@ -2,7 +2,7 @@
 //! retries and asks, with which each life is compared.
 use crate::senders::Acknowledged;
 use faultline::world::leaves_of;
-use faultline_engine::{Effects, Engine};
+use faultline_engine::{ENGINE_VERSION, Effects, Engine};
 use faultline_formats::{Record, decode};
 use faultline_host::{Item, Reader, Stored};
 use faultline_ledger::{Fact, Hash, Head, LedgerEntry, Tree, leaf_hash};
@@ -179,7 +179,7 @@ impl Oracle {
                 self.misstated.get_or_insert_with(what);
             }
         }
-        self.decided.extend(leaves_of(&effects));
+        self.decided.extend(leaves_of(ENGINE_VERSION, &effects));
         if let Some(key) = telemetry {
             let now = self.engine.now();
             match self.applied.get(&key) {

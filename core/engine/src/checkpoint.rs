@@ -77,7 +77,7 @@ pub fn state_digest(hashes: &[Digest]) -> Digest {
 /// Why a checkpoint cannot be taken up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    /// Another release wrote it: use that release, or replay the journal from its start.
+    /// A release wrote it whose states this one does not take up: use that release, or replay the journal from its start.
     #[error(
         "the checkpoint is of engine version {found} in format {format}; this release restores version {expected} in format {expected_format}"
     )]
@@ -249,7 +249,8 @@ impl Engine {
 
     /// The engine that wrote `from`, ready for the record after it.
     pub fn restore(from: Checkpoint) -> Result<Engine, RestoreError> {
-        if (from.format, from.engine) != (FORMAT, crate::ENGINE_VERSION) {
+        let ours = crate::ENGINE_VERSION_MIN..=crate::ENGINE_VERSION;
+        if from.format != FORMAT || !ours.contains(&from.engine) {
             return Err(RestoreError::Version {
                 found: from.engine,
                 format: from.format,

@@ -25,4 +25,6 @@ pub use frozen::Slice;
 pub use views::Overview;
 
 /// Version of the function: it rises whenever the same journal would give other effects or another state.
-pub const ENGINE_VERSION: u32 = 3;
+pub const ENGINE_VERSION: u32 = 4;
+/// The oldest engine version whose states this one takes up and goes on from, where their layout is ours.
+pub const ENGINE_VERSION_MIN: u32 = 3;

@@ -19,9 +19,15 @@ const DIGEST_ANSWER: usize = 64;
 impl Payload {
     /// Whether a full journal takes it nevertheless: what leads to an anchor, below which the journal may forget. That is a
     /// wish for one, an answer so small that it is the digest of a state, and a start, which withdraws what nobody will
-    /// answer any more.
+    /// answer any more, and the engine version before it.
     pub fn makes_room(&self) -> bool {
-        let leads = matches!(self.kind, Kind::Reply(_) | Kind::Control(Control::Started | Control::Anchor));
+        let leads = match self.kind {
+            Kind::Reply(_) => true,
+            Kind::Control(control) => {
+                matches!(control, Control::Started | Control::EngineVersion | Control::Anchor)
+            }
+            _ => false,
+        };
         leads && self.body.len() <= DIGEST_ANSWER
     }
 }

@@ -6,7 +6,7 @@ use crate::folder::DataFolder;
 use crate::frame::{FrameKind, HEADER, Parsed, START_BODY, StartBody, frame_size, parse, read_start};
 use crate::prepare::READY;
 use crate::scan::{Scan, Start, scan};
-use crate::segment::{FIRST_FRAME, Place, Seeds, header_fault, list, segment_path, spare_path};
+use crate::segment::{FIRST_FRAME, Place, Seeds, draft_path, header_fault, list, segment_path, spare_path};
 use crate::shared::{NotReady, Ready, Seal, Segment, Settings, Shared, State};
 use faultline_host::{Disk, File};
 use faultline_model::{Hlc, Position};
@@ -107,6 +107,7 @@ struct Survey {
     dropped: Vec<Candidate>,
     empty: Vec<Candidate>,
     spares: Vec<u64>,
+    drafts: Vec<u64>,
     next: u64,
     stamp: Hlc,
     /// Highest place that was proven durable.
@@ -168,7 +169,7 @@ fn check(settings: Settings) -> Result<(), OpenError> {
 fn survey(folder: &DataFolder, journal: &Path, write: bool) -> Result<Survey, OpenError> {
     let (disk, id) = (&*folder.disk, folder.journal_id());
     let seeds = Seeds::new(id);
-    let (generations, spares) =
+    let [generations, spares, drafts] =
         list(disk, journal).map_err(|source| OpenError::Io { path: journal.to_path_buf(), what: "listing", source })?;
     let mut candidates = Vec::new();
     for generation in generations {
@@ -202,7 +203,7 @@ fn survey(folder: &DataFolder, journal: &Path, write: bool) -> Result<Survey, Op
             break;
         }
     }
-    cut(candidates, first, highest, journal, spares)
+    cut(candidates, first, highest, journal, spares).map(|survey| Survey { drafts, ..survey })
 }
 
 impl Candidate {
@@ -321,6 +322,7 @@ fn cut(
         dropped: rest,
         empty: unused,
         spares,
+        drafts: Vec::new(),
         torn,
     })
 }
@@ -333,7 +335,7 @@ impl Survey {
         }
     }
 
-    /// Empty segments of another size go back to the spares, which are brought to size.
+    /// Empty segments of another size go back to the spares, which go when they are looked for.
     fn drop_other_sizes(&mut self, size: u64) {
         let (same, other) = std::mem::take(&mut self.empty).into_iter().partition(|candidate| candidate.size == size);
         self.empty = same;
@@ -344,6 +346,11 @@ impl Survey {
     fn repair(&mut self, disk: &dyn Disk, journal: &Path) -> io::Result<()> {
         for candidate in &self.dropped {
             disk.rename(&segment_path(journal, candidate.generation), &spare_path(journal, candidate.generation))?;
+        }
+        for &draft in &self.drafts {
+            // What of it reached the disk nobody knows: after a sync that failed, the kernel shows more than there is and takes
+            // it for written.
+            disk.remove(&draft_path(journal, draft))?;
         }
         // A name that the process before had given may be in the kernel only, and from here on records rely on it.
         disk.sync_dir(journal)?;

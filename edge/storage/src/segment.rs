@@ -45,8 +45,14 @@ pub(crate) fn spare_path(folder: &Path, generation: u64) -> PathBuf {
     folder.join(format!("spare-{generation:016x}"))
 }
 
-/// What the journal's folder holds: generations of segments and of spares, rising. Other names are not ours to touch.
-pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> io::Result<(Vec<u64>, Vec<u64>)> {
+/// A file that is being made.
+pub(crate) fn draft_path(folder: &Path, generation: u64) -> PathBuf {
+    folder.join(format!("draft-{generation:016x}"))
+}
+
+/// What the journal's folder holds: generations of segments, of spares, and of drafts, rising. Other names are not ours to
+/// touch.
+pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> io::Result<[Vec<u64>; 3]> {
     let names = disk.list(folder)?;
     let numbered = |prefix: &str| {
         let number = |name: &String| {
@@ -57,7 +63,7 @@ pub(crate) fn list(disk: &dyn Disk, folder: &Path) -> io::Result<(Vec<u64>, Vec<
         generations.sort_unstable();
         generations
     };
-    Ok((numbered("segment-"), numbered("spare-")))
+    Ok([numbered("segment-"), numbered("spare-"), numbered("draft-")])
 }
 
 /// Writes the header block of `generation`, and an empty first frame behind it. Not yet synced.

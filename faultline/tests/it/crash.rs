@@ -4,7 +4,7 @@ use crate::node::{Delivered, Ended, Node, SEED};
 use crate::segments::{self, Segment};
 use crate::sender::{MARK, Sender};
 use faultline::quarantine::caught;
-use faultline_engine::{Effects, Engine};
+use faultline_engine::{ENGINE_VERSION, Effects, Engine};
 use faultline_formats::{Record, decode};
 use faultline_host::{CrashPolicy, Disk, Item, MemoryDisk, Random, Stored};
 use faultline_ledger::{Fact, LedgerEntry, Signer, Tree, leaf_hash};
@@ -119,7 +119,7 @@ impl Life {
                 } else {
                     self.uncrashed.step(&[record], &mut effects);
                 }
-                self.decided.extend(faultline::world::leaves_of(&effects));
+                self.decided.extend(faultline::world::leaves_of(ENGINE_VERSION, &effects));
             }
         }
     }

@@ -3,7 +3,7 @@ use crate::journal::{Written, effect_bytes, written};
 use faultline::replayed::{Replay, Watch};
 use faultline::start::Origin;
 use faultline::world::leaves_of;
-use faultline_engine::{Checkpoint, Effects, Engine};
+use faultline_engine::{Checkpoint, ENGINE_VERSION, Effects, Engine};
 use faultline_formats::{Decoded, Record, decode};
 use faultline_host::{Journal, ManualClock, MemoryDisk, Random};
 use faultline_ledger::LedgerEntry;
@@ -231,7 +231,7 @@ fn a_replay_is_the_run() {
         assert!(records == group, "the journal stamps {} otherwise", group[0].at);
         let mut effects = Effects::default();
         engine.step(&records, &mut effects);
-        journal.append_leaves(&leaves_of(&effects)).expect("there is room");
+        journal.append_leaves(&leaves_of(ENGINE_VERSION, &effects)).expect("there is room");
         if random.below(20) == 0 {
             seal(&mut journal);
         }

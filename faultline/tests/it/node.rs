@@ -3,7 +3,7 @@ use faultline::keeper::{Done, Keep, Keeper, KeeperQueue, KeeperWork, Told, keepe
 use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
 use faultline::release::{Doors, Outlet, release};
-use faultline::run::{Opened, open};
+use faultline::run::{Opened, open, upgrade};
 use faultline::show::{Shown, shown};
 use faultline::tiles::Tiles;
 use faultline::world::{World, control, seal, turn};
@@ -73,6 +73,7 @@ impl Node {
         for ask in replay.engine.unanswered() {
             asks.send(ask)?;
         }
+        let upgrade = upgrade(&replay);
         let (outlet, _) = Outlet::new(keep_in.clone());
         let (shown, shown_out) = shown();
         let doors = Doors { ledger: feed.clone(), shown, asks, keeper: keep_in.clone(), stages: outlet.stages.clone() };
@@ -93,7 +94,8 @@ impl Node {
             keeper,
             sealer,
         };
-        node.offer_own(control(Control::Started, Vec::new(), SEED));
+        let started = control(Control::Started, Vec::new(), SEED);
+        upgrade.into_iter().chain([started]).for_each(|record| node.offer_own(record));
         Ok(node)
     }
 

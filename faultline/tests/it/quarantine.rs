@@ -11,7 +11,7 @@ use faultline::run::start;
 use faultline::start::Origin;
 use faultline::verify;
 use faultline::world::{control, leaves_of, own};
-use faultline_engine::{Ask, Effects, Engine};
+use faultline_engine::{Ask, ENGINE_VERSION, Effects, Engine};
 use faultline_formats::{Decoded, Reason, Record};
 use faultline_host::{CrashPolicy, Journal, MemoryDisk};
 use faultline_model::facts::Evidence;
@@ -190,7 +190,7 @@ fn the_ledgers_list_rules() {
             _ => engine.step(std::slice::from_ref(record), &mut effects),
         }
     }
-    journal.append_leaves(&leaves_of(&effects)).expect("there is room");
+    journal.append_leaves(&leaves_of(ENGINE_VERSION, &effects)).expect("there is room");
     let reader = || journal.reader();
     let origin = Origin::oldest(&folder, &reader);
     let listed = [7, 30].map(|offset| (Position { partition: 0, offset }, "another build".to_string()));

@@ -6,7 +6,7 @@ use faultline::keeper::{Done, Keep, Keeper};
 use faultline::replayed::{Replay, Watch};
 use faultline::start::Origin;
 use faultline::world::{leaves_of, own};
-use faultline_engine::{Ask, Effect, Effects, Engine};
+use faultline_engine::{Ask, ENGINE_VERSION, Effect, Effects, Engine};
 use faultline_formats::Record;
 use faultline_host::{Disk, Journal, ManualClock, RealDisk};
 use faultline_model::Kind;
@@ -39,7 +39,7 @@ fn folder(path: &Path, count: usize, missing: Option<usize>) -> DataFolder {
         let records = journal.append(decoded).expect("there is room");
         let mut effects = Effects::default();
         engine.step(&records, &mut effects);
-        let decided = leaves_of(&effects);
+        let decided = leaves_of(ENGINE_VERSION, &effects);
         journal.append_leaves(&decided).expect("there is room");
         for effect in &effects.list {
             match effect {

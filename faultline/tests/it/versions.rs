@@ -1,4 +1,5 @@
-//! Data folders of every engine version there was: ours is read and goes on; another is refused with what to do, and kept.
+//! Data folders of every engine version there was: ours and those of [`ENGINE_VERSION_MIN`] on are taken up and gone on with; others
+//! are refused with what to do, and kept.
 //!
 //! `golden/folder-N` is a folder as the release with engine version N left it after a clean stop; its README says what is in
 //! it. A new version gets a new one, `UPDATE=1 cargo test -p faultline --test it versions`; a folder that is there is never
@@ -10,13 +11,13 @@ use faultline::keys;
 use faultline::start::Origin;
 use faultline::verify::check;
 use faultline::world::control;
-use faultline_engine::ENGINE_VERSION;
+use faultline_engine::{ENGINE_VERSION, ENGINE_VERSION_MIN};
 use faultline_host::{Disk, Item, RealDisk};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::{AlertState, Decision};
 use faultline_model::{Canonical, Control};
-use faultline_storage::{CheckpointStore, DataFolder, Inspection, SegmentJournal, Settings};
-use std::collections::BTreeMap;
+use faultline_storage::{CheckpointStore, DataFolder, Inspection, LedgerStore, SegmentJournal, Settings};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,6 +70,85 @@ impl Folder {
 
     fn inspect(&self) -> DataFolder {
         DataFolder::inspect(Arc::new(RealDisk), &self.path).expect("it is a data folder")
+    }
+
+    /// Changes the bodies of the journal's frames, by kind, and makes their check sums fit.
+    fn rewrite(&self, mut change: impl FnMut(u8, &mut [u8])) {
+        let journal = self.inspect().journal_id();
+        for name in names(&self.path.join("journal")) {
+            let path = self.path.join("journal").join(&name);
+            let Some(mut segment) = Segment::named(&name, fs::read(&path).expect("it is there")) else { continue };
+            let mut frames = segment.frames();
+            frames.pop();
+            for at in frames {
+                let kind = segment.kind(at);
+                segment.rewrite(journal, at, |body| change(kind, body));
+            }
+            fs::write(&path, &segment.bytes).expect("the disk is well");
+        }
+    }
+
+    /// Engine versions that records put in force.
+    fn versions(&self) -> BTreeSet<u32> {
+        let mut versions = BTreeSet::new();
+        self.rewrite(|kind, body| {
+            if kind == 2 && body[4..6] == [2, 6] {
+                versions.insert(u32::from_bytes(&body[24..]).expect("a number"));
+            }
+        });
+        versions
+    }
+
+    /// Makes it what a release with an older engine version left, which decided one thing otherwise: the first alert, or the
+    /// last. One segment at most, about which the ledger says nothing yet.
+    fn make_older(&self, version: u32, last: bool) {
+        let is_alert = |leaf: &LedgerEntry| matches!(leaf.fact, Fact::Decided { decision: Decision::Alert(_), .. });
+        let mut alerts = 0;
+        self.rewrite(|kind, body| {
+            alerts += if kind == 3 { leaves(body).filter(|it| is_alert(&it.1)).count() } else { 0 }
+        });
+        assert!(alerts > 1);
+        let (mut number, otherwise) = (0, if last { alerts - 1 } else { 0 });
+        let mut all: Vec<Box<[u8]>> = Vec::new();
+        self.rewrite(|kind, body| match kind {
+            2 if body[4..6] == [2, 6] => body[24..].copy_from_slice(&version.to_bytes()),
+            3 => {
+                for (at, mut leaf) in leaves(body).collect::<Vec<_>>() {
+                    leaf.engine = version;
+                    if is_alert(&leaf) {
+                        if let (Fact::Decided { decision: Decision::Alert(alert), .. }, true) =
+                            (&mut leaf.fact, number == otherwise)
+                        {
+                            alert.value = -alert.value;
+                        }
+                        number += 1;
+                    }
+                    let bytes = leaf.to_bytes();
+                    body[at..at + bytes.len()].copy_from_slice(&bytes);
+                    all.push(bytes.into());
+                }
+            }
+            _ => {}
+        });
+        for name in names(&self.path.join("checkpoints")) {
+            self.relabel(&name, version);
+        }
+        let ledger = self.path.join("ledger");
+        fs::remove_dir_all(ledger.join("tile")).expect("it is there");
+        fs::remove_file(ledger.join("checkpoint")).expect("it is there");
+        let signer = keys::signer(&RealDisk, &self.path, self.inspect().journal_id()).expect("a key");
+        let mut store = LedgerStore::open(Arc::new(RealDisk), &ledger, signer).expect("the disk is well");
+        store.append(0, &all).and_then(|()| store.publish()).expect("the disk is well");
+    }
+
+    /// Makes a checkpoint say that the engine of another version wrote it.
+    fn relabel(&self, checkpoint: &str, version: u32) {
+        let path = self.path.join("checkpoints").join(checkpoint);
+        let mut bytes = fs::read(&path).expect("it is there");
+        bytes[16..20].copy_from_slice(&version.to_le_bytes());
+        let check = crc32c::crc32c(&bytes[..120]);
+        bytes[120..124].copy_from_slice(&check.to_le_bytes());
+        fs::write(&path, bytes).expect("the disk is well");
     }
 
     /// Leaves by what they state, and the time of the last record.
@@ -190,10 +270,12 @@ fn write_golden() {
     }
 }
 
-/// A folder of this version: verified, taken up from its checkpoint, gone on with, and verified again.
+/// A folder of this version: verified, taken up from its checkpoint, gone on with, and verified again. An older one is gone on with
+/// after a record that says so.
 fn goes_on(version: u32) {
     let folder = Folder::golden(version);
     let before = check(&folder.path);
+    assert_eq!(before.decided_by, None, "this engine decides the same");
     assert!(before.ok && before.torn_tail.is_none() && before.trimmed_below.is_none(), "{before:?}");
     assert!(before.unsealed.is_empty() && before.sealed >= 1 && before.anchors >= 1, "{before:?}");
     assert!(before.explanations >= 1 && before.quarantined.len() == 1, "{before:?}");
@@ -217,6 +299,7 @@ fn goes_on(version: u32) {
     let mut node = folder.open(SETTINGS, &sender).expect("it is taken up");
     let mut delivered = Vec::new();
     work(&mut node, &mut sender, 120, false);
+    assert_eq!(folder.versions(), BTreeSet::from([version, ENGINE_VERSION]));
     while delivered.last().is_none_or(|(last, _)| last + 1 < node.leaves()) {
         node.deliver(&mut delivered).expect("the disk is well");
     }
@@ -256,7 +339,7 @@ fn folders_of_all_versions_are_read_or_refused() {
         "no folder of engine version {ENGINE_VERSION} is kept: UPDATE=1 cargo test -p faultline --test it versions"
     );
     for version in versions {
-        if version == ENGINE_VERSION {
+        if version >= ENGINE_VERSION_MIN {
             goes_on(version);
         } else {
             is_refused(&Folder::golden(version), SETTINGS, version);
@@ -308,6 +391,62 @@ fn leaves_of_another_engine_version_are_refused() {
     }
 }
 
+/// An older engine decided otherwise before its last state: that is believed, what follows is recomputed.
+#[test]
+fn an_older_engine_may_have_decided_otherwise() {
+    let older = ENGINE_VERSION - 1;
+    let (folder, sender) = made(ONE_SEGMENT, 150, false);
+    assert!(check(&folder.path).ok);
+    folder.make_older(older, false);
+    let wanted = format!("use a release with engine version {older}");
+    for restarts in 0..2 {
+        let report = check(&folder.path);
+        assert!(report.ok, "{:?}", report.difference);
+        assert!(report.decided_by.is_some_and(|decided| decided.contains(&wanted)));
+        assert!(report.hashed_only > 0 && report.records > 0 && report.leaves > 0);
+        let mut node = folder.open(ONE_SEGMENT, &sender).expect("it is taken up");
+        let (_, result) = node.turn(Vec::new(), || {});
+        result.and_then(|()| node.chores(true, false)).expect("the disk is well");
+        node.close().expect("the disk is well");
+        assert_eq!(folder.versions(), BTreeSet::from([older, ENGINE_VERSION]), "after {restarts} restarts");
+    }
+    // What was decided then is no free ground: the ledger holds it.
+    folder.rewrite(|kind, body| {
+        if kind == 3 {
+            for (at, mut leaf) in leaves(body).collect::<Vec<_>>() {
+                if let Fact::Decided { decision: Decision::Alert(alert), .. } = &mut leaf.fact {
+                    alert.value = -alert.value;
+                }
+                let bytes = leaf.to_bytes();
+                body[at..at + bytes.len()].copy_from_slice(&bytes);
+            }
+        }
+    });
+    assert!(!check(&folder.path).ok);
+}
+
+/// It decided otherwise after its last state: nothing but that engine can go on from there.
+#[test]
+fn a_tail_that_an_older_engine_decided_otherwise_is_refused() {
+    let (folder, _) = made(ONE_SEGMENT, 150, false);
+    folder.make_older(ENGINE_VERSION - 1, true);
+    is_refused(&folder, ONE_SEGMENT, ENGINE_VERSION - 1);
+}
+
+/// Leaves in the body of a frame of leaves, with where each begins.
+fn leaves(mut body: &[u8]) -> impl Iterator<Item = (usize, LedgerEntry)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        (!body.is_empty()).then(|| {
+            let size = size(body);
+            let leaf = LedgerEntry::from_bytes(&body[4..4 + size]).expect("a leaf");
+            body = &body[4 + size..];
+            at += 4 + size;
+            (at - size, leaf)
+        })
+    })
+}
+
 /// Size of the first leaf in the body of a frame of leaves.
 fn size(body: &[u8]) -> usize {
     u32::from_le_bytes(body[..4].try_into().expect("four bytes")) as usize
@@ -321,12 +460,7 @@ fn checkpoints_of_another_engine_version_are_refused_where_records_are_trimmed()
     assert!(report.ok && report.trimmed_below.is_some(), "{report:?}");
     let version = ENGINE_VERSION + 1;
     for name in names(&folder.path.join("checkpoints")) {
-        let path = folder.path.join("checkpoints").join(name);
-        let mut bytes = fs::read(&path).expect("it is there");
-        bytes[16..20].copy_from_slice(&version.to_le_bytes());
-        let check = crc32c::crc32c(&bytes[..120]);
-        bytes[120..124].copy_from_slice(&check.to_le_bytes());
-        fs::write(&path, bytes).expect("the disk is well");
+        folder.relabel(&name, version);
     }
     is_refused(&folder, SETTINGS, version);
 }
