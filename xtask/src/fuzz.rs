@@ -11,8 +11,8 @@ use crate::{Outcome, stages, workspace};
 pub const HELP: &str = "
 cargo xtask fuzz [TARGET] [--seconds N]: hostile bytes for every decoder and every reader of what is on disk
 
-Builds fuzz/driver with the nightly compiler, libFuzzer and AddressSanitizer, then runs each target for N seconds (30; 6
-in `cargo xtask ci`, which would take too long otherwise), two at a time, within 512 MiB and 10 s an input. A finding is an input on which a target panics, hangs, takes too much memory or
+Builds fuzz/driver with the nightly compiler, libFuzzer and AddressSanitizer, then runs each target for N seconds (30),
+two at a time, within 512 MiB and 10 s an input. A finding is an input on which a target panics, hangs, takes too much memory or
 touches memory that is not its own: the chore prints it and exits 1. Without TARGET all targets run.
 
   cargo xtask fuzz                        all of them
@@ -38,8 +38,6 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 /// Instrumented code runs on the machine that built it; libFuzzer is known to work here.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const SECONDS: u64 = 30;
-/// A look, not a search: the build before it takes CI's two cores two minutes.
-const SECONDS_IN_CI: u64 = 6;
 /// Most bytes in use at once, and in one allocation, in MiB. The sanitizer's own share is within it.
 const MEMORY_MIB: u32 = 512;
 /// For one input, by the clock on the wall, of a machine that does other things too.
@@ -63,9 +61,9 @@ pub fn fuzz(words: &[String]) -> Outcome {
     run(only.as_deref(), seconds)
 }
 
-/// The same as a stage of `ci`, shorter.
+/// The same as a stage of `ci`.
 pub fn in_ci() -> Outcome {
-    run(None, SECONDS_IN_CI)
+    run(None, SECONDS)
 }
 
 fn parse(words: &[String]) -> Result<(Option<String>, u64), String> {

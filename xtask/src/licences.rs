@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{Outcome, no_words, workspace};
 
 pub const HELP: &str = "
-cargo xtask licences: every locked package, on every platform, tests included, has a permissive licence
+cargo xtask licences: every locked package, on every platform, tests and fuzz/driver included, has a permissive licence
 
 A package passes when its SPDX expression can be met with licences on the list in xtask/src/licences.rs alone.
 A package that does not pass: choose another, or have the list changed by whoever may decide that. Copyleft
@@ -30,14 +30,19 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
+/// For fuzz/driver, which is built where it runs and given to nobody: libFuzzer's own, permissive too.
+const ALLOWED_IN_DRIVER: &[&str] = &["NCSA"];
+
 /// Exceptions that only give more rights than the licence before `WITH`.
 const ALLOWED_EXCEPTIONS: &[&str] = &["LLVM-exception"];
 
 /// `cargo xtask licences`.
 pub fn licences(words: &[String]) -> Outcome {
     no_words("licences", words)?;
-    let metadata = workspace::metadata(&[])?;
-    let (checked, findings) = check(&metadata);
+    let (mut checked, mut findings) = check(&workspace::metadata(&[])?, &[]);
+    let (more, found) = check(&workspace::metadata(&["--manifest-path", "fuzz/driver/Cargo.toml"])?, ALLOWED_IN_DRIVER);
+    checked += more;
+    findings.extend(found);
     if findings.is_empty() {
         println!("licences: {checked} packages, all permissive");
         return Ok(());
@@ -50,13 +55,15 @@ pub fn licences(words: &[String]) -> Outcome {
 }
 
 /// Packages looked at, and a sentence for each that does not pass.
-fn check(metadata: &Value) -> (usize, Vec<String>) {
+///
+/// - `also`: licences that are allowed there, too.
+fn check(metadata: &Value, also: &[&str]) -> (usize, Vec<String>) {
     let none = Vec::new();
     let packages = metadata["packages"].as_array().unwrap_or(&none);
     let findings = packages.iter().filter_map(|package| {
         let problem = match package["license"].as_str() {
             None => "names no licence in its Cargo.toml".to_string(),
-            Some(expression) => match permissive(expression) {
+            Some(expression) => match permissive(expression, also) {
                 Ok(true) => return None,
                 Ok(false) => format!("is under `{expression}`, which the allowed licences alone do not meet"),
                 Err(error) => format!("has the licence expression `{expression}`, which cannot be read: {error}"),
@@ -69,10 +76,10 @@ fn check(metadata: &Value) -> (usize, Vec<String>) {
 }
 
 /// Whether `expression` can be met with allowed licences alone. `AND` binds closer than `OR`; the old `/` is `OR`.
-fn permissive(expression: &str) -> Result<bool, String> {
+fn permissive(expression: &str, also: &[&str]) -> Result<bool, String> {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().peekable();
-    let met = any(&mut words)?;
+    let met = any(&mut words, also)?;
     match words.next() {
         None => Ok(met),
         Some(word) => Err(format!("`{word}` is left over")),
@@ -81,32 +88,32 @@ fn permissive(expression: &str) -> Result<bool, String> {
 
 type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
 
-fn any(words: &mut Words<'_>) -> Result<bool, String> {
-    let mut met = all(words)?;
+fn any(words: &mut Words<'_>, also: &[&str]) -> Result<bool, String> {
+    let mut met = all(words, also)?;
     while words.next_if_eq(&"OR").is_some() {
-        met |= all(words)?;
+        met |= all(words, also)?;
     }
     Ok(met)
 }
 
-fn all(words: &mut Words<'_>) -> Result<bool, String> {
-    let mut met = one(words)?;
+fn all(words: &mut Words<'_>, also: &[&str]) -> Result<bool, String> {
+    let mut met = one(words, also)?;
     while words.next_if_eq(&"AND").is_some() {
-        met &= one(words)?;
+        met &= one(words, also)?;
     }
     Ok(met)
 }
 
-fn one(words: &mut Words<'_>) -> Result<bool, String> {
+fn one(words: &mut Words<'_>, also: &[&str]) -> Result<bool, String> {
     let word = words.next().ok_or("it ends where a licence should stand")?;
     if word == "(" {
-        let met = any(words)?;
+        let met = any(words, also)?;
         return if words.next() == Some(")") { Ok(met) } else { Err("a bracket is not closed".into()) };
     }
     if matches!(word, ")" | "AND" | "OR" | "WITH") {
         return Err(format!("`{word}` stands where a licence should"));
     }
-    let mut met = ALLOWED.contains(&word);
+    let mut met = ALLOWED.contains(&word) || also.contains(&word);
     if words.next_if_eq(&"WITH").is_some() {
         met &= ALLOWED_EXCEPTIONS.contains(&words.next().ok_or("it ends after WITH")?);
     }
@@ -140,8 +147,9 @@ mod tests {
             ("AND MIT", Err("`AND` stands where a licence should")),
         ];
         for (expression, expected) in cases {
-            assert_eq!(permissive(expression), expected.map_err(String::from), "{expression}");
+            assert_eq!(permissive(expression, &[]), expected.map_err(String::from), "{expression}");
         }
+        assert_eq!([&[][..], ALLOWED_IN_DRIVER].map(|also| permissive("MIT AND NCSA", also)), [Ok(false), Ok(true)]);
     }
 
     #[test]
