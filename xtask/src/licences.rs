@@ -159,7 +159,7 @@ mod tests {
             { "name": "copyleft", "version": "2.0.0", "license": "AGPL-3.0" },
             { "name": "mute", "version": "3.0.0", "license": null },
         ]});
-        let (checked, findings) = check(&metadata);
+        let (checked, findings) = check(&metadata, &[]);
         assert_eq!(checked, 3);
         let expected = [
             "copyleft 2.0.0 is under `AGPL-3.0`, which the allowed licences alone do not meet",
