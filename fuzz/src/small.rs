@@ -38,7 +38,7 @@ impl Series {
     fn visit(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
         for (id, (labels, samples)) in self.rows.iter().enumerate() {
             if matchers.iter().all(|m| m.matches(labels.get(&m.name))) {
-                visit(SeriesView { id: id as u32, labels, samples, histograms: &[], marks: None });
+                visit(SeriesView { id: id as u32, labels, samples, histograms: &[], starts: None, marks: None });
             }
         }
     }
@@ -63,7 +63,7 @@ impl RuleSeries for Series {
 
     fn view(&self, series: u32) -> SeriesView<'_> {
         let (labels, samples) = &self.rows[series as usize];
-        SeriesView { id: series, labels, samples, histograms: &[], marks: None }
+        SeriesView { id: series, labels, samples, histograms: &[], starts: None, marks: None }
     }
 
     fn begun(&self) -> bool {

@@ -10,6 +10,7 @@ pub mod control;
 pub mod exact;
 pub mod facts;
 pub mod float;
+mod hash;
 pub mod histogram;
 pub mod ids;
 pub mod labels;
@@ -24,6 +25,7 @@ pub mod time;
 pub use codec::{Canonical, CodecError, Reader, Writer};
 pub use control::{ChangeEvent, Evaluation, Genesis, RuleFile, RuleFiles, Setting, SourceName};
 pub use exact::ExactSum;
+pub use hash::xxh64;
 pub use histogram::Histogram;
 pub use ids::{
     AlertId, BodyDigest, Digest, EffectId, HashSeed, IncidentId, Occurrence, Position, SeriesKey, SourceId, TenantId,

@@ -349,7 +349,14 @@ impl SeriesStore {
     /// A series by id, which must be in use.
     pub fn view(&self, id: u32) -> SeriesView<'_> {
         let row = row(&self.rows, id);
-        SeriesView { id, labels: &row.labels, samples: row.ring.samples(), histograms: &[], marks: row.ring.marks() }
+        SeriesView {
+            id,
+            labels: &row.labels,
+            samples: row.ring.samples(),
+            histograms: &[],
+            starts: None,
+            marks: row.ring.marks(),
+        }
     }
 
     /// Every series, in id order.

@@ -10,7 +10,7 @@ struct List(Vec<(Labels, Vec<Sample>)>);
 impl Source for List {
     fn select(&self, _: usize, _: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
         for (id, (labels, samples)) in self.0.iter().enumerate() {
-            visit(SeriesView { id: id as u32, labels, samples, histograms: &[], marks: None });
+            visit(SeriesView { id: id as u32, labels, samples, histograms: &[], starts: None, marks: None });
         }
     }
 }
@@ -71,7 +71,8 @@ fn main() {
                 for (id, (labels, samples)) in moving.iter_mut().enumerate() {
                     let last = samples.len() - 1;
                     samples[last] = Sample::new(at, 3.0 + (round % 2) as f64 / 2.0);
-                    let series = SeriesView { id: id as u32, labels, samples, histograms: &[], marks: None };
+                    let series =
+                        SeriesView { id: id as u32, labels, samples, histograms: &[], starts: None, marks: None };
                     out.clear();
                     stream.touch(&expr, at, 0, series, &options, &mut out).expect("a value");
                 }

@@ -69,6 +69,9 @@ pub enum EvalError {
         /// Which parameter and why.
         message: String,
     },
+    /// Whoever asked does not wait for the answer any more.
+    #[error("query was canceled in expression evaluation")]
+    Cancelled,
     /// A stream would hold more state than allowed: narrow the selectors or let the rule run on the grid.
     #[error("stream holds more than {limit} elements")]
     TooManyElements {

@@ -1,6 +1,6 @@
 //! A parsed expression: its tree and its selectors.
-use crate::Matcher;
 use crate::function::{AggOp, Func};
+use crate::{EvalError, Matcher, Options};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -30,15 +30,34 @@ impl Type {
             Type::Text => "string",
         }
     }
+
+    /// Prometheus' other word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Type::Vector => "vector",
+            Type::Matrix => "matrix",
+            same => same.name(),
+        }
+    }
 }
 
 /// A parsed, type-checked expression. `Display` prints it in canonical form, which parses to an equal expression.
 ///
 /// Equality takes no account of where in its text a part stood.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Expr {
     pub(crate) root: Node,
     pub(crate) selectors: Vec<Selector>,
+    /// Whether something in it depends on the bounds of the query.
+    pub(crate) by_query: bool,
+    /// What is wrong with its durations where they are computed, at an instant: there is no step and no range.
+    pub(crate) unbound: Option<EvalError>,
+}
+
+impl PartialEq for Expr {
+    fn eq(&self, other: &Expr) -> bool {
+        self.root == other.root && self.selectors == other.selectors
+    }
 }
 
 impl Expr {
@@ -87,6 +106,72 @@ pub struct Selector {
     pub at: Option<At>,
     /// How much further back enclosing subqueries read, in ms; `i64::MAX` where one of them reads at a fixed instant.
     pub reach: i64,
+    /// Whether what lies beyond the stretch's ends counts too.
+    pub extent: Extent,
+    /// Whether the metric's name stands outside the braces.
+    pub(crate) outside: Outside,
+    /// What `range` and `offset` are computed from.
+    pub(crate) computed: Computed,
+}
+
+/// How a selector is written, which is no part of what it means: any two are equal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outside(pub(crate) bool);
+
+impl PartialEq for Outside {
+    fn eq(&self, _: &Outside) -> bool {
+        true
+    }
+}
+
+/// How a selector treats the ends of its stretch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Only samples within count.
+    #[default]
+    Within,
+    /// `anchored`: the newest sample at or before the start stands for the start.
+    Anchored,
+    /// `smoothed`: values at the ends are interpolated between the samples on either side of each.
+    Smoothed,
+}
+
+/// The durations of a selector or a subquery that have to be computed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Computed {
+    pub(crate) range: Option<Box<Length>>,
+    pub(crate) step: Option<Box<Length>>,
+    pub(crate) offset: Option<Box<Length>>,
+}
+
+/// A duration as it is written: a literal, or arithmetic on such.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Length {
+    pub(crate) kind: LengthKind,
+    /// Whether parentheses stand around it.
+    pub(crate) wrapped: bool,
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum LengthKind {
+    /// In s.
+    Literal(Literal),
+    /// `step()`
+    Step,
+    /// `range()`
+    Range,
+    /// `-x` or `+x`
+    Unary { minus: bool, of: Box<Length> },
+    /// One of `+ - * / % ^`, `max_of(a, b)` or `min_of(a, b)`.
+    Binary { op: LengthOp, left: Box<Length>, right: Box<Length> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LengthOp {
+    Arithmetic(BinOp),
+    Max,
+    Min,
 }
 
 impl Selector {
@@ -97,7 +182,10 @@ impl Selector {
         if self.reach == i64::MAX || matches!(self.at, Some(At::Time(_))) {
             return None;
         }
-        Some(self.range.saturating_add(self.offset).saturating_add(self.reach).max(0))
+        // What lies beyond the ends is looked for as far back as an instant selector looks.
+        let beyond = if self.extent == Extent::Within { 0 } else { Options::default().lookback_ms };
+        let length = self.range.saturating_add(beyond);
+        Some(length.saturating_add(self.offset).saturating_add(self.reach).max(0))
     }
 
     /// The metric that every selected series belongs to, where the selector fixes it.
@@ -142,18 +230,22 @@ pub(crate) struct Node {
 
 /// A number that equals itself even if it is NaN.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Number(pub(crate) f64);
+pub(crate) struct Literal {
+    pub(crate) value: f64,
+    /// Whether it is written as a duration, whose seconds it then is.
+    pub(crate) duration: bool,
+}
 
-impl PartialEq for Number {
-    fn eq(&self, other: &Number) -> bool {
-        self.0.to_bits() == other.0.to_bits()
+impl PartialEq for Literal {
+    fn eq(&self, other: &Literal) -> bool {
+        self.value.to_bits() == other.value.to_bits()
     }
 }
 
 /// What a node is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind {
-    Number(Number),
+    Number(Literal),
     Text(String),
     /// An instant selector, by its number.
     Instant(usize),
@@ -171,6 +263,7 @@ pub(crate) enum Kind {
         func: Func,
         args: Vec<Node>,
     },
+    Info(Box<Info>),
     Aggregate(Box<Aggregate>),
 }
 
@@ -185,6 +278,17 @@ pub(crate) struct Subquery {
     /// In ms; negative for the future.
     pub(crate) offset: i64,
     pub(crate) at: Option<At>,
+    pub(crate) computed: Computed,
+}
+
+/// `info(of, {given})`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Info {
+    pub(crate) of: Node,
+    /// The selector of what is taken labels from.
+    pub(crate) selector: usize,
+    /// What stands in the second argument, if there is one.
+    pub(crate) given: Option<Vec<Matcher>>,
 }
 
 /// An operator between two operands.
@@ -272,6 +376,21 @@ pub(crate) struct Matching {
     pub(crate) on: bool,
     pub(crate) labels: Vec<String>,
     pub(crate) group: Group,
+    pub(crate) fill: Fill,
+}
+
+/// What stands for an element that one side has and the other has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Fill {
+    pub(crate) left: Option<Literal>,
+    pub(crate) right: Option<Literal>,
+}
+
+impl Fill {
+    /// Whether nothing stands for any.
+    pub(crate) fn is_none(self) -> bool {
+        self.left.is_none() && self.right.is_none()
+    }
 }
 
 /// Whether one element may match several.
@@ -307,7 +426,7 @@ impl Node {
         match &self.kind {
             Kind::Number(_) => Type::Scalar,
             Kind::Text(_) => Type::Text,
-            Kind::Instant(_) | Kind::Aggregate(_) => Type::Vector,
+            Kind::Instant(_) | Kind::Aggregate(_) | Kind::Info(_) => Type::Vector,
             Kind::Range(_) | Kind::Subquery(_) => Type::Matrix,
             Kind::Paren(of) | Kind::Unary { of, .. } => of.result_type(),
             Kind::Binary(b) if b.left.result_type() == Type::Scalar && b.right.result_type() == Type::Scalar => {

@@ -72,6 +72,7 @@ functions! {
     Delta "delta" (Matrix) None => Vector;
     Deriv "deriv" (Matrix) None => Vector;
     DoubleExponentialSmoothing "double_exponential_smoothing" (Matrix, Scalar, Scalar) None => Vector;
+    End "end" () None => Scalar;
     Exp "exp" (Vector) None => Vector;
     FirstOverTime "first_over_time" (Matrix) None => Vector;
     Floor "floor" (Vector) None => Vector;
@@ -80,6 +81,7 @@ functions! {
     Hour "hour" (Vector) Some(1) => Vector;
     Idelta "idelta" (Matrix) None => Vector;
     Increase "increase" (Matrix) None => Vector;
+    Info "info" (Vector, Vector) Some(1) => Vector;
     Irate "irate" (Matrix) None => Vector;
     LabelJoin "label_join" (Vector, Text, Text, Text) ANY => Vector;
     LabelReplace "label_replace" (Vector, Text, Text, Text, Text) None => Vector;
@@ -88,7 +90,9 @@ functions! {
     Log10 "log10" (Vector) None => Vector;
     Log2 "log2" (Vector) None => Vector;
     MadOverTime "mad_over_time" (Matrix) None => Vector;
+    MaxOf "max_of" (Scalar, Scalar) None => Scalar;
     MaxOverTime "max_over_time" (Matrix) None => Vector;
+    MinOf "min_of" (Scalar, Scalar) None => Scalar;
     MinOverTime "min_over_time" (Matrix) None => Vector;
     Minute "minute" (Vector) Some(1) => Vector;
     Month "month" (Vector) Some(1) => Vector;
@@ -97,6 +101,7 @@ functions! {
     PresentOverTime "present_over_time" (Matrix) None => Vector;
     QuantileOverTime "quantile_over_time" (Scalar, Matrix) None => Vector;
     Rad "rad" (Vector) None => Vector;
+    RangeOf "range" () None => Scalar;
     Rate "rate" (Matrix) None => Vector;
     Resets "resets" (Matrix) None => Vector;
     Round "round" (Vector, Scalar) Some(1) => Vector;
@@ -105,10 +110,15 @@ functions! {
     Sin "sin" (Vector) None => Vector;
     Sinh "sinh" (Vector) None => Vector;
     Sort "sort" (Vector) None => Vector;
+    SortByLabel "sort_by_label" (Vector, Text) ANY => Vector;
+    SortByLabelDesc "sort_by_label_desc" (Vector, Text) ANY => Vector;
     SortDesc "sort_desc" (Vector) None => Vector;
     Sqrt "sqrt" (Vector) None => Vector;
+    Start "start" () None => Scalar;
+    StartTimestamp "start_timestamp" (Vector) None => Vector;
     StddevOverTime "stddev_over_time" (Matrix) None => Vector;
     StdvarOverTime "stdvar_over_time" (Matrix) None => Vector;
+    StepOf "step" () None => Scalar;
     SumOverTime "sum_over_time" (Matrix) None => Vector;
     Tan "tan" (Vector) None => Vector;
     Tanh "tanh" (Vector) None => Vector;
@@ -121,8 +131,36 @@ functions! {
     VectorOf "vector" (Scalar) None => Vector;
     Year "year" (Vector) Some(1) => Vector;
     ; unsupported
-    "end" "histogram_avg" "histogram_count" "histogram_quantiles" "histogram_stddev" "histogram_stdvar" "histogram_sum"
-    "info" "max_of" "min_of" "range" "sort_by_label" "sort_by_label_desc" "start" "start_timestamp" "step"
+    "histogram_avg" "histogram_count" "histogram_quantiles" "histogram_stddev" "histogram_stdvar" "histogram_sum"
+}
+
+impl Func {
+    /// Whether Prometheus has it as an experiment.
+    pub(crate) fn is_experimental(self) -> bool {
+        use Func::{
+            DoubleExponentialSmoothing, End, Info, MadOverTime, MaxOf, MinOf, RangeOf, SortByLabel, SortByLabelDesc,
+            Start, StartTimestamp, StepOf, TsOfFirstOverTime, TsOfLastOverTime, TsOfMaxOverTime, TsOfMinOverTime,
+        };
+        matches!(
+            self,
+            DoubleExponentialSmoothing
+                | End
+                | Info
+                | MadOverTime
+                | MaxOf
+                | MinOf
+                | RangeOf
+                | SortByLabel
+                | SortByLabelDesc
+                | Start
+                | StartTimestamp
+                | StepOf
+                | TsOfFirstOverTime
+                | TsOfLastOverTime
+                | TsOfMaxOverTime
+                | TsOfMinOverTime
+        )
+    }
 }
 
 /// An aggregation across series.
@@ -140,7 +178,6 @@ pub(crate) enum AggOp {
     Stdvar,
     Sum,
     Topk,
-    /// `limitk` and `limit_ratio`: experimental in Prometheus, not evaluated here.
     Limitk,
     LimitRatio,
 }
@@ -171,6 +208,11 @@ impl AggOp {
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(op, _)| *op == self).map_or("", |(_, name)| name)
+    }
+
+    /// Whether Prometheus has it as an experiment.
+    pub(crate) fn is_experimental(self) -> bool {
+        matches!(self, AggOp::Limitk | AggOp::LimitRatio)
     }
 
     /// The type of its parameter, where it has one.

@@ -1,7 +1,7 @@
 //! The PromQL language: parse, evaluate at an instant, compile to a stream.
 //!
-//! [`parse`] accepts what Prometheus 3 accepts and refuses, as unsupported, what is not evaluated here: native
-//! histograms, most experimental functions and modifiers. [`evaluate`] gives the value at one instant. A [`Stream`] keeps
+//! [`parse`] accepts what Prometheus 3 accepts, [`parse_with`] its experiments too, and both refuse, as unsupported, what
+//! is not evaluated here: some of native histograms. [`evaluate`] gives the value at one instant, [`evaluate_range`] at many. A [`Stream`] keeps
 //! that value up to date sample by sample, equal to `evaluate` to the bit at every `refresh`.
 //!
 //! ```
@@ -11,7 +11,7 @@
 //! struct One(Labels, Vec<Sample>);
 //! impl Source for One {
 //!     fn select(&self, _: usize, _: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
-//!         visit(SeriesView { id: 0, labels: &self.0, samples: &self.1, histograms: &[], marks: None });
+//!         visit(SeriesView { id: 0, labels: &self.0, samples: &self.1, histograms: &[], starts: None, marks: None });
 //!     }
 //! }
 //!
@@ -25,9 +25,11 @@
 extern crate alloc;
 
 mod annotations;
+mod bind;
 mod error;
 mod eval;
 mod expr;
+mod feature;
 mod function;
 mod matcher;
 mod pattern;
@@ -38,10 +40,11 @@ mod value;
 
 pub use annotations::{Annotation, Annotations, Level};
 pub use error::{EvalError, NotIncremental, ParseError};
-pub use eval::{evaluate, evaluate_annotated};
-pub use expr::{At, Expr, Selector, Type};
+pub use eval::{Range, evaluate, evaluate_annotated, evaluate_range};
+pub use expr::{At, Expr, Extent, Selector, Type};
+pub use feature::{Feature, Features, UnknownFeature};
 pub use matcher::{MatchOp, Matcher};
 pub use range::Marks;
 pub use stream::{Change, Stream, StreamImage};
-pub use syntax::parse;
+pub use syntax::{format_query, parse, parse_with};
 pub use value::{Element, Options, Series, SeriesView, Source, Value};

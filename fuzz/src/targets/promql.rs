@@ -1,7 +1,7 @@
 //! Expressions: parsed, printed and parsed again, evaluated over a few series, kept up to date by a stream.
 use crate::Target;
 use crate::small::{NOW, Series};
-use faultline_promql::{Options, Stream, Value, evaluate, parse};
+use faultline_promql::{Features, Options, ParseError, Stream, Value, evaluate, format_query, parse_with};
 
 /// The target.
 pub const TARGET: Target = Target { name: "promql", size_max: 2 << 10, run, seeds };
@@ -12,6 +12,7 @@ const OPTIONS: Options =
 
 fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let parse = |text: &str| parse_with(text, Features::all());
     let Ok(expr) = parse(text) else { return };
     let printed = expr.to_string();
     match parse(&printed) {
@@ -20,6 +21,10 @@ fn run(bytes: &[u8]) {
             assert_eq!(again.to_string(), printed, "printing is stable");
         }
         Err(error) => panic!("{text:?} is printed as {printed:?}, which does not parse: {error}"),
+    }
+    let formatted = format_query(&expr);
+    if let Err(error @ ParseError::Syntax { .. }) = parse(&formatted) {
+        panic!("{text:?} is formatted as {formatted:?}, which does not parse: {error}");
     }
     let series = Series::default();
     let value = evaluate(&expr, NOW, &series, &OPTIONS);
@@ -40,6 +45,8 @@ fn run(bytes: &[u8]) {
 fn seeds() -> Vec<Vec<u8>> {
     [
         "a",
+        "rate(a[1m * 2 + step()] anchored) + fill_left(0) increase(b[max_of(1m, range())] smoothed offset -(5s))",
+        "info(a, {i=\"0\"}) or limit_ratio(-0.5, b) unless limitk(2, sort_by_label(c, \"i\"))",
         "rate(a[1m]) > 1",
         "sum by (i) (rate(a{i=~\"0|1\"}[2m] offset 30s)) / on (i) group_left b",
         "histogram_quantile(0.9, sum by (le) (b))",

@@ -1,5 +1,6 @@
 //! Aggregations across series. No result depends on the order of its elements.
 use super::call::{by_value, text};
+use super::pick;
 use crate::expr::{Aggregate, Grouping};
 use crate::function::AggOp;
 use crate::range::quantile;
@@ -25,6 +26,8 @@ pub(crate) fn group_key(grouping: &Grouping, labels: &Labels) -> Labels {
 pub(super) fn aggregate(of: &Aggregate, parameter: f64, elements: Vec<Element>) -> Result<Vec<Element>, EvalError> {
     match of.op {
         AggOp::Topk | AggOp::Bottomk => return top(of, parameter, elements),
+        AggOp::Limitk => return limit(of, parameter, elements),
+        AggOp::LimitRatio => return sample(parameter, elements),
         AggOp::CountValues => return Ok(count_values(of, elements)),
         _ => {}
     }
@@ -198,8 +201,8 @@ fn variance(values: &[f64]) -> f64 {
     squares.value() / values.len() as f64
 }
 
-/// `topk` and `bottomk`: the elements themselves, best first, groups in label order.
-fn top(of: &Aggregate, parameter: f64, elements: Vec<Element>) -> Result<Vec<Element>, EvalError> {
+/// The parameter of `topk`, `bottomk` and `limitk`: how many elements of each group.
+fn count_of(parameter: f64) -> Result<usize, EvalError> {
     let refused = |message| Err(EvalError::Parameter { message });
     if parameter.is_nan() {
         return refused("Parameter value is NaN".into());
@@ -208,6 +211,12 @@ fn top(of: &Aggregate, parameter: f64, elements: Vec<Element>) -> Result<Vec<Ele
         let way = if parameter > 0.0 { "overflows" } else { "underflows" };
         return refused(format!("Scalar value {} {way} int64", format_number(parameter)));
     }
+    Ok(if parameter < 1.0 { 0 } else { parameter as usize })
+}
+
+/// `topk` and `bottomk`: the elements themselves, best first, groups in label order.
+fn top(of: &Aggregate, parameter: f64, elements: Vec<Element>) -> Result<Vec<Element>, EvalError> {
+    let count = count_of(parameter)?;
     let mut groups: BTreeMap<Labels, Vec<Element>> = BTreeMap::new();
     for element in elements.into_iter().filter(|element| element.value.float().is_some()) {
         groups.entry(group_key(&of.grouping, &element.labels)).or_default().push(element);
@@ -215,10 +224,37 @@ fn top(of: &Aggregate, parameter: f64, elements: Vec<Element>) -> Result<Vec<Ele
     let mut found = Vec::new();
     for mut group in groups.into_values() {
         group.sort_by(|a, b| by_value(a, b, of.op == AggOp::Topk));
-        group.truncate(if parameter < 1.0 { 0 } else { parameter as usize });
+        group.truncate(count);
         found.append(&mut group);
     }
     Ok(found)
+}
+
+/// `limitk`: the first elements of each group in label order.
+fn limit(of: &Aggregate, parameter: f64, mut elements: Vec<Element>) -> Result<Vec<Element>, EvalError> {
+    let count = count_of(parameter)?;
+    elements.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let mut taken: BTreeMap<Labels, usize> = BTreeMap::new();
+    elements.retain(|element| {
+        let taken = taken.entry(group_key(&of.grouping, &element.labels)).or_default();
+        *taken += 1;
+        *taken <= count
+    });
+    Ok(elements)
+}
+
+/// `limit_ratio`: the elements whose labels fall into that part of all, the same ones whenever asked; of a negative ratio
+/// the others.
+fn sample(ratio: f64, mut elements: Vec<Element>) -> Result<Vec<Element>, EvalError> {
+    if ratio.is_nan() {
+        return Err(EvalError::Parameter { message: "Ratio value is NaN".into() });
+    }
+    let ratio = float::max(-1.0, float::min(1.0, ratio));
+    elements.retain(|element| {
+        let place = pick::place(&element.labels);
+        if ratio >= 0.0 { place < ratio } else { place >= 1.0 + ratio }
+    });
+    Ok(elements)
 }
 
 fn count_values(of: &Aggregate, elements: Vec<Element>) -> Vec<Element> {

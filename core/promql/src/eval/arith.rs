@@ -18,6 +18,20 @@ pub(crate) fn scalar(op: BinOp, left: f64, right: f64) -> f64 {
     }
 }
 
+/// The greater of two numbers: NaN if either is, unless the other is infinite.
+pub(crate) fn greater(left: f64, right: f64) -> f64 {
+    match () {
+        () if left == f64::INFINITY || right == f64::INFINITY => f64::INFINITY,
+        () if left.is_nan() || right.is_nan() => faultline_model::float::NAN,
+        () => float::max(left, right),
+    }
+}
+
+/// The lesser of two numbers: NaN if either is, unless the other is minus infinite.
+pub(crate) fn lesser(left: f64, right: f64) -> f64 {
+    -greater(-left, -right)
+}
+
 /// Whether `left op right` of a comparison; no NaN equals anything.
 pub(crate) fn holds(op: BinOp, left: f64, right: f64) -> bool {
     match op {

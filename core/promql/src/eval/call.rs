@@ -1,6 +1,7 @@
 //! Functions of whole vectors.
+use super::leaf::check_extent;
 use super::names::check_unique;
-use super::{Evaluator, arith, histogram};
+use super::{Evaluator, arith, histogram, pick};
 use crate::expr::{Kind, Node};
 use crate::function::Func;
 use crate::range::seconds;
@@ -31,11 +32,21 @@ impl Evaluator<'_> {
                 if absent { vec![absence(&args[0], self.selectors)] } else { Vec::new() }
             }
             Func::AbsentOverTime => {
+                check_extent(&args[0], self.selectors, func)?;
                 let mut absent = true;
                 self.stretches(&args[0], at, |_, _| absent = false)?;
                 if absent { vec![absence(&args[0], self.selectors)] } else { Vec::new() }
             }
             Func::Sort | Func::SortDesc => sorted(self.vector(&args[0], at)?, func == Func::SortDesc),
+            Func::SortByLabel | Func::SortByLabelDesc => {
+                let names: Vec<&str> = args[1..].iter().map(text).collect();
+                pick::sorted_by_labels(self.vector(&args[0], at)?, &names, func == Func::SortByLabelDesc)
+            }
+            // Of what is no selector, nothing is known of where it started.
+            Func::StartTimestamp => {
+                self.vector(&args[0], at)?;
+                Vec::new()
+            }
             Func::LabelReplace => label_replace(self.vector(&args[0], at)?, &args[1..])?,
             Func::LabelJoin => label_join(self.vector(&args[0], at)?, &args[1..])?,
             Func::HistogramQuantile => {

@@ -15,6 +15,8 @@ pub(crate) enum Base<'e> {
     Instant(usize),
     /// Their times: `timestamp(selector)`.
     Stamp(usize),
+    /// When they began to be counted: `start_timestamp(selector)`.
+    Start(usize),
     /// A function of a stretch; `args` holds the range selector or subquery and the parameters.
     Range { func: Func, args: &'e [Node] },
     /// Any other vector.
@@ -200,7 +202,7 @@ impl Template {
 /// A number that is the same at every instant.
 pub(crate) fn fixed(node: &Node) -> Option<f64> {
     match &node.kind {
-        Kind::Number(x) => Some(x.0),
+        Kind::Number(x) => Some(x.value),
         Kind::Paren(of) => fixed(of),
         Kind::Unary { minus, of } => fixed(of).map(|x| if *minus { -x } else { x }),
         Kind::Binary(b) => Some(arith::scalar(b.op, fixed(&b.left)?, fixed(&b.right)?)),
@@ -235,6 +237,10 @@ pub(crate) fn lower(node: &Node) -> Chain<'_> {
             (Func::Timestamp, [of]) => match of.bare().kind {
                 Kind::Instant(index) => return base(Base::Stamp(index)),
                 _ => (lower(of), Template::Stamp),
+            },
+            (Func::StartTimestamp, [of]) => match of.bare().kind {
+                Kind::Instant(index) => return base(Base::Start(index)),
+                _ => return base(Base::Node(node)),
             },
             (Func::Clamp, [of, least, most]) => {
                 (lower(of), Template::Clamp { least: operand(least), most: operand(most) })

@@ -1,7 +1,7 @@
 //! Operators between two vectors: which elements belong together, and what comes of them.
 use super::arith;
 use super::names::is_metadata;
-use crate::expr::{BinOp, Binary, Group, Matching};
+use crate::expr::{BinOp, Binary, Group, Literal, Matching};
 use crate::{Element, EvalError};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -40,7 +40,7 @@ pub(super) fn combine(b: &Binary, mut left: Vec<Element>, right: Vec<Element>) -
 
 /// Arithmetic and comparison between two vectors.
 pub(super) fn join(b: &Binary, left: Vec<Element>, right: Vec<Element>) -> Result<Vec<Element>, EvalError> {
-    if left.is_empty() || right.is_empty() {
+    if (left.is_empty() || right.is_empty()) && b.matching.fill.is_none() {
         return Ok(Vec::new());
     }
     let join = Join { op: b.op, bool: b.bool, matching: &b.matching };
@@ -57,8 +57,8 @@ pub(super) fn join(b: &Binary, left: Vec<Element>, right: Vec<Element>) -> Resul
     for (labels, pair) in &pairs {
         join.unique(labels, pair)?;
     }
-    for pair in pairs.values() {
-        join.apply(pair, &mut found)?;
+    for (labels, pair) in &pairs {
+        join.apply(labels, pair, &mut found)?;
     }
     Ok(found)
 }
@@ -101,10 +101,21 @@ impl Join<'_> {
     }
 
     /// Appends what comes of one signature; call [`Join::unique`] first.
-    pub(crate) fn apply(&self, pair: &Pair, out: &mut Vec<Element>) -> Result<(), EvalError> {
+    pub(crate) fn apply(&self, signature: &Labels, pair: &Pair, out: &mut Vec<Element>) -> Result<(), EvalError> {
         let swapped = matches!(self.matching.group, Group::Right(_));
         let (many, one) = if swapped { (&pair.right, &pair.left) } else { (&pair.left, &pair.right) };
-        let Some((one_labels, one_value)) = one.first() else { return Ok(()) };
+        // As in Prometheus, `fill_right` stands for the side of one and `fill_left` for the side of many, even where
+        // `group_right` has them the other way round.
+        let filled = |fill: Option<Literal>| fill.map(|x| (signature.clone(), Number::Float(x.value)));
+        let (mut one_filled, mut many_filled) = (None, None);
+        if one.is_empty() {
+            one_filled = filled(self.matching.fill.right);
+        }
+        if many.is_empty() {
+            many_filled = filled(self.matching.fill.left);
+        }
+        let many = many_filled.as_ref().map_or(&many[..], core::slice::from_ref);
+        let Some((one_labels, one_value)) = one.first().or(one_filled.as_ref()) else { return Ok(()) };
         let refused = |message: &str| Err(EvalError::Matching { message: message.into() });
         if self.matching.group == Group::None && many.len() > 1 {
             return refused(

@@ -3,9 +3,13 @@ use super::Evaluator;
 use super::chain::{Base, Step};
 use super::names::{check_unique, without_metadata};
 use super::subquery::Points;
-use crate::expr::{At, Kind, Node, Span};
-use crate::range::{Marks, RangeFunc, Stretch, Subject, Window, histograms_within, keeps_name, seconds, within};
+use crate::expr::{At, Extent, Kind, Node, Span};
+use crate::function::Func;
+use crate::range::{
+    Marks, RangeFunc, Stretch, Subject, Window, extended, histograms_within, keeps_name, seconds, within,
+};
 use crate::{Annotations, Element, EvalError, Selector, SeriesView};
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::{Histogram, Labels, Millis, Number, Sample};
@@ -17,6 +21,8 @@ pub(crate) enum Read {
     Value,
     /// Its time, in s.
     Time,
+    /// When it began to be counted, in s; 0 where that is not known.
+    Start,
     /// A function of the stretch.
     Stretch(RangeFunc),
 }
@@ -26,7 +32,7 @@ impl Read {
     pub(crate) fn drops_name(self) -> bool {
         match self {
             Read::Value => false,
-            Read::Time => true,
+            Read::Time | Read::Start => true,
             Read::Stretch(range) => !keeps_name(range.func),
         }
     }
@@ -37,6 +43,9 @@ pub(crate) struct Leaf<'a> {
     pub(crate) read: Read,
     pub(crate) steps: &'a [Step],
     pub(crate) window: Window,
+    /// Whether what lies beyond the window counts, and how far it is looked for.
+    extent: Extent,
+    lookback_ms: i64,
     /// Where what is read stands, for annotations.
     pub(crate) at: Span,
 }
@@ -44,7 +53,12 @@ pub(crate) struct Leaf<'a> {
 impl<'a> Leaf<'a> {
     /// The leaf of a selector at an instant.
     pub(crate) fn new(read: Read, steps: &'a [Step], selector: &Selector, at: Millis, lookback_ms: i64) -> Leaf<'a> {
-        Leaf { read, steps, window: window(selector, at, lookback_ms), at: Span::default() }
+        let window = window(selector, at, lookback_ms);
+        let extent = match (read, selector.extent) {
+            (Read::Value, Extent::Smoothed) | (Read::Stretch(_), _) => selector.extent,
+            _ => Extent::Within,
+        };
+        Leaf { read, steps, window, extent, lookback_ms, at: Span::default() }
     }
 
     /// What is read of a series before any step, and how many samples that touched.
@@ -52,6 +66,14 @@ impl<'a> Leaf<'a> {
     fn read(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
         let Window { start, end, .. } = self.window;
         let samples = series.samples;
+        if self.extent != Extent::Within {
+            return self.read_extended(samples, scratch);
+        }
+        if let Some(starts) = series.starts
+            && (self.read == Read::Start || matches!(self.read, Read::Stretch(range) if range.looks_at_starts()))
+        {
+            return self.read_started(samples, starts);
+        }
         if let Read::Stretch(range) = self.read {
             let (points, marks) = live(within(samples, start, end), series.marks, scratch);
             return (range.value(points, self.window, marks), points.len() as u64);
@@ -62,9 +84,36 @@ impl<'a> Leaf<'a> {
         };
         match newest.filter(|s| s.time() > start && !s.is_stale()) {
             Some(sample) if self.read == Read::Time => (Some(seconds(sample.time())), 1),
+            Some(_) if self.read == Read::Start => (None, 1),
             Some(sample) => (Some(sample.value()), 1),
             None => (None, 0),
         }
+    }
+
+    /// What is read of a stretch whose ends count too.
+    #[cold]
+    fn read_extended(&self, samples: &[Sample], scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
+        let window = self.window;
+        let (points, _) = live(reached(samples, window, self.extent, self.read, self.lookback_ms), None, scratch);
+        let value = match self.read {
+            Read::Stretch(range) => range.value_extended(points, window, self.extent),
+            _ => extended::instant(points, window.end),
+        };
+        (value, points.len() as u64)
+    }
+
+    /// What is read of samples of which it is known when they began to be counted.
+    #[cold]
+    fn read_started(&self, samples: &[Sample], starts: &[Millis]) -> (Option<f64>, u64) {
+        let Window { start, end, .. } = self.window;
+        let Read::Stretch(range) = self.read else {
+            let newest = samples.partition_point(|s| s.time() <= end).checked_sub(1);
+            let newest = newest.filter(|i| samples[*i].time() > start && !samples[*i].is_stale());
+            return (newest.map(|i| seconds(starts[i])), newest.iter().len() as u64);
+        };
+        let within = samples.iter().zip(starts).filter(|(s, _)| s.time() > start && s.time() <= end && !s.is_stale());
+        let (points, starts): (Vec<Sample>, Vec<Millis>) = within.unzip();
+        (range.value_started(&points, &starts, self.window), points.len() as u64)
     }
 
     /// What is read of a series that holds histograms.
@@ -132,6 +181,14 @@ pub(crate) fn window(selector: &Selector, at: Millis, lookback_ms: i64) -> Windo
     Window { start: end.plus(size.saturating_neg()), end, at }
 }
 
+/// The samples that a window whose ends count may need.
+fn reached(samples: &[Sample], window: Window, extent: Extent, read: Read, lookback_ms: i64) -> &[Sample] {
+    // The window of an instant selector is a look-back long already.
+    let back = if matches!(read, Read::Stretch(_)) { lookback_ms } else { 0 };
+    let ahead = if extent == Extent::Smoothed { lookback_ms } else { 0 };
+    within(samples, window.start.plus(-back), window.end.plus(ahead))
+}
+
 /// The samples without stale markers, copied only if there are any; and their marks, where these are of the samples given.
 fn live<'s>(
     samples: &'s [Sample],
@@ -147,12 +204,26 @@ fn live<'s>(
     (scratch, None)
 }
 
+/// Fails where a stretch whose ends count is given to a function that has no use for them.
+pub(crate) fn check_extent(of: &Node, selectors: &[Selector], func: Func) -> Result<(), EvalError> {
+    let Kind::Range(index) = of.bare().kind else { return Ok(()) };
+    let extent = selectors[index].extent;
+    let (allowed, name) = (extended::allowed(extent), func.signature().name);
+    if extent == Extent::Within || allowed.contains(&name) {
+        return Ok(());
+    }
+    let modifier = if extent == Extent::Anchored { "anchored" } else { "smoothed" };
+    let message = format!("{modifier} modifier can only be used with: {} - not with {name}", allowed.join(", "));
+    Err(EvalError::Parameter { message })
+}
+
 impl Evaluator<'_> {
     /// The vector of a base that reads series, and of the steps on it.
     pub(super) fn leaf(&mut self, base: Base<'_>, steps: &[Step], at: Millis) -> Result<Vec<Element>, EvalError> {
         match base {
             Base::Instant(index) => self.selected(index, Read::Value, steps, at),
             Base::Stamp(index) => self.selected(index, Read::Time, steps, at),
+            Base::Start(index) => self.selected(index, Read::Start, steps, at),
             Base::Range { func, args } => {
                 let (range, of) = self.range_func(func, args, at)?;
                 match of.bare().kind {
@@ -220,12 +291,7 @@ impl Evaluator<'_> {
     }
 
     /// A function of a stretch with its parameters, and the node that it reads.
-    fn range_func<'n>(
-        &mut self,
-        func: crate::function::Func,
-        args: &'n [Node],
-        at: Millis,
-    ) -> Result<(RangeFunc, &'n Node), EvalError> {
+    fn range_func<'n>(&mut self, func: Func, args: &'n [Node], at: Millis) -> Result<(RangeFunc, &'n Node), EvalError> {
         let mut parameters = [0.0; 2];
         let mut of = &args[0];
         let mut given = 0;
@@ -238,6 +304,7 @@ impl Evaluator<'_> {
             }
         }
         let range = RangeFunc { func, parameters };
+        check_extent(of, self.selectors, func)?;
         range.check().map(|()| (range, of))
     }
 
@@ -280,13 +347,29 @@ impl Evaluator<'_> {
                 let window = window(selector, at, self.options.lookback_ms);
                 let allowed = self.options.samples_max.saturating_sub(self.touched);
                 let mut touched = 0_u64;
+                let lookback_ms = self.options.lookback_ms;
                 let scratch = &mut self.scratch;
                 self.source.select(*index, selector, &mut |series| {
                     if touched > allowed {
                         return;
                     }
-                    let stretch = within(series.samples, window.start, window.end);
-                    let (floats, _) = live(stretch, series.marks, scratch);
+                    let extended = selector.extent != Extent::Within;
+                    let stretch = match extended {
+                        false => within(series.samples, window.start, window.end),
+                        true => {
+                            let read = Read::Stretch(RangeFunc { func: Func::LastOverTime, parameters: [0.0; 2] });
+                            reached(series.samples, window, selector.extent, read, lookback_ms)
+                        }
+                    };
+                    let (floats, _) = live(stretch, series.marks.filter(|_| !extended), scratch);
+                    let ends;
+                    let floats = match extended {
+                        false => floats,
+                        true => {
+                            ends = extended::stretch(floats, window, selector.extent == Extent::Smoothed);
+                            &ends
+                        }
+                    };
                     let histograms: Vec<_> = histograms_within(series.histograms, window.start, window.end).collect();
                     touched += floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>();
                     if floats.len() + histograms.len() > 0 {

@@ -1,21 +1,26 @@
 //! The value of an expression at an instant.
 mod aggregate;
-mod arith;
+pub(crate) mod arith;
 mod call;
 mod chain;
 mod histogram;
+mod info;
 mod join;
 mod leaf;
 mod names;
+mod pick;
+mod query;
 mod subquery;
 
 pub(crate) use aggregate::{Accumulator, group_key};
 pub(crate) use call::absent_labels;
 pub(crate) use chain::{Base, Step, Template, fixed, lower};
 pub(crate) use join::{Join, Pair, signature};
-pub(crate) use leaf::{Leaf, Read};
+pub(crate) use leaf::{Leaf, Read, check_extent};
 pub(crate) use names::{is_metadata, without_metadata};
+pub use query::{Range, evaluate_range};
 
+use crate::bind::{self, Bounds};
 use crate::expr::{Kind, Node, Type};
 use crate::function::{AggOp, Func};
 use crate::range::seconds;
@@ -34,6 +39,23 @@ pub fn evaluate(expr: &Expr, at: Millis, source: &dyn Source, options: &Options)
 
 /// As [`evaluate`], and adds warnings and infos.
 pub fn evaluate_annotated(
+    expr: &Expr,
+    at: Millis,
+    source: &dyn Source,
+    options: &Options,
+    notes: &mut Annotations,
+) -> Result<Value, EvalError> {
+    if let Some(wrong) = &expr.unbound {
+        return Err(wrong.clone());
+    }
+    if expr.by_query {
+        return evaluate_bound(&expr.bind(Bounds::instant(at))?, at, source, options, notes);
+    }
+    evaluate_bound(expr, at, source, options, notes)
+}
+
+/// The value of an expression in which nothing depends on the bounds of the query.
+fn evaluate_bound(
     expr: &Expr,
     at: Millis,
     source: &dyn Source,
@@ -64,7 +86,9 @@ pub fn evaluate_annotated(
 /// Whether the order of a vector's elements means something.
 fn sorts(node: &Node) -> bool {
     match &node.bare().kind {
-        Kind::Call { func, .. } => matches!(func, Func::Sort | Func::SortDesc),
+        Kind::Call { func, .. } => {
+            matches!(func, Func::Sort | Func::SortDesc | Func::SortByLabel | Func::SortByLabelDesc)
+        }
         Kind::Aggregate(aggregate) => matches!(aggregate.op, AggOp::Topk | AggOp::Bottomk),
         _ => false,
     }
@@ -100,12 +124,18 @@ impl<'a> Evaluator<'a> {
     /// The value of a node of type scalar.
     pub(crate) fn scalar(&mut self, node: &Node, at: Millis) -> Result<f64, EvalError> {
         Ok(match &node.kind {
-            Kind::Number(x) => x.0,
+            Kind::Number(x) => x.value,
             Kind::Paren(of) => self.scalar(of, at)?,
             Kind::Unary { minus, of } => self.scalar(of, at)? * if *minus { -1.0 } else { 1.0 },
             Kind::Binary(b) => arith::scalar(b.op, self.scalar(&b.left, at)?, self.scalar(&b.right, at)?),
             Kind::Call { func: Func::Time, .. } => seconds(at),
             Kind::Call { func: Func::Pi, .. } => core::f64::consts::PI,
+            Kind::Call { func: Func::MaxOf, args } => {
+                arith::greater(self.scalar(&args[0], at)?, self.scalar(&args[1], at)?)
+            }
+            Kind::Call { func: Func::MinOf, args } => {
+                arith::lesser(self.scalar(&args[0], at)?, self.scalar(&args[1], at)?)
+            }
             Kind::Call { func: Func::ScalarOf, args } => {
                 let elements = self.vector(&args[0], at)?;
                 let mut floats = elements.iter().filter_map(|element| element.value.float());
@@ -113,6 +143,9 @@ impl<'a> Evaluator<'a> {
                     (Some(only), None) => only,
                     _ => float::NAN,
                 }
+            }
+            Kind::Call { func, .. } => {
+                bind::said(*func, Bounds::instant(at)).expect("every other scalar is a function of the query's bounds")
             }
             _ => unreachable!("checked to be a scalar"),
         })
@@ -151,6 +184,7 @@ impl<'a> Evaluator<'a> {
                 aggregate::aggregate(aggregate, parameter, elements)
             }
             Kind::Call { func, args } => self.call(*func, args, at),
+            Kind::Info(info) => self.info(info, at),
             _ => unreachable!("checked to be an instant vector"),
         }
     }

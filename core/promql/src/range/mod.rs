@@ -1,12 +1,14 @@
 //! Functions of a stretch of one series: a value of the samples in the window, recomputed from all of them every time.
+pub(crate) mod extended;
 mod marks;
 mod mixed;
 mod over_time;
 mod rate;
+mod starts;
 mod trend;
 
-use crate::EvalError;
 use crate::function::Func;
+use crate::{EvalError, Extent};
 use alloc::format;
 use alloc::sync::Arc;
 use faultline_model::{Histogram, HistogramSample, Millis, Sample};
@@ -78,7 +80,7 @@ impl RangeFunc {
         match self.func {
             Func::Rate => rate::extrapolated(points, window, Falls::Resets(marks), true),
             Func::Increase => rate::extrapolated(points, window, Falls::Resets(marks), false),
-            Func::Delta => rate::extrapolated(points, window, Falls::Falls, false),
+            Func::Delta => rate::extrapolated(points, window, Falls::Gauge, false),
             Func::Irate => rate::instant(points, true),
             Func::Idelta => rate::instant(points, false),
             Func::Changes => Some(rate::changes(points)),
@@ -94,6 +96,29 @@ impl RangeFunc {
             Func::PresentOverTime => Some(1.0),
             func => over_time::value(func, points, a),
         }
+    }
+}
+
+impl RangeFunc {
+    /// Whether it makes a difference to the function when a sample began to be counted.
+    pub(crate) fn looks_at_starts(&self) -> bool {
+        matches!(self.func, Func::Rate | Func::Increase | Func::Irate | Func::Resets)
+    }
+
+    /// [`RangeFunc::value`] of samples of which it is known when they began to be counted.
+    pub(crate) fn value_started(&self, points: &[Sample], starts: &[Millis], window: Window) -> Option<f64> {
+        match self.func {
+            Func::Rate => rate::extrapolated(points, window, Falls::Starts(starts), true),
+            Func::Increase => rate::extrapolated(points, window, Falls::Starts(starts), false),
+            Func::Irate => rate::instant_started(points, starts),
+            Func::Resets => rate::resets_started(points, starts),
+            _ => self.value(points, window, None),
+        }
+    }
+
+    /// The value of a stretch whose ends count too.
+    pub(crate) fn value_extended(&self, points: &[Sample], window: Window, extent: Extent) -> Option<f64> {
+        extended::value(self.func, points, window, extent)
     }
 }
 

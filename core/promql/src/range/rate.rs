@@ -1,13 +1,15 @@
 //! Rates and differences: how fast a series rises.
-use super::{Marks, Window};
-use faultline_model::Sample;
+use super::{Marks, Window, starts};
+use faultline_model::{Millis, Sample};
 
 /// What it means that a series falls.
 pub(super) enum Falls<'m> {
     /// It is a counter that began again at 0: it never is below 0. With the marks of its samples, if anybody keeps them.
     Resets(Option<&'m Marks>),
+    /// It is a counter of whose samples it is known when they began to be counted.
+    Starts(&'m [Millis]),
     /// It falls.
-    Falls,
+    Gauge,
 }
 
 /// `rate`, `increase` and `delta`: the difference between first and last, extrapolated to the whole window.
@@ -17,21 +19,35 @@ pub(super) enum Falls<'m> {
 /// Source: `extrapolatedRate` of Prometheus 3.15; its reasons: if the samples come close to an end of the window (1.1
 /// times their mean distance), the series is taken to go on to that end; if not, to go on for half a distance.
 pub(super) fn extrapolated(points: &[Sample], window: Window, falls: Falls<'_>, per_second: bool) -> Option<f64> {
-    let [first, .., last] = points else { return None };
+    let (first, last) = (points.first()?, points.last()?);
     let mut difference = last.value() - first.value();
-    let counter = matches!(falls, Falls::Resets(_));
-    if let Falls::Resets(marks) = falls {
-        each_fall(points, marks, &mut |before| difference += before);
+    let counter = !matches!(falls, Falls::Gauge);
+    let began = match falls {
+        Falls::Starts(all) => starts::began(points, all, window.start),
+        _ => None,
+    };
+    if points.len() < 2 && began.is_none() {
+        return None;
     }
-    let sampled = last.time().since(first.time()) as f64 / 1000.0;
-    let distance = sampled / (points.len() - 1) as f64;
+    match falls {
+        Falls::Resets(marks) => each_fall(points, marks, &mut |before| difference += before),
+        Falls::Starts(all) => starts::each_fall(points, all, &mut |before| difference += before),
+        Falls::Gauge => {}
+    }
+    let mut sampled = last.time().since(first.time()) as f64 / 1000.0;
+    let distance = if points.len() < 2 { 0.0 } else { sampled / (points.len() - 1) as f64 };
     let threshold = distance * 1.1;
     let mut to_start = first.time().since(window.start) as f64 / 1000.0;
     let mut to_end = window.end.since(last.time()) as f64 / 1000.0;
-    if to_start >= threshold {
+    if let Some(began) = began {
+        // It was 0 then, which says more than any extrapolation.
+        to_start = 0.0;
+        sampled = last.time().since(began) as f64 / 1000.0;
+        difference += first.value();
+    } else if to_start >= threshold {
         to_start = distance / 2.0;
     }
-    if counter && difference > 0.0 && first.value() >= 0.0 {
+    if began.is_none() && counter && difference > 0.0 && first.value() >= 0.0 {
         // Counters cannot be negative: with this slope, the series began at 0 no earlier than here.
         let to_zero = sampled * (first.value() / difference);
         if to_zero < to_start {
@@ -58,6 +74,24 @@ pub(super) fn instant(points: &[Sample], counter: bool) -> Option<f64> {
     let reset = counter && last.value() < before.value();
     let difference = if reset { last.value() } else { last.value() - before.value() };
     Some(if counter { difference / (elapsed as f64 / 1000.0) } else { difference })
+}
+
+/// `irate` of samples of which it is known when they began to be counted.
+pub(super) fn instant_started(points: &[Sample], starts: &[Millis]) -> Option<f64> {
+    let ([.., before, last], [.., before_start, start]) = (points, starts) else { return None };
+    let seconds = last.time().since(before.time()) as f64 / 1000.0;
+    match starts::restarted(*before, *before_start, *last, *start) {
+        true => Some(last.value() / seconds),
+        false => instant(points, true),
+    }
+}
+
+/// `resets` of samples of which it is known when they began to be counted.
+pub(super) fn resets_started(points: &[Sample], starts: &[Millis]) -> Option<f64> {
+    points.first()?;
+    let mut count = 0_u32;
+    starts::each_fall(points, starts, &mut |_| count += 1);
+    Some(f64::from(count))
 }
 
 /// `changes`: how often the value differs from the one before it; NaN does not differ from NaN.

@@ -29,7 +29,7 @@ struct Matched {
 impl Matched {
     fn compute(&mut self, join: &Join<'_>, signature: &Labels) {
         let mut output = Vec::new();
-        let result = join.unique(signature, &self.pair).and_then(|()| join.apply(&self.pair, &mut output));
+        let result = join.unique(signature, &self.pair).and_then(|()| join.apply(signature, &self.pair, &mut output));
         self.error = result.err();
         let output = if self.error.is_some() { Vec::new() } else { output };
         self.output = output.into_iter().map(|e| (e.labels, e.value.canonical())).collect();
@@ -44,7 +44,7 @@ impl Joined {
 
     /// Fails if what is compared cannot be matched.
     fn check(&self) -> Result<(), EvalError> {
-        if self.left == 0 || self.right == 0 {
+        if (self.left == 0 || self.right == 0) && self.matching.fill.is_none() {
             return Ok(());
         }
         let join = Join { op: self.op, bool: self.bool, matching: &self.matching };

@@ -5,7 +5,7 @@ use super::join::Joined;
 use super::leaf::LeafOp;
 use super::map::{Map, Steps};
 use super::{Op, OpKind, Side};
-use crate::eval::{Base, Read, absent_labels, is_metadata, lower};
+use crate::eval::{Base, Read, absent_labels, check_extent, is_metadata, lower};
 use crate::expr::{Group, Kind, Node, Type};
 use crate::function::{AggOp, Func};
 use crate::range::RangeFunc;
@@ -17,6 +17,9 @@ use alloc::vec::Vec;
 
 /// The operators of an expression, and the leaf of each of its selectors.
 pub(super) fn plan(expr: &Expr) -> Result<(Vec<Op>, Vec<usize>), NotIncremental> {
+    if expr.unbound.is_some() {
+        return Err(refuse("a duration that is none at an instant", &expr.root));
+    }
     let mut planner = Planner { selectors: &expr.selectors, ops: Vec::new(), leaves: vec![0; expr.selectors.len()] };
     match expr.result_type() {
         Type::Vector => {
@@ -75,6 +78,7 @@ impl Planner<'_> {
         let (index, read) = match chain.base {
             Base::Instant(index) => (index, Read::Value),
             Base::Stamp(index) => (index, Read::Time),
+            Base::Start(index) => (index, Read::Start),
             Base::Range { func, args } => self.stretch(func, args)?,
             Base::Node(of) => {
                 let Planned { op, distinct } = self.whole(of)?;
@@ -104,6 +108,9 @@ impl Planner<'_> {
     fn stretch(&self, func: Func, args: &[Node]) -> Result<(usize, Read), NotIncremental> {
         let (mut parameters, mut given, mut selector) = ([0.0; 2], 0, None);
         for arg in args {
+            if check_extent(arg, self.selectors, func).is_err() {
+                return Err(refuse(format!("{}() of such a stretch", func.signature().name), arg));
+            }
             match (&arg.bare().kind, crate::eval::fixed(arg)) {
                 (Kind::Range(index), _) => selector = Some(*index),
                 (Kind::Subquery(_), _) => return Err(refuse("a subquery", arg)),
@@ -167,6 +174,7 @@ impl Planner<'_> {
             }
             Kind::Call { func: Func::VectorOf, args } => self.scalar(&args[0]),
             Kind::Call { func, .. } => Err(refuse(format!("{}()", func.signature().name), node)),
+            Kind::Info(_) => Err(refuse("info()", node)),
             _ => unreachable!("every other vector is a chain of steps"),
         }
     }
@@ -175,7 +183,11 @@ impl Planner<'_> {
 /// Fails on a number that depends on series.
 fn depends_on_time_alone(node: &Node) -> Result<(), NotIncremental> {
     match &node.kind {
-        Kind::Number(_) | Kind::Call { func: Func::Time | Func::Pi, .. } => Ok(()),
+        Kind::Number(_) => Ok(()),
+        Kind::Call { func: Func::Time | Func::Pi | Func::Start | Func::End | Func::StepOf | Func::RangeOf, .. } => {
+            Ok(())
+        }
+        Kind::Call { func: Func::MaxOf | Func::MinOf, args } => args.iter().try_for_each(depends_on_time_alone),
         Kind::Paren(of) | Kind::Unary { of, .. } => depends_on_time_alone(of),
         Kind::Binary(b) => depends_on_time_alone(&b.left).and_then(|()| depends_on_time_alone(&b.right)),
         Kind::Call { func, .. } => Err(refuse(format!("{}()", func.signature().name), node)),

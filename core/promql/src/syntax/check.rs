@@ -1,4 +1,5 @@
 //! Types of the parts of a tree, in the order in which Prometheus checks them; and how far back its selectors read.
+use super::info;
 use super::parse::Wrong;
 use crate::expr::{Aggregate, At, Binary, Expr, Group, Kind, Node, Selector, Subquery, Type};
 use crate::function::{AggOp, Func};
@@ -6,8 +7,18 @@ use alloc::format;
 
 pub(super) fn check(expr: &mut Expr) -> Result<(), Wrong> {
     node(&expr.root, &expr.selectors)?;
-    reach(&expr.root, 0, &mut expr.selectors);
+    info::resolve(expr);
+    expr.bind_durations();
+    expr.by_query = expr.depends_on_bounds();
+    note_reach(expr);
     Ok(())
+}
+
+/// Notes at each selector what depends on other parts: how much further back the subqueries around it read, and when info
+/// series are read.
+pub(crate) fn note_reach(expr: &mut Expr) {
+    info::note_references(expr);
+    reach(&expr.root, 0, &mut expr.selectors);
 }
 
 /// Checks a node and what is below it; says its type.
@@ -22,7 +33,7 @@ fn node(of: &Node, selectors: &[Selector]) -> Result<Type, Wrong> {
         Kind::Subquery(subquery) => {
             let found = node(&subquery.of, selectors)?;
             if found != Type::Vector {
-                let message = format!("subquery is only allowed on instant vector, got {} instead", found.name());
+                let message = format!("subquery is only allowed on instant vector, got {} instead", found.word());
                 return Err(Wrong::syntax(of.span, message));
             }
         }
@@ -38,6 +49,7 @@ fn node(of: &Node, selectors: &[Selector]) -> Result<Type, Wrong> {
         }
         Kind::Binary(b) => binary(of, b, selectors)?,
         Kind::Call { func, args } => call(of, *func, args, selectors)?,
+        Kind::Info(_) => unreachable!("made of a call once that is checked"),
         Kind::Aggregate(aggregate) => self::aggregate(aggregate, selectors)?,
     }
     Ok(of.result_type())
@@ -89,8 +101,14 @@ fn binary(of: &Node, b: &Binary, selectors: &[Selector]) -> Result<(), Wrong> {
     if !vectors && !b.matching.labels.is_empty() {
         return Err(Wrong::syntax(of.span, "vector matching only allowed between instant vectors"));
     }
+    if !vectors && !b.matching.fill.is_none() {
+        return Err(Wrong::syntax(of.span, "filling in missing series only allowed between instant vectors"));
+    }
     if vectors && b.op.is_set() && b.matching.group != Group::None {
         return Err(Wrong::syntax(of.span, format!("no grouping allowed for {:?} operation", b.op.text())));
+    }
+    if vectors && b.op.is_set() && !b.matching.fill.is_none() {
+        return Err(Wrong::syntax(of.span, "filling in missing series not allowed for set operators"));
     }
     if !vectors && b.op.is_set() {
         let message = format!("set operator {:?} not allowed in binary scalar expression", b.op.text());
@@ -116,7 +134,16 @@ fn call(of: &Node, func: Func, args: &[Node], selectors: &[Selector]) -> Result<
     if let Some(message) = count_error {
         return Err(Wrong::syntax(of.span, message));
     }
+    if func == Func::Info
+        && let Some(labels) = args.get(1)
+    {
+        info::check(of, labels, selectors)?;
+    }
     for (i, arg) in args.iter().enumerate() {
+        // Of the second argument of `info` not even one matcher is asked for.
+        if func == Func::Info && i == 1 {
+            continue;
+        }
         let wanted = signature.arguments[i.min(known - 1)];
         let found = node(arg, selectors)?;
         if found != wanted {
@@ -127,7 +154,6 @@ fn call(of: &Node, func: Func, args: &[Node], selectors: &[Selector]) -> Result<
     Ok(())
 }
 
-/// Notes at each selector how much further back the subqueries around it read.
 fn reach(of: &Node, outer: i64, selectors: &mut [Selector]) {
     match &of.kind {
         Kind::Number(_) | Kind::Text(_) => {}
@@ -142,6 +168,10 @@ fn reach(of: &Node, outer: i64, selectors: &mut [Selector]) {
         Kind::Binary(b) => {
             reach(&b.left, outer, selectors);
             reach(&b.right, outer, selectors);
+        }
+        Kind::Info(info) => {
+            reach(&info.of, outer, selectors);
+            selectors[info.selector].reach = outer;
         }
         Kind::Call { args, .. } => args.iter().for_each(|arg| reach(arg, outer, selectors)),
         Kind::Aggregate(aggregate) => {

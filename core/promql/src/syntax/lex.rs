@@ -95,6 +95,12 @@ impl Keyword {
         !matches!(self, Bool | GroupLeft | GroupRight | Ignoring | On)
     }
 
+    /// Whether there is a function of that name.
+    pub(crate) fn may_name_function(self) -> bool {
+        use Keyword::{End, MaxOf, MinOf, Range, Start, Step};
+        matches!(self, End | MaxOf | MinOf | Range | Start | Step)
+    }
+
     /// Whether Prometheus describes it as a keyword in its errors.
     fn described(self) -> bool {
         !matches!(
@@ -143,7 +149,16 @@ pub(crate) struct Tokens {
 }
 
 pub(crate) fn lex(text: &str) -> Tokens {
-    let mut lexer = Lexer { text, at: 0, start: 0, parens: 0, in_braces: false, in_brackets: false, colon: false };
+    let mut lexer = Lexer {
+        text,
+        at: 0,
+        start: 0,
+        parens: 0,
+        in_braces: false,
+        in_brackets: false,
+        in_length: false,
+        colon: false,
+    };
     let mut tokens = Vec::new();
     loop {
         lexer.skip_blank();
@@ -170,6 +185,8 @@ struct Lexer<'t> {
     parens: usize,
     in_braces: bool,
     in_brackets: bool,
+    /// Whether no number has come yet since the bracket was opened.
+    in_length: bool,
     colon: bool,
 }
 
@@ -221,6 +238,7 @@ impl Lexer<'_> {
     fn token(&mut self) -> Result<TokenKind, String> {
         let Some(c) = self.bump() else {
             return match () {
+                () if self.in_length => Err("unexpected end of input in duration expression".into()),
                 () if self.in_braces => Err("unexpected end of input inside braces".into()),
                 () if self.parens > 0 => Err("unclosed left parenthesis".into()),
                 () if self.in_brackets => Err("unclosed left bracket".into()),
@@ -229,8 +247,12 @@ impl Lexer<'_> {
         };
         match c {
             ',' => Ok(TokenKind::Comma),
+            '"' | '\'' | '`' if self.in_length => Err(format!("unexpected character in duration expression: {c:?}")),
             '"' | '\'' => self.quoted(c),
             '`' => self.raw(),
+            _ if self.in_length && !"+-*/%^(),:]0123456789.".contains(c) && !is_alpha(c) => {
+                Err(format!("unexpected character in duration expression: {c:?}"))
+            }
             _ if self.in_braces => self.inside_braces(c),
             _ => self.outside_braces(c),
         }
@@ -280,7 +302,10 @@ impl Lexer<'_> {
                 self.parens += 1;
                 Ok(TokenKind::LeftParen)
             }
-            ')' if self.parens == 0 => Err("unexpected right parenthesis ')'".into()),
+            ')' if self.parens == 0 => {
+                self.start = self.at;
+                Err("unexpected right parenthesis ')'".into())
+            }
             ')' => {
                 self.parens -= 1;
                 Ok(TokenKind::RightParen)
@@ -291,13 +316,17 @@ impl Lexer<'_> {
             }
             '[' if self.in_brackets => Err("unexpected left bracket '['".into()),
             '[' => {
-                (self.in_brackets, self.colon) = (true, false);
+                (self.in_brackets, self.in_length, self.colon) = (true, true, false);
                 Ok(TokenKind::LeftBracket)
             }
             ']' if !self.in_brackets => Err("unexpected right bracket ']'".into()),
             ']' => {
-                self.in_brackets = false;
+                (self.in_brackets, self.in_length) = (false, false);
                 Ok(TokenKind::RightBracket)
+            }
+            ':' if self.in_length => {
+                self.start = self.at;
+                Err("unexpected colon before duration in duration expression".into())
             }
             ':' if self.in_brackets && self.colon => Err("unexpected colon ':'".into()),
             ':' if self.in_brackets => {
@@ -326,7 +355,8 @@ impl Lexer<'_> {
             use Keyword::{MaxOf, MinOf, Range, Step};
             return match Keyword::of(word) {
                 Some(keyword @ (MaxOf | MinOf | Range | Step)) => Ok(TokenKind::Keyword(keyword)),
-                _ => Err(format!("unexpected character in duration expression: {first:?}")),
+                _ if self.in_length => Err(format!("unexpected character in duration expression: {first:?}")),
+                _ => Err(format!("unexpected character: {first:?}, expected ':'")),
             };
         }
         let is = |name: &str| word.eq_ignore_ascii_case(name);
@@ -373,13 +403,16 @@ impl Lexer<'_> {
     }
 
     fn number_or_duration(&mut self) -> Result<TokenKind, String> {
+        self.in_length = false;
         if self.number() {
             return Ok(TokenKind::Number);
         }
+        let stopped = self.at;
         if self.duration() {
             return Ok(TokenKind::Duration);
         }
-        Err(format!("bad number or duration syntax: {:?}", &self.text[self.start..self.at]))
+        let end = self.at.max(stopped);
+        Err(format!("bad number or duration syntax: {:?}", &self.text[self.start..end]))
     }
 
     /// Whether no letter or digit follows.
@@ -431,7 +464,10 @@ impl Lexer<'_> {
             self.at += 1;
             let _ = self.eat('s');
             if !self.peek().is_some_and(|c| c.is_ascii_digit()) {
-                return self.ends_here();
+                let ends = self.ends_here();
+                // What follows and does not belong there is shown too.
+                self.at += usize::from(!ends);
+                return ends;
             }
             self.eat_while(|c| c.is_ascii_digit());
         }

@@ -53,6 +53,9 @@ pub(crate) fn duration(word: &str) -> Result<i64, String> {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let letters = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |n| digits + n);
         let unit = &rest[digits..letters];
+        if !UNITS.iter().any(|(name, _)| *name == unit) {
+            return Err(format!("unknown unit {unit:?} in duration {word:?}"));
+        }
         let Some((_, ms)) = units.find(|(name, _)| *name == unit) else {
             return Err(format!("not a valid duration string: {word:?}"));
         };
@@ -93,6 +96,17 @@ pub(crate) fn format_number(x: f64) -> String {
         f64::NEG_INFINITY => "-Inf".into(),
         x => x.to_string(),
     }
+}
+
+/// A number as Go's `%v` prints it: shortest digits, with an exponent where it is large or small.
+pub(crate) fn write_short(out: &mut impl Write, x: f64) -> fmt::Result {
+    if x == 0.0 || !x.is_finite() || (1e-4..1e21).contains(&libm::fabs(x)) {
+        return out.write_str(&format_number(x));
+    }
+    let text = format!("{x:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
+    write!(out, "{digits}e{sign}{exponent:0>2}")
 }
 
 /// What a quoted text says. Fails with what is wrong in it.
@@ -138,11 +152,14 @@ fn escape<'a>(rest: &'a str, quote: char, out: &mut Vec<u8>) -> Result<&'a str, 
                 'U' => (after, 16, 8),
                 c => return Err(format!("unknown escape sequence U+{:04X} {c:?}", u32::from(c))),
             };
-            let code = digits.get(..size).ok_or("escape sequence not terminated")?;
-            let value = u32::from_str_radix(code, radix)
-                .ok()
-                .filter(|_| !code.starts_with('+'))
-                .ok_or_else(|| format!("illegal character in escape sequence {code:?}"))?;
+            let mut value = 0_u32;
+            for c in digits.chars().map(Some).chain([None]).take(size) {
+                let c = c.ok_or("escape sequence not terminated")?;
+                let digit = c
+                    .to_digit(radix)
+                    .ok_or_else(|| format!("illegal character U+{:04X} {c:?} in escape sequence", u32::from(c)))?;
+                value = value.wrapping_mul(radix).wrapping_add(digit);
+            }
             if matches!(c, 'u' | 'U') {
                 let c = char::from_u32(value).ok_or("escape sequence is an invalid Unicode code point")?;
                 out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
@@ -166,6 +183,11 @@ pub(crate) fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
             '\n' => out.write_str("\\n")?,
             '\r' => out.write_str("\\r")?,
             '\t' => out.write_str("\\t")?,
+            '\u{7}' => out.write_str("\\a")?,
+            '\u{8}' => out.write_str("\\b")?,
+            '\u{c}' => out.write_str("\\f")?,
+            '\u{b}' => out.write_str("\\v")?,
+            c if c.is_ascii_control() => write!(out, "\\x{:02x}", u32::from(c))?,
             c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c))?,
             c => out.write_char(c)?,
         }

@@ -1,13 +1,18 @@
 //! Text to expression and back.
 mod check;
+mod info;
+mod length;
 mod lex;
 mod literal;
 mod parse;
+mod pretty;
 mod print;
 mod time;
 
+pub(crate) use check::note_reach;
 pub(crate) use literal::format_number;
-pub use parse::parse;
+pub use parse::{parse, parse_with};
+pub use pretty::format_query;
 
 /// Longest text that is parsed, in bytes.
 pub(crate) const TEXT_MAX: usize = 256 * 1024;

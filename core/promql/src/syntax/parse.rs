@@ -1,9 +1,12 @@
 //! Tokens to tree: precedence climbing over Prometheus' grammar.
 use super::lex::{Keyword, Token, TokenKind, Tokens, lex};
 use super::{DEPTH_MAX, TEXT_MAX, check, literal};
-use crate::expr::{Aggregate, BinOp, Binary, Expr, Group, Grouping, Kind, Matching, Node, Number, Selector};
+use crate::expr::{
+    Aggregate, BinOp, Binary, Computed, Expr, Extent, Fill, Group, Grouping, Kind, Literal, Matching, Node, Outside,
+    Selector,
+};
 use crate::function::{AggOp, Func, UNSUPPORTED};
-use crate::{MatchOp, Matcher, ParseError};
+use crate::{Feature, Features, MatchOp, Matcher, ParseError};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -13,17 +16,24 @@ use faultline_model::labels::NAME;
 
 /// Parses and type-checks an expression.
 ///
-/// Fails with [`ParseError::Syntax`] where Prometheus would refuse it, and with [`ParseError::Unsupported`] where
-/// Prometheus would not but this crate cannot evaluate it. Texts above 256 KiB and trees deeper than 250 are refused.
+/// Fails with [`ParseError::Syntax`] where Prometheus without experimental features would refuse it, and with
+/// [`ParseError::Unsupported`] where Prometheus would not but this crate cannot evaluate it. Texts above 256 KiB and trees
+/// deeper than 250 are refused.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
+    parse_with(text, Features::NONE)
+}
+
+/// [`parse`] with some of the language's experimental parts.
+pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
     let locate = |error: Wrong| error.locate(text);
     if text.len() > TEXT_MAX {
         return Err(locate(Wrong::syntax(0..0, format!("expression is longer than {TEXT_MAX} bytes"))));
     }
     let Tokens { tokens, error } = lex(text);
-    let mut parser = Parser { text, tokens, lex_error: error, at: 0, closed: 0, depth: 0, selectors: Vec::new() };
+    let selectors = Vec::new();
+    let mut parser = Parser { text, features, tokens, lex_error: error, at: 0, closed: 0, depth: 0, selectors };
     let (root, _) = parser.whole().map_err(locate)?;
-    let mut expr = Expr { root, selectors: parser.selectors };
+    let mut expr = Expr { root, selectors: parser.selectors, by_query: false, unbound: None };
     check::check(&mut expr).map_err(locate)?;
     Ok(expr)
 }
@@ -61,6 +71,7 @@ type Parsed = Result<(Node, usize), Wrong>;
 
 pub(super) struct Parser<'t> {
     pub(super) text: &'t str,
+    pub(super) features: Features,
     tokens: Vec<Token>,
     lex_error: String,
     at: usize,
@@ -80,7 +91,7 @@ impl<'t> Parser<'t> {
         self.peek().kind
     }
 
-    fn kind_after(&self) -> TokenKind {
+    pub(super) fn kind_after(&self) -> TokenKind {
         self.tokens.get(self.at + 1).map_or(TokenKind::End, |token| token.kind)
     }
 
@@ -143,7 +154,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Runs a step of the descent, within its depth.
-    fn deeper(&mut self, step: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
+    pub(super) fn deeper<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
         // Two steps, an operand and its operators, go into each level of the tree.
         if self.depth >= 2 * DEPTH_MAX {
             let token = self.peek();
@@ -174,6 +185,10 @@ impl<'t> Parser<'t> {
             // Only `^` groups to the right.
             let least = op.precedence() + u8::from(op != BinOp::Pow);
             let (right, right_depth) = self.deeper(|p| p.binary(least))?;
+            if !matching.fill.is_none() && !self.features.has(Feature::BinopFillModifiers) {
+                let span = start..self.closed;
+                return Err(Wrong::syntax(span, "binop fill modifiers are experimental and not enabled"));
+            }
             let op_span = (token.start..token.end).into();
             let binary = Binary { op, op_span, bool, matching, left, right };
             (left, depth) = self.node(Kind::Binary(Box::new(binary)), start, depth.max(right_depth))?;
@@ -194,11 +209,45 @@ impl<'t> Parser<'t> {
                 matching.group = if group == Keyword::GroupLeft { Group::Left(include) } else { Group::Right(include) };
             }
         }
-        if let TokenKind::Keyword(Keyword::Fill | Keyword::FillLeft | Keyword::FillRight) = self.kind() {
-            let token = self.peek();
-            return Err(Wrong::unsupported(token.start..token.end, "fill modifiers are"));
-        }
+        matching.fill = self.fills()?;
         Ok((bool, matching))
+    }
+
+    /// `fill(x)`, or one or both of `fill_left(x)` and `fill_right(x)`.
+    fn fills(&mut self) -> Result<Fill, Wrong> {
+        let mut fill = Fill::default();
+        if self.eat(TokenKind::Keyword(Keyword::Fill)) {
+            let value = Some(self.fill_value()?);
+            return Ok(Fill { left: value, right: value });
+        }
+        loop {
+            let side = match self.kind() {
+                TokenKind::Keyword(Keyword::FillLeft) if fill.left.is_none() => &mut fill.left,
+                TokenKind::Keyword(Keyword::FillRight) if fill.right.is_none() => &mut fill.right,
+                _ => return Ok(fill),
+            };
+            self.bump();
+            *side = Some(self.fill_value()?);
+        }
+    }
+
+    /// `(number)`
+    fn fill_value(&mut self) -> Result<Literal, Wrong> {
+        self.expect(TokenKind::LeftParen, "", "")?;
+        let sign = match self.kind() {
+            TokenKind::Op(BinOp::Sub) => -1.0,
+            _ => 1.0,
+        };
+        if let TokenKind::Op(BinOp::Add | BinOp::Sub) = self.kind() {
+            self.bump();
+        }
+        let token = self.peek();
+        if !matches!(token.kind, TokenKind::Number | TokenKind::Duration) {
+            return Err(self.unexpected("", ""));
+        }
+        let value = self.number()? * sign;
+        self.expect(TokenKind::RightParen, "", "")?;
+        Ok(Literal { value: faultline_model::float::canonical(value), duration: token.kind == TokenKind::Duration })
     }
 
     fn unary(&mut self) -> Parsed {
@@ -212,9 +261,9 @@ impl<'t> Parser<'t> {
         // A sign binds as `*` does, so only `^` comes before it.
         let (of, depth) = self.deeper(|p| p.binary(BinOp::Pow.precedence()))?;
         match of.kind {
-            Kind::Number(Number(x)) => {
-                let x = if minus { faultline_model::float::canonical(-x) } else { x };
-                self.node(Kind::Number(Number(x)), token.start, 0)
+            Kind::Number(Literal { value, duration }) => {
+                let value = if minus { faultline_model::float::canonical(-value) } else { value };
+                self.node(Kind::Number(Literal { value, duration }), token.start, 0)
             }
             _ => self.node(Kind::Unary { minus, of: Box::new(of) }, token.start, depth),
         }
@@ -235,8 +284,8 @@ impl<'t> Parser<'t> {
                 TokenKind::Keyword(Keyword::Offset) => self.offset(&mut node)?,
                 TokenKind::At => self.at_modifier(&mut node)?,
                 TokenKind::Keyword(Keyword::Anchored | Keyword::Smoothed) => {
-                    let what = format!("modifier {} is", self.word(token));
-                    return Err(Wrong::unsupported(token.start..token.end, what));
+                    self.extent(&node)?;
+                    continue;
                 }
                 _ => return Ok((node, depth)),
             }
@@ -249,8 +298,9 @@ impl<'t> Parser<'t> {
         let start = token.start;
         match token.kind {
             TokenKind::Number | TokenKind::Duration => {
-                let x = self.number()?;
-                self.node(Kind::Number(Number(x)), start, 0)
+                let value = self.number()?;
+                let duration = token.kind == TokenKind::Duration;
+                self.node(Kind::Number(Literal { value, duration }), start, 0)
             }
             TokenKind::Text => {
                 let text = self.quoted()?;
@@ -263,7 +313,10 @@ impl<'t> Parser<'t> {
                 self.node(Kind::Paren(Box::new(of)), start, depth)
             }
             TokenKind::Aggregation(op) if self.aggregates() => self.aggregation(op),
-            TokenKind::Name | TokenKind::Keyword(_) if self.kind_after() == TokenKind::LeftParen => self.call(),
+            TokenKind::Name if self.kind_after() == TokenKind::LeftParen => self.call(),
+            TokenKind::Keyword(keyword) if keyword.may_name_function() && self.kind_after() == TokenKind::LeftParen => {
+                self.call()
+            }
             _ => {
                 let selector = self.selector()?;
                 self.node(selector, start, 0)
@@ -273,10 +326,7 @@ impl<'t> Parser<'t> {
 
     /// Whether the name of an aggregation stands for one here, and not for a metric.
     fn aggregates(&self) -> bool {
-        matches!(
-            self.kind_after(),
-            TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without) | TokenKind::Name
-        )
+        matches!(self.kind_after(), TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without))
     }
 
     /// A number or a duration, which is its number of seconds.
@@ -306,12 +356,13 @@ impl<'t> Parser<'t> {
             grouping = self.grouping()?;
         }
         let span = start..self.closed;
-        if matches!(op, AggOp::Limitk | AggOp::LimitRatio) {
-            return Err(Wrong::unsupported(span, format!("aggregation {} is", op.name())));
-        }
         let expected = 1 + usize::from(op.parameter().is_some());
         if args.is_empty() {
             return Err(Wrong::syntax(span, "no arguments for aggregate expression provided"));
+        }
+        if op.is_experimental() && !self.features.has(Feature::ExperimentalFunctions) {
+            let how = "is experimental and must be enabled with --enable-feature=promql-experimental-functions";
+            return Err(Wrong::syntax(span, format!("{}() {how}", op.name())));
         }
         if args.len() != expected {
             let message = "wrong number of arguments for aggregate expression provided";
@@ -370,6 +421,9 @@ impl<'t> Parser<'t> {
             });
         };
         let (args, depth) = self.arguments()?;
+        if func.is_experimental() && !self.features.has(Feature::ExperimentalFunctions) {
+            return Err(Wrong::syntax(span, format!("function {name:?} is not enabled")));
+        }
         self.node(Kind::Call { func, args }, token.start, depth)
     }
 
@@ -419,7 +473,9 @@ impl<'t> Parser<'t> {
         if !named && let Some(place) = matchers.iter().position(Matcher::is_metric) {
             matchers[..=place].rotate_right(1);
         }
-        self.selectors.push(Selector { matchers, range: 0, offset: 0, at: None, reach: 0 });
+        let outside = Outside(named);
+        let (extent, computed) = (Extent::Within, Computed::default());
+        self.selectors.push(Selector { matchers, range: 0, offset: 0, at: None, reach: 0, extent, outside, computed });
         Ok(Kind::Instant(self.selectors.len() - 1))
     }
 

@@ -1,94 +1,152 @@
-//! Tree to text: the canonical form.
+//! Tree to text, as Prometheus prints it.
 use super::lex::{TokenKind, lex};
-use super::literal::{write_duration, write_quoted};
-use crate::expr::{At, Binary, Expr, Group, Grouping, Kind, Node, Number};
-use crate::function::Func;
+use super::literal::{format_number, write_duration, write_quoted, write_short};
+use crate::expr::{
+    Aggregate, At, BinOp, Binary, Expr, Extent, Group, Grouping, Kind, Length, LengthKind, LengthOp, Literal, Matching,
+    Node, Subquery,
+};
 use crate::{Matcher, Selector};
-use alloc::string::String;
-use core::fmt::{self, Display, Formatter};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::{self, Display, Formatter, Write};
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        node(&self.root, &self.selectors, f)
+        Printer { selectors: &self.selectors, as_written: false }.node(&self.root, f)
     }
 }
 
-fn node(of: &Node, selectors: &[Selector], f: &mut Formatter<'_>) -> fmt::Result {
-    match &of.kind {
-        Kind::Number(Number(x)) => number(*x, f),
-        Kind::Text(text) => write_quoted(f, text),
-        Kind::Instant(index) => {
-            selector(&selectors[*index], f)?;
-            when(selectors[*index].offset, selectors[*index].at, f)
-        }
-        Kind::Range(index) => {
-            let found = &selectors[*index];
-            selector(found, f)?;
-            f.write_str("[")?;
-            write_duration(f, found.range)?;
-            f.write_str("]")?;
-            when(found.offset, found.at, f)
-        }
-        Kind::Subquery(subquery) => {
-            node(&subquery.of, selectors, f)?;
-            f.write_str("[")?;
-            write_duration(f, subquery.range)?;
-            f.write_str(":")?;
-            if let Some(step) = subquery.step {
-                write_duration(f, step)?;
+/// How a tree is printed.
+#[derive(Clone, Copy)]
+pub(super) struct Printer<'e> {
+    pub(super) selectors: &'e [Selector],
+    /// Whether a metric's name stands where it was written and matchers are sorted, as Prometheus prints them. If not, the
+    /// name stands outside the braces where it can, and matchers keep the order in which `absent` looks at them.
+    pub(super) as_written: bool,
+}
+
+impl Printer<'_> {
+    pub(super) fn node(self, of: &Node, f: &mut impl Write) -> fmt::Result {
+        match &of.kind {
+            Kind::Number(number) => self::number(*number, f),
+            Kind::Text(text) => write_quoted(f, text),
+            Kind::Instant(index) => {
+                let found = &self.selectors[*index];
+                self.selector(found, f)?;
+                at(found.at, f)?;
+                extent(found.extent, f)?;
+                offset(found.offset, found.computed.offset.as_deref(), f)
             }
-            f.write_str("]")?;
-            when(subquery.offset, subquery.at, f)
-        }
-        Kind::Paren(inner) => {
-            f.write_str("(")?;
-            node(inner, selectors, f)?;
-            f.write_str(")")
-        }
-        Kind::Unary { minus, of } => {
-            f.write_str(if *minus { "-" } else { "+" })?;
-            node(of, selectors, f)
-        }
-        Kind::Binary(b) => binary(b, selectors, f),
-        Kind::Call { func, args } => call(*func, args, selectors, f),
-        Kind::Aggregate(aggregate) => {
-            f.write_str(aggregate.op.name())?;
-            grouping(&aggregate.grouping, f)?;
-            f.write_str("(")?;
-            if let Some(parameter) = &aggregate.parameter {
-                node(parameter, selectors, f)?;
-                f.write_str(", ")?;
+            Kind::Range(index) => {
+                let found = &self.selectors[*index];
+                self.selector(found, f)?;
+                f.write_str("[")?;
+                length_or(found.range, found.computed.range.as_deref(), f)?;
+                f.write_str("]")?;
+                extent(found.extent, f)?;
+                at(found.at, f)?;
+                offset(found.offset, found.computed.offset.as_deref(), f)
             }
-            node(&aggregate.of, selectors, f)?;
-            f.write_str(")")
+            Kind::Subquery(subquery) => {
+                self.node(&subquery.of, f)?;
+                times(subquery, f)
+            }
+            Kind::Paren(inner) => {
+                f.write_str("(")?;
+                self.node(inner, f)?;
+                f.write_str(")")
+            }
+            Kind::Unary { minus, of } => {
+                f.write_str(sign(*minus))?;
+                self.node(of, f)
+            }
+            Kind::Binary(b) => {
+                self.node(&b.left, f)?;
+                f.write_str(" ")?;
+                operator(b, f)?;
+                f.write_str(" ")?;
+                self.node(&b.right, f)
+            }
+            Kind::Call { func, args } => {
+                f.write_str(func.signature().name)?;
+                f.write_str("(")?;
+                for (i, arg) in args.iter().enumerate() {
+                    f.write_str(if i > 0 { ", " } else { "" })?;
+                    self.node(arg, f)?;
+                }
+                f.write_str(")")
+            }
+            Kind::Info(info) => {
+                f.write_str("info(")?;
+                self.node(&info.of, f)?;
+                if let Some(given) = &info.given {
+                    f.write_str(", ")?;
+                    self.given(given, f)?;
+                }
+                f.write_str(")")
+            }
+            Kind::Aggregate(of) => {
+                aggregation(of, f)?;
+                f.write_str("(")?;
+                if let Some(parameter) = &of.parameter {
+                    self.node(parameter, f)?;
+                    f.write_str(", ")?;
+                }
+                self.node(&of.of, f)?;
+                f.write_str(")")
+            }
         }
     }
-}
 
-fn number(x: f64, f: &mut Formatter<'_>) -> fmt::Result {
-    match x {
-        x if x.is_nan() => f.write_str("NaN"),
-        f64::INFINITY => f.write_str("Inf"),
-        f64::NEG_INFINITY => f.write_str("-Inf"),
-        // The exponent form for what would otherwise run to hundreds of digits.
-        x if x != 0.0 && !(1e-6..1e21).contains(&libm::fabs(x)) => write!(f, "{x:e}"),
-        x => write!(f, "{x}"),
+    fn selector(self, selector: &Selector, f: &mut impl Write) -> fmt::Result {
+        let metric = selector.matchers.first().filter(|m| m.is_metric() && !m.value.is_empty());
+        // Two matchers of the name stand in braces, as only there may they.
+        let once = |m: &&Matcher| selector.matchers.iter().filter(|o| o.name == m.name).count() == 1;
+        let outside = match self.as_written {
+            true => metric.filter(|_| selector.outside.0),
+            false => metric.filter(|m| stands_alone(&m.value)).filter(once),
+        };
+        if let Some(metric) = outside {
+            f.write_str(&metric.value)?;
+        }
+        let inside = &selector.matchers[usize::from(outside.is_some())..];
+        if inside.is_empty() { Ok(()) } else { self.given(inside, f) }
+    }
+
+    /// Matchers in braces.
+    pub(super) fn given(self, matchers: &[Matcher], f: &mut impl Write) -> fmt::Result {
+        let mut texts: Vec<String> = matchers.iter().map(|m| m.to_string()).collect();
+        if self.as_written {
+            texts.sort();
+        }
+        write!(f, "{{{}}}", texts.join(","))
     }
 }
 
-fn binary(b: &Binary, selectors: &[Selector], f: &mut Formatter<'_>) -> fmt::Result {
-    node(&b.left, selectors, f)?;
-    write!(f, " {}", b.op.text())?;
+fn number(Literal { value, duration }: Literal, f: &mut impl Write) -> fmt::Result {
+    match duration {
+        true => write_duration(f, (value * 1000.0) as i64),
+        false => f.write_str(&format_number(value)),
+    }
+}
+
+fn sign(minus: bool) -> &'static str {
+    if minus { "-" } else { "+" }
+}
+
+/// An operator with its modifiers.
+pub(super) fn operator(b: &Binary, f: &mut impl Write) -> fmt::Result {
+    f.write_str(b.op.text())?;
     if b.bool {
         f.write_str(" bool")?;
     }
-    let matching = &b.matching;
-    if matching.on || !matching.labels.is_empty() || matching.group != Group::None {
-        f.write_str(if matching.on { " on (" } else { " ignoring (" })?;
-        labels(&matching.labels, f)?;
+    let Matching { on, labels: named, group, fill } = &b.matching;
+    if *on || !named.is_empty() || *group != Group::None {
+        f.write_str(if *on { " on (" } else { " ignoring (" })?;
+        labels(named, f)?;
         f.write_str(")")?;
     }
-    let (side, include) = match &matching.group {
+    let (side, include) = match group {
         Group::None => ("", None),
         Group::Left(include) => (" group_left (", Some(include)),
         Group::Right(include) => (" group_right (", Some(include)),
@@ -98,31 +156,84 @@ fn binary(b: &Binary, selectors: &[Selector], f: &mut Formatter<'_>) -> fmt::Res
         labels(include, f)?;
         f.write_str(")")?;
     }
-    f.write_str(" ")?;
-    node(&b.right, selectors, f)
-}
-
-fn call(func: Func, args: &[Node], selectors: &[Selector], f: &mut Formatter<'_>) -> fmt::Result {
-    f.write_str(func.signature().name)?;
-    f.write_str("(")?;
-    for (i, arg) in args.iter().enumerate() {
-        f.write_str(if i > 0 { ", " } else { "" })?;
-        node(arg, selectors, f)?;
+    let mut one = |word: &str, x: f64| {
+        write!(f, " {word} (")?;
+        write_short(f, x)?;
+        f.write_str(")")
+    };
+    match (fill.left, fill.right) {
+        (Some(left), Some(right)) if left.value == right.value => one("fill", left.value),
+        (left, right) => {
+            left.map_or(Ok(()), |x| one("fill_left", x.value))?;
+            right.map_or(Ok(()), |x| one("fill_right", x.value))
+        }
     }
-    f.write_str(")")
 }
 
-fn grouping(grouping: &Grouping, f: &mut Formatter<'_>) -> fmt::Result {
-    match (grouping.without, grouping.labels.is_empty()) {
+/// The name of an aggregation and its grouping.
+pub(super) fn aggregation(of: &Aggregate, f: &mut impl Write) -> fmt::Result {
+    f.write_str(of.op.name())?;
+    let Grouping { without, labels: named } = &of.grouping;
+    match (without, named.is_empty()) {
         (false, true) => return Ok(()),
         (false, false) => f.write_str(" by (")?,
         (true, _) => f.write_str(" without (")?,
     }
-    labels(&grouping.labels, f)?;
+    labels(named, f)?;
     f.write_str(") ")
 }
 
-fn labels(names: &[String], f: &mut Formatter<'_>) -> fmt::Result {
+/// What stands after the expression of a subquery.
+pub(super) fn times(subquery: &Subquery, f: &mut impl Write) -> fmt::Result {
+    f.write_str("[")?;
+    length_or(subquery.range, subquery.computed.range.as_deref(), f)?;
+    f.write_str(":")?;
+    match (subquery.step, subquery.computed.step.as_deref()) {
+        (_, Some(length)) => self::length(length, f)?,
+        (Some(step), None) => write_duration(f, step)?,
+        (None, None) => {}
+    }
+    f.write_str("]")?;
+    at(subquery.at, f)?;
+    offset(subquery.offset, subquery.computed.offset.as_deref(), f)
+}
+
+fn length_or(ms: i64, computed: Option<&Length>, f: &mut impl Write) -> fmt::Result {
+    match computed {
+        Some(computed) => length(computed, f),
+        None => write_duration(f, ms),
+    }
+}
+
+fn length(of: &Length, f: &mut impl Write) -> fmt::Result {
+    if of.wrapped {
+        f.write_str("(")?;
+    }
+    match &of.kind {
+        LengthKind::Literal(number) => self::number(*number, f)?,
+        LengthKind::Step => f.write_str("step()")?,
+        LengthKind::Range => f.write_str("range()")?,
+        LengthKind::Unary { minus, of } => {
+            f.write_str(if *minus { "-" } else { "" })?;
+            length(of, f)?;
+        }
+        LengthKind::Binary { op: LengthOp::Arithmetic(op), left, right } => {
+            length(left, f)?;
+            write!(f, " {} ", BinOp::text(*op))?;
+            length(right, f)?;
+        }
+        LengthKind::Binary { op, left, right } => {
+            f.write_str(if *op == LengthOp::Max { "max_of(" } else { "min_of(" })?;
+            length(left, f)?;
+            f.write_str(", ")?;
+            length(right, f)?;
+            f.write_str(")")?;
+        }
+    }
+    f.write_str(if of.wrapped { ")" } else { "" })
+}
+
+fn labels(names: &[String], f: &mut impl Write) -> fmt::Result {
     for (i, name) in names.iter().enumerate() {
         f.write_str(if i > 0 { ", " } else { "" })?;
         label(name, f)?;
@@ -130,7 +241,7 @@ fn labels(names: &[String], f: &mut Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn label(name: &str, f: &mut Formatter<'_>) -> fmt::Result {
+fn label(name: &str, f: &mut impl Write) -> fmt::Result {
     if is_plain(name) && !name.contains(':') { f.write_str(name) } else { write_quoted(f, name) }
 }
 
@@ -151,51 +262,38 @@ fn stands_alone(name: &str) -> bool {
         }
 }
 
-fn selector(selector: &Selector, f: &mut Formatter<'_>) -> fmt::Result {
-    let metric = selector.matchers.first().filter(|m| m.is_metric() && !m.value.is_empty());
-    // Two matchers of the name stand in braces, as only there may they.
-    let outside =
-        metric.filter(|m| stands_alone(&m.value) && selector.matchers.iter().filter(|o| o.name == m.name).count() == 1);
-    if let Some(metric) = outside {
-        f.write_str(&metric.value)?;
-    }
-    let inside = &selector.matchers[usize::from(outside.is_some())..];
-    if inside.is_empty() {
-        return Ok(());
-    }
-    f.write_str("{")?;
-    for (i, matcher) in inside.iter().enumerate() {
-        f.write_str(if i > 0 { ", " } else { "" })?;
-        self::matcher(matcher, f)?;
-    }
-    f.write_str("}")
-}
-
-fn matcher(matcher: &Matcher, f: &mut Formatter<'_>) -> fmt::Result {
-    label(&matcher.name, f)?;
-    f.write_str(matcher.op_text())?;
-    write_quoted(f, &matcher.value)
-}
-
-fn when(offset: i64, at: Option<At>, f: &mut Formatter<'_>) -> fmt::Result {
+fn at(at: Option<At>, f: &mut impl Write) -> fmt::Result {
     match at {
-        None => {}
-        Some(At::Start) => f.write_str(" @ start()")?,
-        Some(At::End) => f.write_str(" @ end()")?,
+        None => Ok(()),
+        Some(At::Start) => f.write_str(" @ start()"),
+        Some(At::End) => f.write_str(" @ end()"),
         Some(At::Time(time)) => {
             let (sign, ms) = (if time.0 < 0 { "-" } else { "" }, time.0.unsigned_abs());
-            write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)?;
+            write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)
         }
     }
-    if offset != 0 {
+}
+
+fn extent(extent: Extent, f: &mut impl Write) -> fmt::Result {
+    f.write_str(match extent {
+        Extent::Within => "",
+        Extent::Anchored => " anchored",
+        Extent::Smoothed => " smoothed",
+    })
+}
+
+fn offset(ms: i64, computed: Option<&Length>, f: &mut impl Write) -> fmt::Result {
+    if ms != 0 || computed.is_some() {
         f.write_str(" offset ")?;
-        write_duration(f, offset)?;
+        length_or(ms, computed, f)?;
     }
     Ok(())
 }
 
 impl Display for Matcher {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        matcher(self, f)
+        label(&self.name, f)?;
+        f.write_str(self.op_text())?;
+        write_quoted(f, &self.value)
     }
 }

@@ -1,31 +1,39 @@
-//! Ranges, subqueries, offsets and `@`: the parts of the grammar that say when.
+//! Ranges, subqueries, offsets, `@`, `anchored` and `smoothed`: the parts of the grammar that say when.
+use super::length::Place;
 use super::lex::{Keyword, TokenKind};
-use super::literal::DURATION_MAX;
 use super::parse::{Parser, Wrong};
-use crate::expr::{At, BinOp, Kind, Node, Selector, Subquery};
+use crate::expr::{At, BinOp, Computed, Extent, Kind, Length, Node, Selector, Subquery};
+use crate::{Feature, bind};
 use alloc::boxed::Box;
+use alloc::format;
 use core::ops::Range;
 use faultline_model::Millis;
 
 /// The offset and the `@` of a selector or a subquery.
 struct When<'a> {
     offset: &'a mut i64,
+    computed: &'a mut Option<Box<Length>>,
     at: &'a mut Option<At>,
 }
 
 impl Parser<'_> {
     /// `[range]` or `[range:step]` after `node`.
     pub(super) fn brackets(&mut self, node: Node) -> Result<Kind, Wrong> {
-        const CONTEXT: &str = "subquery or range selector";
         let open = self.bump();
-        let range = self.length(CONTEXT, "number, duration, step(), or range()")?;
+        let place = Place { context: "subquery or range selector", expected: "number, duration, step(), or range()" };
+        let range = self.positive_length(place)?;
+        let range = fixed(range)?;
         if self.eat(TokenKind::Colon) {
+            let expected = "number, duration, step(), range(), or \"]\"";
             let step = match self.kind() {
                 TokenKind::RightBracket => None,
-                _ => Some(self.length("subquery selector", "number, duration, step(), range(), or \"]\"")?),
+                _ => Some(fixed(self.positive_length(Place { context: "subquery selector", expected })?)?),
             };
             self.expect(TokenKind::RightBracket, "subquery selector", "\"]\"")?;
-            return Ok(Kind::Subquery(Box::new(Subquery { of: node, range, step, offset: 0, at: None })));
+            let (range, computed_range) = range;
+            let (step, computed_step) = step.map_or((None, None), |(step, computed)| (Some(step), computed));
+            let computed = Computed { range: computed_range, step: computed_step, offset: None };
+            return Ok(Kind::Subquery(Box::new(Subquery { of: node, range, step, offset: 0, at: None, computed })));
         }
         self.expect(TokenKind::RightBracket, "subquery or range", "\":\" or \"]\"")?;
         let selector = match node.kind {
@@ -33,8 +41,8 @@ impl Parser<'_> {
             _ => None,
         };
         let message = match selector {
-            Some((index, selector @ Selector { offset: 0, at: None, .. })) => {
-                selector.range = range;
+            Some((index, selector @ Selector { offset: 0, at: None, computed: Computed { offset: None, .. }, .. })) => {
+                (selector.range, selector.computed.range) = range;
                 return Ok(Kind::Range(index));
             }
             None => "ranges only allowed for vector selectors",
@@ -44,72 +52,44 @@ impl Parser<'_> {
         Err(Wrong::syntax(open.start..self.closed, message))
     }
 
-    /// A length of time in ms, `> 0`.
-    fn length(&mut self, context: &str, expected: &str) -> Result<i64, Wrong> {
-        let start = self.peek().start;
-        let ms = self.time(context, expected)?;
-        let span = start..self.closed;
-        // Arithmetic between lengths is an experiment of Prometheus'.
-        if let TokenKind::Op(_) | TokenKind::LeftParen = self.kind() {
-            return Err(self.computed());
-        }
-        match ms {
-            Some(ms) if ms > 0 => Ok(ms),
-            Some(_) => Err(Wrong::syntax(span, "duration must be greater than 0")),
-            None => Err(Wrong::unsupported(span, "durations below a millisecond are")),
-        }
-    }
-
-    /// A number of seconds or a duration, in ms; `None` of one that is not 0 but rounds to it.
-    fn time(&mut self, context: &str, expected: &str) -> Result<Option<i64>, Wrong> {
-        let start = self.peek().start;
-        let minus = match self.kind() {
-            TokenKind::Op(op @ (BinOp::Add | BinOp::Sub)) => {
-                self.bump();
-                op == BinOp::Sub
-            }
-            _ => false,
-        };
-        match self.kind() {
-            TokenKind::Number | TokenKind::Duration => {}
-            TokenKind::LeftParen
-            | TokenKind::Keyword(Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf) => {
-                return Err(self.computed());
-            }
-            _ => return Err(self.unexpected(context, expected)),
-        }
-        let seconds = self.number()?;
-        // Prometheus counts nanoseconds, and cuts them to milliseconds where it compares times.
-        let nanoseconds = libm::round(seconds * 1e9);
-        if nanoseconds.is_nan() || libm::fabs(nanoseconds) > DURATION_MAX as f64 * 1e6 {
-            return Err(Wrong::syntax(start..self.closed, "duration out of range"));
-        }
-        let ms = nanoseconds as i64 / 1_000_000;
-        let ms = if minus { -ms } else { ms };
-        Ok((ms != 0 || nanoseconds == 0.0).then_some(ms))
-    }
-
-    fn computed(&self) -> Wrong {
-        let token = self.peek();
-        Wrong::unsupported(token.start..token.end, "duration expressions are")
-    }
-
     /// `offset 5m` after `node`.
     pub(super) fn offset(&mut self, node: &mut Node) -> Result<(), Wrong> {
         self.bump();
-        let start = self.peek().start;
-        let time = self.time("offset", "number, duration, step(), or range()")?;
+        let place = Place { context: "offset", expected: "number, duration, step(), or range()" };
+        let length = self.offset_length(place)?;
         let span: Range<usize> = node.span.into();
-        let ms = time.ok_or_else(|| Wrong::unsupported(start..self.closed, "durations below a millisecond are"))?;
+        let (ms, computed) = fixed(length)?;
         let Some(when) = self.when(node) else {
             let allowed = "an instant vector selector or range vector selector or a subquery";
-            return Err(Wrong::syntax(span, alloc::format!("offset modifier must be preceded by {allowed}")));
+            return Err(Wrong::syntax(span, format!("offset modifier must be preceded by {allowed}")));
         };
-        if *when.offset != 0 {
+        if *when.offset != 0 || when.computed.is_some() {
             return Err(Wrong::syntax(span, "offset may not be set multiple times"));
         }
-        *when.offset = ms;
+        (*when.offset, *when.computed) = (ms, computed);
         Ok(())
+    }
+
+    /// `anchored` or `smoothed` after `node`.
+    pub(super) fn extent(&mut self, node: &Node) -> Result<(), Wrong> {
+        let anchored = self.bump().kind == TokenKind::Keyword(Keyword::Anchored);
+        let (name, extent) = if anchored { ("anchored", Extent::Anchored) } else { ("smoothed", Extent::Smoothed) };
+        let refused = |message| Err(Wrong::syntax(node.span, message));
+        if !self.features.has(Feature::ExtendedRangeSelectors) {
+            return refused(format!("{name} modifier is experimental and not enabled"));
+        }
+        match node.kind {
+            Kind::Instant(index) | Kind::Range(index) => {
+                let held = &mut self.selectors[index].extent;
+                if *held != Extent::Within && *held != extent {
+                    return refused("anchored and smoothed modifiers cannot be used together".into());
+                }
+                *held = extent;
+                Ok(())
+            }
+            Kind::Subquery(_) => refused(format!("{name} modifier is not supported for subqueries")),
+            _ => refused(format!("{name} modifier not implemented")),
+        }
     }
 
     /// `@ 1609746000`, `@ start()` or `@ end()` after `node`.
@@ -127,7 +107,7 @@ impl Parser<'_> {
         };
         let Some(when) = self.when(node) else {
             let allowed = "an instant vector selector or range vector selector or a subquery";
-            return Err(Wrong::syntax(span, alloc::format!("@ modifier must be preceded by {allowed}")));
+            return Err(Wrong::syntax(span, format!("@ modifier must be preceded by {allowed}")));
         };
         if when.at.is_some() {
             return Err(Wrong::syntax(span, "@ <timestamp> may not be set multiple times"));
@@ -149,7 +129,7 @@ impl Parser<'_> {
         let ms = libm::round(seconds * 1000.0);
         // Half of what 64 bits hold: sums with any offset stay within.
         if ms.is_nan() || libm::fabs(ms) >= (i64::MAX / 2) as f64 {
-            let message = alloc::format!("timestamp out of bounds for @ modifier: {seconds}");
+            let message = format!("timestamp out of bounds for @ modifier: {}", fixed_point(seconds));
             return Err(Wrong::syntax(span.clone(), message));
         }
         Ok(Millis(ms as i64))
@@ -158,11 +138,36 @@ impl Parser<'_> {
     fn when<'a>(&'a mut self, node: &'a mut Node) -> Option<When<'a>> {
         match &mut node.kind {
             Kind::Instant(index) | Kind::Range(index) => {
-                let Selector { offset, at, .. } = &mut self.selectors[*index];
-                Some(When { offset, at })
+                let Selector { offset, at, computed, .. } = &mut self.selectors[*index];
+                Some(When { offset, computed: &mut computed.offset, at })
             }
-            Kind::Subquery(subquery) => Some(When { offset: &mut subquery.offset, at: &mut subquery.at }),
+            Kind::Subquery(subquery) => {
+                let Subquery { offset, at, computed, .. } = &mut **subquery;
+                Some(When { offset, computed: &mut computed.offset, at })
+            }
             _ => None,
         }
+    }
+}
+
+/// A duration in ms, which is 0 as long as it has to be computed.
+fn fixed(length: Length) -> Result<(i64, Option<Box<Length>>), Wrong> {
+    let Some(seconds) = length.literal() else { return Ok((0, Some(Box::new(length)))) };
+    // Prometheus counts nanoseconds, and cuts them to milliseconds where it compares times.
+    let nanoseconds = libm::round(seconds * 1e9);
+    let ms = bind::millis(nanoseconds / 1e6);
+    if ms == 0 && nanoseconds != 0.0 {
+        return Err(Wrong::unsupported(length.span, "durations below a millisecond are"));
+    }
+    Ok((ms, None))
+}
+
+/// A number as Go's `%f` prints it.
+fn fixed_point(x: f64) -> alloc::string::String {
+    match x {
+        x if x.is_nan() => "NaN".into(),
+        f64::INFINITY => "+Inf".into(),
+        f64::NEG_INFINITY => "-Inf".into(),
+        x => format!("{x:.6}"),
     }
 }

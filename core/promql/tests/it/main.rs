@@ -1,6 +1,7 @@
 //! Integration tests: the language against its oracles, and the laws of streams.
 mod conformance;
 mod corpus;
+mod prometheus;
 mod random;
 mod script;
 mod store;

@@ -1,5 +1,5 @@
 //! Series held in memory: what stands in for the engine in tests.
-use faultline_model::{Labels, Sample};
+use faultline_model::{Labels, Millis, Sample};
 use faultline_promql::{Marks, Selector, SeriesView, Source, parse};
 use std::collections::BTreeMap;
 
@@ -7,6 +7,10 @@ struct Held {
     id: u32,
     samples: Vec<Sample>,
     marks: Marks,
+    /// When samples began to be counted, by their times.
+    starts: BTreeMap<Millis, Millis>,
+    /// The same beside the samples.
+    starts_beside: Vec<Millis>,
 }
 
 #[derive(Default)]
@@ -15,19 +19,28 @@ pub struct Store {
     next_id: u32,
     /// Label sets of native histograms, which are not evaluated.
     pub histograms: Vec<Labels>,
-    /// Whether samples have start times, which are not evaluated.
-    pub starts: bool,
+    /// Whether it is known of some samples when they began to be counted.
+    starts: bool,
 }
 
 impl Store {
     /// Appends to a series, which gets a number of its own if it is new.
     pub fn add(&mut self, labels: Labels, samples: Vec<Sample>) {
         self.next_id += 1;
-        let none = || Held { id: self.next_id, samples: Vec::new(), marks: Marks::default() };
-        let held = self.series.entry(labels).or_insert_with(none);
+        let held = self.series.entry(labels).or_insert_with(|| Held::new(self.next_id));
         held.samples.extend(samples);
         held.samples.sort_by_key(Sample::time);
         held.marks = Marks::of(&held.samples);
+        held.arrange_starts();
+    }
+
+    /// Says when samples of a series began to be counted: by the samples' times.
+    pub fn add_starts(&mut self, labels: Labels, starts: Vec<(Millis, Millis)>) {
+        self.next_id += 1;
+        self.starts = true;
+        let held = self.series.entry(labels).or_insert_with(|| Held::new(self.next_id));
+        held.starts.extend(starts);
+        held.arrange_starts();
     }
 
     /// Every series' labels, in order.
@@ -40,21 +53,31 @@ impl Store {
         if !self.series.contains_key(&come)
             && let Some(Held { id, .. }) = self.series.remove(gone)
         {
-            self.series.insert(come, Held { id, samples: Vec::new(), marks: Marks::default() });
+            self.series.insert(come, Held::new(id));
         }
     }
 
     /// One series.
     pub fn view(&self, labels: &Labels) -> Option<SeriesView<'_>> {
-        self.series.get_key_value(labels).map(|(labels, held)| held.view(labels))
+        self.series.get_key_value(labels).map(|(labels, held)| held.view(labels, self.starts))
     }
 }
 
 impl Held {
+    fn new(id: u32) -> Held {
+        Held { id, samples: Vec::new(), marks: Marks::default(), starts: BTreeMap::new(), starts_beside: Vec::new() }
+    }
+
+    fn arrange_starts(&mut self) {
+        let start = |sample: &Sample| self.starts.get(&sample.time()).copied().unwrap_or(Millis(0));
+        self.starts_beside = self.samples.iter().map(start).collect();
+    }
+
     /// Every second series comes with its marks.
-    fn view<'a>(&'a self, labels: &'a Labels) -> SeriesView<'a> {
+    fn view<'a>(&'a self, labels: &'a Labels, starts: bool) -> SeriesView<'a> {
+        let starts = starts.then_some(&self.starts_beside[..]);
         let marks = self.id.is_multiple_of(2).then_some(&self.marks);
-        SeriesView { id: self.id, labels, samples: &self.samples, histograms: &[], marks }
+        SeriesView { id: self.id, labels, samples: &self.samples, histograms: &[], starts, marks }
     }
 }
 
@@ -66,7 +89,7 @@ pub fn selects(selector: &Selector, labels: &Labels) -> bool {
 impl Source for Store {
     fn select(&self, _: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
         for (labels, held) in self.series.iter().filter(|(labels, _)| selects(selector, labels)) {
-            visit(held.view(labels));
+            visit(held.view(labels, self.starts));
         }
     }
 }

@@ -44,7 +44,7 @@ impl Store {
 
     fn visit(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
         for (labels, (id, samples)) in self.series.iter().filter(|(labels, _)| meets(labels, matchers)) {
-            visit(SeriesView { id: *id, labels, samples, histograms: &[], marks: None });
+            visit(SeriesView { id: *id, labels, samples, histograms: &[], starts: None, marks: None });
         }
     }
 }
@@ -79,7 +79,7 @@ impl RuleSeries for Store {
 
     fn view(&self, series: u32) -> SeriesView<'_> {
         let labels = &self.names[series as usize];
-        SeriesView { id: series, labels, samples: &self.series[labels].1, histograms: &[], marks: None }
+        SeriesView { id: series, labels, samples: &self.series[labels].1, histograms: &[], starts: None, marks: None }
     }
 
     fn append(&mut self, labels: &Labels, sample: Sample) {

@@ -123,7 +123,14 @@ impl Source for RecentSource<'_> {
             }
             if !samples.is_empty() {
                 let series = &found[series.index];
-                visit(SeriesView { id: series.id, labels: &series.labels, samples, histograms: &[], marks: None });
+                visit(SeriesView {
+                    id: series.id,
+                    labels: &series.labels,
+                    samples,
+                    histograms: &[],
+                    starts: None,
+                    marks: None,
+                });
             }
         });
     }
