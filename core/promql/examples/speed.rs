@@ -1,7 +1,9 @@
 //! What an evaluation costs: `cargo run --release -p faultline-promql --example speed`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a measurement reads a clock")]
 use faultline_model::{Labels, Millis, Sample};
-use faultline_promql::{Expr, Options, Selector, SeriesView, Source, Stream, evaluate, parse};
+use faultline_promql::{
+    Annotations, Expr, Options, Range, Selector, SeriesView, Source, Stream, evaluate, evaluate_range, parse,
+};
 use std::time::Instant;
 
 /// A thousand series of one metric, 30 samples each: what a maintained list of series hands to a rule.
@@ -79,4 +81,27 @@ fn main() {
             }
         });
     }
+    // An hour by the quarter minute over a thousand series with a sample every quarter minute.
+    let long = List(list.0.iter().map(|(labels, _)| (labels.clone(), hour())).collect());
+    let range = Range { start: Millis(300_000), end: Millis(3_900_000), step_ms: 15_000 };
+    let points = range.instants().count() * SERIES;
+    for text in [
+        "metric",
+        "rate(metric[5m])",
+        "sum by (job) (rate(metric[5m]))",
+        "sum by (instance) (metric)",
+        "metric / on (instance) metric",
+        "topk(5, metric)",
+        "max_over_time(metric[5m]) > 3",
+    ] {
+        let expr = parse(text).expect("an expression");
+        report(&format!("range    {text}"), points, "point", || {
+            let notes = &mut Annotations::default();
+            std::hint::black_box(evaluate_range(&expr, range, &long, &options, notes, &|| false).expect("a value"));
+        });
+    }
+}
+
+fn hour() -> Vec<Sample> {
+    (1..=260).map(|t| Sample::new(Millis(t * 15_000), t as f64)).collect()
 }

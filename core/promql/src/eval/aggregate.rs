@@ -37,17 +37,28 @@ pub(super) fn aggregate(of: &Aggregate, parameter: f64, elements: Vec<Element>) 
             groups.entry(group_key(&of.grouping, &element.labels)).or_default().push(x);
         }
     }
-    let value = |values: &mut Vec<f64>| match of.op {
+    let value = |values: &mut Vec<f64>| fold(of.op, parameter, values).into();
+    Ok(groups.into_iter().map(|(labels, mut values)| Element { labels, value: value(&mut values) }).collect())
+}
+
+/// The value of a group's numbers, of which there is at least one; may reorder them.
+pub(super) fn fold(op: AggOp, parameter: f64, values: &mut [f64]) -> f64 {
+    match op {
         AggOp::Quantile => quantile(parameter, values),
         AggOp::Stdvar => variance(values),
         AggOp::Stddev => float::sqrt(variance(values)),
+        // As an accumulator has it: the least or the greatest rank, NaN only where there is nothing else.
+        AggOp::Min => values.iter().map(|x| rank(*x)).min().map_or(float::NAN, unrank),
+        AggOp::Max => {
+            let ranks = values.iter().filter(|x| !x.is_nan()).map(|x| rank(*x));
+            ranks.max().map_or(float::NAN, unrank)
+        }
         op => {
             let mut accumulator = Accumulator::new(op);
             values.iter().for_each(|x| accumulator.add(*x));
             accumulator.value()
         }
-    };
-    Ok(groups.into_iter().map(|(labels, mut values)| Element { labels, value: value(&mut values).into() }).collect())
+    }
 }
 
 /// The aggregations that a stream keeps up to date: a value of the terms that are in, whatever came and went before.

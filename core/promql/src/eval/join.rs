@@ -108,6 +108,9 @@ impl Join<'_> {
         // `group_right` has them the other way round.
         let filled = |fill: Option<Literal>| fill.map(|x| (signature.clone(), Number::Float(x.value)));
         let (mut one_filled, mut many_filled) = (None, None);
+        if one.is_empty() && many.is_empty() {
+            return Ok(());
+        }
         if one.is_empty() {
             one_filled = filled(self.matching.fill.right);
         }
@@ -127,26 +130,31 @@ impl Join<'_> {
             let (left, right) = if swapped { (one_value, value) } else { (value, one_value) };
             let (Number::Float(left), Number::Float(right)) = (left, right) else { continue };
             let (left, right) = (*left, *right);
-            let kept = !self.op.compares() || arith::holds(self.op, left, right);
-            // A comparison lets the left value through.
-            let value = if self.op.compares() && !self.bool { left } else { arith::scalar(self.op, left, right) };
-            let emitted = kept || self.bool;
-            if many.len() == 1 && !emitted {
+            let value = self.number(left, right);
+            if many.len() == 1 && value.is_none() {
                 return Ok(());
             }
             let labels = self.labels(labels, one_labels);
             if many.len() > 1 && !results.insert(labels.clone()) {
                 return refused("multiple matches for labels: grouping labels must ensure unique matches");
             }
-            if emitted {
-                out.push(Element { labels, value: value.into() });
-            }
+            out.extend(value.map(|value| Element { labels, value: value.into() }));
         }
         Ok(())
     }
 
+    /// What comes of two numbers; nothing where a comparison does not hold.
+    #[inline]
+    pub(super) fn number(&self, left: f64, right: f64) -> Option<f64> {
+        match self.op.compares() && !self.bool {
+            // A comparison lets the left value through.
+            true => arith::holds(self.op, left, right).then_some(left),
+            false => Some(arith::scalar(self.op, left, right)),
+        }
+    }
+
     /// The labels of a result.
-    fn labels(&self, many: &Labels, one: &Labels) -> Labels {
+    pub(super) fn labels(&self, many: &Labels, one: &Labels) -> Labels {
         let drops_name = self.bool || !self.op.compares();
         let named = |name: &str| self.matching.labels.iter().any(|l| l == name);
         let kept = |name: &str| !(drops_name && is_metadata(name));

@@ -61,6 +61,15 @@ impl<'a> Leaf<'a> {
         Leaf { read, steps, window, extent, lookback_ms, at: Span::default() }
     }
 
+    /// After which time and up to which this looks at samples.
+    pub(super) fn span(&self) -> (Millis, Millis) {
+        let Window { start, end, .. } = self.window;
+        match self.extent {
+            Extent::Within => (start, end),
+            extent => reach(self.window, extent, self.read, self.lookback_ms),
+        }
+    }
+
     /// What is read of a series before any step, and how many samples that touched.
     #[inline]
     fn read(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
@@ -183,10 +192,16 @@ pub(crate) fn window(selector: &Selector, at: Millis, lookback_ms: i64) -> Windo
 
 /// The samples that a window whose ends count may need.
 fn reached(samples: &[Sample], window: Window, extent: Extent, read: Read, lookback_ms: i64) -> &[Sample] {
+    let (after, until) = reach(window, extent, read, lookback_ms);
+    within(samples, after, until)
+}
+
+/// After which time and up to which they lie.
+fn reach(window: Window, extent: Extent, read: Read, lookback_ms: i64) -> (Millis, Millis) {
     // The window of an instant selector is a look-back long already.
     let back = if matches!(read, Read::Stretch(_)) { lookback_ms } else { 0 };
     let ahead = if extent == Extent::Smoothed { lookback_ms } else { 0 };
-    within(samples, window.start.plus(-back), window.end.plus(ahead))
+    (window.start.plus(-back), window.end.plus(ahead))
 }
 
 /// The samples without stale markers, copied only if there are any; and their marks, where these are of the samples given.
@@ -291,7 +306,12 @@ impl Evaluator<'_> {
     }
 
     /// A function of a stretch with its parameters, and the node that it reads.
-    fn range_func<'n>(&mut self, func: Func, args: &'n [Node], at: Millis) -> Result<(RangeFunc, &'n Node), EvalError> {
+    pub(super) fn range_func<'n>(
+        &mut self,
+        func: Func,
+        args: &'n [Node],
+        at: Millis,
+    ) -> Result<(RangeFunc, &'n Node), EvalError> {
         let mut parameters = [0.0; 2];
         let mut of = &args[0];
         let mut given = 0;

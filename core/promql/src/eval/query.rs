@@ -1,11 +1,12 @@
 //! The values of an expression at every step of a range.
-use super::evaluate_bound;
+use super::Evaluator;
+use super::columns::merged;
 use crate::bind::Bounds;
-use crate::{Annotations, EvalError, Expr, Options, Series, Source, Type, Value};
-use alloc::collections::BTreeMap;
+use crate::{Annotations, EvalError, Expr, Options, Series, Source, Type};
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
-use faultline_model::{Labels, Millis, Number};
+use faultline_model::{Labels, Millis, Number, float};
 
 /// Most steps of a range query, as Prometheus has it.
 const STEPS_MAX: i64 = 11_000;
@@ -74,20 +75,18 @@ pub fn evaluate_range(
         }
         false => expr,
     };
-    let mut series: BTreeMap<Labels, Vec<(Millis, Number)>> = BTreeMap::new();
-    for at in range.instants() {
-        if cancelled() {
-            return Err(EvalError::Cancelled);
-        }
-        match evaluate_bound(expr, at, source, options, notes)? {
-            Value::Scalar(x) => series.entry(Labels::default()).or_default().push((at, x.into())),
-            Value::Vector(elements) => {
-                for element in elements {
-                    series.entry(element.labels).or_default().push((at, element.value));
-                }
-            }
-            Value::Text(_) | Value::Matrix(_) => unreachable!("checked to be a scalar or a vector"),
-        }
+    let instants: Vec<Millis> = range.instants().collect();
+    let mut evaluator = Evaluator { cancelled, ..Evaluator::new(&expr.selectors, source, options, notes) };
+    if found == Type::Scalar {
+        let values = evaluator.scalars(&expr.root, &instants)?;
+        let canonical = |x: f64| Number::Float(float::canonical(x));
+        let samples = instants.into_iter().zip(values.into_iter().map(canonical)).collect();
+        return Ok(vec![Series { labels: Labels::default(), samples }]);
     }
-    Ok(series.into_iter().map(|(labels, samples)| Series { labels, samples }).collect())
+    let mut series: Vec<Series> = Vec::new();
+    for row in merged(evaluator.columns(&expr.root, &instants)?)? {
+        let values = instants.iter().enumerate().filter_map(|(place, at)| Some((*at, row.at(place)?)));
+        series.push(Series { samples: values.collect(), labels: row.labels.clone() });
+    }
+    Ok(series)
 }

@@ -16,6 +16,14 @@ pub(super) struct Points {
     pub(super) histograms: Vec<(Millis, Arc<Histogram>)>,
 }
 
+impl Subquery {
+    /// The stretch that it is evaluated in.
+    pub(super) fn window(&self, at: Millis) -> Window {
+        let end = At::resolve(self.at, at).plus(self.offset.saturating_neg());
+        Window { start: end.plus(self.range.saturating_neg()), end, at }
+    }
+}
+
 impl Evaluator<'_> {
     /// Every label set with its values, in label order.
     pub(super) fn subquery(
@@ -23,8 +31,8 @@ impl Evaluator<'_> {
         subquery: &Subquery,
         at: Millis,
     ) -> Result<(Window, BTreeMap<Labels, Points>), EvalError> {
-        let end = At::resolve(subquery.at, at).plus(subquery.offset.saturating_neg());
-        let start = end.plus(subquery.range.saturating_neg());
+        let window = subquery.window(at);
+        let Window { start, end, .. } = window;
         let step = subquery.step.unwrap_or(self.options.subquery_step_ms).max(1);
         // The first multiple after the start, which is itself excluded.
         let mut when = start.0.div_euclid(step).saturating_add(1).saturating_mul(step);
@@ -42,6 +50,6 @@ impl Evaluator<'_> {
             }
             when = when.saturating_add(step);
         }
-        Ok((Window { start, end, at }, found))
+        Ok((window, found))
     }
 }

@@ -3,6 +3,7 @@ mod conformance;
 mod corpus;
 mod prometheus;
 mod random;
+mod ranges;
 mod script;
 mod store;
 mod stream;

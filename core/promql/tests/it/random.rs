@@ -44,6 +44,7 @@ impl Random {
             0 if timed => "time()".into(),
             1 if timed => format!("(time() / {})", self.number()),
             2 => "pi()".into(),
+            3 => format!("max_of({}, {})", self.number(), self.number()),
             _ => self.number().into(),
         }
     }
@@ -91,7 +92,12 @@ impl Random {
             let selector = self.selector();
             let offset = self.offset();
             return if self.chance(50) {
-                format!("{selector}{offset}")
+                let extent = if self.chance(10) { " smoothed" } else { "" };
+                format!("{selector}{extent}{offset}")
+            } else if self.chance(20) {
+                let length = self.pick(&["45s", "30s + 15s", "max_of(10s, 1m)", "2m - 2 * 30s"]);
+                let extent = self.pick(&["anchored", "smoothed"]);
+                format!("{}({selector}[{length}] {extent}{offset})", self.pick(&["rate", "increase", "delta"]))
             } else {
                 let length = self.pick(&["10s", "45s", "2m", "5m"]);
                 format!("{}({selector}[{length}]{offset})", self.pick(RANGE))
@@ -122,7 +128,11 @@ impl Random {
             }
             8 if self.chance(40) => format!("absent({of})"),
             8 => format!("absent_over_time({}[{}])", self.selector(), self.pick(&["10s", "1m"])),
-            9 if self.chance(20) => format!("topk(2, {of})"),
+            9 if self.chance(30) => {
+                let call = self.pick(&["topk(2, ", "limitk(2, ", "limit_ratio(0.5, ", "limit_ratio(-0.5, ", "info("]);
+                format!("{call}{of})")
+            }
+            9 if self.chance(20) => format!("sort_by_label({of}, \"i\")"),
             _ => {
                 let other = self.vector(depth - 1, timed);
                 let op = if self.chance(60) { *self.pick(OPS) } else { *self.pick(COMPARE) };
@@ -130,7 +140,8 @@ impl Random {
                 let how = *self.pick(&["on", "ignoring"]);
                 let labels = if how == "on" { *self.pick(&["", "i", "j", "i, j", "__name__"]) } else { self.labels() };
                 let group = self.pick(&["", "", "group_left()", "group_right()", "group_left(k)"]);
-                format!("({of} {op} {bool}{how}({labels}) {group} {other})")
+                let fill = self.pick(&["", "", "", "", "fill(0)", "fill_left(1)", "fill_right(-Inf) fill_left(2)"]);
+                format!("({of} {op} {bool}{how}({labels}) {group} {fill} {other})")
             }
         }
     }

@@ -2,7 +2,9 @@
 use crate::random::Random;
 use crate::store::{Store, selects};
 use faultline_model::{Labels, Millis, Number, Reader, Sample, Writer};
-use faultline_promql::{Change, EvalError, Expr, Options, Stream, StreamImage, Value, evaluate, parse};
+use faultline_promql::{
+    Change, EvalError, Expr, Features, Options, Stream, StreamImage, Value, evaluate, parse, parse_with,
+};
 use std::collections::BTreeMap;
 
 /// A stream, and its result as its changes tell it.
@@ -79,7 +81,7 @@ fn run(seed: u64) -> Option<(bool, bool)> {
     let depth = 1 + random.below(3);
     let text = random.vector(depth, timed);
     let timed = text.contains("time()") || text.contains("timestamp(");
-    let expr = parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let expr = parse_with(&text, Features::all()).unwrap_or_else(|error| panic!("{text}: {error}"));
     let stream = Stream::compile(&expr).ok()?;
     let mut follower = Follower { stream, result: BTreeMap::new() };
     let mut store = Store::default();
