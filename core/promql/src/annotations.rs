@@ -58,6 +58,11 @@ impl Annotations {
         Annotations { muted: self.muted, ..Annotations::default() }
     }
 
+    /// Whether anybody reads them.
+    pub(crate) fn listens(&self) -> bool {
+        !self.muted
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()

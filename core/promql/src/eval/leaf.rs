@@ -2,6 +2,7 @@
 use super::Evaluator;
 use super::chain::{Base, Step};
 use super::names::{check_unique, without_metadata};
+use super::remarks;
 use super::subquery::Points;
 use crate::expr::{At, Extent, Kind, Node, Span};
 use crate::function::Func;
@@ -241,10 +242,15 @@ impl Evaluator<'_> {
             Base::Start(index) => self.selected(index, Read::Start, steps, at),
             Base::Range { func, args } => {
                 let (range, of) = self.range_func(func, args, at)?;
-                match of.bare().kind {
+                self.reading = of.span;
+                let found = match of.bare().kind {
                     Kind::Range(index) => self.selected(index, Read::Stretch(range), steps, at),
                     _ => self.subqueried(range, of, steps, at),
+                }?;
+                if func == Func::QuantileOverTime && !found.is_empty() {
+                    remarks::quantile(self.notes, range.parameters[0], args[0].span);
                 }
+                Ok(found)
             }
             Base::Node(_) => unreachable!("a base that reads no series"),
         }
@@ -260,13 +266,18 @@ impl Evaluator<'_> {
         let leaf = Leaf::new(read, steps, selector, at, self.options.lookback_ms);
         let allowed = self.options.samples_max.saturating_sub(self.touched);
         let (mut touched, mut found) = (0_u64, Vec::new());
-        let (scratch, notes) = (&mut self.scratch, &mut *self.notes);
+        let (scratch, notes, reading) = (&mut self.scratch, &mut *self.notes, self.reading);
         self.source.select(index, selector, &mut |series| {
             if touched > allowed {
                 return;
             }
             let (value, count) = leaf.value(series, scratch, notes);
             touched += count;
+            if let Read::Stretch(range) = read
+                && count > 1
+            {
+                remarks::counter(notes, range.func, series.labels.name(), reading);
+            }
             if let Some(value) = value {
                 let nameless = if drops { without_metadata(series.labels) } else { None };
                 found.push(Element { labels: nameless.unwrap_or_else(|| series.labels.clone()), value });
@@ -289,13 +300,18 @@ impl Evaluator<'_> {
         let leaf = Leaf::new(read, &[], selector, at, self.options.lookback_ms);
         let allowed = self.options.samples_max.saturating_sub(self.touched);
         let (mut touched, mut found) = (0_u64, Vec::new());
-        let (scratch, notes) = (&mut self.scratch, &mut *self.notes);
+        let (scratch, notes, reading) = (&mut self.scratch, &mut *self.notes, self.reading);
         self.source.select(index, selector, &mut |series| {
             if touched > allowed {
                 return;
             }
             let (value, count) = leaf.value(series, scratch, notes);
             touched += count;
+            if let Read::Stretch(range) = read
+                && value.is_some()
+            {
+                remarks::counter(notes, range.func, series.labels.name(), reading);
+            }
             found.extend(value.map(|value| Element { labels: series.labels.clone(), value }));
         });
         self.spend(touched)?;

@@ -11,6 +11,7 @@ mod leaf;
 mod names;
 mod pick;
 mod query;
+mod remarks;
 mod subquery;
 mod sweep;
 
@@ -23,7 +24,7 @@ pub(crate) use names::{is_metadata, without_metadata};
 pub use query::{Range, evaluate_range};
 
 use crate::bind::{self, Bounds};
-use crate::expr::{Kind, Node, Type};
+use crate::expr::{Aggregate, Kind, Node, Span, Type};
 use crate::function::{AggOp, Func};
 use crate::range::seconds;
 use crate::{Annotations, Element, EvalError, Expr, Options, Selector, Series, Source, Value};
@@ -106,6 +107,8 @@ pub(crate) struct Evaluator<'a> {
     notes: &'a mut Annotations,
     touched: u64,
     scratch: Vec<Sample>,
+    /// Where the stretch stands that is being read.
+    reading: Span,
     /// Whether nobody waits for the answer any more.
     cancelled: &'a dyn Fn() -> bool,
     /// Vectors that are at hand for all instants of a range, by [`sweep::key`].
@@ -122,7 +125,18 @@ impl<'a> Evaluator<'a> {
         notes: &'a mut Annotations,
     ) -> Evaluator<'a> {
         let (given, cancelled) = (BTreeMap::new(), &|| false);
-        Evaluator { selectors, source, options, notes, touched: 0, scratch: Vec::new(), cancelled, given, place: 0 }
+        Evaluator {
+            selectors,
+            source,
+            options,
+            notes,
+            touched: 0,
+            scratch: Vec::new(),
+            reading: Span::default(),
+            cancelled,
+            given,
+            place: 0,
+        }
     }
 
     /// Counts samples; fails above the limit.
@@ -181,6 +195,17 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Notes parameters of an aggregation that are none.
+    fn remark(&mut self, of: &Aggregate, parameters: &[f64]) {
+        let remark = match of.op {
+            AggOp::Quantile => remarks::quantile,
+            AggOp::LimitRatio => remarks::ratio,
+            _ => return,
+        };
+        let at = of.parameter.as_ref().map_or(Span::default(), |parameter| parameter.span);
+        parameters.iter().for_each(|parameter| remark(self.notes, *parameter, at));
+    }
+
     /// The value of a vector that is no chain of steps.
     fn whole_vector(&mut self, node: &Node, at: Millis) -> Result<Vec<Element>, EvalError> {
         match &node.kind {
@@ -195,6 +220,7 @@ impl<'a> Evaluator<'a> {
                     _ => 0.0,
                 };
                 let elements = self.vector(&aggregate.of, at)?;
+                self.remark(aggregate, &[parameter]);
                 aggregate::aggregate(aggregate, parameter, elements)
             }
             Kind::Call { func, args } => self.call(*func, args, at),

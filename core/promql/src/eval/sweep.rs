@@ -5,7 +5,7 @@ use super::columns::{Row, drop_names, merged};
 use super::join::{Join, signature};
 use super::leaf::{Leaf, Read, cost};
 use super::subquery::Points;
-use super::{Evaluator, aggregate, lower};
+use super::{Evaluator, aggregate, lower, remarks};
 use crate::expr::{Aggregate, At, BinOp, Binary, Group, Kind, Node, Selector, Subquery, Type};
 use crate::function::{AggOp, Func};
 use crate::range::{RangeFunc, Stretch, Subject, Window, keeps_name, seconds};
@@ -55,10 +55,16 @@ impl Evaluator<'_> {
             Base::Start(index) => self.swept(index, &[Read::Start], instants)?,
             Base::Range { func, args } => {
                 let (functions, of) = self.range_funcs(func, args, instants)?;
+                self.reading = of.span;
                 match &of.bare().kind {
                     Kind::Range(index) => {
-                        let reads: Vec<Read> = functions.into_iter().map(Read::Stretch).collect();
-                        self.swept(*index, &reads, instants)?
+                        let reads: Vec<Read> = functions.iter().copied().map(Read::Stretch).collect();
+                        let found = self.swept(*index, &reads, instants)?;
+                        if func == Func::QuantileOverTime && !found.0.is_empty() {
+                            let quantiles = functions.iter().map(|range| range.parameters[0]);
+                            quantiles.for_each(|q| remarks::quantile(self.notes, q, args[0].span));
+                        }
+                        found
                     }
                     Kind::Subquery(subquery) => (self.swept_subquery(&functions, of, subquery, instants)?, false),
                     _ => unreachable!("checked to be a range vector"),
@@ -171,7 +177,7 @@ impl Evaluator<'_> {
         let limit = self.options.samples_max;
         let cancelled = self.cancelled;
         let (mut touched, mut seen, mut stop) = (self.touched, 0_u64, false);
-        let (scratch, notes) = (&mut self.scratch, &mut *self.notes);
+        let (scratch, notes, reading) = (&mut self.scratch, &mut *self.notes, self.reading);
         let mut found = Vec::new();
         self.source.select(index, selector, &mut |series| {
             seen += 1;
@@ -191,6 +197,9 @@ impl Evaluator<'_> {
             }
             touched = touched.saturating_add(moving.read(series) as u64);
             if any {
+                if let Read::Stretch(range) = reads[0] {
+                    remarks::counter(notes, range.func, series.labels.name(), reading);
+                }
                 if once {
                     row.repeat_first();
                 }
@@ -324,6 +333,7 @@ impl Evaluator<'_> {
                         Some(parameter) => self.scalars(parameter, instants)?,
                         None => vec![0.0],
                     };
+                    self.remark(of, &parameters);
                     return self.folded(of, &parameters, &rows, instants.len());
                 }
                 self.given.insert(key(&of.of), rows);
@@ -333,7 +343,10 @@ impl Evaluator<'_> {
                 }
                 self.place_by_place(node, instants, keys)
             }
-            Kind::Call { args, .. } => {
+            Kind::Call { func, args } => {
+                if instants.len() > 1 {
+                    remarks::sorting(self.notes, *func, node.span);
+                }
                 let mut keys = Vec::new();
                 for arg in args {
                     match arg.result_type() {

@@ -4,6 +4,7 @@ mod corpus;
 mod prometheus;
 mod random;
 mod ranges;
+mod remarks;
 mod script;
 mod store;
 mod stream;

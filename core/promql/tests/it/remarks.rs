@@ -1,0 +1,43 @@
+//! Warnings and infos, and where they point.
+use crate::store::Store;
+use faultline_model::{Labels, Millis, Sample};
+use faultline_promql::{Annotations, Features, Options, Range, evaluate_annotated, evaluate_range, parse_with};
+
+fn texts(notes: &Annotations) -> Vec<(String, usize)> {
+    notes.iter().map(|note| (note.to_string(), note.at.start)).collect()
+}
+
+#[test]
+fn what_is_probably_not_meant_is_said() {
+    let mut store = Store::default();
+    for name in ["a", "a_total"] {
+        let samples = (0..20).map(|t| Sample::new(Millis(t * 10_000), t as f64)).collect();
+        store.add(Labels::new([("__name__", name), ("i", "0")]), samples);
+    }
+    let counter = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"a\"";
+    let quantile = "PromQL warning: quantile value should be between 0 and 1, got";
+    let ratio = "PromQL warning: ratio value should be between -1 and 1, got";
+    let sorting = "PromQL warning: sort is ineffective for range queries since results are always ordered by labels";
+    for (text, expected, only_in_ranges) in [
+        ("rate(a_total[1m])", vec![], false),
+        ("rate(a[1m])", vec![(counter.to_string(), 5)], false),
+        ("rate(a[1m]) > 100", vec![(counter.to_string(), 5)], false),
+        ("delta(a[1m])", vec![], false),
+        ("quantile(1.5, a)", vec![(format!("{quantile} 1.5"), 9)], false),
+        ("quantile(NaN, a)", vec![(format!("{quantile} NaN"), 9)], false),
+        ("quantile_over_time(-1, a[1m])", vec![(format!("{quantile} -1"), 19)], false),
+        ("limit_ratio(1.1, a)", vec![(format!("{ratio} 1.1, capping to 1"), 12)], false),
+        ("limit_ratio(-2, a)", vec![(format!("{ratio} -2, capping to -1"), 12)], false),
+        ("sort(a)", vec![(sorting.to_string(), 0)], true),
+    ] {
+        let expr = parse_with(text, Features::all()).expect(text);
+        let (mut instant, mut range) = (Annotations::default(), Annotations::default());
+        let options = Options::default();
+        let one = evaluate_annotated(&expr, Millis(100_000), &store, &options, &mut instant);
+        let over = Range { start: Millis(60_000), end: Millis(120_000), step_ms: 10_000 };
+        let many = evaluate_range(&expr, over, &store, &options, &mut range, &|| false);
+        assert!(one.is_ok() && many.is_ok(), "{text}");
+        assert_eq!(texts(&range), expected, "{text} over a range");
+        assert_eq!(texts(&instant), if only_in_ranges { vec![] } else { expected }, "{text}");
+    }
+}
