@@ -39,6 +39,10 @@ pub fn ln(x: f64) -> f64 {
 pub fn exp(x: f64) -> f64 {
     libm::exp(x)
 }
+/// 2 to the power `x`.
+pub fn exp2(x: f64) -> f64 {
+    libm::exp2(x)
+}
 /// `x` to the power `y`.
 pub fn pow(x: f64, y: f64) -> f64 {
     libm::pow(x, y)

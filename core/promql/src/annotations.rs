@@ -53,6 +53,11 @@ impl Annotations {
         Annotations { muted: true, ..Annotations::default() }
     }
 
+    /// Whether nothing is kept, so that nothing need be looked for.
+    pub(crate) fn is_muted(&self) -> bool {
+        self.muted
+    }
+
     /// An empty one beside this one, to be merged into it.
     pub(crate) fn beside(&self) -> Annotations {
         Annotations { muted: self.muted, ..Annotations::default() }

@@ -70,6 +70,12 @@ impl Expr {
     pub fn result_type(&self) -> Type {
         self.root.result_type()
     }
+
+    /// Whether it is nothing but a selector of present values.
+    pub(crate) fn is_instant_selector(&self) -> bool {
+        let plain = |s: &Selector| s.offset == 0 && s.at.is_none();
+        matches!(self.root.kind, Kind::Instant(_)) && self.selectors.iter().all(plain)
+    }
 }
 
 /// The instant that an `@` modifier fixes.
@@ -303,6 +309,10 @@ pub(crate) enum BinOp {
     Less,
     GreaterEqual,
     Greater,
+    /// `</`: what lies below of a histogram.
+    TrimBelow,
+    /// `>/`: what lies above.
+    TrimAbove,
     Add,
     Sub,
     Mul,
@@ -318,7 +328,7 @@ impl BinOp {
         match self {
             BinOp::Or => 1,
             BinOp::And | BinOp::Unless => 2,
-            op if op.compares() => 3,
+            op if op.compares() || op.trims() => 3,
             BinOp::Add | BinOp::Sub => 4,
             BinOp::Pow => 6,
             _ => 5,
@@ -328,6 +338,11 @@ impl BinOp {
     pub(crate) fn compares(self) -> bool {
         use BinOp::{Equal, Greater, GreaterEqual, Less, LessEqual, NotEqual};
         matches!(self, Equal | NotEqual | LessEqual | Less | GreaterEqual | Greater)
+    }
+
+    /// Whether it cuts a histogram at a number.
+    pub(crate) fn trims(self) -> bool {
+        matches!(self, BinOp::TrimBelow | BinOp::TrimAbove)
     }
 
     pub(crate) fn is_set(self) -> bool {
@@ -346,6 +361,8 @@ impl BinOp {
             BinOp::Less => "<",
             BinOp::GreaterEqual => ">=",
             BinOp::Greater => ">",
+            BinOp::TrimBelow => "</",
+            BinOp::TrimAbove => ">/",
             BinOp::Add => "+",
             BinOp::Sub => "-",
             BinOp::Mul => "*",

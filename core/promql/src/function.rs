@@ -40,7 +40,7 @@ macro_rules! functions {
             }
         }
 
-        /// Functions of Prometheus 3 that are not evaluated: those of native histograms and most of the experimental ones.
+        /// Functions of Prometheus 3 that are not evaluated: most of the experimental ones.
         pub(crate) const UNSUPPORTED: &[&str] = &[$($other),*];
     };
 }
@@ -76,8 +76,14 @@ functions! {
     Exp "exp" (Vector) None => Vector;
     FirstOverTime "first_over_time" (Matrix) None => Vector;
     Floor "floor" (Vector) None => Vector;
+    HistogramAvg "histogram_avg" (Vector) None => Vector;
+    HistogramCount "histogram_count" (Vector) None => Vector;
     HistogramFraction "histogram_fraction" (Scalar, Scalar, Vector) None => Vector;
     HistogramQuantile "histogram_quantile" (Scalar, Vector) None => Vector;
+    HistogramQuantiles "histogram_quantiles" (Vector, Text, Scalar, Scalar) Some(9) => Vector;
+    HistogramStddev "histogram_stddev" (Vector) None => Vector;
+    HistogramStdvar "histogram_stdvar" (Vector) None => Vector;
+    HistogramSum "histogram_sum" (Vector) None => Vector;
     Hour "hour" (Vector) Some(1) => Vector;
     Idelta "idelta" (Matrix) None => Vector;
     Increase "increase" (Matrix) None => Vector;
@@ -131,20 +137,21 @@ functions! {
     VectorOf "vector" (Scalar) None => Vector;
     Year "year" (Vector) Some(1) => Vector;
     ; unsupported
-    "histogram_avg" "histogram_count" "histogram_quantiles" "histogram_stddev" "histogram_stdvar" "histogram_sum"
 }
 
 impl Func {
     /// Whether Prometheus has it as an experiment.
     pub(crate) fn is_experimental(self) -> bool {
         use Func::{
-            DoubleExponentialSmoothing, End, Info, MadOverTime, MaxOf, MinOf, RangeOf, SortByLabel, SortByLabelDesc,
-            Start, StartTimestamp, StepOf, TsOfFirstOverTime, TsOfLastOverTime, TsOfMaxOverTime, TsOfMinOverTime,
+            DoubleExponentialSmoothing, End, HistogramQuantiles, Info, MadOverTime, MaxOf, MinOf, RangeOf, SortByLabel,
+            SortByLabelDesc, Start, StartTimestamp, StepOf, TsOfFirstOverTime, TsOfLastOverTime, TsOfMaxOverTime,
+            TsOfMinOverTime,
         };
         matches!(
             self,
             DoubleExponentialSmoothing
                 | End
+                | HistogramQuantiles
                 | Info
                 | MadOverTime
                 | MaxOf

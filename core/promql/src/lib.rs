@@ -1,7 +1,7 @@
 //! The PromQL language: parse, evaluate at an instant, compile to a stream.
 //!
-//! [`parse`] accepts what Prometheus 3 accepts, [`parse_with`] its experiments too, and both refuse, as unsupported, what
-//! is not evaluated here: some of native histograms. [`evaluate`] gives the value at one instant, [`evaluate_range`] at many. A [`Stream`] keeps
+//! [`parse`] accepts what Prometheus 3 accepts, [`parse_with`] its experiments too. [`evaluate`] gives the value at one
+//! instant, [`evaluate_range`] at many. A [`Stream`] keeps
 //! that value up to date sample by sample, equal to `evaluate` to the bit at every `refresh`.
 //!
 //! ```
@@ -31,7 +31,9 @@ mod eval;
 mod expr;
 mod feature;
 mod function;
+mod histogram;
 mod matcher;
+pub mod notation;
 mod pattern;
 mod range;
 mod stream;
@@ -43,6 +45,7 @@ pub use error::{EvalError, NotIncremental, ParseError};
 pub use eval::{Range, evaluate, evaluate_annotated, evaluate_range};
 pub use expr::{At, Expr, Extent, Selector, Type};
 pub use feature::{Feature, Features, UnknownFeature};
+pub use histogram::stored_hint;
 pub use matcher::{MatchOp, Matcher};
 pub use range::Marks;
 pub use stream::{Change, Stream, StreamImage};

@@ -1,17 +1,19 @@
 //! Aggregations across series. No result depends on the order of its elements.
 use super::call::{by_value, text};
 use super::pick;
-use crate::expr::{Aggregate, Grouping};
+use crate::expr::{Aggregate, Grouping, Span};
 use crate::function::AggOp;
-use crate::range::quantile;
+use crate::histogram::{self, Incompatible};
+use crate::range::{Subject, quantile, tell};
 use crate::syntax::format_number;
-use crate::{Element, EvalError};
+use crate::{Annotations, Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::labels::NAME;
-use faultline_model::{ExactSum, Labels, Number, float};
+use faultline_model::{ExactSum, Histogram, Labels, Number, float};
 
 /// The labels of the group that an element belongs to.
 pub(crate) fn group_key(grouping: &Grouping, labels: &Labels) -> Labels {
@@ -23,22 +25,44 @@ pub(crate) fn group_key(grouping: &Grouping, labels: &Labels) -> Labels {
     }
 }
 
-pub(super) fn aggregate(of: &Aggregate, parameter: f64, elements: Vec<Element>) -> Result<Vec<Element>, EvalError> {
+pub(super) fn aggregate(
+    of: &Aggregate,
+    at: Span,
+    parameter: f64,
+    elements: Vec<Element>,
+    notes: &mut Annotations,
+) -> Result<Vec<Element>, EvalError> {
     match of.op {
-        AggOp::Topk | AggOp::Bottomk => return top(of, parameter, elements),
+        AggOp::Topk | AggOp::Bottomk => return top(of, at, parameter, elements, notes),
         AggOp::Limitk => return limit(of, parameter, elements),
         AggOp::LimitRatio => return sample(parameter, elements),
         AggOp::CountValues => return Ok(count_values(of, elements)),
         _ => {}
     }
-    let mut groups: BTreeMap<Labels, Vec<f64>> = BTreeMap::new();
+    let mut groups: BTreeMap<Labels, Members<'_>> = BTreeMap::new();
     for element in &elements {
-        if let Number::Float(x) = element.value {
-            groups.entry(group_key(&of.grouping, &element.labels)).or_default().push(x);
+        let members = groups.entry(group_key(&of.grouping, &element.labels)).or_default();
+        match &element.value {
+            Number::Float(x) => members.floats.push(*x),
+            Number::Histogram(histogram) => members.histograms.push((&element.labels, histogram)),
         }
     }
-    let value = |values: &mut Vec<f64>| fold(of.op, parameter, values).into();
-    Ok(groups.into_iter().map(|(labels, mut values)| Element { labels, value: value(&mut values) }).collect())
+    let mut found = Vec::with_capacity(groups.len());
+    for (labels, mut members) in groups {
+        let value = match members.histograms.is_empty() {
+            true => Some(Number::Float(fold(of.op, parameter, &mut members.floats))),
+            false => mixed_value(of, parameter, &mut members, notes),
+        };
+        found.extend(value.map(|value| Element { labels, value }));
+    }
+    Ok(found)
+}
+
+/// The elements of a group.
+#[derive(Default)]
+struct Members<'e> {
+    floats: Vec<f64>,
+    histograms: Vec<(&'e Labels, &'e Arc<Histogram>)>,
 }
 
 /// The value of a group's numbers, of which there is at least one; may reorder them.
@@ -59,6 +83,55 @@ pub(super) fn fold(op: AggOp, parameter: f64, values: &mut [f64]) -> f64 {
             accumulator.value()
         }
     }
+}
+
+/// The aggregate of elements of which at least one is a histogram; `None` where it has none.
+#[cold]
+fn mixed_value(of: &Aggregate, parameter: f64, members: &mut Members<'_>, notes: &mut Annotations) -> Option<Number> {
+    match of.op {
+        AggOp::Count => Some(Number::Float((members.floats.len() + members.histograms.len()) as f64)),
+        AggOp::Group => Some(Number::Float(1.0)),
+        AggOp::Sum | AggOp::Avg if !members.floats.is_empty() => {
+            notes.warn("encountered a mix of histograms and floats for aggregation", of.of.span);
+            None
+        }
+        AggOp::Sum | AggOp::Avg => {
+            members.histograms.sort_by_key(|(labels, _)| *labels);
+            total(of.op, &members.histograms, of.of.span, notes)
+        }
+        op => {
+            ignored(op, of.of.span, notes);
+            let some = !members.floats.is_empty();
+            some.then(|| Number::Float(fold(op, parameter, &mut members.floats)))
+        }
+    }
+}
+
+/// The sum or mean of at least one histogram, given in label order; `None` where they do not go together.
+pub(crate) fn total(
+    op: AggOp,
+    histograms: &[(&Labels, &Arc<Histogram>)],
+    at: Span,
+    notes: &mut Annotations,
+) -> Option<Number> {
+    let terms: Vec<&Histogram> = histograms.iter().map(|(_, histogram)| &***histogram).collect();
+    let total = if op == AggOp::Avg { histogram::mean(&terms) } else { histogram::sum(&terms) };
+    match total {
+        Ok((total, outcome)) => {
+            tell(outcome, at, notes);
+            Some(total.into())
+        }
+        Err(Incompatible) => {
+            let other = histograms.iter().find(|(_, h)| h.is_custom() != terms[0].is_custom());
+            let metric = other.map_or("", |(labels, _)| labels.name());
+            Subject { metric, at }.incompatible(notes);
+            None
+        }
+    }
+}
+
+fn ignored(op: AggOp, at: Span, notes: &mut Annotations) {
+    notes.info(format!("ignored histogram in {} aggregation", op.name()), at);
 }
 
 /// The aggregations that a stream keeps up to date: a value of the terms that are in, whatever came and went before.
@@ -226,10 +299,20 @@ fn count_of(parameter: f64) -> Result<usize, EvalError> {
 }
 
 /// `topk` and `bottomk`: the elements themselves, best first, groups in label order.
-fn top(of: &Aggregate, parameter: f64, elements: Vec<Element>) -> Result<Vec<Element>, EvalError> {
+fn top(
+    of: &Aggregate,
+    at: Span,
+    parameter: f64,
+    elements: Vec<Element>,
+    notes: &mut Annotations,
+) -> Result<Vec<Element>, EvalError> {
     let count = count_of(parameter)?;
     let mut groups: BTreeMap<Labels, Vec<Element>> = BTreeMap::new();
-    for element in elements.into_iter().filter(|element| element.value.float().is_some()) {
+    for element in elements {
+        if element.value.float().is_none() {
+            ignored(of.op, at, notes);
+            continue;
+        }
         groups.entry(group_key(&of.grouping, &element.labels)).or_default().push(element);
     }
     let mut found = Vec::new();

@@ -1,8 +1,13 @@
 //! Operators and functions of single numbers.
+use crate::Annotations;
 use crate::expr::BinOp;
+use crate::expr::Span;
 use crate::function::Func;
-use faultline_model::float;
+use crate::histogram::{self, Incompatible, Outcome, Sum};
+use crate::range::reconciled;
+use alloc::format;
 use faultline_model::time::{civil_from_days, days_from_civil};
+use faultline_model::{Histogram, Number, float};
 
 /// `left op right` of an arithmetic operator; of a comparison 1 or 0.
 pub(crate) fn scalar(op: BinOp, left: f64, right: f64) -> f64 {
@@ -42,6 +47,79 @@ pub(crate) fn holds(op: BinOp, left: f64, right: f64) -> bool {
         BinOp::Greater => left > right,
         BinOp::GreaterEqual => left >= right,
         _ => false,
+    }
+}
+
+/// `left op right`, and whether a filter lets it through; nothing where the operator is not defined between the two.
+pub(crate) fn binary(
+    op: BinOp,
+    left: &Number,
+    right: &Number,
+    at: Span,
+    notes: &mut Annotations,
+) -> Option<(Number, bool)> {
+    match (left, right) {
+        (Number::Float(left), Number::Float(right)) if op.compares() => {
+            Some(((*left).into(), holds(op, *left, *right)))
+        }
+        (Number::Float(left), Number::Float(right)) if !op.trims() => Some((scalar(op, *left, *right).into(), true)),
+        (Number::Float(left), Number::Histogram(right)) if op == BinOp::Mul => {
+            Some((histogram::mul(right, *left).into(), true))
+        }
+        (Number::Histogram(left), Number::Float(right)) => {
+            let value = match op {
+                BinOp::Mul => histogram::mul(left, *right),
+                BinOp::Div => histogram::div(left, *right),
+                BinOp::TrimBelow | BinOp::TrimAbove => histogram::trim(left, *right, op == BinOp::TrimBelow),
+                _ => return undefined(op, ("histogram", "float"), at, notes),
+            };
+            Some((value.into(), true))
+        }
+        (Number::Histogram(left), Number::Histogram(right)) => match op {
+            BinOp::Add | BinOp::Sub => sum(op, left, right, at, notes).map(|sum| (sum.into(), true)),
+            BinOp::Equal => Some((Number::Histogram(left.clone()), left.same_data(right))),
+            BinOp::NotEqual => Some((Number::Histogram(left.clone()), !left.same_data(right))),
+            _ => undefined(op, ("histogram", "histogram"), at, notes),
+        },
+        _ => undefined(op, (kind(left), kind(right)), at, notes),
+    }
+}
+
+fn kind(number: &Number) -> &'static str {
+    match number {
+        Number::Float(_) => "float",
+        Number::Histogram(_) => "histogram",
+    }
+}
+
+fn undefined<T>(op: BinOp, (left, right): (&str, &str), at: Span, notes: &mut Annotations) -> Option<T> {
+    let op = op.text();
+    notes.info(format!("incompatible sample types encountered for binary operator {op:?}: {left} {op} {right}"), at);
+    None
+}
+
+/// The sum or difference of two histograms.
+fn sum(op: BinOp, left: &Histogram, right: &Histogram, at: Span, notes: &mut Annotations) -> Option<Histogram> {
+    let mut sum = Sum::of(left);
+    let (outcome, word) = match op {
+        BinOp::Add => (sum.add(right), "addition"),
+        _ => (sum.sub(right), "subtraction"),
+    };
+    match outcome {
+        Err(Incompatible) => {
+            notes.warn(format!("incompatible bucket layout encountered for binary operator {}", op.text()), at);
+            None
+        }
+        Ok(Outcome { collision: true, .. }) => {
+            notes.warn(format!("conflicting counter resets during histogram {word}"), at);
+            None
+        }
+        Ok(outcome) => {
+            if outcome.reconciled {
+                reconciled(word, at, notes);
+            }
+            Some(if op == BinOp::Sub { sum.gauge() } else { sum.value() })
+        }
     }
 }
 

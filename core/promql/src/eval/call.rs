@@ -1,7 +1,8 @@
 //! Functions of whole vectors.
+use super::histogram::Question;
 use super::leaf::check_extent;
-use super::names::check_unique;
-use super::{Evaluator, arith, histogram, pick};
+use super::names::{check_unique, drop_names, without_metadata};
+use super::{Evaluator, arith, histogram, pick, remarks};
 use crate::expr::{Kind, Node};
 use crate::function::Func;
 use crate::range::seconds;
@@ -51,11 +52,34 @@ impl Evaluator<'_> {
             Func::LabelJoin => label_join(self.vector(&args[0], at)?, &args[1..])?,
             Func::HistogramQuantile => {
                 let q = self.scalar(&args[0], at)?;
-                histogram::each(self.vector(&args[1], at)?, |buckets| histogram::quantile(q, buckets))?
+                remarks::quantile(self.notes, q, args[0].span);
+                self.answers(&args[1], at, Question::Quantile(q))?
+            }
+            Func::HistogramQuantiles => {
+                let mut quantiles = Vec::with_capacity(args.len() - 2);
+                for arg in &args[2..] {
+                    let q = self.scalar(arg, at)?;
+                    remarks::quantile(self.notes, q, arg.span);
+                    quantiles.push(q);
+                }
+                let groups = histogram::groups(self.vector(&args[0], at)?, args[0].span, self.notes);
+                let mut found = Vec::new();
+                for q in quantiles {
+                    let value = open_metrics(q);
+                    for mut element in histogram::answers(&groups, Question::Quantile(q), args[0].span, self.notes) {
+                        let labels = without_metadata(&element.labels).unwrap_or(element.labels);
+                        let mut builder = labels.to_builder();
+                        builder.set(text(&args[1]), &value);
+                        element.labels = builder.build();
+                        found.push(element);
+                    }
+                }
+                check_unique(found.iter().map(|element| &element.labels))?;
+                found
             }
             Func::HistogramFraction => {
                 let (lower, upper) = (self.scalar(&args[0], at)?, self.scalar(&args[1], at)?);
-                histogram::each(self.vector(&args[2], at)?, |buckets| histogram::fraction(lower, upper, buckets))?
+                self.answers(&args[2], at, Question::Fraction(lower, upper))?
             }
             // A date function without an argument: of the evaluation's instant.
             func => match arith::map(func) {
@@ -64,6 +88,22 @@ impl Evaluator<'_> {
             },
         })
     }
+}
+
+impl Evaluator<'_> {
+    /// What the histograms of a vector answer.
+    fn answers(&mut self, of: &Node, at: Millis, question: Question) -> Result<Vec<Element>, EvalError> {
+        let groups = histogram::groups(self.vector(of, at)?, of.span, self.notes);
+        let mut found = histogram::answers(&groups, question, of.span, self.notes);
+        drop_names(&mut found)?;
+        Ok(found)
+    }
+}
+
+/// A number as OpenMetrics writes it: never as a whole number.
+fn open_metrics(x: f64) -> String {
+    let text = float::general(x);
+    if x.is_finite() && !text.contains(['e', '.']) { text + ".0" } else { text }
 }
 
 /// The element that stands for absence: with the labels that the selector fixes.

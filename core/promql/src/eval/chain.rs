@@ -1,9 +1,9 @@
 //! Operations that take one element to one element, fused: what a filter throws away never gets labels of its own.
 use super::arith;
-use super::histogram::incompatible;
 use crate::Annotations;
 use crate::expr::{BinOp, Kind, Node, Span, Type};
 use crate::function::Func;
+use crate::histogram;
 use crate::range::is_range_func;
 use alloc::vec::Vec;
 use faultline_model::{Histogram, Number, float};
@@ -64,6 +64,8 @@ pub(crate) enum Template {
 pub(crate) enum Step {
     Negate,
     Map(fn(f64) -> f64),
+    /// A number that a histogram is asked for. Floats have none.
+    Measure(fn(&Histogram) -> f64),
     Arithmetic {
         op: BinOp,
         scalar: f64,
@@ -98,6 +100,8 @@ impl Step {
         match self {
             Step::Negate => Some(-x),
             Step::Map(f) => Some(f(x)),
+            Step::Measure(_) => None,
+            Step::Arithmetic { op, .. } if op.trims() => None,
             Step::Arithmetic { op, scalar, scalar_left, .. } => {
                 let (left, right) = sides(scalar, scalar_left);
                 Some(arith::scalar(op, left, right))
@@ -119,31 +123,35 @@ impl Step {
     #[inline]
     pub(crate) fn apply_number(self, x: Number, notes: &mut Annotations) -> Option<Number> {
         match x {
-            Number::Float(x) => self.apply(x).map(Number::Float),
-            Number::Histogram(histogram) => self.apply_histogram(&histogram, notes),
+            Number::Float(x) if !self.trims() => self.apply(x).map(Number::Float),
+            x => self.apply_cold(x, notes),
         }
     }
 
+    /// Whether it is defined for histograms alone and says so of floats.
+    pub(crate) fn trims(self) -> bool {
+        matches!(self, Step::Arithmetic { op, .. } if op.trims())
+    }
+
     #[cold]
-    fn apply_histogram(self, histogram: &Histogram, notes: &mut Annotations) -> Option<Number> {
-        let mut refuse = |op: BinOp, scalar_left: bool, at: Span| {
-            let (left, right) = if scalar_left { ("float", "histogram") } else { ("histogram", "float") };
-            notes.info(incompatible(left, op, right), at);
-            None
-        };
-        match self {
-            Step::Arithmetic { op, scalar_left, at, .. } | Step::Filter { op, scalar_left, at, .. } => {
-                let _ = histogram;
-                refuse(op, scalar_left, at)
+    fn apply_cold(self, x: Number, notes: &mut Annotations) -> Option<Number> {
+        match (self, &x) {
+            (Step::Arithmetic { op, scalar, scalar_left, at } | Step::Filter { op, scalar, scalar_left, at }, _) => {
+                let scalar = Number::Float(scalar);
+                let (left, right) = if scalar_left { (&scalar, &x) } else { (&x, &scalar) };
+                arith::binary(op, left, right, at, notes).map(|(value, _)| value)
             }
-            Step::Negate | Step::Map(_) | Step::Clamp { .. } | Step::Round { .. } => None,
-            Step::Set(value) => Some(Number::Float(value)),
+            (Step::Negate, Number::Histogram(histogram)) => Some(histogram::mul(histogram, -1.0).into()),
+            (Step::Measure(measure), Number::Histogram(histogram)) => Some(measure(histogram).into()),
+            (Step::Set(value), _) => Some(value.into()),
+            (_, Number::Float(x)) => self.apply(*x).map(Number::Float),
+            (Step::Map(_) | Step::Clamp { .. } | Step::Round { .. }, Number::Histogram(_)) => None,
         }
     }
 
     /// Whether the result is no longer the metric that went in.
     pub(crate) fn drops_name(self) -> bool {
-        !matches!(self, Step::Filter { .. })
+        !matches!(self, Step::Filter { .. }) && !self.trims()
     }
 }
 
@@ -181,7 +189,7 @@ impl Template {
 
     /// Whether the result is no longer the metric that went in.
     pub(crate) fn drops_name(&self) -> bool {
-        !matches!(self, Template::Scalar { op, bool: false, .. } if op.compares())
+        !matches!(self, Template::Scalar { op, bool: false, .. } if op.compares() || op.trims())
     }
 
     /// The nodes that have to be evaluated for it.
@@ -197,6 +205,18 @@ impl Template {
             Operand::Node(node) => Some(node),
         })
     }
+}
+
+/// The functions that ask a histogram for a number.
+fn measure(func: Func) -> Option<fn(&Histogram) -> f64> {
+    Some(match func {
+        Func::HistogramAvg => histogram::average,
+        Func::HistogramCount => |histogram| histogram.count,
+        Func::HistogramStddev => histogram::standard_deviation,
+        Func::HistogramStdvar => histogram::variance,
+        Func::HistogramSum => |histogram| histogram.sum,
+        _ => return None,
+    })
 }
 
 /// A number that is the same at every instant.
@@ -253,9 +273,10 @@ pub(crate) fn lower(node: &Node) -> Chain<'_> {
             }
             (Func::Round, [of]) => (lower(of), Template::Round { to: Operand::Fixed(1.0) }),
             (Func::Round, [of, to]) => (lower(of), Template::Round { to: operand(to) }),
-            (func, [of]) => match arith::map(*func) {
-                Some(map) => (lower(of), Template::Fixed(Step::Map(map))),
-                None => return base(Base::Node(node)),
+            (func, [of]) => match (arith::map(*func), measure(*func)) {
+                (Some(map), _) => (lower(of), Template::Fixed(Step::Map(map))),
+                (None, Some(measure)) => (lower(of), Template::Fixed(Step::Measure(measure))),
+                (None, None) => return base(Base::Node(node)),
             },
             _ => return base(Base::Node(node)),
         },

@@ -94,7 +94,14 @@ impl Row {
     pub(super) fn apply<'s>(&mut self, steps: impl Fn(usize) -> &'s [Step], notes: &mut Annotations) {
         for (place, x) in self.floats.iter_mut().enumerate() {
             if x.to_bits() != ABSENT {
-                let found = steps(place).iter().try_fold(*x, |x, step| step.apply(x));
+                let steps = steps(place);
+                let found = match steps.iter().any(|step| step.trims()) {
+                    false => steps.iter().try_fold(*x, |x, step| step.apply(x)),
+                    true => {
+                        let found = steps.iter().try_fold(Number::Float(*x), |x, step| step.apply_number(x, notes));
+                        found.and_then(|x| x.float())
+                    }
+                };
                 *x = found.map_or(f64::from_bits(ABSENT), |x| if x.is_nan() { float::NAN } else { x });
             }
         }

@@ -1,47 +1,135 @@
-//! Classic histograms: cumulative buckets, each a series with its upper bound in the label `le`.
-use super::names;
-use crate::expr::BinOp;
-use crate::{Element, EvalError};
+//! Functions of histograms of either kind: native ones, and classic ones, which are cumulative buckets, each a series with its
+//! upper bound in the label `le`.
+use crate::expr::Span;
+use crate::histogram::{self, NotNumbers};
+use crate::range::Subject;
+use crate::{Annotations, Element};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use faultline_model::{Labels, Number, float};
+use faultline_model::{Histogram, Labels, Number, float};
 
 /// One bucket: how many observations are at most `bound`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bucket {
+struct Bucket {
     bound: f64,
     count: f64,
 }
 
-/// Says that an operator is not defined between a float and a histogram, or two of either.
-pub(super) fn incompatible(left: &str, op: BinOp, right: &str) -> String {
-    let op = op.text();
-    format!("incompatible sample types encountered for binary operator {op:?}: {left} {op} {right}")
+/// What belongs to one set of labels: classic buckets, a native histogram, or both, which is a mistake.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Group {
+    classic: Vec<Bucket>,
+    native: Option<Arc<Histogram>>,
 }
 
-/// Groups elements to histograms and computes one value of each. Elements without a numeric `le` are left out.
-pub(super) fn each(
-    elements: Vec<Element>,
-    mut value: impl FnMut(&mut Vec<Bucket>) -> f64,
-) -> Result<Vec<Element>, EvalError> {
-    let mut histograms: BTreeMap<Labels, Vec<Bucket>> = BTreeMap::new();
-    for element in elements {
-        let (Ok(bound), Number::Float(count)) = (element.labels.get("le").parse::<f64>(), element.value) else {
-            continue;
-        };
-        {
-            let labels = element.labels.filter(|name| name != "le");
-            histograms.entry(labels).or_default().push(Bucket { bound, count });
+/// What a histogram, of either kind, is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Question {
+    /// The value that this share of the observations does not exceed.
+    Quantile(f64),
+    /// The share of observations between two values.
+    Fraction(f64, f64),
+}
+
+/// The labels of the histogram that an element is, or is a bucket of; and the upper bound of that bucket. Nothing if it is neither.
+pub(crate) fn histogram_of(element: &Element) -> Option<(Labels, Option<f64>)> {
+    if element.value.histogram().is_some() {
+        return Some((element.labels.clone(), None));
+    }
+    let bound = element.labels.get("le").parse::<f64>().ok()?;
+    Some((element.labels.filter(|name| name != "le"), Some(bound)))
+}
+
+impl Group {
+    /// Takes in an element, with the bound that [`histogram_of`] found.
+    pub(crate) fn add(&mut self, value: &Number, bound: Option<f64>) {
+        match (value, bound) {
+            (Number::Histogram(histogram), _) => self.native = Some(Arc::clone(histogram)),
+            (Number::Float(count), Some(bound)) => self.classic.push(Bucket { bound, count: *count }),
+            (Number::Float(_), None) => {}
         }
     }
-    let mut found: Vec<Element> = histograms
-        .into_iter()
-        .map(|(labels, mut buckets)| Element { labels, value: value(&mut buckets).into() })
-        .collect();
-    names::drop_names(&mut found)?;
-    Ok(found)
+
+    /// The answer; nothing where classic buckets and a native histogram contradict each other.
+    pub(crate) fn answer(&self, question: Question, subject: Subject<'_>, notes: &mut Annotations) -> Option<f64> {
+        let Some(native) = &self.native else {
+            let mut buckets = self.classic.clone();
+            return Some(match question {
+                Question::Quantile(q) => {
+                    let (value, repaired) = quantile(q, &mut buckets);
+                    if repaired {
+                        notes.info(named(REPAIRED, subject.metric), subject.at);
+                    }
+                    value
+                }
+                Question::Fraction(lower, upper) => fraction(lower, upper, &mut buckets),
+            });
+        };
+        if !self.classic.is_empty() {
+            let text = "vector contains a mix of classic and native histograms";
+            notes.warn(named(text, subject.metric), subject.at);
+            return None;
+        }
+        let (value, not_numbers) = match question {
+            Question::Quantile(q) => histogram::quantile(q, native),
+            Question::Fraction(lower, upper) => histogram::fraction(lower, upper, native),
+        };
+        let text = match (question, not_numbers) {
+            (_, NotNumbers::None) => return Some(value),
+            (Question::Quantile(_), NotNumbers::Answer) => {
+                "input to histogram_quantile has NaN observations, result is NaN"
+            }
+            (Question::Quantile(_), NotNumbers::Skew) => {
+                "input to histogram_quantile has NaN observations, result is skewed higher"
+            }
+            (Question::Fraction(..), _) => {
+                "input to histogram_fraction has NaN observations, which are excluded from all fractions"
+            }
+        };
+        notes.info(named(text, subject.metric), subject.at);
+        Some(value)
+    }
+}
+
+const REPAIRED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see \
+    https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+
+/// A text with the metric that it is about, where that is known.
+fn named(text: &str, metric: &str) -> String {
+    if metric.is_empty() { text.into() } else { format!("{text} for metric name {metric:?}") }
+}
+
+/// Groups elements to histograms. Those that are neither a native one nor a bucket of a classic one are left out, with a warning.
+pub(super) fn groups(elements: Vec<Element>, at: Span, notes: &mut Annotations) -> BTreeMap<Labels, Group> {
+    let mut groups: BTreeMap<Labels, Group> = BTreeMap::new();
+    for element in elements {
+        match histogram_of(&element) {
+            Some((labels, bound)) => groups.entry(labels).or_default().add(&element.value, bound),
+            None => {
+                let le = element.labels.get("le");
+                let text = format!("bucket label \"le\" is missing or has a malformed value of {le:?}");
+                notes.warn(named(&text, element.labels.name()), at);
+            }
+        }
+    }
+    groups
+}
+
+/// The answers of all histograms to one question.
+pub(super) fn answers(
+    groups: &BTreeMap<Labels, Group>,
+    question: Question,
+    at: Span,
+    notes: &mut Annotations,
+) -> Vec<Element> {
+    let answer = |(labels, group): (&Labels, &Group)| {
+        let value = group.answer(question, Subject { metric: labels.name(), at }, notes)?;
+        Some(Element { labels: labels.clone(), value: value.into() })
+    };
+    groups.iter().filter_map(answer).collect()
 }
 
 /// Sorts buckets by bound and adds up those of one bound. Whether the last of them holds everything.
@@ -57,20 +145,24 @@ fn order(buckets: &mut Vec<Bucket>) -> bool {
     buckets.last().is_some_and(|last| last.bound == f64::INFINITY)
 }
 
-/// Takes back small differences, which are rounding, and then any fall of the counts.
+/// Takes back small differences, which are rounding, and then any fall of the counts; says whether there was one.
 ///
 /// Source: `ensureMonotonicAndIgnoreSmallDeltas` of Prometheus 3.15, with its tolerance.
-fn repair(buckets: &mut [Bucket]) {
+fn repair(buckets: &mut [Bucket]) -> bool {
     const TOLERANCE: f64 = 1e-12;
     let mut before = buckets[0].count;
+    let mut repaired = false;
     for bucket in &mut buckets[1..] {
         let count = bucket.count;
-        if count < before || close(before, count, TOLERANCE) {
+        let same = close(before, count, TOLERANCE);
+        if count < before || same {
             bucket.count = before;
+            repaired |= !same;
         } else {
             before = count;
         }
     }
+    repaired
 }
 
 /// Whether two numbers differ by less than their sum times `tolerance`.
@@ -89,21 +181,26 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 /// The quantile `q` of the observations, linear within a bucket; the lowest bucket begins at 0 if its bound is above.
 ///
 /// NaN if there are no observations, fewer than two buckets or none that holds everything; infinite outside `0..=1`.
-/// In the highest bucket: the bound of the one below.
-pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
+/// In the highest bucket: the bound of the one below. Also says whether counts fell.
+fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
     if q.is_nan() {
-        return float::NAN;
+        return (float::NAN, false);
     }
     if q < 0.0 {
-        return f64::NEG_INFINITY;
+        return (f64::NEG_INFINITY, false);
     }
     if q > 1.0 {
-        return f64::INFINITY;
+        return (f64::INFINITY, false);
     }
     if !order(buckets) {
-        return float::NAN;
+        return (float::NAN, false);
     }
-    repair(buckets);
+    let repaired = repair(buckets);
+    (ordered_quantile(q, buckets), repaired)
+}
+
+/// The quantile of rising buckets, the last of which holds everything.
+fn ordered_quantile(q: f64, buckets: &[Bucket]) -> f64 {
     let highest = buckets.len() - 1;
     let observations = buckets[highest].count;
     if highest == 0 || observations == 0.0 {
@@ -127,7 +224,7 @@ pub(super) fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
 /// The share of observations within `(lower, upper]`, linear within a bucket.
 ///
 /// NaN if there are no observations or no bucket that holds everything, or a bound is NaN.
-pub(super) fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
+fn fraction(lower: f64, upper: f64, buckets: &mut Vec<Bucket>) -> f64 {
     if !order(buckets) {
         return float::NAN;
     }

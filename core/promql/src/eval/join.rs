@@ -1,8 +1,8 @@
 //! Operators between two vectors: which elements belong together, and what comes of them.
 use super::arith;
 use super::names::is_metadata;
-use crate::expr::{BinOp, Binary, Group, Literal, Matching};
-use crate::{Element, EvalError};
+use crate::expr::{BinOp, Binary, Group, Literal, Matching, Span};
+use crate::{Annotations, Element, EvalError};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -39,11 +39,17 @@ pub(super) fn combine(b: &Binary, mut left: Vec<Element>, right: Vec<Element>) -
 }
 
 /// Arithmetic and comparison between two vectors.
-pub(super) fn join(b: &Binary, left: Vec<Element>, right: Vec<Element>) -> Result<Vec<Element>, EvalError> {
+pub(super) fn join(
+    b: &Binary,
+    at: Span,
+    left: Vec<Element>,
+    right: Vec<Element>,
+    notes: &mut Annotations,
+) -> Result<Vec<Element>, EvalError> {
     if (left.is_empty() || right.is_empty()) && b.matching.fill.is_none() {
         return Ok(Vec::new());
     }
-    let join = Join { op: b.op, bool: b.bool, matching: &b.matching };
+    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at };
     let mut pairs: BTreeMap<Labels, Pair> = BTreeMap::new();
     for element in left {
         let labels = signature(&b.matching, &element.labels);
@@ -58,7 +64,7 @@ pub(super) fn join(b: &Binary, left: Vec<Element>, right: Vec<Element>) -> Resul
         join.unique(labels, pair)?;
     }
     for (labels, pair) in &pairs {
-        join.apply(labels, pair, &mut found)?;
+        join.apply(labels, pair, &mut found, notes)?;
     }
     Ok(found)
 }
@@ -68,6 +74,8 @@ pub(crate) struct Join<'a> {
     pub(crate) op: BinOp,
     pub(crate) bool: bool,
     pub(crate) matching: &'a Matching,
+    /// Where the operation stands.
+    pub(crate) at: Span,
 }
 
 /// The elements of both sides that share a signature.
@@ -101,7 +109,13 @@ impl Join<'_> {
     }
 
     /// Appends what comes of one signature; call [`Join::unique`] first.
-    pub(crate) fn apply(&self, signature: &Labels, pair: &Pair, out: &mut Vec<Element>) -> Result<(), EvalError> {
+    pub(crate) fn apply(
+        &self,
+        signature: &Labels,
+        pair: &Pair,
+        out: &mut Vec<Element>,
+        notes: &mut Annotations,
+    ) -> Result<(), EvalError> {
         let swapped = matches!(self.matching.group, Group::Right(_));
         let (many, one) = if swapped { (&pair.right, &pair.left) } else { (&pair.left, &pair.right) };
         // As in Prometheus, `fill_right` stands for the side of one and `fill_left` for the side of many, even where
@@ -128,17 +142,20 @@ impl Join<'_> {
         let mut results: BTreeSet<Labels> = BTreeSet::new();
         for (labels, value) in many {
             let (left, right) = if swapped { (one_value, value) } else { (value, one_value) };
-            let (Number::Float(left), Number::Float(right)) = (left, right) else { continue };
-            let (left, right) = (*left, *right);
-            let value = self.number(left, right);
-            if many.len() == 1 && value.is_none() {
+            // A comparison lets the left value through.
+            let Some((value, kept)) = arith::binary(self.op, left, right, self.at, notes) else { continue };
+            let value = if self.bool { Number::Float(f64::from(u8::from(kept))) } else { value };
+            let emitted = kept || self.bool;
+            if many.len() == 1 && !emitted {
                 return Ok(());
             }
             let labels = self.labels(labels, one_labels);
             if many.len() > 1 && !results.insert(labels.clone()) {
                 return refused("multiple matches for labels: grouping labels must ensure unique matches");
             }
-            out.extend(value.map(|value| Element { labels, value: value.into() }));
+            if emitted {
+                out.push(Element { labels, value });
+            }
         }
         Ok(())
     }
@@ -155,7 +172,7 @@ impl Join<'_> {
 
     /// The labels of a result.
     pub(super) fn labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let drops_name = self.bool || !self.op.compares();
+        let drops_name = self.bool || !(self.op.compares() || self.op.trims());
         let named = |name: &str| self.matching.labels.iter().any(|l| l == name);
         let kept = |name: &str| !(drops_name && is_metadata(name));
         match &self.matching.group {

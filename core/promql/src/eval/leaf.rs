@@ -6,6 +6,7 @@ use super::remarks;
 use super::subquery::Points;
 use crate::expr::{At, Extent, Kind, Node, Span};
 use crate::function::Func;
+use crate::histogram::is_reset;
 use crate::range::{
     Marks, RangeFunc, Stretch, Subject, Window, extended, histograms_within, keeps_name, seconds, within,
 };
@@ -13,6 +14,7 @@ use crate::{Annotations, Element, EvalError, Selector, SeriesView};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use faultline_model::histogram::ResetHint;
 use faultline_model::{Histogram, Labels, Millis, Number, Sample};
 
 /// What is read of the samples of one series.
@@ -49,6 +51,10 @@ pub(crate) struct Leaf<'a> {
     lookback_ms: i64,
     /// Where what is read stands, for annotations.
     pub(crate) at: Span,
+    /// Whether floats take the long way too: a step says something of them.
+    long_way: bool,
+    /// Whether to tell resets from one histogram to the next, where nothing says so.
+    resets: bool,
 }
 
 impl<'a> Leaf<'a> {
@@ -59,7 +65,15 @@ impl<'a> Leaf<'a> {
             (Read::Value, Extent::Smoothed) | (Read::Stretch(_), _) => selector.extent,
             _ => Extent::Within,
         };
-        Leaf { read, steps, window, extent, lookback_ms, at: Span::default() }
+        let long_way = steps.iter().any(|step| step.trims());
+        Leaf { read, steps, window, extent, lookback_ms, at: Span::default(), long_way, resets: false }
+    }
+
+    /// The same, of what stands at a place in the text.
+    ///
+    /// - `resets`: whether to tell resets from one histogram to the next, where nothing says so.
+    pub(super) fn annotated(self, at: Span, resets: bool) -> Leaf<'a> {
+        Leaf { at, resets, ..self }
     }
 
     /// After which time and up to which this looks at samples.
@@ -126,7 +140,7 @@ impl<'a> Leaf<'a> {
         (range.value_started(&points, &starts, self.window), points.len() as u64)
     }
 
-    /// What is read of a series that holds histograms.
+    /// What is read of a series, whatever it holds.
     #[cold]
     fn read_mixed(
         &self,
@@ -135,6 +149,10 @@ impl<'a> Leaf<'a> {
         notes: &mut Annotations,
     ) -> (Option<Number>, u64) {
         let Window { start, end, .. } = self.window;
+        if self.extent != Extent::Within && !series.histograms.is_empty() {
+            notes.warn("anchored and smoothed stretches of histograms are not evaluated yet", self.at);
+            return (None, 0);
+        }
         let Read::Stretch(range) = self.read else {
             let newest = series.histograms[..series.histograms.partition_point(|s| s.time <= end)].last();
             let float = series.samples[..series.samples.partition_point(|s| s.time() <= end)].last();
@@ -145,11 +163,17 @@ impl<'a> Leaf<'a> {
             return match &newest.histogram {
                 Some(_) if newest.time <= start => (None, 0),
                 Some(histogram) if self.read == Read::Time => (Some(seconds(newest.time).into()), cost(histogram)),
+                Some(histogram) if self.resets => {
+                    let told = told(&histograms_within(series.histograms, start, end).collect::<Vec<_>>());
+                    (told.into_iter().last().map(Number::Histogram), cost(histogram))
+                }
                 Some(histogram) => (Some(Number::Histogram(Arc::clone(histogram))), cost(histogram)),
                 None => (None, 0),
             };
         };
-        let histograms: Vec<(Millis, &Arc<Histogram>)> = histograms_within(series.histograms, start, end).collect();
+        let mut histograms: Vec<(Millis, &Arc<Histogram>)> = histograms_within(series.histograms, start, end).collect();
+        let told = if self.resets { told(&histograms) } else { Vec::new() };
+        histograms.iter_mut().zip(&told).for_each(|((_, histogram), told)| *histogram = told);
         if histograms.is_empty() {
             let (value, touched) = self.read(series, scratch);
             return (value.map(Number::Float), touched);
@@ -169,7 +193,7 @@ impl<'a> Leaf<'a> {
         scratch: &mut Vec<Sample>,
         notes: &mut Annotations,
     ) -> (Option<Number>, u64) {
-        if series.histograms.is_empty() {
+        if series.histograms.is_empty() && !self.long_way {
             let (value, touched) = self.read(series, scratch);
             let value = value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply(x)));
             return (value.map(Number::Float), touched);
@@ -177,6 +201,21 @@ impl<'a> Leaf<'a> {
         let (value, touched) = self.read_mixed(series, scratch, notes);
         (value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply_number(x, notes))), touched)
     }
+}
+
+/// Histograms with what is known of resets between them.
+fn told(histograms: &[(Millis, &Arc<Histogram>)]) -> Vec<Arc<Histogram>> {
+    let mut all = Vec::with_capacity(histograms.len());
+    for (i, (_, now)) in histograms.iter().enumerate() {
+        all.push(match i.checked_sub(1).map(|before| histograms[before].1) {
+            Some(before) if now.hint == ResetHint::Unknown => {
+                let hint = if is_reset(before, now) { ResetHint::Reset } else { ResetHint::NotReset };
+                Arc::new(Histogram { hint, ..Histogram::clone(now) })
+            }
+            _ => Arc::clone(now),
+        });
+    }
+    all
 }
 
 /// What touching a histogram counts as, in samples.
@@ -263,7 +302,8 @@ impl Evaluator<'_> {
         if drops && selector.metric().is_none() {
             return self.selected_of_any_metric(index, read, steps, at);
         }
-        let leaf = Leaf::new(read, steps, selector, at, self.options.lookback_ms);
+        let leaf = Leaf::new(read, steps, selector, at, self.options.lookback_ms)
+            .annotated(self.reading, self.tells_resets(index));
         let allowed = self.options.samples_max.saturating_sub(self.touched);
         let (mut touched, mut found) = (0_u64, Vec::new());
         let (scratch, notes, reading) = (&mut self.scratch, &mut *self.notes, self.reading);
@@ -297,7 +337,8 @@ impl Evaluator<'_> {
         at: Millis,
     ) -> Result<Vec<Element>, EvalError> {
         let selector = &self.selectors[index];
-        let leaf = Leaf::new(read, &[], selector, at, self.options.lookback_ms);
+        let leaf = Leaf::new(read, &[], selector, at, self.options.lookback_ms)
+            .annotated(self.reading, self.tells_resets(index));
         let allowed = self.options.samples_max.saturating_sub(self.touched);
         let (mut touched, mut found) = (0_u64, Vec::new());
         let (scratch, notes, reading) = (&mut self.scratch, &mut *self.notes, self.reading);
@@ -353,9 +394,9 @@ impl Evaluator<'_> {
         at: Millis,
     ) -> Result<Vec<Element>, EvalError> {
         let mut found = Vec::new();
-        let mut notes = self.notes.beside();
+        let (mut notes, reading) = (self.notes.beside(), self.reading);
         self.stretches(of, at, |labels, stretch| {
-            let subject = Subject { metric: labels.name(), at: of.span };
+            let subject = Subject { metric: labels.name(), at: reading };
             let value = match stretch.histograms {
                 [] => range.value(stretch.floats, stretch.window, None).map(Number::Float),
                 _ => range.value_mixed(stretch, subject, &mut notes),

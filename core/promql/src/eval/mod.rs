@@ -12,6 +12,7 @@ mod names;
 mod pick;
 mod query;
 mod remarks;
+mod stats;
 mod subquery;
 mod sweep;
 
@@ -69,6 +70,7 @@ fn evaluate_bound(
 ) -> Result<Value, EvalError> {
     let mut evaluator = Evaluator::new(&expr.selectors, source, options, notes);
     let root = &expr.root;
+    evaluator.tell_resets(root);
     Ok(match root.result_type() {
         Type::Scalar => Value::Scalar(float::canonical(evaluator.scalar(root, at)?)),
         Type::Text => Value::Text(call::text(root).into()),
@@ -105,6 +107,8 @@ pub(crate) struct Evaluator<'a> {
     source: &'a dyn Source,
     options: &'a Options,
     notes: &'a mut Annotations,
+    /// Of each selector, whether resets are to be told from one histogram to the next; empty where nobody wants to know.
+    stats_alone: Vec<bool>,
     touched: u64,
     scratch: Vec<Sample>,
     /// Where the stretch stands that is being read.
@@ -130,6 +134,7 @@ impl<'a> Evaluator<'a> {
             source,
             options,
             notes,
+            stats_alone: Vec::new(),
             touched: 0,
             scratch: Vec::new(),
             reading: Span::default(),
@@ -137,6 +142,18 @@ impl<'a> Evaluator<'a> {
             given,
             place: 0,
         }
+    }
+
+    /// Finds out of which selectors resets are to be told, if anybody reads what that is for.
+    fn tell_resets(&mut self, root: &Node) {
+        if !self.notes.is_muted() {
+            self.stats_alone = stats::stats_alone(root, self.selectors.len());
+        }
+    }
+
+    /// Whether resets between the histograms of a selector are to be told from one to the next.
+    fn tells_resets(&self, selector: usize) -> bool {
+        self.stats_alone.get(selector).copied().unwrap_or_default()
     }
 
     /// Counts samples; fails above the limit.
@@ -212,7 +229,11 @@ impl<'a> Evaluator<'a> {
             Kind::Binary(b) => {
                 let left = self.vector(&b.left, at)?;
                 let right = self.vector(&b.right, at)?;
-                if b.op.is_set() { Ok(join::combine(b, left, right)) } else { join::join(b, left, right) }
+                if b.op.is_set() {
+                    Ok(join::combine(b, left, right))
+                } else {
+                    join::join(b, node.span, left, right, self.notes)
+                }
             }
             Kind::Aggregate(aggregate) => {
                 let parameter = match &aggregate.parameter {
@@ -221,7 +242,7 @@ impl<'a> Evaluator<'a> {
                 };
                 let elements = self.vector(&aggregate.of, at)?;
                 self.remark(aggregate, &[parameter]);
-                aggregate::aggregate(aggregate, parameter, elements)
+                aggregate::aggregate(aggregate, node.span, parameter, elements, self.notes)
             }
             Kind::Call { func, args } => self.call(*func, args, at),
             Kind::Info(info) => self.info(info, at),

@@ -77,6 +77,7 @@ pub fn evaluate_range(
     };
     let instants: Vec<Millis> = range.instants().collect();
     let mut evaluator = Evaluator { cancelled, ..Evaluator::new(&expr.selectors, source, options, notes) };
+    evaluator.tell_resets(&expr.root);
     if found == Type::Scalar {
         let values = evaluator.scalars(&expr.root, &instants)?;
         let canonical = |x: f64| Number::Float(float::canonical(x));

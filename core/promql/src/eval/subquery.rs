@@ -7,6 +7,7 @@ use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use faultline_model::histogram::ResetHint;
 use faultline_model::{Histogram, Labels, Millis, Number, Sample};
 
 /// The values of one label set, rising in time.
@@ -45,11 +46,21 @@ impl Evaluator<'_> {
                 let points = found.entry(element.labels).or_default();
                 match element.value {
                     Number::Float(x) => points.floats.push(Sample::new(Millis(when), x)),
-                    Number::Histogram(histogram) => points.histograms.push((Millis(when), histogram)),
+                    // What was known of the one before in the series says nothing of the one before here.
+                    Number::Histogram(histogram) => points.histograms.push((Millis(when), unknown_reset(histogram))),
                 }
             }
             when = when.saturating_add(step);
         }
         Ok((window, found))
+    }
+}
+
+fn unknown_reset(histogram: Arc<Histogram>) -> Arc<Histogram> {
+    match histogram.hint {
+        ResetHint::Unknown | ResetHint::Gauge => histogram,
+        ResetHint::Reset | ResetHint::NotReset => {
+            Arc::new(Histogram { hint: ResetHint::Unknown, ..Histogram::clone(&histogram) })
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::join::{Join, signature};
 use super::leaf::{Leaf, Read, cost};
 use super::subquery::Points;
 use super::{Evaluator, aggregate, lower, remarks};
-use crate::expr::{Aggregate, At, BinOp, Binary, Group, Kind, Node, Selector, Subquery, Type};
+use crate::expr::{Aggregate, At, BinOp, Binary, Group, Kind, Node, Selector, Span, Subquery, Type};
 use crate::function::{AggOp, Func};
 use crate::range::{RangeFunc, Stretch, Subject, Window, keeps_name, seconds};
 use crate::{EvalError, SeriesView};
@@ -166,7 +166,8 @@ impl Evaluator<'_> {
             .enumerate()
             .map(|(place, at)| {
                 let read = reads.get(place).copied().unwrap_or(reads[0]);
-                Leaf::new(read, &[], selector, *at, self.options.lookback_ms)
+                let leaf = Leaf::new(read, &[], selector, *at, self.options.lookback_ms);
+                leaf.annotated(self.reading, self.tells_resets(index))
             })
             .collect();
         // What is read at a fixed instant is the same at all of them, unless it looks at when it is asked.
@@ -495,7 +496,7 @@ fn combined(b: &Binary, mut left: Vec<Row>, mut right: Vec<Row>, size: usize) ->
 /// Which rows of two sides belong together, as long as that is the same at all instants: by signature, those of the side
 /// that may be many, and the one. Nothing where it may differ, or where something may be wrong.
 fn pairs(b: &Binary, left: &[Row], right: &[Row]) -> Option<Vec<(Vec<usize>, usize)>> {
-    if !b.matching.fill.is_none() || left.iter().chain(right).any(Row::has_histograms) {
+    if b.op.trims() || !b.matching.fill.is_none() || left.iter().chain(right).any(Row::has_histograms) {
         return None;
     }
     let (many, one) = if matches!(b.matching.group, Group::Right(_)) { (right, left) } else { (left, right) };
@@ -506,7 +507,7 @@ fn pairs(b: &Binary, left: &[Row], right: &[Row]) -> Option<Vec<(Vec<usize>, usi
     for (i, row) in one.iter().enumerate() {
         found.entry(signature(&b.matching, &row.labels)).or_default().1.push(i);
     }
-    let join = Join { op: b.op, bool: b.bool, matching: &b.matching };
+    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at: Span::default() };
     let mut pairs = Vec::with_capacity(found.len());
     for (members, ones) in found.into_values() {
         if ones.len() > 1 || (b.matching.group == Group::None && members.len() > 1) {
@@ -527,7 +528,7 @@ fn pairs(b: &Binary, left: &[Row], right: &[Row]) -> Option<Vec<(Vec<usize>, usi
 fn joined(b: &Binary, left: &[Row], right: &[Row], pairs: Vec<(Vec<usize>, usize)>, size: usize) -> Vec<Row> {
     let swapped = matches!(b.matching.group, Group::Right(_));
     let (many, one) = if swapped { (right, left) } else { (left, right) };
-    let join = Join { op: b.op, bool: b.bool, matching: &b.matching };
+    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at: Span::default() };
     let mut found = Vec::new();
     for (members, only) in pairs {
         let only = &one[only];

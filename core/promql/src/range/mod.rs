@@ -15,8 +15,8 @@ use faultline_model::{Histogram, HistogramSample, Millis, Sample};
 use rate::Falls;
 
 pub use marks::Marks;
-pub(crate) use mixed::Subject;
-pub(crate) use over_time::quantile;
+pub(crate) use mixed::{Subject, reconciled, tell};
+pub(crate) use over_time::{Compensated, quantile};
 
 /// A function of a stretch, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,14 +8,14 @@ use faultline_model::{Sample, float};
 /// Neumaier's compensated sum.
 ///
 /// Source: Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", ZAMM 54, 1974.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Compensated {
-    pub(super) sum: f64,
-    pub(super) rest: f64,
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Compensated {
+    pub(crate) sum: f64,
+    pub(crate) rest: f64,
 }
 
 impl Compensated {
-    pub(super) fn add(&mut self, x: f64) {
+    pub(crate) fn add(&mut self, x: f64) {
         let total = self.sum + x;
         if total.is_infinite() {
             self.rest = 0.0;
@@ -27,7 +27,7 @@ impl Compensated {
         self.sum = total;
     }
 
-    pub(super) fn value(self) -> f64 {
+    pub(crate) fn value(self) -> f64 {
         if self.sum.is_infinite() { self.sum } else { self.sum + self.rest }
     }
 }

@@ -34,22 +34,48 @@ pub(super) fn extrapolated(points: &[Sample], window: Window, falls: Falls<'_>, 
         Falls::Starts(all) => starts::each_fall(points, all, &mut |before| difference += before),
         Falls::Gauge => {}
     }
-    let mut sampled = last.time().since(first.time()) as f64 / 1000.0;
-    let distance = if points.len() < 2 { 0.0 } else { sampled / (points.len() - 1) as f64 };
+    let at_first = first.value();
+    let begun = match began {
+        Some(began) => {
+            difference += at_first;
+            Begun::At(began)
+        }
+        None if counter => Begun::Before { at_first, rise: difference },
+        None => Begun::Unknown,
+    };
+    Some(difference * factor(first.time(), last.time(), points.len(), window, begun, per_second))
+}
+
+/// What is known of when a counter began.
+pub(super) enum Begun {
+    /// Nothing, or it is none.
+    Unknown,
+    /// Where it stood at first, and by how much it rose since: it cannot have been below 0.
+    Before { at_first: f64, rise: f64 },
+    /// It was 0 then, which says more than any extrapolation.
+    At(Millis),
+}
+
+/// What a difference between the first and the last of some points is multiplied with, so that it is that of the window.
+#[inline]
+pub(super) fn factor(first: Millis, last: Millis, count: usize, window: Window, begun: Begun, per_second: bool) -> f64 {
+    let mut sampled = last.since(first) as f64 / 1000.0;
+    let distance = if count < 2 { 0.0 } else { sampled / (count - 1) as f64 };
     let threshold = distance * 1.1;
-    let mut to_start = first.time().since(window.start) as f64 / 1000.0;
-    let mut to_end = window.end.since(last.time()) as f64 / 1000.0;
-    if let Some(began) = began {
-        // It was 0 then, which says more than any extrapolation.
+    let mut to_start = first.since(window.start) as f64 / 1000.0;
+    let mut to_end = window.end.since(last) as f64 / 1000.0;
+    if let Begun::At(began) = begun {
         to_start = 0.0;
-        sampled = last.time().since(began) as f64 / 1000.0;
-        difference += first.value();
+        sampled = last.since(began) as f64 / 1000.0;
     } else if to_start >= threshold {
         to_start = distance / 2.0;
     }
-    if began.is_none() && counter && difference > 0.0 && first.value() >= 0.0 {
+    if let Begun::Before { at_first, rise } = begun
+        && rise > 0.0
+        && at_first >= 0.0
+    {
         // Counters cannot be negative: with this slope, the series began at 0 no earlier than here.
-        let to_zero = sampled * (first.value() / difference);
+        let to_zero = sampled * (at_first / rise);
         if to_zero < to_start {
             to_start = to_zero;
         }
@@ -61,7 +87,7 @@ pub(super) fn extrapolated(points: &[Sample], window: Window, falls: Falls<'_>, 
     if per_second {
         factor /= window.end.since(window.start) as f64 / 1000.0;
     }
-    Some(difference * factor)
+    factor
 }
 
 /// `irate` and `idelta`: the difference between the last two samples; per second, and with falls as resets, for `counter`.

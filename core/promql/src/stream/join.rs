@@ -1,8 +1,8 @@
 //! Arithmetic and comparison between two vectors.
 use super::{Delta, Side};
 use crate::eval::{Join, Pair, signature};
-use crate::expr::{BinOp, Binary, Matching};
-use crate::{Element, EvalError};
+use crate::expr::{BinOp, Binary, Matching, Span};
+use crate::{Annotations, Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::{Labels, Number};
@@ -12,6 +12,7 @@ pub(super) struct Joined {
     op: BinOp,
     bool: bool,
     matching: Matching,
+    at: Span,
     pairs: BTreeMap<Labels, Matched>,
     /// How many elements each side has: with none on one side, nothing is compared and nothing can be wrong.
     left: usize,
@@ -29,7 +30,9 @@ struct Matched {
 impl Matched {
     fn compute(&mut self, join: &Join<'_>, signature: &Labels) {
         let mut output = Vec::new();
-        let result = join.unique(signature, &self.pair).and_then(|()| join.apply(signature, &self.pair, &mut output));
+        let result = join
+            .unique(signature, &self.pair)
+            .and_then(|()| join.apply(signature, &self.pair, &mut output, &mut Annotations::muted()));
         self.error = result.err();
         let output = if self.error.is_some() { Vec::new() } else { output };
         self.output = output.into_iter().map(|e| (e.labels, e.value.canonical())).collect();
@@ -37,9 +40,9 @@ impl Matched {
 }
 
 impl Joined {
-    pub(super) fn new(b: &Binary) -> Joined {
+    pub(super) fn new(b: &Binary, at: Span) -> Joined {
         let matching = b.matching.clone();
-        Joined { op: b.op, bool: b.bool, matching, pairs: BTreeMap::new(), left: 0, right: 0 }
+        Joined { op: b.op, bool: b.bool, matching, at, pairs: BTreeMap::new(), left: 0, right: 0 }
     }
 
     /// Fails if what is compared cannot be matched.
@@ -47,7 +50,7 @@ impl Joined {
         if (self.left == 0 || self.right == 0) && self.matching.fill.is_none() {
             return Ok(());
         }
-        let join = Join { op: self.op, bool: self.bool, matching: &self.matching };
+        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at };
         // In the order in which the grid finds them.
         let several = |(labels, matched): (&Labels, &Matched)| join.unique(labels, &matched.pair).err();
         let first = self.pairs.values().find_map(|matched| matched.error.clone());
@@ -55,7 +58,7 @@ impl Joined {
     }
 
     pub(super) fn feed(&mut self, side: Side, deltas: &[Delta]) -> Result<Vec<Delta>, EvalError> {
-        let join = Join { op: self.op, bool: self.bool, matching: &self.matching };
+        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at };
         let mut found = Vec::new();
         let (mut failed, mut appeared) = (false, false);
         for delta in deltas {
@@ -110,7 +113,7 @@ impl Joined {
             held.push((labels, value));
             *count += 1;
         }
-        let join = Join { op: self.op, bool: self.bool, matching: &self.matching };
+        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at };
         for (signature, matched) in &mut self.pairs {
             matched.pair.left.sort_by(|a, b| a.0.cmp(&b.0));
             matched.pair.right.sort_by(|a, b| a.0.cmp(&b.0));

@@ -31,6 +31,11 @@ pub(super) struct LeafOp {
     scratch: Vec<Sample>,
 }
 
+/// A stream is of floats: aggregations of histograms are not kept up to date.
+fn of_histograms() -> EvalError {
+    EvalError::Parameter { message: "a stream cannot read histograms: evaluate on the grid".into() }
+}
+
 impl LeafOp {
     pub(super) fn new(selector: usize, read: Read, steps: Steps) -> LeafOp {
         let drops_name = read.drops_name() || steps.drops_name();
@@ -82,6 +87,10 @@ impl LeafOp {
             if touched > allowed {
                 return;
             }
+            if !series.histograms.is_empty() {
+                error = Some(of_histograms());
+                return;
+            }
             let (value, count) = leaf.value(series, &mut scratch, &mut notes);
             touched += count;
             if let Some(value) = value {
@@ -127,6 +136,9 @@ impl LeafOp {
         options: &Options,
         held: usize,
     ) -> Result<Vec<Delta>, EvalError> {
+        if !series.histograms.is_empty() {
+            return Err(of_histograms());
+        }
         let mut scratch = core::mem::take(&mut self.scratch);
         let steps = self.steps.at(at, options)?;
         let leaf = self.leaf(&steps, expr, at, options);

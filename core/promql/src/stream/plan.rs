@@ -137,7 +137,7 @@ impl Planner<'_> {
             Kind::Binary(b) => {
                 let left = self.vector(&b.left)?;
                 let right = self.vector(&b.right)?;
-                let op = self.add(OpKind::Join(Joined::new(b)));
+                let op = self.add(OpKind::Join(Joined::new(b, node.span)));
                 self.ops[left.op].into = Some((op, Side::Left));
                 self.ops[right.op].into = Some((op, Side::Right));
                 let distinct = match b.matching.group {

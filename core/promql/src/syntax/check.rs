@@ -87,6 +87,9 @@ fn binary(of: &Node, b: &Binary, selectors: &[Selector]) -> Result<(), Wrong> {
     if b.op.compares() && !b.bool && left == Type::Scalar && right == Type::Scalar {
         return at_op("comparisons between scalars must use BOOL modifier");
     }
+    if b.op.trims() && left == Type::Scalar && right == Type::Scalar {
+        return at_op(&format!("operator {:?} not allowed for Scalar operations", b.op.text()));
+    }
     if let Group::Left(include) | Group::Right(include) = &b.matching.group
         && let Some(both) = b.matching.labels.iter().find(|l| b.matching.on && include.contains(l))
     {

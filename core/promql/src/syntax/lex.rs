@@ -22,8 +22,6 @@ pub(crate) enum TokenKind {
     Op(BinOp),
     Aggregation(AggOp),
     Keyword(Keyword),
-    /// `</` and `>/`: operators of native histograms.
-    Trim,
     /// `=`, `=~` and `!~` stand within braces only; `!=` is [`BinOp::NotEqual`] everywhere.
     Assign,
     MatchRegex,
@@ -132,7 +130,7 @@ impl Token {
             TokenKind::Number => format!("number {}", cut(word)),
             TokenKind::Duration => format!("duration {}", cut(word)),
             TokenKind::Text => format!("string {}", cut(word)),
-            TokenKind::Op(_) | TokenKind::Trim | TokenKind::MatchRegex | TokenKind::NotMatchRegex | TokenKind::At => {
+            TokenKind::Op(_) | TokenKind::MatchRegex | TokenKind::NotMatchRegex | TokenKind::At => {
                 format!("<op:{word}>")
             }
             TokenKind::Aggregation(_) => format!("<aggr:{word}>"),
@@ -294,7 +292,8 @@ impl Lexer<'_> {
             '!' => Err(format!("unexpected character after '!': {}", self.shown())),
             '<' if self.eat('=') => op(BinOp::LessEqual),
             '>' if self.eat('=') => op(BinOp::GreaterEqual),
-            '<' | '>' if self.eat('/') => Ok(TokenKind::Trim),
+            '<' if self.eat('/') => op(BinOp::TrimBelow),
+            '>' if self.eat('/') => op(BinOp::TrimAbove),
             '<' => op(BinOp::Less),
             '>' => op(BinOp::Greater),
             '@' => Ok(TokenKind::At),

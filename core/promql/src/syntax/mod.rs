@@ -10,7 +10,7 @@ mod print;
 mod time;
 
 pub(crate) use check::note_reach;
-pub(crate) use literal::format_number;
+pub(crate) use literal::{format_number, number};
 pub use parse::{parse, parse_with};
 pub use pretty::format_query;
 

@@ -174,10 +174,6 @@ impl<'t> Parser<'t> {
             let token = self.peek();
             let op = match token.kind {
                 TokenKind::Op(op) if op.precedence() >= least => op,
-                TokenKind::Trim => {
-                    let what = format!("operator {} is", self.word(token));
-                    return Err(Wrong::unsupported(token.start..token.end, what));
-                }
                 _ => return Ok((left, depth)),
             };
             self.bump();

@@ -1,14 +1,18 @@
 //! Prometheus' conformance scripts: reader and runner.
 //!
-//! Values compare as Prometheus' own runner compares them (relative tolerance 1e-6: the scripts state rounded values);
-//! annotations (`expect warn` and the like) are not compared.
-use crate::store::{Store, labels_of};
-use faultline_model::{Labels, Millis, Sample};
+//! Values compare as Prometheus' own runner compares them (relative tolerance 1e-6: the scripts state rounded values), and so do
+//! annotations (`expect warn` and the like).
+use crate::store::Store;
+use faultline_model::histogram::{Buckets, CUSTOM_SCHEMA};
+use faultline_model::{Histogram, HistogramSample, Labels, Millis, Number, Sample};
+use faultline_promql::notation::{self, Entry};
 use faultline_promql::{
-    Annotations, EvalError, Expr, Features, Options, ParseError, Range, Value, evaluate, evaluate_range, parse,
-    parse_with,
+    Annotations, EvalError, Expr, Features, Level, Options, ParseError, Range, Value, evaluate, evaluate_annotated,
+    evaluate_range, parse, parse_with, stored_hint,
 };
+use regex::Regex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What became of the evaluations of one script.
 #[derive(Default)]
@@ -80,125 +84,122 @@ fn millis(text: &str) -> Millis {
     Millis((seconds(text) * 1000.0).round() as i64)
 }
 
+/// Times of samples and when they began to be counted, of durations relative to these times: `-1m _x2 -30s-15sx4`.
+fn starts_of(text: &str, step: i64) -> Vec<(Millis, Millis)> {
+    let mut all: Vec<Option<i64>> = Vec::new();
+    for item in text.split_whitespace() {
+        let (value, times) = match item.split_once('x') {
+            Some((value, times)) => (value, Some(times.parse::<usize>().expect(item))),
+            None => (item, None),
+        };
+        if value == "_" {
+            all.extend(std::iter::repeat_n(None, times.unwrap_or(1)));
+            continue;
+        }
+        let cut = value.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-')).map_or(value.len(), |(i, _)| i);
+        let rise = if cut < value.len() { millis(&value[cut..]).0 } else { 0 };
+        all.extend((0..=times.unwrap_or(0) as i64).map(|i| Some(millis(&value[..cut]).0 + i * rise)));
+    }
+    let at = |(i, start): (usize, Option<i64>)| Some((Millis(step * i as i64), Millis(step * i as i64 + start?)));
+    all.into_iter().enumerate().filter_map(at).collect()
+}
+
 fn load(store: &mut Store, step: &str, series: &[&str], nhcb: bool) {
     let step = millis(step.trim()).0;
+    let mut classic: BTreeMap<Labels, BTreeMap<Millis, Classic>> = BTreeMap::new();
     for line in series {
-        let (name, points) = split_series(line);
-        if let Some(name) = name.strip_suffix("@st") {
-            let points = points_of(points).into_iter().enumerate();
-            let starts = points.filter_map(|(i, point)| match point {
-                Point::Value(x) => Some((Millis(step * i as i64), Millis(step * i as i64 + (x * 1000.0) as i64))),
-                _ => None,
-            });
-            store.add_starts(labels_of(name), starts.collect());
+        if let Some((name, starts)) = line.split_once("@st ") {
+            let labels = notation::labels(name).unwrap_or_else(|error| panic!("{line}: {error}"));
+            store.add_starts(labels, starts_of(starts, step));
             continue;
         }
-        let labels = labels_of(name);
-        let mut samples = Vec::new();
-        let mut histogram = false;
-        let mut time = 0;
-        for point in points_of(points) {
-            match point {
-                Point::Value(x) => samples.push(Sample::new(Millis(time), x)),
-                Point::Stale => samples.push(Sample::stale(Millis(time))),
-                Point::None => {}
-                Point::Histogram => histogram = true,
+        let (labels, entries) = notation::series(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let (mut samples, mut histograms) = (Vec::new(), Vec::new());
+        let mut before: Option<Arc<Histogram>> = None;
+        for (i, entry) in entries.iter().enumerate() {
+            let time = Millis(i as i64 * step);
+            match entry {
+                Entry::Missing => {}
+                Entry::Stale => {
+                    samples.push(Sample::stale(time));
+                    before = None;
+                }
+                Entry::Float(x) => {
+                    samples.push(Sample::new(time, *x));
+                    before = None;
+                }
+                Entry::Histogram { histogram, .. } => {
+                    let stored = Arc::new(stored(before.as_deref(), histogram));
+                    histograms.push(HistogramSample { time, histogram: Some(Arc::clone(&stored)) });
+                    before = Some(stored);
+                }
             }
-            time += step;
         }
         if nhcb {
-            let name = labels.name();
-            let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix));
-            store.histograms.push(labels_of(base.unwrap_or(name)));
+            Classic::collect(&mut classic, &labels, &samples);
         }
-        if histogram {
-            store.histograms.push(labels.clone());
-        }
-        store.add(labels, samples);
+        store.add(labels.clone(), samples);
+        store.add_histograms(labels, histograms);
     }
-}
-
-/// Splits a line into label set and points.
-fn split_series(line: &str) -> (&str, &str) {
-    let (mut quote, mut depth) = (None, 0);
-    for (i, c) in line.char_indices() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'' | '`') => quote = Some(c),
-            (None, '{') => depth += 1,
-            (None, '}') => depth -= 1,
-            (None, ' ' | '\t') if depth == 0 && !line[i..].trim_start().starts_with("{") => {
-                return (&line[..i], line[i..].trim());
-            }
-            (None, ' ' | '\t') if depth == 0 && line[i..].trim_start().starts_with("{{") => {
-                return (&line[..i], line[i..].trim());
-            }
-            _ => {}
-        }
-    }
-    (line, "")
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Point {
-    Value(f64),
-    Stale,
-    None,
-    Histogram,
-}
-
-fn points_of(text: &str) -> Vec<Point> {
-    let mut found = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let end = if rest.starts_with("{{") || rest.starts_with("-{{") {
-            // A histogram, perhaps with increments: up to a blank outside braces.
-            let mut depth = 0;
-            rest.char_indices()
-                .find(|(_, c)| {
-                    depth += i32::from(*c == '{') - i32::from(*c == '}');
-                    depth == 0 && *c == ' '
-                })
-                .map_or(rest.len(), |(i, _)| i)
-        } else {
-            rest.find([' ', '\t']).unwrap_or(rest.len())
+    for (labels, all) in classic {
+        let mut before: Option<Arc<Histogram>> = None;
+        let sample = |(time, classic): (Millis, Classic)| {
+            before = Some(Arc::new(stored(before.as_deref(), &classic.convert())));
+            HistogramSample { time, histogram: before.clone() }
         };
-        let (word, left) = rest.split_at(end);
-        rest = left.trim_start();
-        if word.contains("{{") {
-            let times = word.rsplit_once("}}x").and_then(|(_, n)| n.parse::<usize>().ok()).unwrap_or(0);
-            found.extend(std::iter::repeat_n(Point::Histogram, times + 1));
-            continue;
+        store.add_histograms(labels, all.into_iter().map(sample).collect());
+    }
+}
+
+/// A histogram as it comes back from Prometheus' storage.
+fn stored(before: Option<&Histogram>, now: &Histogram) -> Histogram {
+    Histogram { hint: stored_hint(before, now), ..now.clone() }
+}
+
+/// A classic histogram on its way to a native one with bounds of its own. Source: `util/convertnhcb` of Prometheus 3.15.
+#[derive(Default)]
+struct Classic {
+    /// Upper bound and how many are at most that.
+    buckets: Vec<(f64, f64)>,
+    count: Option<f64>,
+    sum: f64,
+}
+
+impl Classic {
+    /// Takes in a series, if it is a part of one.
+    fn collect(into: &mut BTreeMap<Labels, BTreeMap<Millis, Classic>>, labels: &Labels, samples: &[Sample]) {
+        let parts = ["_bucket", "_count", "_sum"];
+        let Some((part, base)) = parts.iter().find_map(|p| Some((*p, labels.name().strip_suffix(p)?))) else { return };
+        let bound = labels.get("le").parse::<f64>();
+        if part == "_bucket" && bound.is_err() {
+            return;
         }
-        let (value, times) = match word.rsplit_once('x') {
-            Some((value, times)) => (value, Some(times.parse::<usize>().unwrap_or_else(|_| panic!("{word:?}")))),
-            None => (word, None),
-        };
-        match value {
-            "_" => found.extend(std::iter::repeat_n(Point::None, times.unwrap_or(1))),
-            "stale" => found.extend(std::iter::repeat_n(Point::Stale, times.unwrap_or(0) + 1)),
-            value => {
-                let cut = value
-                    .char_indices()
-                    .skip(1)
-                    .find(|(i, c)| matches!(c, '+' | '-') && !value[..*i].ends_with(['e', 'E']))
-                    .map_or(value.len(), |(i, _)| i);
-                let first = number(&value[..cut]);
-                let step = if cut < value.len() { number(&value[cut..]) } else { 0.0 };
-                found.extend((0..=times.unwrap_or(0)).scan(first, |x, i| {
-                    // As Prometheus does: by repeated addition.
-                    *x += if i > 0 { step } else { 0.0 };
-                    Some(Point::Value(*x))
-                }));
+        let mut builder = labels.filter(|name| name != "le").to_builder();
+        builder.set("__name__", base);
+        let all = into.entry(builder.build()).or_default();
+        for sample in samples.iter().filter(|s| !s.is_stale()) {
+            let classic = all.entry(sample.time()).or_default();
+            match part {
+                "_bucket" => classic.buckets.push((bound.clone().expect("checked"), sample.value())),
+                "_count" => classic.count = Some(sample.value()),
+                _ => classic.sum = sample.value(),
             }
         }
     }
-    found
-}
 
-fn number(text: &str) -> f64 {
-    text.parse().unwrap_or_else(|_| seconds(text))
+    fn convert(mut self) -> Histogram {
+        self.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        self.buckets.dedup_by_key(|bucket| bucket.0);
+        let count = self.count.unwrap_or_else(|| self.buckets.last().map_or(0.0, |bucket| bucket.1));
+        if self.buckets.last().is_none_or(|bucket| bucket.0 != f64::INFINITY) {
+            self.buckets.push((f64::INFINITY, count));
+        }
+        let mut before = 0.0;
+        let single = self.buckets.iter().map(|bucket| bucket.1 - std::mem::replace(&mut before, bucket.1));
+        let positive = Buckets::new((0..).zip(single));
+        let bounds = self.buckets.iter().map(|bucket| bucket.0).filter(|bound| bound.is_finite()).collect();
+        Histogram { schema: CUSTOM_SCHEMA, count, sum: self.sum, positive, bounds, ..Histogram::default() }
+    }
 }
 
 /// What an evaluation must give.
@@ -208,14 +209,47 @@ struct Expected {
     ordered: bool,
     text: Option<String>,
     scalar: Option<f64>,
-    series: Vec<(Labels, Vec<Point>)>,
+    series: Vec<(Labels, Vec<Entry>)>,
     matrix: Option<(Millis, i64)>,
+    /// What annotations must be; none of a level that is not here is looked at.
+    notes: BTreeMap<Level, Vec<Pattern>>,
+    /// Levels of which there must be none.
+    silent: Vec<Level>,
+}
+
+/// What a text must be.
+enum Pattern {
+    Any,
+    Text(String),
+    Regex(Regex),
+}
+
+impl Pattern {
+    fn new(text: &str) -> Pattern {
+        let text = text.trim();
+        match (text.strip_prefix("msg:"), text.strip_prefix("regex:")) {
+            (Some(text), _) => Pattern::Text(text.trim().into()),
+            (_, Some(regex)) => Pattern::Regex(Regex::new(regex.trim()).expect(regex)),
+            _ => Pattern::Any,
+        }
+    }
+
+    fn meets(&self, text: &str) -> bool {
+        match self {
+            Pattern::Any => true,
+            Pattern::Text(wanted) => wanted == text,
+            Pattern::Regex(regex) => regex.is_match(text),
+        }
+    }
 }
 
 fn expectations(command: &str, below: &[&str]) -> Result<Expected, Failure> {
     let mut expected = Expected { ordered: command.starts_with("eval_ordered"), ..Expected::default() };
-    if command.starts_with("eval_fail") {
-        expected.fails = Some(String::new());
+    match command {
+        "eval_fail" => expected.fails = Some(String::new()),
+        "eval_warn" => expected.notes.entry(Level::Warning).or_default().push(Pattern::Any),
+        "eval_info" => expected.notes.entry(Level::Info).or_default().push(Pattern::Any),
+        _ => {}
     }
     for line in below {
         if let Some(message) = line.strip_prefix("expected_fail_message ") {
@@ -236,23 +270,41 @@ fn expectations(command: &str, below: &[&str]) -> Result<Expected, Failure> {
                     let words: Vec<&str> = rest.split_whitespace().collect();
                     expected.matrix = Some((millis(words[2]), millis(words[6]).0));
                 }
-                _ => {}
+                "warn" => expected.notes.entry(Level::Warning).or_default().push(Pattern::new(rest)),
+                "info" => expected.notes.entry(Level::Info).or_default().push(Pattern::new(rest)),
+                "no_warn" => expected.silent.push(Level::Warning),
+                "no_info" => expected.silent.push(Level::Info),
+                _ => panic!("what is {line:?}?"),
             }
         } else if let Some(x) = line.parse::<f64>().ok().filter(|_| below.len() == 1 || !line.contains(' ')) {
             expected.scalar = Some(x);
         } else {
-            let (name, points) = split_series(line);
-            let points = points_of(points);
-            if points.iter().any(|p| matches!(p, Point::Histogram)) {
-                return Err(Failure::Skip("native histograms".into()));
-            }
-            expected.series.push((labels_of(name), points));
+            expected.series.push(notation::series(line).map_err(|e| Failure::Wrong(format!("{line}: {e}")))?);
         }
     }
     Ok(expected)
 }
 
 fn eval(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
+    match evaluated(store, line, below) {
+        Err(Failure::Wrong(why)) => Err(match OPEN.iter().find(|(part, _)| line.contains(part)) {
+            Some((_, what)) => Failure::Skip((*what).into()),
+            None if store.starts => Failure::Skip("starts of histograms, and annotations of starts, are".into()),
+            None => Failure::Wrong(why),
+        }),
+        result => result,
+    }
+}
+
+/// What is open, by a part of the evaluations that it fails.
+const OPEN: &[(&str, &str)] = &[
+    ("anchored", "anchored and smoothed stretches of histograms are"),
+    ("smoothed", "anchored and smoothed stretches of histograms are"),
+    ("limit_ratio(", "annotations of limit_ratio are"),
+    ("info(metric, {__name__=\"histogram\"})", "info() of histograms is"),
+];
+
+fn evaluated(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
     let (command, rest) = line.split_once(' ').expect("eval and what follows");
     let expected = expectations(command, below)?;
     let words: Vec<&str> = rest.trim().splitn(8, ' ').collect();
@@ -269,14 +321,10 @@ fn eval(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
         Err(_) if expected.fails.is_some() => return Ok(()),
         Err(error) => return Err(Failure::Wrong(error.to_string())),
     };
-    let histogram =
-        |labels: &Labels| expr.selectors().iter().any(|s| s.matchers.iter().all(|m| m.matches(labels.get(&m.name))));
-    if store.histograms.iter().any(histogram) {
-        return Err(Failure::Skip("native histograms".into()));
-    }
+    let mut notes = Annotations::default();
     let found = match words[0] {
-        "instant" => evaluate(&expr, instants[0], store, &Options::default()),
-        _ => in_range(store, &expr, &instants),
+        "instant" => evaluate_annotated(&expr, instants[0], store, &Options::default(), &mut notes),
+        _ => in_range(store, &expr, &instants, &mut notes),
     };
     let found = found.map(|value| vec![value]);
     let found = match (found, &expected.fails) {
@@ -292,6 +340,7 @@ fn eval(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
             };
         }
     };
+    compare_notes(&expected, &notes, query).map_err(Failure::Wrong)?;
     match compare(&expected, &found, &instants, words[0] == "range") {
         // Of starts after their own samples one is taken there as a new start, though all are the same.
         Err(_) if query == "increase(series[5m])" => Err(Failure::Skip("a start that is after its sample is".into())),
@@ -307,11 +356,45 @@ const DELAYED: &[&str] = &[
     r#"(http_requests_total{group="canary"} + 1) or http_requests_total{instance="1"}"#,
 ];
 
-fn in_range(store: &Store, expr: &Expr, instants: &[Millis]) -> Result<Value, EvalError> {
+fn in_range(store: &Store, expr: &Expr, instants: &[Millis], notes: &mut Annotations) -> Result<Value, EvalError> {
     let (start, end) = (instants[0], instants[instants.len() - 1]);
     let step_ms = instants.get(1).map_or(1, |second| second.since(start));
     let range = Range { start, end, step_ms };
-    evaluate_range(expr, range, store, &Options::default(), &mut Annotations::default(), &|| false).map(Value::Matrix)
+    evaluate_range(expr, range, store, &Options::default(), notes, &|| false).map(Value::Matrix)
+}
+
+/// Annotations as Prometheus prints them, with line and column.
+fn compare_notes(expected: &Expected, notes: &Annotations, query: &str) -> Result<(), String> {
+    let place = |at: usize| {
+        let before = &query[..at];
+        (before.matches('\n').count() + 1, at - before.rfind('\n').map_or(0, |i| i + 1) + 1)
+    };
+    let of_level = |level: Level| -> Vec<String> {
+        let shown = notes.iter().filter(|note| note.level == level).map(|note| {
+            let (line, column) = place(note.at.start);
+            format!("{note} ({line}:{column})")
+        });
+        shown.collect()
+    };
+    for level in &expected.silent {
+        if !of_level(*level).is_empty() {
+            return Err(format!("annotations {:?}, but there should be none", of_level(*level)));
+        }
+    }
+    for (level, patterns) in &expected.notes {
+        let found = of_level(*level);
+        let each_expected = patterns.iter().all(|pattern| found.iter().any(|text| pattern.meets(text)));
+        let each_found = found.iter().all(|text| patterns.iter().any(|pattern| pattern.meets(text)));
+        if !each_expected || !each_found {
+            let texts = patterns.iter().map(|pattern| match pattern {
+                Pattern::Any => "any",
+                Pattern::Text(text) => text,
+                Pattern::Regex(regex) => regex.as_str(),
+            });
+            return Err(format!("annotations {found:?}\n      should be {:?}", texts.collect::<Vec<_>>()));
+        }
+    }
+    Ok(())
 }
 
 fn compare(expected: &Expected, found: &[Value], instants: &[Millis], range: bool) -> Result<(), String> {
@@ -328,24 +411,23 @@ fn compare(expected: &Expected, found: &[Value], instants: &[Millis], range: boo
         }
         _ => {}
     }
-    let mut got: BTreeMap<Labels, BTreeMap<Millis, f64>> = BTreeMap::new();
+    let mut got: BTreeMap<Labels, BTreeMap<Millis, (Number, bool)>> = BTreeMap::new();
     for (value, at) in found.iter().zip(instants) {
         match value {
             Value::Scalar(x) => {
-                got.entry(Labels::default()).or_default().insert(*at, *x);
+                got.entry(Labels::default()).or_default().insert(*at, ((*x).into(), false));
             }
             Value::Vector(elements) => {
                 for element in elements {
-                    let before =
-                        got.entry(element.labels.clone()).or_default().insert(*at, element.value.float_or_zero());
+                    let values = got.entry(element.labels.clone()).or_default();
+                    let before = values.insert(*at, (element.value.clone(), false));
                     assert!(before.is_none(), "two elements {:?}", element.labels);
                 }
             }
             Value::Matrix(series) => {
                 for one in series {
-                    got.entry(one.labels.clone())
-                        .or_default()
-                        .extend(one.samples.iter().map(|(at, x)| (*at, x.float_or_zero())));
+                    let values = one.samples.iter().map(|(at, x)| (*at, (x.clone(), false)));
+                    got.entry(one.labels.clone()).or_default().extend(values);
                 }
             }
             Value::Text(_) => {}
@@ -353,26 +435,62 @@ fn compare(expected: &Expected, found: &[Value], instants: &[Millis], range: boo
     }
     let step = instants.get(1).map_or(0, |second| second.0 - instants[0].0);
     let (start, step) = expected.matrix.unwrap_or((instants[0], step));
-    let mut wanted: BTreeMap<Labels, BTreeMap<Millis, f64>> = BTreeMap::new();
-    for (labels, points) in &expected.series {
+    let mut wanted: BTreeMap<Labels, BTreeMap<Millis, (Number, bool)>> = BTreeMap::new();
+    for (labels, entries) in &expected.series {
         let values = wanted.entry(labels.clone()).or_default();
-        for (i, point) in points.iter().enumerate() {
-            if let Point::Value(x) = point {
-                values.insert(Millis(start.0 + step * i as i64), *x);
-            }
+        for (i, entry) in entries.iter().enumerate() {
+            let value = match entry {
+                Entry::Missing | Entry::Stale => continue,
+                Entry::Float(x) => ((*x).into(), false),
+                Entry::Histogram { histogram, hint_given } => (Number::Histogram(Arc::clone(histogram)), *hint_given),
+            };
+            values.insert(Millis(start.0 + step * i as i64), value);
         }
     }
     if let (Some(x), true) = (expected.scalar, range) {
-        wanted.entry(Labels::default()).or_default().insert(start, x);
+        wanted.entry(Labels::default()).or_default().insert(start, (x.into(), false));
     }
     wanted.retain(|_, values| !values.is_empty());
     let equal = got.len() == wanted.len()
         && got.iter().zip(&wanted).all(|((l1, v1), (l2, v2))| {
-            l1 == l2
-                && v1.len() == v2.len()
-                && v1.iter().zip(v2).all(|((t1, x), (t2, y))| t1 == t2 && almost_equal(*x, *y))
+            type At<'a> = (&'a Millis, &'a (Number, bool));
+            let same = |((t1, (x, _)), (t2, (y, hint))): (At<'_>, At<'_>)| t1 == t2 && same_number(x, y, *hint);
+            l1 == l2 && v1.len() == v2.len() && v1.iter().zip(v2).all(same)
         });
-    if equal { Ok(()) } else { Err(format!("found {got:?}\n      should be {wanted:?}")) }
+    let shown = |all: &BTreeMap<Labels, BTreeMap<Millis, (Number, bool)>>| {
+        let values = |values: &BTreeMap<Millis, (Number, bool)>| {
+            values.iter().map(|(at, (x, _))| format!("{} at {}", shown(x), at.0)).collect::<Vec<_>>().join("; ")
+        };
+        all.iter().map(|(labels, all)| format!("\n        {labels}: {}", values(all))).collect::<String>()
+    };
+    if equal { Ok(()) } else { Err(format!("found {}\n      should be {}", shown(&got), shown(&wanted))) }
+}
+
+fn shown(x: &Number) -> String {
+    match x {
+        Number::Float(x) => format!("{x:?}"),
+        Number::Histogram(h) => {
+            format!("{h} {:?} schema {} zero {} {:?}", h.hint, h.schema, h.zero_threshold, h.bounds)
+        }
+    }
+}
+
+/// As Prometheus' runner compares; the hint only where it was written.
+fn same_number(found: &Number, wanted: &Number, hint: bool) -> bool {
+    match (found, wanted) {
+        (Number::Float(x), Number::Float(y)) => almost_equal(*x, *y),
+        (Number::Histogram(x), Number::Histogram(y)) => {
+            let sides = [(&x.positive, &y.positive), (&x.negative, &y.negative)];
+            let same = |(x, y): (&f64, &f64)| almost_equal(*x, *y);
+            x.schema == y.schema
+                && x.bounds == y.bounds
+                && x.zero_threshold == y.zero_threshold
+                && (!hint || x.hint == y.hint)
+                && [(x.count, y.count), (x.sum, y.sum), (x.zero_count, y.zero_count)].iter().all(|(x, y)| same((x, y)))
+                && sides.iter().all(|(x, y)| x.spans() == y.spans() && x.counts().iter().zip(y.counts()).all(same))
+        }
+        _ => false,
+    }
 }
 
 /// As Prometheus' runner compares.

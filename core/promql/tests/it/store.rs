@@ -1,11 +1,12 @@
 //! Series held in memory: what stands in for the engine in tests.
-use faultline_model::{Labels, Millis, Sample};
-use faultline_promql::{Marks, Selector, SeriesView, Source, parse};
+use faultline_model::{HistogramSample, Labels, Millis, Sample};
+use faultline_promql::{Marks, Selector, SeriesView, Source};
 use std::collections::BTreeMap;
 
 struct Held {
     id: u32,
     samples: Vec<Sample>,
+    histograms: Vec<HistogramSample>,
     marks: Marks,
     /// When samples began to be counted, by their times.
     starts: BTreeMap<Millis, Millis>,
@@ -17,17 +18,14 @@ struct Held {
 pub struct Store {
     series: BTreeMap<Labels, Held>,
     next_id: u32,
-    /// Label sets of native histograms, which are not evaluated.
-    pub histograms: Vec<Labels>,
     /// Whether it is known of some samples when they began to be counted.
-    starts: bool,
+    pub starts: bool,
 }
 
 impl Store {
     /// Appends to a series, which gets a number of its own if it is new.
     pub fn add(&mut self, labels: Labels, samples: Vec<Sample>) {
-        self.next_id += 1;
-        let held = self.series.entry(labels).or_insert_with(|| Held::new(self.next_id));
+        let held = self.held(labels);
         held.samples.extend(samples);
         held.samples.sort_by_key(Sample::time);
         held.marks = Marks::of(&held.samples);
@@ -36,11 +34,23 @@ impl Store {
 
     /// Says when samples of a series began to be counted: by the samples' times.
     pub fn add_starts(&mut self, labels: Labels, starts: Vec<(Millis, Millis)>) {
-        self.next_id += 1;
         self.starts = true;
-        let held = self.series.entry(labels).or_insert_with(|| Held::new(self.next_id));
+        let held = self.held(labels);
         held.starts.extend(starts);
         held.arrange_starts();
+    }
+
+    /// The same of histograms.
+    pub fn add_histograms(&mut self, labels: Labels, histograms: Vec<HistogramSample>) {
+        let held = self.held(labels);
+        held.histograms.extend(histograms);
+        held.histograms.sort_by_key(|sample| sample.time);
+    }
+
+    fn held(&mut self, labels: Labels) -> &mut Held {
+        self.next_id += 1;
+        let id = self.next_id;
+        self.series.entry(labels).or_insert_with(|| Held::new(id))
     }
 
     /// Every series' labels, in order.
@@ -65,7 +75,14 @@ impl Store {
 
 impl Held {
     fn new(id: u32) -> Held {
-        Held { id, samples: Vec::new(), marks: Marks::default(), starts: BTreeMap::new(), starts_beside: Vec::new() }
+        Held {
+            id,
+            samples: Vec::new(),
+            histograms: Vec::new(),
+            marks: Marks::default(),
+            starts: BTreeMap::new(),
+            starts_beside: Vec::new(),
+        }
     }
 
     fn arrange_starts(&mut self) {
@@ -77,7 +94,7 @@ impl Held {
     fn view<'a>(&'a self, labels: &'a Labels, starts: bool) -> SeriesView<'a> {
         let starts = starts.then_some(&self.starts_beside[..]);
         let marks = self.id.is_multiple_of(2).then_some(&self.marks);
-        SeriesView { id: self.id, labels, samples: &self.samples, histograms: &[], starts, marks }
+        SeriesView { id: self.id, labels, samples: &self.samples, histograms: &self.histograms, starts, marks }
     }
 }
 
@@ -91,14 +108,5 @@ impl Source for Store {
         for (labels, held) in self.series.iter().filter(|(labels, _)| selects(selector, labels)) {
             visit(held.view(labels, self.starts));
         }
-    }
-}
-
-/// The labels that a selector of equalities names.
-pub fn labels_of(text: &str) -> Labels {
-    match parse(text) {
-        Ok(expr) => Labels::new(expr.selectors()[0].matchers.iter().map(|m| (&m.name, &m.value))),
-        Err(_) if text.trim() == "{}" => Labels::default(),
-        Err(error) => panic!("{text}: {error}"),
     }
 }

@@ -1,7 +1,7 @@
 //! The laws of streams, on random expressions over random series.
 use crate::random::Random;
 use crate::store::{Store, selects};
-use faultline_model::{Labels, Millis, Number, Reader, Sample, Writer};
+use faultline_model::{Histogram, HistogramSample, Labels, Millis, Number, Reader, Sample, Writer};
 use faultline_promql::{
     Change, EvalError, Expr, Features, Options, Stream, StreamImage, Value, evaluate, parse, parse_with,
 };
@@ -307,4 +307,19 @@ fn bytes_of_another_stream_are_refused() {
             let _ = Stream::read(&expr, &mut Reader::new(&flipped));
         }
     }
+}
+
+/// A stream says that it cannot, rather than leave histograms out.
+#[test]
+fn histograms_are_refused_loudly() {
+    let expr = parse("count(a)").expect("an expression");
+    let mut stream = Stream::compile(&expr).expect("incremental");
+    let labels = Labels::new([("__name__", "a")]);
+    let mut store = Store::default();
+    let (at, histogram) = (Millis(1000), Some(Histogram::default().into()));
+    store.add_histograms(labels.clone(), vec![HistogramSample { time: at, histogram }]);
+    let mut out = Vec::new();
+    let series = store.view(&labels).expect("just added");
+    assert!(stream.touch(&expr, at, 0, series, &Options::default(), &mut out).is_err());
+    assert!(stream.refresh(&expr, at, &store, &Options::default(), &mut out).is_err() && out.is_empty());
 }

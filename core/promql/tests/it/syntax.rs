@@ -22,8 +22,14 @@ fn respelled(text: &str) -> bool {
     ["__name__=\"", "{\"", "by()", "ignoring()", "\",\""].iter().any(|spelling| dense.contains(spelling))
 }
 
+/// Parts of the language that the oracle does not know yet: it is asked nothing that has them.
+const UNKNOWN_TO_THE_ORACLE: &[&str] = &["</", ">/", "histogram_quantiles"];
+
 /// Checks one expression against the oracle; says what differs.
 fn compare(text: &str, features: Features) -> Option<String> {
+    if UNKNOWN_TO_THE_ORACLE.iter().any(|part| text.contains(part)) {
+        return None;
+    }
     let theirs = oracle::parse(text);
     let parse = |text: &str| parse_with(text, features);
     match (parse(text), &theirs) {
