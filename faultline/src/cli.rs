@@ -242,6 +242,91 @@ pub enum RulesCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Run promtool's unit tests for rules; exit code 1 where one fails.
+    #[command(after_help = TEST_HELP)]
+    Test(TestArgs),
+    /// Run rules over what the journal holds: when their alerts would have fired, for how long, how often they flap.
+    #[command(after_help = BACKTEST_HELP)]
+    Backtest(BacktestArgs),
+    /// Compare when alerts fire under two sets of rules, or with what was decided; exit code 1 where they differ.
+    #[command(after_help = DIFF_RULES_HELP)]
+    Diff(DiffRulesArgs),
+}
+
+const BACKTEST_HELP: &str = "\
+Only these files count, the built-in rules are left out. Nothing is written, notified or asked, and a server may go on in the same folder.
+A flap is a firing within 10 minutes of the alert's last one.
+
+Try:
+  faultline rules backtest mine.yml
+  faultline rules backtest mine.yml --from -6h -o json";
+
+const DIFF_RULES_HELP: &str = "\
+Firings of an alert (its labels) that overlap are one; `+` appears, `-` vanishes, `~` begins or ends at another time.
+
+Try:
+  faultline rules diff mine.yml                        with what was decided
+  faultline rules diff new.yml --against old.yml       two sets over the same telemetry
+  faultline rules diff new.yml --against old.yml || exit 1";
+
+/// Options of `rules backtest`.
+#[derive(Debug, Clone, Args)]
+pub struct BacktestArgs {
+    /// Rule files.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Count firings from this place on [default: the oldest record kept]. Rules see what came before, too.
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub from: Option<Place>,
+    /// Up to and including this place [default: the end].
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub to: Option<Place>,
+    /// The folder, and how to print.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+}
+
+/// Options of `rules diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffRulesArgs {
+    /// Rule files.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Rule files of before; may be given several times [default: what the journal holds].
+    #[arg(long, value_name = "FILE")]
+    pub against: Vec<PathBuf>,
+    /// Count firings from this place on [default: the oldest record kept]. Rules see what came before, too.
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub from: Option<Place>,
+    /// Up to and including this place [default: the end].
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub to: Option<Place>,
+    /// The folder, and how to print.
+    #[command(flatten)]
+    pub folder: FolderArgs,
+}
+
+const TEST_HELP: &str = "\
+Files are promtool's as they are: rule_files (with patterns), evaluation_interval, group_eval_order, fuzzy_compare, and tests with
+input_series, alert_rule_test, promql_expr_test, external_labels, external_url, start_timestamp.
+
+Try:
+  faultline rules test tests.yml
+  faultline rules test tests/*.yml --run checkout --run 'pay.*'
+  faultline rules test tests.yml -o json               for a program";
+
+/// Options of `rules test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// Files of tests.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Only tests whose names match this regular expression; may be given more than once.
+    #[arg(long)]
+    pub run: Vec<String>,
+    /// How to print.
+    #[arg(short, long, default_value = "table")]
+    pub output: Output,
 }
 
 /// Output of a command.

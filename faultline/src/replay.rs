@@ -1,8 +1,10 @@
 //! `faultline replay`: the journal once more, without side effects, and what was decided or would have been.
 mod place;
+mod progress;
 mod tally;
 
 pub use place::Place;
+pub use progress::Progress;
 
 use crate::cli::{Output, ReplayArgs};
 use crate::replayed::{Mode, Replay, ReplayError, Watch};
@@ -12,12 +14,11 @@ use faultline_engine::Effects;
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk, SystemClock};
 use faultline_ledger::{Fact, LedgerEntry};
-use faultline_model::{Canonical, Hlc, Millis, Position, RuleFile, RuleFiles};
+use faultline_model::{Canonical, Hlc, Position, RuleFile, RuleFiles};
 use faultline_sinks::{Sink, Stdout, stdout};
 use faultline_storage::{DataFolder, SegmentJournal};
 use serde_json::json;
 use std::error::Error;
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,8 +27,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tally::{Comparison, Tally};
 
-/// Between two looks at the progress.
-const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// Longest sleep while pacing: so soon it ends when told to.
 const NAP: Duration = Duration::from_millis(50);
 
@@ -114,7 +113,7 @@ fn other_rules(args: &ReplayArgs) -> Result<Option<Vec<RuleFile>>, Box<dyn Error
 }
 
 /// Set at the first Ctrl-C.
-fn interrupts() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
+pub fn interrupts() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let (runtime, flag) =
         (tokio::runtime::Builder::new_current_thread().enable_all().build()?, Arc::clone(&interrupted));
@@ -218,59 +217,8 @@ impl Watch for Show {
     }
 }
 
-/// How far it is, on a terminal.
-struct Progress {
-    shown: bool,
-    end: Position,
-    /// The time at which it ends, and that of the first record.
-    until: Millis,
-    first: Option<(Position, Millis)>,
-    /// Where the end is a record before the journal's.
-    by_record: bool,
-    events: u64,
-    began: Instant,
-    last: Instant,
-}
-
-impl Progress {
-    fn new(next: Position, stamp: Millis, to: Option<Place>) -> Progress {
-        let (end, until) = match to {
-            Some(Place::At(at)) => (at.min(next), stamp),
-            Some(Place::Time(time)) => (next, time.min(stamp)),
-            _ => (next, stamp),
-        };
-        let (began, by_record) = (Instant::now(), !matches!(to, Some(Place::Time(_))));
-        let shown = std::io::stderr().is_terminal();
-        Progress { shown, end, until, first: None, by_record, events: 0, began, last: began }
-    }
-
-    fn record(&mut self, record: &Record) {
-        self.events += record.decoded.events.count();
-        if !self.shown || self.last.elapsed() < PROGRESS_EVERY {
-            return;
-        }
-        self.last = Instant::now();
-        let (at, time) = (record.at, record.stamp.millis());
-        let (first, first_time) = *self.first.get_or_insert((at, time));
-        let (done, all) = match self.by_record {
-            true => ((at.offset - first.offset) as f64, self.end.offset.saturating_sub(first.offset) as f64),
-            false => (time.since(first_time) as f64, self.until.since(first_time) as f64),
-        };
-        let percent = (100.0 * done / all.max(1.0)).min(100.0);
-        let rate = self.events as f64 / self.began.elapsed().as_secs_f64().max(1e-9);
-        eprint!("\r{percent:3.0} %  {} events  {rate:.0} events/s  {time}\u{1b}[K", self.events);
-    }
-
-    /// Takes its line off the terminal.
-    fn clear(&self) {
-        if self.shown {
-            eprint!("\r\u{1b}[K");
-        }
-    }
-}
-
 fn in_text(replay: &Replay, show: &Show, comparison: Option<&Comparison>) -> String {
-    let seconds = show.progress.began.elapsed().as_secs_f64();
+    let seconds = show.progress.elapsed().as_secs_f64();
     let tally = |tally: &Tally| {
         let Tally { fired, resolved, incidents, verdicts, .. } = tally;
         format!("{fired} alerts fired, {resolved} resolved, {incidents} incidents opened, {verdicts} verdicts")
@@ -310,7 +258,7 @@ fn in_text(replay: &Replay, show: &Show, comparison: Option<&Comparison>) -> Str
 }
 
 fn in_json(replay: &Replay, show: &Show, comparison: Option<&Comparison>) -> String {
-    let seconds = show.progress.began.elapsed().as_secs_f64();
+    let seconds = show.progress.elapsed().as_secs_f64();
     let mut all = json!({
         "kind": "summary",
         "from": show.told.map(|(first, ..)| first.to_string()),

@@ -270,6 +270,18 @@ impl Rules {
         }
     }
 
+    /// Evaluates the `group`-th group at this instant, whatever its grid says: how unit tests of rules are run.
+    pub fn evaluate_group(
+        &mut self,
+        group: usize,
+        at: Millis,
+        cause: Position,
+        series: &mut dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) {
+        self.run_group(group, at, cause, series, out);
+    }
+
     fn pass_over_missed(&mut self, at: Millis) {
         let late: Vec<(Millis, usize)> = self.grid.iter().take_while(|(due, _)| *due <= at).copied().collect();
         for (due, g) in late {

@@ -124,6 +124,16 @@ impl Rules {
         })
     }
 
+    /// Alerts that are firing, with the labels that their rules give them, without those of the whole: what unit tests of
+    /// rules look at. Name, labels, annotations.
+    pub fn firing(&self) -> impl Iterator<Item = (&str, &Labels, &[(String, String)])> + '_ {
+        let rules = self.set.groups.iter().flat_map(|group| &group.rules);
+        rules.zip(self.rules.iter()).flat_map(|(rule, (_, state))| {
+            let firing = state.alerts.iter().filter(|(_, alert)| alert.state == AlertState::Firing);
+            firing.map(|(labels, alert)| (&*rule.name, labels, &*alert.annotations))
+        })
+    }
+
     /// Groups and their rules, in order.
     pub fn groups(&self) -> Vec<GroupView> {
         let mut alerts = self.active().peekable();

@@ -22,4 +22,5 @@ mod segments;
 mod sender;
 mod starting;
 mod strace;
+mod unit_tests;
 mod versions;

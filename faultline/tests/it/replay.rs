@@ -171,6 +171,52 @@ fn other_rules_are_held_against_what_was() {
 }
 
 #[test]
+fn rules_are_tried_on_what_was_received() {
+    let temporary = tempfile::tempdir().expect("a temporary folder");
+    let data = temporary.path().join("data");
+    let _held = folder(&data, WRITTEN.records.len(), None);
+    let file = |name: &str, rule: &str| {
+        let path = temporary.path().join(name);
+        fs::write(&path, format!("groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: {rule}\n"))
+            .expect("it can be written");
+        path.to_str().expect("a plain path").to_string()
+    };
+    let calls = "rate(traces_span_metrics_calls_total{span_kind=\"SPAN_KIND_SERVER\"}[10s])";
+    let busy = file("busy.yml", &format!("Busy\n    expr: {calls} > 8\n    for: 3s"));
+    let later = file("later.yml", &format!("Busy\n    expr: {calls} > 8\n    for: 9s"));
+    let always = file("always.yml", "Always\n    expr: vector(1)");
+    let path = data.to_str().expect("a plain path");
+    let run = |words: &[&str]| {
+        let output = faultline(&[&["rules"], words, &["--data", path, "-o", "json"]].concat());
+        let report: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        (output.status.code().expect("it exits"), report)
+    };
+    let count = |report: &Value, name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{name}: {report}"));
+
+    let (code, report) = run(&["backtest", &busy]);
+    let fired = count(&report, "firings");
+    let (_, replayed) = replay(&data, &["--rules", &busy, "--no-builtin-rules"]);
+    assert_eq!((code, Value::from(fired)), (0, replayed["decided"]["fired"].clone()));
+    assert!(fired > 1 && report["alerts"][0]["firing_seconds"].as_f64() > Some(0.0), "{report}");
+    let (_, all) = run(&["backtest", &always]);
+    assert_eq!((count(&all, "firings"), all["alerts"][0]["flaps"].clone()), (1, 0.into()), "{all}");
+
+    let (code, same) = run(&["diff", &busy, "--against", &busy]);
+    assert_eq!((code, count(&same, "same"), same["firings"].as_array().map(Vec::len)), (0, fired, Some(0)), "{same}");
+    let (code, moved) = run(&["diff", &later, "--against", &busy]);
+    assert_eq!((code, count(&moved, "appear"), count(&moved, "same")), (1, 0, 0), "{moved}");
+    assert_eq!(count(&moved, "move") + count(&moved, "vanish"), fired, "{moved}");
+    let (code, other) = run(&["diff", &always]);
+    let was = WRITTEN.decisions().filter(|it| matches!(it, Decision::Alert(t) if t.to == AlertState::Firing)).count();
+    assert_eq!((code, count(&other, "appear"), count(&other, "vanish")), (1, 1, was as u64), "{other}");
+
+    let text = faultline(&["rules", "backtest", &busy, "--data", path]);
+    let text = String::from_utf8(text.stdout).expect("UTF-8");
+    assert!(text.contains("WHEN") && text.contains("Busy"), "{text}");
+}
+
+#[test]
 fn states_are_compared_at_a_position() {
     let temporary = tempfile::tempdir().expect("a temporary folder");
     let paths = ["a", "b", "c"].map(|name| temporary.path().join(name));

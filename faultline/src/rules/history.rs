@@ -1,0 +1,159 @@
+//! What rules would have done with what the journal holds, or did: nothing is written, told or asked.
+use super::firings::Firings;
+use crate::replay::{Place, Progress, interrupts};
+use crate::replayed::{Mode, Replay, Watch};
+use crate::rule_files::{fault, read_one};
+use crate::start::Origin;
+use faultline_engine::Effects;
+use faultline_formats::Record;
+use faultline_host::{Disk, RealDisk};
+use faultline_ledger::{Fact, LedgerEntry};
+use faultline_model::facts::{Decision, Transition};
+use faultline_model::{Canonical, Hlc, Millis, Position, RuleFile, RuleFiles};
+use faultline_storage::{DataFolder, SegmentJournal};
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A stretch of a journal.
+pub struct Stretch<'a> {
+    /// The data folder.
+    pub data: &'a Path,
+    /// Where firings begin to count; the oldest record where it is absent.
+    pub from: Option<Place>,
+    /// Where it ends.
+    pub to: Option<Place>,
+}
+
+/// What was found in a stretch.
+pub struct History {
+    /// Under the rules that were tried.
+    pub tried: Firings,
+    /// As the journal holds them.
+    pub held: Firings,
+    /// Rule time of the first record that counts and of the last.
+    pub span: (Millis, Millis),
+    /// Records and events in it.
+    pub records: u64,
+    /// Events in them.
+    pub events: u64,
+    /// How long it took, in s.
+    pub seconds: f64,
+    /// Records below this one are trimmed: long ranges see less at first.
+    pub trimmed_below: Option<Position>,
+    /// Ctrl-C ended it early.
+    pub interrupted: bool,
+}
+
+/// Rule files as they are, in name order; refused with file and line where they cannot be put in force.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<RuleFile>, Box<dyn Error>> {
+    let read = |path: &PathBuf| Ok(RuleFile { name: path.display().to_string(), text: read_one(path)? });
+    let mut files = paths.iter().map(read).collect::<Result<Vec<_>, Box<dyn Error>>>()?;
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let set = RuleFiles { files, default_interval: 60_000, ..RuleFiles::default() };
+    match fault(&set) {
+        Some(fault) => Err(format!("{fault}; mend the rule file (`faultline rules check FILE`)").into()),
+        None => Ok(set.files),
+    }
+}
+
+/// Runs `rules` over a stretch, in place of those that were in force.
+pub fn under(rules: Vec<RuleFile>, stretch: &Stretch<'_>) -> Result<History, Box<dyn Error>> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let folder = DataFolder::inspect(disk, stretch.data)?;
+    let inspection = SegmentJournal::inspect(&folder, None)?;
+    let (segments, end) = (inspection.segments, inspection.recovered);
+    let (from, to) = (stretch.from.map(|it| it.resolved(end.stamp)), stretch.to.map(|it| it.resolved(end.stamp)));
+    let reader = || segments.reader();
+    // Other rules are to have seen all there is: a checkpoint's rings hold what the journal's rules read.
+    let origin = Origin::oldest(&folder, &reader);
+    let mut replay = Replay::of(&origin, Mode::Under(rules))?;
+    let mut collect = Collect {
+        from,
+        to,
+        tried: Firings::default(),
+        held: Firings::default(),
+        span: None,
+        first: None,
+        records: 0,
+        events: 0,
+        progress: Progress::new(end.next, end.stamp.millis(), to),
+        interrupted: interrupts()?,
+    };
+    let result = replay.run(&origin, &mut collect);
+    collect.progress.clear();
+    result?;
+    Ok(History {
+        span: collect.span.ok_or("nothing is there from the place asked for")?,
+        records: collect.records,
+        events: collect.events,
+        seconds: collect.progress.elapsed().as_secs_f64(),
+        trimmed_below: replay.oldest,
+        interrupted: collect.interrupted.load(Ordering::Relaxed),
+        tried: collect.tried,
+        held: collect.held,
+    })
+}
+
+struct Collect {
+    from: Option<Place>,
+    to: Option<Place>,
+    tried: Firings,
+    held: Firings,
+    span: Option<(Millis, Millis)>,
+    first: Option<Position>,
+    records: u64,
+    events: u64,
+    progress: Progress,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Watch for Collect {
+    fn next(&mut self, at: Position, stamp: Hlc) -> ControlFlow<()> {
+        if self.to.is_some_and(|to| to.is_passed(at, stamp)) || self.interrupted.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        if self.first.is_none() && self.from.is_none_or(|from| from.is_reached(at, stamp)) {
+            self.first = Some(at);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn stepped(&mut self, record: &Record, effects: Effects) {
+        self.progress.record(record);
+        if self.first.is_none() {
+            return;
+        }
+        self.records += 1;
+        self.events += record.decoded.events.count();
+        let now = record.stamp.millis();
+        self.span = Some(self.span.map_or((now, now), |(from, _)| (from, now)));
+        let transitions = effects.decisions().filter_map(|(_, decision)| transition(decision));
+        for transition in transitions {
+            self.tried.take(transition);
+            // On import rule time is not the stamp's.
+            self.span = self.span.map(|(from, to)| (from.min(transition.at), to));
+        }
+    }
+
+    fn leaves(&mut self, _: u64, leaves: &[Box<[u8]>]) {
+        let Some(first) = self.first else { return };
+        for leaf in leaves {
+            if let Ok(LedgerEntry { fact: Fact::Decided { id, decision }, .. }) = LedgerEntry::from_bytes(leaf)
+                && id.cause >= first
+                && let Some(transition) = transition(&decision)
+            {
+                self.held.take(transition);
+            }
+        }
+    }
+}
+
+fn transition(decision: &Decision) -> Option<&Transition> {
+    match decision {
+        Decision::Alert(transition) => Some(transition),
+        _ => None,
+    }
+}
