@@ -35,6 +35,17 @@ impl Labels {
         builder.build()
     }
 
+    /// From pairs whose names rise and whose values are not empty; nothing of others.
+    pub fn from_sorted(pairs: &[(&str, &str)]) -> Option<Labels> {
+        let good = pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty());
+        let mut packed = Vec::with_capacity(pairs.iter().map(|(n, v)| n.len() + v.len() + 4).sum());
+        for (name, value) in pairs {
+            push(&mut packed, name);
+            push(&mut packed, value);
+        }
+        good.then(|| Labels { packed: packed.into() })
+    }
+
     /// Pairs in name order.
     pub fn iter(&self) -> LabelsIter<'_> {
         LabelsIter { left: &self.packed }
@@ -257,6 +268,9 @@ mod tests {
         assert_eq!(Labels::from_bytes(&labels.to_bytes()), Ok(labels.clone()));
         assert_eq!(labels.without_name().len(), 2);
         assert_eq!(labels.to_builder().build(), labels);
+        assert_eq!(Labels::from_sorted(&labels.iter().collect::<Vec<_>>()), Some(labels));
+        assert_eq!(Labels::from_sorted(&[("a", "")]), None);
+        assert_eq!(Labels::from_sorted(&[("b", "1"), ("a", "1")]), None);
     }
 
     #[test]

@@ -73,8 +73,13 @@ impl Expr {
 
     /// Whether it is nothing but a selector of present values.
     pub(crate) fn is_instant_selector(&self) -> bool {
-        let plain = |s: &Selector| s.offset == 0 && s.at.is_none();
-        matches!(self.root.kind, Kind::Instant(_)) && self.selectors.iter().all(plain)
+        self.series_selector().is_some()
+    }
+
+    /// The selector that the expression is, where it is nothing else: no modifier, no parentheses.
+    pub fn series_selector(&self) -> Option<&Selector> {
+        let Kind::Instant(index) = self.root.kind else { return None };
+        self.selectors.get(index).filter(|selector| selector.offset == 0 && selector.at.is_none())
     }
 }
 

@@ -4,10 +4,10 @@
 //! touches the engine: a query copies what it needs out of the store, a little at a time, and evaluates on a thread of its
 //! own, so that the loop never waits for a reader. Shapes and bounds: `docs/formats/api.md`.
 mod http;
+pub mod recent;
 mod store;
 pub mod view;
 
 pub use http::router;
 pub use store::Store;
-pub use store::recent::{PER_SERIES_MAX, PER_SERIES_MIN, SAMPLES_MAX};
 pub use view::{ActiveAlert, Counts, Health, Rule, RuleGroup, RuleKind, SourceStatus, Stage, View};

@@ -108,8 +108,23 @@ pub struct PromError {
 impl PromError {
     /// A parameter that cannot be taken.
     pub fn bad(parameter: &str, why: impl std::fmt::Display) -> PromError {
-        let error = format!("invalid parameter \"{parameter}\": {why}");
+        PromError::data(format!("invalid parameter \"{parameter}\": {why}"))
+    }
+
+    /// A request that cannot be taken.
+    pub fn data(error: String) -> PromError {
         PromError { status: StatusCode::BAD_REQUEST, kind: "bad_data", error }
+    }
+
+    /// A query that took longer than it may.
+    pub fn timeout() -> PromError {
+        let error = "query timed out in expression evaluation".into();
+        PromError { status: StatusCode::SERVICE_UNAVAILABLE, kind: "timeout", error }
+    }
+
+    /// A query that reads too much at once.
+    pub fn too_many_samples() -> PromError {
+        PromError::execution("query processing would load too many samples into memory in query execution".into())
     }
 
     /// An expression that has no value.
@@ -147,14 +162,25 @@ impl IntoResponse for PromError {
 pub struct PromAnswer<T> {
     status: &'static str,
     data: T,
+    #[serde(flatten)]
+    told: Told,
+}
+
+/// What a reader is told beside the data.
+#[derive(Debug, Default, Serialize)]
+pub struct Told {
+    /// What may make the data wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
+    pub warnings: Vec<String>,
+    /// What may be meant otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub infos: Vec<String>,
 }
 
 impl<T: Serialize> PromAnswer<T> {
     /// A success.
-    pub fn new(data: T, warnings: Vec<String>) -> PromAnswer<T> {
-        PromAnswer { status: "success", data, warnings }
+    pub fn new(data: T, told: Told) -> PromAnswer<T> {
+        PromAnswer { status: "success", data, told }
     }
 
     /// The answer, at the position it covers.
@@ -179,9 +205,9 @@ impl serde_json::ser::Formatter for PromFormat {
 }
 
 /// Prometheus' envelope around the data of a query, whose floats are instants in ms.
-pub fn query_answer(data: impl Serialize, warnings: Vec<String>, position: Position) -> Response {
+pub fn query_answer(data: impl Serialize, told: Told, position: Position) -> Response {
     let mut body = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut body, PromFormat);
-    PromAnswer::new(data, warnings).serialize(&mut serializer).expect("our own shapes have text keys only");
+    PromAnswer::new(data, told).serialize(&mut serializer).expect("our own shapes have text keys only");
     covers(bytes(StatusCode::OK, "application/json", body), position)
 }

@@ -1,6 +1,7 @@
 //! `/metrics` in Prometheus' text format (exposition format 0.0.4). Every label has few values, all of them our own words.
 use super::Api;
 use super::number::plain;
+use crate::recent::Fill;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -37,6 +38,27 @@ impl Page {
         self.family(name, kind, help);
         self.sample(name, &[], value as f64);
     }
+}
+
+fn recent(page: &mut Page, fill: &Fill) {
+    page.one("faultline_recent_series", "gauge", "Series in memory of the recent store.", fill.series as u64);
+    page.one("faultline_recent_live_series", "gauge", "Of those, series that rules may read.", fill.live as u64);
+    page.one("faultline_recent_label_pairs", "gauge", "Different label names and values in memory.", fill.pairs as u64);
+    page.one("faultline_recent_chunks", "gauge", "Chunks in memory.", fill.chunks as u64);
+    page.one("faultline_recent_bytes", "gauge", "Bytes of chunks in memory.", fill.bytes as u64);
+    page.one("faultline_recent_blocks", "gauge", "Blocks on disk.", fill.blocks as u64);
+    page.one("faultline_recent_block_bytes", "gauge", "Bytes of blocks on disk.", fill.block_bytes);
+    let help = "Files of the recent store set aside because they are damaged.";
+    page.one("faultline_recent_damaged_files_total", "counter", help, fill.damaged);
+    page.one("faultline_recent_samples_total", "counter", "Samples taken in.", fill.samples);
+    page.one("faultline_recent_late_samples_total", "counter", "Of those, behind newer ones.", fill.late);
+    page.family("faultline_recent_refused_samples_total", "counter", "Samples left out.");
+    // Orphans are of series that the store was never told of: a fault of ours.
+    for (reason, count) in [("cardinality", fill.refused), ("orphan", fill.orphans), ("too-old", fill.too_old)] {
+        page.sample("faultline_recent_refused_samples_total", &[("reason", reason)], count as f64);
+    }
+    let help = "Samples given up for want of memory before they were on disk.";
+    page.one("faultline_recent_dropped_samples_total", "counter", help, fill.dropped);
 }
 
 fn page(api: &Api) -> String {
@@ -115,10 +137,7 @@ fn page(api: &Api) -> String {
     let reading = api.inlet.reading_bytes() as u64;
     page.one("faultline_inlet_reading_bytes", "gauge", "Bytes held for bodies being read.", reading);
     page.one("faultline_inlet_records", "gauge", "Records under way, not yet answered.", inlet_records as u64);
-    page.one("faultline_recent_series", "gauge", "Series in the recent store.", fill.series as u64);
-    page.one("faultline_recent_samples_room", "gauge", "Samples that memory is held for.", fill.room as u64);
-    let help = "Samples of series that the recent store was never told of: a fault.";
-    page.one("faultline_recent_orphans_total", "counter", help, fill.orphans);
+    recent(&mut page, &fill);
 
     let name = "faultline_stage_seconds";
     page.family(name, "histogram", "Latency of each stage of the way.");

@@ -1,4 +1,5 @@
 //! Routes, and what all of them share: bounds, parameters, coverage, errors.
+mod about;
 mod anchors;
 mod answer;
 mod changes;
@@ -11,10 +12,13 @@ mod params;
 mod query;
 mod rejects;
 mod rules;
+mod series;
 mod shapes;
+mod source;
 mod status;
 mod time;
 mod transitions;
+mod values;
 
 use crate::store::Store;
 use crate::view::View;
@@ -47,9 +51,22 @@ const PATHS: &[&str] = &[
     "/api/faultline/v1/status",
     "/api/faultline/v1/events",
     "/api/v1/query",
+    "/api/v1/query_range",
+    "/api/v1/query_exemplars",
+    "/api/v1/series",
+    "/api/v1/labels",
+    "/api/v1/label/{name}/values",
+    "/api/v1/metadata",
     "/api/v1/rules",
     "/api/v1/alerts",
+    "/api/v1/targets",
+    "/api/v1/scrape_pools",
+    "/api/v1/alertmanagers",
     "/api/v1/status/buildinfo",
+    "/api/v1/status/config",
+    "/api/v1/status/flags",
+    "/api/v1/status/runtimeinfo",
+    "/api/v1/status/tsdb",
     "/-/healthy",
     "/-/ready",
     "/metrics",
@@ -81,7 +98,20 @@ pub fn router(store: Store, inlet: Inlet, seed: Arc<OnceLock<HashSeed>>, clock: 
         .route("/api/faultline/v1/changes", get(changes::list).post(changes::add))
         .route("/api/faultline/v1/anchors", post(anchors::want))
         .route("/api/faultline/v1/events", get(events::stream))
-        .route("/api/v1/query", get(query::query).merge(post(query::query)))
+        .route("/api/v1/query", get(query::instant).post(query::instant))
+        .route("/api/v1/query_range", get(query::range).post(query::range))
+        .route("/api/v1/query_exemplars", get(about::exemplars).post(about::exemplars))
+        .route("/api/v1/series", get(series::series).post(series::series))
+        .route("/api/v1/labels", get(series::names).post(series::names))
+        .route("/api/v1/label/{name}/values", get(series::values))
+        .route("/api/v1/metadata", get(about::metadata))
+        .route("/api/v1/targets", get(about::targets))
+        .route("/api/v1/scrape_pools", get(about::scrape_pools))
+        .route("/api/v1/alertmanagers", get(about::alertmanagers))
+        .route("/api/v1/status/config", get(about::config))
+        .route("/api/v1/status/flags", get(about::flags))
+        .route("/api/v1/status/runtimeinfo", get(about::runtime))
+        .route("/api/v1/status/tsdb", get(about::tsdb))
         .route("/api/v1/rules", get(rules::rules))
         .route("/api/v1/alerts", get(rules::alerts))
         .route_layer(from_fn_with_state(Arc::clone(&api), when_ready));
@@ -120,7 +150,12 @@ async fn unknown_path() -> Response {
 
 async fn wrong_method(request: Request) -> Response {
     let allowed = match request.uri().path() {
-        "/api/faultline/v1/changes" | "/api/v1/query" => "GET and POST",
+        "/api/faultline/v1/changes"
+        | "/api/v1/query"
+        | "/api/v1/query_range"
+        | "/api/v1/query_exemplars"
+        | "/api/v1/series"
+        | "/api/v1/labels" => "GET and POST",
         _ => "GET",
     };
     let detail = format!("this path takes {allowed}");

@@ -1,10 +1,11 @@
 //! Parameters of a request, and the wait until a position is covered.
 use super::Api;
-use super::answer::Problem;
+use super::answer::{Problem, PromError};
+use super::time;
 use crate::view::View;
-use axum::extract::Query;
-use axum::http::{StatusCode, Uri};
-use faultline_model::Position;
+use axum::extract::{Form, FromRequest, Query, Request};
+use axum::http::{Method, StatusCode, Uri};
+use faultline_model::{Millis, Position};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +22,39 @@ impl Params {
         Query::<Vec<(String, String)>>::try_from_uri(uri).map_or_else(|_| Params::default(), |query| Params(query.0))
     }
 
-    /// Those of a form go ahead of those of the path, as in Go.
-    pub fn with_form(self, form: Vec<(String, String)>) -> Params {
-        Params(form.into_iter().chain(self.0).collect())
+    /// The parameters of a path, and ahead of them, as in Go, those of a form that was posted.
+    pub async fn with_body(request: Request) -> Result<Params, PromError> {
+        let params = Params::of(request.uri());
+        if request.method() != Method::POST {
+            return Ok(params);
+        }
+        let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
+        let form =
+            form.map_err(|error| PromError::data(format!("error parsing form values: {}", error.body_text())))?;
+        Ok(Params(form.0.into_iter().chain(params.0).collect()))
+    }
+
+    /// All values given to a name.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| &**value)
+    }
+
+    /// `limit` as Prometheus takes it: none and 0 are none.
+    pub fn prometheus_limit(&self) -> Result<usize, PromError> {
+        let Some(text) = self.get("limit").filter(|text| !text.is_empty()) else { return Ok(usize::MAX) };
+        match text.parse::<i64>() {
+            Ok(0) => Ok(usize::MAX),
+            Ok(limit) if limit < 0 => Err(PromError::bad("limit", "limit must be non-negative")),
+            Ok(limit) => Ok(usize::try_from(limit).unwrap_or(usize::MAX)),
+            Err(_) => Err(PromError::bad("limit", format!("strconv.Atoi: parsing {text:?}: invalid syntax"))),
+        }
+    }
+
+    /// An instant, where one is given.
+    pub fn time(&self, name: &str) -> Result<Option<Millis>, PromError> {
+        let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let time = time::prometheus(text);
+        time.map(Some).map_err(|why| PromError::bad(name, format!("invalid time value for '{name}': {why}")))
     }
 
     /// The first value given to a name.
@@ -73,6 +104,14 @@ impl From<Uncovered> for Problem {
 }
 
 impl Api {
+    /// [`Api::covered`], refused as Prometheus refuses.
+    pub async fn covered_prometheus(&self, params: &Params) -> Result<Arc<View>, PromError> {
+        self.covered(params).await.map_err(|uncovered| match uncovered {
+            Uncovered::Bad(why) => PromError::bad("min_offset", why),
+            Uncovered::Behind(why) => PromError::unavailable(why),
+        })
+    }
+
     /// The newest snapshot; with `min_offset` one that covers it, for which this waits up to [`WAIT`].
     ///
     /// `min_offset` is `partition/offset`, as `X-Faultline-Covers` gives it, or an offset of partition 0.

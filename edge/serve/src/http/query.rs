@@ -1,247 +1,272 @@
-//! `/api/v1/query`: PromQL over the recent store, at the current instant.
+//! `/api/v1/query` and `/api/v1/query_range`: PromQL over the recent store.
 use super::Api;
-use super::answer::{PromError, query_answer};
-use super::number;
-use super::params::{Params, Uncovered};
-use super::shapes::labels;
+use super::answer::{PromError, Told, query_answer};
+use super::params::Params;
+use super::source::{Outcome, RecentSource};
 use super::time;
+use super::values::{QueryData, Steps};
 use crate::store::Store;
-use axum::extract::{Form, FromRequest, Request, State};
-use axum::http::Method;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use faultline_model::histogram::Bucket;
-use faultline_model::{Histogram, Labels, Millis, Number, Sample};
-use faultline_promql::{Expr, Options, Selector, SeriesView, Source, Value, evaluate, parse};
+use faultline_model::{Millis, Position};
+use faultline_promql::{Annotations, Expr, Level, Options, Type, evaluate_annotated, parse};
 use serde::Serialize;
-use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How far a client's `time` may lie from rule time and still mean "now", in ms.
-const NOW_MS: i64 = 60_000;
 /// How long a query waits for others to end.
 const WAIT: Duration = Duration::from_secs(1);
-/// Series that one selector may match.
-const SERIES_MAX: usize = 100_000;
-/// Samples that one query may touch.
-const SAMPLES_MAX: u64 = 10_000_000;
+/// How long a query may take, and does where it asks for more.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Instants of a range query, less one, as in Prometheus.
+const STEPS_MAX: i64 = 11_000;
+/// Warnings told of a query, and infos.
+const ANNOTATIONS_MAX: usize = 10;
 
 /// GET, or POST with the parameters as a form.
-pub async fn query(State(api): State<Arc<Api>>, request: Request) -> Response {
-    answer(&api, request).await.unwrap_or_else(IntoResponse::into_response)
+pub async fn instant(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let answer = async {
+        let params = Params::with_body(request).await?;
+        let limit = params.prometheus_limit()?;
+        let at = params.time("time")?;
+        let asked = Asked::of(&params, limit)?;
+        let view = api.covered_prometheus(&params).await?;
+        let at = at.unwrap_or(view.at);
+        let (done, took) = run(&api, &asked, move |store, asked| value_at(store, asked, at)).await?;
+        Ok(asked.answer(done, took, view.covers))
+    };
+    answer.await.unwrap_or_else(PromError::into_response)
 }
 
-async fn answer(api: &Api, request: Request) -> Result<Response, PromError> {
-    let mut params = Params::of(request.uri());
-    if request.method() == Method::POST {
-        let form = Form::<Vec<(String, String)>>::from_request(request, &()).await;
-        params = params.with_form(form.map_err(|error| PromError::bad("query", error.body_text()))?.0);
-    }
-    let text = params.get("query").unwrap_or("");
-    let expr = parse(text).map_err(|error| PromError::bad("query", error))?;
-    let limit = match params.get("limit").map(str::parse::<usize>) {
-        None | Some(Ok(0)) => usize::MAX,
-        Some(Ok(limit)) => limit,
-        Some(Err(error)) => return Err(PromError::bad("limit", error)),
+/// GET, or POST with the parameters as a form.
+pub async fn range(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let answer = async {
+        let params = Params::with_body(request).await?;
+        let limit = params.prometheus_limit()?;
+        let steps = steps(&params)?;
+        let asked = Asked::of(&params, limit)?;
+        if !matches!(asked.expr.result_type(), Type::Scalar | Type::Vector) {
+            let kind = if asked.expr.result_type() == Type::Matrix { "range vector" } else { "string" };
+            let why = format!("invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector");
+            return Err(PromError::bad("query", why));
+        }
+        let view = api.covered_prometheus(&params).await?;
+        let (done, took) = run(&api, &asked, move |store, asked| values_over(store, asked, steps)).await?;
+        Ok(asked.answer(done, took, view.covers))
     };
-    if params.get("lookback_delta").is_some() {
-        return Err(PromError::bad("lookback_delta", "it cannot be chosen here; it is 5 minutes"));
+    answer.await.unwrap_or_else(PromError::into_response)
+}
+
+/// What both kinds of query say.
+struct Asked {
+    text: String,
+    expr: Expr,
+    limit: usize,
+    lookback_ms: i64,
+    timeout: Duration,
+    stats: String,
+}
+
+impl Asked {
+    fn of(params: &Params, limit: usize) -> Result<Arc<Asked>, PromError> {
+        let timeout = match params.get("timeout").filter(|text| !text.is_empty()) {
+            None => TIMEOUT,
+            Some(text) => {
+                let ms = time::duration_ms(text).map_err(|why| PromError::bad("timeout", why))?;
+                Duration::from_millis(ms.max(0) as u64).min(TIMEOUT)
+            }
+        };
+        let lookback_ms = match params.get("lookback_delta").filter(|text| !text.is_empty()) {
+            None => Options::default().lookback_ms,
+            Some(text) => {
+                let ms = time::duration_ms(text);
+                let ms = ms.map_err(|why| PromError::data(format!("error parsing lookback delta duration: {why}")))?;
+                // As in Prometheus, none or less is as if nothing were said.
+                if ms > 0 { ms } else { Options::default().lookback_ms }
+            }
+        };
+        let text = params.get("query").unwrap_or("").to_owned();
+        let expr = parse(&text).map_err(|error| PromError::bad("query", error))?;
+        let stats = params.get("stats").unwrap_or("").to_owned();
+        Ok(Arc::new(Asked { text, expr, limit, lookback_ms, timeout, stats }))
     }
-    let view = api.covered(&params).await.map_err(|uncovered| match uncovered {
-        Uncovered::Bad(why) => PromError::bad("min_offset", why),
-        Uncovered::Behind(why) => PromError::unavailable(why),
-    })?;
-    if let Some(text) = params.get("time") {
-        let words = "invalid time value for 'time': cannot parse";
-        let at = time::prometheus(text)
-            .ok_or_else(|| PromError::bad("time", format!("{words} {text:?} to a valid timestamp")))?;
-        if view.at.since(at).saturating_abs() > NOW_MS {
-            let why = format!(
-                "only the current instant can be asked for: now is {}, {at} lies more than a minute from it",
-                view.at
-            );
-            return Err(PromError::bad("time", why));
+
+    fn options(&self) -> Options {
+        Options { lookback_ms: self.lookback_ms, ..Options::default() }
+    }
+
+    fn answer(&self, done: Done, took: Duration, covers: Position) -> Response {
+        let Done { data, outcome, notes } = done;
+        let (result, cut) = data.limited(self.limit);
+        let mut told = told(&notes, &self.text);
+        told.warnings.extend(outcome.warnings);
+        if cut {
+            told.warnings.push("results truncated due to limit".into());
+        }
+        if !matches!(&*self.stats, "" | "true" | "all") {
+            let stats = format!("{:?}", self.stats);
+            told.warnings.push(format!(
+                "value {stats} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \
+                 \"true\" or \"all\""
+            ));
+        }
+        let stats = (!self.stats.is_empty()).then(|| Stats::of(took, outcome.samples));
+        query_answer(Answered { result, stats }, told, covers)
+    }
+}
+
+#[derive(Serialize)]
+struct Answered {
+    #[serde(flatten)]
+    result: QueryData,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<Stats>,
+}
+
+/// What Prometheus tells of a query's cost. What it measures inside the evaluation is told as one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    timings: Timings,
+    samples: SampleStats,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Timings {
+    eval_total_time: serde_json::Number,
+    result_sort_time: serde_json::Number,
+    query_preparation_time: serde_json::Number,
+    inner_eval_time: serde_json::Number,
+    exec_queue_time: serde_json::Number,
+    exec_total_time: serde_json::Number,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SampleStats {
+    total_queryable_samples: u64,
+    peak_samples: u64,
+}
+
+impl Stats {
+    fn of(took: Duration, samples: u64) -> Stats {
+        let seconds = |seconds: f64| serde_json::Number::from_f64(seconds).unwrap_or_else(|| 0.into());
+        let (all, none) = (seconds(took.as_secs_f64()), seconds(0.0));
+        let timings = Timings {
+            eval_total_time: all.clone(),
+            result_sort_time: none.clone(),
+            query_preparation_time: none.clone(),
+            inner_eval_time: all.clone(),
+            exec_queue_time: none,
+            exec_total_time: all,
+        };
+        Stats { timings, samples: SampleStats { total_queryable_samples: samples, peak_samples: samples } }
+    }
+}
+
+/// What an evaluation gives.
+struct Done {
+    data: QueryData,
+    outcome: Outcome,
+    notes: Annotations,
+}
+
+/// Annotations as Prometheus tells them: with the place, at most ten of each kind.
+///
+/// Source: Prometheus, `util/annotations/annotations.go`, `AsStrings`.
+fn told(notes: &Annotations, query: &str) -> Told {
+    let mut told = Told::default();
+    for note in notes.iter() {
+        let before = &query[..query.floor_char_boundary(note.at.start)];
+        let line = before.rsplit('\n').next().unwrap_or(before);
+        let text = format!("{note} ({}:{})", before.matches('\n').count() + 1, line.len() + 1);
+        match note.level {
+            Level::Warning => told.warnings.push(text),
+            Level::Info => told.infos.push(text),
         }
     }
+    for (list, kind) in [(&mut told.warnings, "warning"), (&mut told.infos, "info")] {
+        let more = list.len().saturating_sub(ANNOTATIONS_MAX);
+        if more > 0 {
+            list.truncate(ANNOTATIONS_MAX);
+            list.push(format!("{more} more {kind} annotations omitted"));
+        }
+    }
+    told
+}
+
+/// Evaluation is long arithmetic: on a thread where it holds up no other answer, and few at a time.
+async fn run(
+    api: &Api,
+    asked: &Arc<Asked>,
+    work: impl FnOnce(&Store, &Asked) -> Result<Done, PromError> + Send + 'static,
+) -> Result<(Done, Duration), PromError> {
     let permit = tokio::time::timeout(WAIT, Arc::clone(&api.queries).acquire_owned()).await;
     let Ok(Ok(permit)) = permit else {
         return Err(PromError::unavailable("too many queries at once; ask again".into()));
     };
-    let (store, at) = (api.store.clone(), view.at);
-    // Evaluation is long arithmetic: on a thread where it holds up no other answer.
-    let value = tokio::task::spawn_blocking(move || {
+    let (store, asked) = (api.store.clone(), Arc::clone(asked));
+    let begun = Instant::now();
+    let done = tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        value_of(&store, &expr, at)
+        work(&store, &asked)
     });
-    let value = value.await.map_err(|_| PromError::internal("the evaluation broke; this is our fault".into()))??;
-    let (data, cut) = QueryData::new(value, at, limit);
-    let warnings = if cut { vec!["results truncated due to limit".to_owned()] } else { Vec::new() };
-    Ok(query_answer(data, warnings, view.covers))
+    let done = done.await.map_err(|_| PromError::internal("the evaluation broke; this is our fault".into()))?;
+    done.map(|done| (done, begun.elapsed()))
 }
 
-fn value_of(store: &Store, expr: &Expr, at: Millis) -> Result<Value, PromError> {
-    let options = Options { samples_max: SAMPLES_MAX, ..Options::default() };
-    let source = RecentSource { store, at, lookback_ms: options.lookback_ms, refused: RefCell::default() };
-    let value = evaluate(expr, at, &source, &options);
+fn value_at(store: &Store, asked: &Asked, at: Millis) -> Result<Done, PromError> {
+    let source = RecentSource::instant(store.recent(), at, asked.lookback_ms, Instant::now() + asked.timeout);
+    let mut notes = Annotations::default();
+    let value = evaluate_annotated(&asked.expr, at, &source, &asked.options(), &mut notes);
+    let mut outcome = source.outcome();
     // What could not be read comes first: without it the evaluation saw less than it asked for.
-    if let Some(refused) = source.refused.into_inner() {
-        return Err(PromError::execution(refused));
-    }
-    value.map_err(|error| PromError::execution(error.to_string()))
-}
-
-/// The recent store as what supplies series. Why it could not supply all of them is in `refused`.
-struct RecentSource<'a> {
-    store: &'a Store,
-    at: Millis,
-    lookback_ms: i64,
-    refused: RefCell<Option<String>>,
-}
-
-impl RecentSource<'_> {
-    fn refuse(&self, why: String) {
-        self.refused.borrow_mut().get_or_insert(why);
-    }
-}
-
-impl Source for RecentSource<'_> {
-    fn select(&self, _: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
-        let recent = self.store.recent();
-        let Some(found) = recent.find(&selector.matchers, SERIES_MAX) else {
-            return self
-                .refuse(format!("a selector matches more than {SERIES_MAX} series; name a metric or more labels"));
-        };
-        let (from, to) = stretch(selector, self.at, self.lookback_ms);
-        recent.copy(&found, from, to, |samples, series| {
-            let samples = &samples[series.samples.clone()];
-            if let Some(dropped) = series.dropped.filter(|dropped| lacks(selector, samples, *dropped, from)) {
-                self.refuse(format!(
-                    "{} is no longer here as far back as the query reads: only what follows {dropped} is kept; \
-                     shorten the range or the offset",
-                    found[series.index].labels
-                ));
-            }
-            if !samples.is_empty() {
-                let series = &found[series.index];
-                visit(SeriesView {
-                    id: series.id,
-                    labels: &series.labels,
-                    samples,
-                    histograms: &[],
-                    starts: None,
-                    marks: None,
-                });
-            }
-        });
-    }
-}
-
-/// The stretch of time that a selector can read in an evaluation at `at`, both ends within.
-fn stretch(selector: &Selector, at: Millis, lookback_ms: i64) -> (Millis, Millis) {
-    if selector.reach == i64::MAX {
-        return (Millis(i64::MIN), Millis(i64::MAX));
-    }
-    let base = match selector.at {
-        Some(faultline_promql::At::Time(time)) => time,
-        Some(_) | None => at,
-    };
-    let to = Millis(base.0.saturating_sub(selector.offset));
-    let own = if selector.range > 0 { selector.range } else { lookback_ms };
-    (to.plus(own.saturating_add(selector.reach).saturating_neg()), to)
-}
-
-/// Whether a sample that was given up could have changed what the selector reads.
-fn lacks(selector: &Selector, samples: &[Sample], dropped: Millis, from: Millis) -> bool {
-    // An instant selector reads the newest sample only, and that one is there.
-    let newest_suffices = selector.range == 0 && selector.reach == 0 && !samples.is_empty();
-    dropped >= from && !newest_suffices
-}
-
-/// The data of an answer. Instants are floats in ms, which [`query_answer`] writes in seconds.
-#[derive(Serialize)]
-#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
-enum QueryData {
-    Scalar((f64, String)),
-    String((f64, String)),
-    Vector(Vec<VectorElement>),
-    Matrix(Vec<MatrixSeries>),
-}
-
-#[derive(Serialize)]
-struct VectorElement {
-    #[serde(serialize_with = "labels")]
-    metric: Labels,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<(f64, String)>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    histogram: Option<(f64, Distribution)>,
-}
-
-#[derive(Serialize)]
-struct MatrixSeries {
-    #[serde(serialize_with = "labels")]
-    metric: Labels,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    values: Vec<(f64, String)>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    histograms: Vec<(f64, Distribution)>,
-}
-
-/// A histogram. Its buckets begin with which of their bounds belong to them: 0 the upper, 1 the lower, 2 neither, 3 both.
-#[derive(Serialize)]
-struct Distribution {
-    count: String,
-    sum: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    buckets: Vec<(u8, String, String, String)>,
-}
-
-impl Distribution {
-    fn of(histogram: &Histogram) -> Distribution {
-        let bucket = |b: Bucket| {
-            let bounds = match (b.lower_inclusive, b.upper_inclusive) {
-                (false, true) => 0,
-                (true, false) => 1,
-                (false, false) => 2,
-                (true, true) => 3,
-            };
-            (bounds, number::plain(b.lower), number::plain(b.upper), number::plain(b.count))
-        };
-        let (count, sum) = (number::plain(histogram.count), number::plain(histogram.sum));
-        Distribution { count, sum, buckets: histogram.buckets().map(bucket).collect() }
-    }
-}
-
-impl QueryData {
-    /// The first `limit` elements of a value, and whether there are more.
-    fn new(value: Value, at: Millis, limit: usize) -> (QueryData, bool) {
-        let stamp = at.0 as f64;
-        match value {
-            Value::Scalar(value) => (QueryData::Scalar((stamp, number::plain(value))), false),
-            Value::Text(text) => (QueryData::String((stamp, text)), false),
-            Value::Vector(list) => {
-                let cut = list.len() > limit;
-                let element = |element: faultline_promql::Element| VectorElement {
-                    metric: element.labels,
-                    value: element.value.float().map(|x| (stamp, number::plain(x))),
-                    histogram: element.value.histogram().map(|h| (stamp, Distribution::of(h))),
-                };
-                (QueryData::Vector(list.into_iter().take(limit).map(element).collect()), cut)
-            }
-            Value::Matrix(list) => {
-                let cut = list.len() > limit;
-                let series = |series: faultline_promql::Series| {
-                    let (mut values, mut histograms) = (Vec::new(), Vec::new());
-                    for (time, value) in &series.samples {
-                        match value {
-                            Number::Float(x) => values.push((time.0 as f64, number::plain(*x))),
-                            Number::Histogram(h) => histograms.push((time.0 as f64, Distribution::of(h))),
-                        }
-                    }
-                    MatrixSeries { metric: series.labels, values, histograms }
-                };
-                (QueryData::Matrix(list.into_iter().take(limit).map(series).collect()), cut)
-            }
+    match outcome.refused.take() {
+        Some(refused) => Err(refused),
+        None => {
+            let data = QueryData::at(value.map_err(|error| PromError::execution(error.to_string()))?, at);
+            Ok(Done { data, outcome, notes })
         }
     }
+}
+
+fn values_over(store: &Store, asked: &Asked, steps: Steps) -> Result<Done, PromError> {
+    let (recent, deadline) = (store.recent(), Instant::now() + asked.timeout);
+    let source = RecentSource::range(recent, &asked.expr, (steps.start, steps.end), asked.lookback_ms, deadline);
+    let (options, mut data, mut notes) = (asked.options(), QueryData::series(), Annotations::default());
+    for at in steps.instants() {
+        if !source.goes_on() {
+            break;
+        }
+        let value = evaluate_annotated(&asked.expr, at, &source, &options, &mut notes);
+        data.add(value.map_err(|error| PromError::execution(error.to_string()))?, at);
+    }
+    let mut outcome = source.outcome();
+    match outcome.refused.take() {
+        Some(refused) => Err(refused),
+        None => Ok(Done { data, outcome, notes }),
+    }
+}
+
+fn steps(params: &Params) -> Result<Steps, PromError> {
+    let time = |name| {
+        let text = params.get(name).unwrap_or("");
+        time::prometheus(text).map_err(|why| PromError::bad(name, why))
+    };
+    let (start, end) = (time("start")?, time("end")?);
+    if end < start {
+        return Err(PromError::bad("end", "end timestamp must not be before start time"));
+    }
+    let step_ms = time::duration_ms(params.get("step").unwrap_or("")).map_err(|why| PromError::bad("step", why))?;
+    if step_ms <= 0 {
+        let why = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(PromError::bad("step", why));
+    }
+    if end.since(start) / step_ms > STEPS_MAX {
+        let why = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+                   (?step=XX)";
+        return Err(PromError::data(why.into()));
+    }
+    Ok(Steps { start, end, step_ms })
 }

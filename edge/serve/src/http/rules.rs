@@ -1,8 +1,8 @@
 //! `/api/v1/rules` and `/api/v1/alerts`, as Prometheus answers them, with a few keys of our own at the end.
 use super::Api;
-use super::answer::{PromAnswer, PromError};
+use super::answer::{PromAnswer, PromError, Told};
 use super::number;
-use super::params::{Params, Uncovered};
+use super::params::Params;
 use super::shapes::{labels, maybe, pairs, text};
 use crate::view::{ActiveAlert, Health, Rule, RuleGroup, RuleKind, View};
 use axum::extract::State;
@@ -23,13 +23,6 @@ pub async fn alerts(State(api): State<Arc<Api>>, uri: Uri) -> Response {
     alerts_answer(&api, &uri).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn covered(api: &Api, params: &Params) -> Result<Arc<View>, PromError> {
-    api.covered(params).await.map_err(|uncovered| match uncovered {
-        Uncovered::Bad(why) => PromError::bad("min_offset", why),
-        Uncovered::Behind(why) => PromError::unavailable(why),
-    })
-}
-
 async fn rules_answer(api: &Api, uri: &Uri) -> Result<Response, PromError> {
     let params = Params::of(uri);
     let only = match params.get("type") {
@@ -38,17 +31,17 @@ async fn rules_answer(api: &Api, uri: &Uri) -> Result<Response, PromError> {
         Some("record") => Some(RuleKind::Record),
         Some(other) => return Err(PromError::bad("type", format!("not supported value {other:?}"))),
     };
-    let view = covered(api, &params).await?;
+    let view = api.covered_prometheus(&params).await?;
     let groups = view.groups.iter().enumerate().map(|(i, group)| GroupShape::new(&view, i, group, only));
     // Like Prometheus, no group of which nothing is left.
     let groups = groups.filter(|group| only.is_none() || !group.rules.is_empty()).collect();
-    Ok(PromAnswer::new(Groups { groups }, Vec::new()).at(view.covers))
+    Ok(PromAnswer::new(Groups { groups }, Told::default()).at(view.covers))
 }
 
 async fn alerts_answer(api: &Api, uri: &Uri) -> Result<Response, PromError> {
-    let view = covered(api, &Params::of(uri)).await?;
+    let view = api.covered_prometheus(&Params::of(uri)).await?;
     let alerts = view.alerts.iter().map(AlertShape::from).collect();
-    Ok(PromAnswer::new(Alerts { alerts }, Vec::new()).at(view.covers))
+    Ok(PromAnswer::new(Alerts { alerts }, Told::default()).at(view.covers))
 }
 
 #[derive(Serialize)]

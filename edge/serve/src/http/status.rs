@@ -1,8 +1,9 @@
 //! `/api/faultline/v1/status` and Prometheus' `/api/v1/status/buildinfo`.
 use super::Api;
-use super::answer::{Problem, PromAnswer, covers, json};
+use super::answer::{Problem, PromAnswer, Told, covers, json};
 use super::params::Params;
 use super::shapes::{CoverageShape, Place, maybe, text};
+use crate::recent::Fill;
 use crate::store::book::Entry;
 use crate::view::{Counts, Rule, RuleGroup, SourceStatus};
 use axum::extract::State;
@@ -34,7 +35,7 @@ pub async fn build_info(State(api): State<Arc<Api>>) -> Response {
         build_date: "",
         go_version: "",
     };
-    PromAnswer::new(info, Vec::new()).at(view.covers)
+    PromAnswer::new(info, Told::default()).at(view.covers)
 }
 
 #[derive(Serialize)]
@@ -80,7 +81,7 @@ async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
             },
             open_incidents: book.open_count(),
             alerts: view.alerts.len(),
-            recent: RecentShape { series: fill.series, samples_room: fill.room },
+            recent: RecentShape::from(fill),
             rejects,
             turned_away,
             quarantined: book.quarantined().map(QuarantinedShape::from).collect(),
@@ -243,9 +244,20 @@ impl From<&Entry<RulesRefused>> for RefusedShape {
 
 #[derive(Serialize)]
 struct RecentShape {
+    /// Series in memory.
     series: usize,
-    /// Samples for which memory is held, 16 bytes each.
-    samples_room: usize,
+    /// Bytes of their chunks.
+    bytes: usize,
+    blocks: usize,
+    block_bytes: u64,
+    /// Files set aside.
+    damaged: u64,
+}
+
+impl From<Fill> for RecentShape {
+    fn from(Fill { series, bytes, blocks, block_bytes, damaged, .. }: Fill) -> RecentShape {
+        RecentShape { series, bytes, blocks, block_bytes, damaged }
+    }
 }
 
 #[derive(Serialize)]

@@ -1,17 +1,15 @@
 //! What the API answers from: fed by one thread in journal order, read by many.
 //!
-//! Bounds, all in constants beside the code: 16 Mi samples (256 MiB) or 2 of each series where that is more, and about
-//! 100 B and the labels of each live series; 1,000 incidents, 10,000 transitions, 1,000 changes; 1,000 rejects of at most
+//! Bounds, in constants beside the code: recent samples as [`Limits`] says; 1,000 incidents, 10,000 transitions, 1,000 changes; 1,000 rejects of at most
 //! 4 KiB; 1,024 rows of what was turned away, with 4 KiB each; 64 listeners with 1,024 waiting texts each.
 pub(crate) mod book;
 pub(crate) mod incident;
-pub(crate) mod recent;
 pub(crate) mod rejects;
-mod ring;
 pub(crate) mod stream;
 pub(crate) mod turned_away;
 
 use crate::http::events;
+use crate::recent::{Limits, Recent};
 use crate::view::View;
 use book::Book;
 use bytes::Bytes;
@@ -19,7 +17,6 @@ use faultline_formats::Reject;
 use faultline_host::TurnedAway;
 use faultline_model::facts::Decision;
 use faultline_model::{EffectId, Labels, Millis, Position, Sample, SourceId};
-use recent::Recent;
 use rejects::{Refusal, Rejects};
 use std::sync::{Arc, Mutex, MutexGuard};
 use stream::Listeners;
@@ -46,16 +43,16 @@ struct Shared {
 
 impl Default for Store {
     fn default() -> Self {
-        Store::with_samples(recent::SAMPLES_MAX)
+        Store::within(Limits::default())
     }
 }
 
 impl Store {
-    /// A store whose recent samples take at most `samples` times 16 bytes, or 2 samples of each series.
-    pub fn with_samples(samples: usize) -> Store {
+    /// A store with these bounds of its recent samples.
+    pub fn within(limits: Limits) -> Store {
         let shared = Shared {
             book: Mutex::default(),
-            recent: Recent::new(samples),
+            recent: Recent::new(limits),
             rejects: Mutex::default(),
             away: Mutex::default(),
             listeners: Listeners::default(),
@@ -129,7 +126,8 @@ impl Store {
         self.shared.view.borrow().rule_time()
     }
 
-    pub(crate) fn recent(&self) -> &Recent {
+    /// The recent samples.
+    pub fn recent(&self) -> &Recent {
         &self.shared.recent
     }
 

@@ -3,4 +3,5 @@ mod bounds;
 mod changes;
 mod golden;
 mod query;
+mod recent;
 mod served;

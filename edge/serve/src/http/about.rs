@@ -1,0 +1,161 @@
+//! What Grafana and other clients of Prometheus ask about the server itself, in Prometheus' shapes. What we do not have,
+//! as scraping, is answered as empty, which is true.
+use super::Api;
+use super::answer::{PromAnswer, PromError, Told};
+use super::params::Params;
+use super::shapes::text;
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use faultline_host::machine_name;
+use faultline_model::Millis;
+use faultline_promql::parse;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Most rows of each list of the status of the store.
+const ROWS_MAX: usize = 10_000;
+
+fn answer(api: &Api, data: impl Serialize) -> Response {
+    PromAnswer::new(data, Told::default()).at(api.store.view().covers)
+}
+
+/// There is no configuration in Prometheus' form.
+pub async fn config(State(api): State<Arc<Api>>) -> Response {
+    answer(&api, json!({ "yaml": "" }))
+}
+
+/// There are no flags of Prometheus'.
+pub async fn flags(State(api): State<Arc<Api>>) -> Response {
+    answer(&api, json!({}))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Runtime {
+    #[serde(serialize_with = "text")]
+    start_time: Millis,
+    #[serde(rename = "CWD")]
+    folder: String,
+    hostname: String,
+    #[serde(serialize_with = "text")]
+    server_time: Millis,
+    reload_config_success: bool,
+    #[serde(serialize_with = "text")]
+    last_config_time: Millis,
+    corruption_count: u64,
+    goroutine_count: u64,
+    #[serde(rename = "GOMAXPROCS")]
+    cores: usize,
+    #[serde(rename = "GOMEMLIMIT")]
+    memory: i64,
+    #[serde(rename = "GOGC")]
+    gc: String,
+    #[serde(rename = "GODEBUG")]
+    debug: String,
+    storage_retention: String,
+}
+
+/// The process.
+pub async fn runtime(State(api): State<Arc<Api>>) -> Response {
+    let (view, limits) = (api.store.view(), *api.store.recent().limits());
+    let taken = api.store.book().rules().and_then(|rules| rules.at);
+    let runtime = Runtime {
+        start_time: view.started,
+        folder: String::new(),
+        hostname: machine_name(),
+        server_time: api.clock.now(),
+        reload_config_success: api.store.book().refused().is_none(),
+        last_config_time: taken.unwrap_or(view.started),
+        corruption_count: api.store.recent().fill().damaged,
+        goroutine_count: 0,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        memory: i64::MAX,
+        gc: String::new(),
+        debug: String::new(),
+        storage_retention: format!("{}d or {}MiB", limits.retention_ms / 86_400_000, limits.disk >> 20),
+    };
+    answer(&api, runtime)
+}
+
+/// What is in memory, and what it is most of.
+pub async fn tsdb(State(api): State<Arc<Api>>, uri: Uri) -> Response {
+    let limit = match Params::of(&uri).get("limit").filter(|text| !text.is_empty()).map(str::parse::<usize>) {
+        None => 10,
+        Some(Ok(limit)) if limit > ROWS_MAX => {
+            return PromError::data(format!("limit must not exceed {ROWS_MAX}")).into_response();
+        }
+        Some(Ok(limit)) if limit > 0 => limit,
+        Some(_) => return PromError::data("limit must be a positive number".into()).into_response(),
+    };
+    let store = api.store.clone();
+    let counted = tokio::task::spawn_blocking(move || {
+        let recent = store.recent();
+        (recent.fill(), recent.span(), recent.cardinality(limit))
+    });
+    let Ok((fill, span, lists)) = counted.await else {
+        return PromError::internal("the look-up broke; this is our fault".into()).into_response();
+    };
+    let [by_metric, by_label, memory, by_pair] = lists
+        .map(|list| list.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Value>());
+    let (first, last) = span.unwrap_or_default();
+    let data = json!({
+        "headStats": {
+            "numSeries": fill.series,
+            "numLabelPairs": fill.pairs,
+            "chunkCount": fill.chunks,
+            "minTime": first.0,
+            "maxTime": last.0,
+        },
+        "seriesCountByMetricName": by_metric,
+        "labelValueCountByLabelName": by_label,
+        "memoryInBytesByLabelName": memory,
+        "seriesCountByLabelValuePair": by_pair,
+    });
+    answer(&api, data)
+}
+
+/// Nothing is scraped.
+pub async fn targets(State(api): State<Arc<Api>>) -> Response {
+    answer(&api, json!({ "activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {} }))
+}
+
+/// Nothing is scraped.
+pub async fn scrape_pools(State(api): State<Arc<Api>>) -> Response {
+    answer(&api, json!({ "scrapePools": [] }))
+}
+
+/// Alertmanagers are sinks here, and no part of what this interface shows.
+pub async fn alertmanagers(State(api): State<Arc<Api>>) -> Response {
+    answer(&api, json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }))
+}
+
+/// Metadata is not kept.
+pub async fn metadata(State(api): State<Arc<Api>>, uri: Uri) -> Response {
+    let params = Params::of(&uri);
+    for name in ["limit", "limit_per_metric"] {
+        if params.get(name).is_some_and(|text| !text.is_empty() && text.parse::<i64>().is_err()) {
+            return PromError::data(format!("{name} must be a number")).into_response();
+        }
+    }
+    answer(&api, json!({}))
+}
+
+/// Exemplars are not kept.
+pub async fn exemplars(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let checked = async {
+        let params = Params::with_body(request).await?;
+        let (start, end) = (params.time("start")?, params.time("end")?);
+        if let (Some(start), Some(end)) = (start, end)
+            && end < start
+        {
+            return Err(PromError::data("end timestamp must not be before start timestamp".into()));
+        }
+        parse(params.get("query").unwrap_or("")).map_err(|error| PromError::data(error.to_string()))
+    };
+    match checked.await {
+        Ok(_) => answer(&api, json!([])),
+        Err(error) => error.into_response(),
+    }
+}

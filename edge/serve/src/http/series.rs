@@ -1,0 +1,185 @@
+//! `/api/v1/series`, `/api/v1/labels` and `/api/v1/label/<name>/values`: what there is, not what it was.
+use super::Api;
+use super::answer::{PromAnswer, PromError, Told};
+use super::params::Params;
+use super::shapes::labels;
+use super::source::refusal;
+use crate::recent::{Recent, SelectError};
+use axum::extract::{Path, Request, State};
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use faultline_model::{Labels, Millis};
+use faultline_promql::{Matcher, parse};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a look-up waits for others to end.
+const WAIT: Duration = Duration::from_secs(1);
+/// Selectors of one request.
+const SETS_MAX: usize = 64;
+
+/// Label sets of series with samples in a stretch of time. GET, or POST with the parameters as a form.
+pub async fn series(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let answer = async {
+        let params = Params::with_body(request).await?;
+        if params.all("match[]").next().is_none() {
+            return Err(PromError::data("no match[] parameter provided".into()));
+        }
+        let asked = Asked::of(&params, |error| PromError::bad("match[]", error))?;
+        found(&api, &params, asked, |recent, asked| {
+            let mut all: BTreeSet<Labels> = BTreeSet::new();
+            for set in &asked.sets {
+                all.extend(recent.series(set, asked.from, asked.to)?);
+            }
+            Ok(all.into_iter().map(Metric).collect())
+        })
+        .await
+    };
+    answer.await.unwrap_or_else(PromError::into_response)
+}
+
+/// Label names.
+pub async fn names(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let answer = async {
+        let params = Params::with_body(request).await?;
+        let asked = Asked::of(&params, PromError::data)?;
+        found(&api, &params, asked, |recent, asked| recent.label_names(&asked.sets, asked.from, asked.to)).await
+    };
+    answer.await.unwrap_or_else(PromError::into_response)
+}
+
+/// Values of a label.
+pub async fn values(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: Uri) -> Response {
+    let answer = async {
+        let params = Params::of(&uri);
+        let name = unescaped(&name);
+        if name.is_empty() {
+            return Err(PromError::data(format!("invalid label name: {name:?}")));
+        }
+        let asked = Asked::of(&params, PromError::data)?;
+        let look = move |recent: &Recent, asked: &Asked| recent.label_values(&name, &asked.sets, asked.from, asked.to);
+        found(&api, &params, asked, look).await
+    };
+    answer.await.unwrap_or_else(PromError::into_response)
+}
+
+#[derive(Serialize)]
+struct Metric(#[serde(serialize_with = "labels")] Labels);
+
+/// What all three say.
+struct Asked {
+    sets: Vec<Vec<Matcher>>,
+    from: Millis,
+    to: Millis,
+    limit: usize,
+}
+
+impl Asked {
+    fn of(params: &Params, refused: impl Fn(String) -> PromError) -> Result<Asked, PromError> {
+        let limit = params.prometheus_limit()?;
+        let from = params.time("start")?.unwrap_or(Millis(i64::MIN));
+        let to = params.time("end")?.unwrap_or(Millis(i64::MAX));
+        let sets: Result<_, String> = params.all("match[]").map(selector).collect();
+        let sets: Vec<_> = sets.map_err(&refused)?;
+        if sets.len() > SETS_MAX {
+            return Err(refused(format!("more than {SETS_MAX} match[] parameters; ask for fewer at a time")));
+        }
+        Ok(Asked { sets, from, to, limit })
+    }
+}
+
+/// The matchers of a selector and nothing else.
+fn selector(text: &str) -> Result<Vec<Matcher>, String> {
+    let expr = match parse(text) {
+        Ok(expr) => expr,
+        Err(error) => {
+            let error = error.to_string();
+            let empty = error.contains("must contain at least one non-empty matcher");
+            return Err(if empty { "match[] must contain at least one non-empty matcher".into() } else { error });
+        }
+    };
+    let selector = expr.series_selector();
+    let matchers = selector.map(|selector| selector.matchers.clone());
+    matchers.ok_or_else(|| format!("1:1: parse error: a series selector is expected, not the expression {text:?}"))
+}
+
+/// Looks up on a thread where it holds up no other answer, and cuts what is too long.
+async fn found<T: Serialize + Send + 'static>(
+    api: &Api,
+    params: &Params,
+    asked: Asked,
+    look: impl FnOnce(&Recent, &Asked) -> Result<Vec<T>, SelectError> + Send + 'static,
+) -> Result<Response, PromError> {
+    let view = api.covered_prometheus(params).await?;
+    let permit = tokio::time::timeout(WAIT, Arc::clone(&api.queries).acquire_owned()).await;
+    let Ok(Ok(permit)) = permit else {
+        return Err(PromError::unavailable("too many queries at once; ask again".into()));
+    };
+    let (store, limit) = (api.store.clone(), asked.limit);
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        look(store.recent(), &asked).map_err(|error| refusal(&error))
+    });
+    let done = done.await.map_err(|_| PromError::internal("the look-up broke; this is our fault".into()))?;
+    let (mut all, mut told) = (done?, Told::default());
+    if all.len() > limit {
+        all.truncate(limit);
+        told.warnings.push("results truncated due to limit".into());
+    }
+    Ok(PromAnswer::new(all, told).at(view.covers))
+}
+
+/// A label's name as clients write it in a path: with `U__` in front, `__` is `_` and `_263a_` the character of that number.
+///
+/// Source: Prometheus, `common/model`, `UnescapeName`.
+fn unescaped(name: &str) -> String {
+    let Some(mut left) = name.strip_prefix("U__") else { return name.into() };
+    let mut plain = String::new();
+    while let Some((before, after)) = left.split_once('_') {
+        plain.push_str(before);
+        if let Some(rest) = after.strip_prefix('_') {
+            plain.push('_');
+            left = rest;
+            continue;
+        }
+        let character = after.split_once('_').and_then(|(number, rest)| {
+            let number = u32::from_str_radix(number, 16).ok().filter(|_| number.len() <= 6)?;
+            Some((char::from_u32(number)?, rest))
+        });
+        // What is not written that way is meant as it stands.
+        let Some((character, rest)) = character else { return name.into() };
+        plain.push(character);
+        left = rest;
+    }
+    plain + left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unescaped_as_in_prometheus() {
+        for (name, plain) in [
+            ("job", "job"),
+            ("U__a_2e_b", "a.b"),
+            ("U__my__label", "my_label"),
+            ("U__a_zz_b", "U__a_zz_b"),
+            ("U__a_b", "U__a_b"),
+            ("U__", ""),
+        ] {
+            assert_eq!(unescaped(name), plain, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_selectors_are_taken() {
+        assert_eq!(selector("up").unwrap().len(), 1);
+        assert_eq!(selector("{a=~\"b|c\", d!=\"\"}").unwrap().len(), 2);
+        for text in ["sum(up)", "(up)", "up offset 5m", "up @ 5", "up[5m]", "up + 1", "1", "{}", "{a=~\".*\"}", "up{"] {
+            assert!(selector(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The recent store as what supplies series to an evaluation.
+use super::answer::PromError;
+use crate::recent::select::Want;
+use crate::recent::{Recent, SelectError};
+use faultline_model::{Labels, Millis, Sample};
+use faultline_promql::{At, Expr, Selector, SeriesView, Source};
+use std::cell::{Cell, RefCell};
+use std::time::Instant;
+
+/// Samples that one query may hold at a time: Prometheus' bound is 50 million, at 16 bytes each.
+pub const SAMPLES_MAX: u64 = 20_000_000;
+/// Series between two looks at the clock.
+const LOOK: usize = 64;
+
+/// What one query reads, between its first and its last instant. What could not be read is in the outcome.
+pub struct RecentSource<'a> {
+    recent: &'a Recent,
+    first: Millis,
+    last: Millis,
+    lookback_ms: i64,
+    deadline: Instant,
+    /// What a query of many instants reads, by selector.
+    loaded: Vec<Vec<Series>>,
+    refused: RefCell<Option<PromError>>,
+    touched: Cell<u64>,
+    warnings: RefCell<Vec<String>>,
+}
+
+struct Series {
+    id: u32,
+    labels: Labels,
+    samples: Vec<Sample>,
+}
+
+/// What an evaluation could not be told, and what it read.
+pub struct Outcome {
+    /// Why it was told less than it asked for.
+    pub refused: Option<PromError>,
+    /// What the reader should know.
+    pub warnings: Vec<String>,
+    /// Samples that were read.
+    pub samples: u64,
+}
+
+impl<'a> RecentSource<'a> {
+    /// For a query at one instant.
+    pub fn instant(recent: &'a Recent, at: Millis, lookback_ms: i64, deadline: Instant) -> RecentSource<'a> {
+        RecentSource {
+            recent,
+            first: at,
+            last: at,
+            lookback_ms,
+            deadline,
+            loaded: Vec::new(),
+            refused: RefCell::default(),
+            touched: Cell::new(0),
+            warnings: RefCell::default(),
+        }
+    }
+
+    /// For a query at many instants: everything is read once.
+    pub fn range(
+        recent: &'a Recent,
+        expr: &Expr,
+        (first, last): (Millis, Millis),
+        lookback_ms: i64,
+        deadline: Instant,
+    ) -> RecentSource<'a> {
+        let mut source = RecentSource { first, last, ..RecentSource::instant(recent, first, lookback_ms, deadline) };
+        let load = |selector| {
+            let mut all = Vec::new();
+            source.each(selector, &mut |id, labels, samples| {
+                all.push(Series { id, labels: labels.clone(), samples: samples.to_vec() });
+            });
+            all
+        };
+        let loaded = expr.selectors().iter().map(load).collect();
+        source.loaded = loaded;
+        source
+    }
+
+    /// What came of it.
+    pub fn outcome(self) -> Outcome {
+        Outcome {
+            refused: self.refused.into_inner(),
+            warnings: self.warnings.into_inner(),
+            samples: self.touched.get(),
+        }
+    }
+
+    /// Whether nothing stands in the way so far.
+    pub fn goes_on(&self) -> bool {
+        if Instant::now() >= self.deadline {
+            self.refuse(PromError::timeout());
+        }
+        self.refused.borrow().is_none()
+    }
+
+    fn refuse(&self, error: PromError) {
+        self.refused.borrow_mut().get_or_insert(error);
+    }
+
+    fn warn(&self, text: String) {
+        let mut warnings = self.warnings.borrow_mut();
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// Shows the series of a selector, each with its samples.
+    fn each(&self, selector: &Selector, visit: &mut dyn FnMut(u32, &Labels, &[Sample])) {
+        if !self.goes_on() {
+            return;
+        }
+        let (from, to) = stretch(selector, self.first, self.last, self.lookback_ms);
+        let newest = self.first == self.last && selector.range == 0 && selector.reach == 0;
+        let want = if newest { Want::Newest } else { Want::All };
+        let mut selected = match self.recent.select(&selector.matchers, from, to, want) {
+            Ok(selected) => selected,
+            Err(error) => return self.refuse(refusal(&error)),
+        };
+        if let Some(gone) = self.recent.gone().filter(|gone| *gone >= from) {
+            self.warn(format!("samples up to {gone} are no longer kept"));
+        }
+        if selected.lost() {
+            self.warn("a damaged block of the time asked for was set aside: samples are missing".into());
+        }
+        let mut samples = Vec::new();
+        for index in 0..selected.len() {
+            if let Err(error) = selected.samples(index, &mut samples) {
+                return self.refuse(refusal(&error));
+            }
+            if let Some(dropped) = selected.dropped(index).filter(|at| *at >= from && !(newest && !samples.is_empty()))
+            {
+                let labels = selected.labels(index);
+                let why = format!(
+                    "{labels} is no longer here as far back as the query reads: only what follows {dropped} is kept; \
+                     shorten the range or the offset"
+                );
+                return self.refuse(PromError::execution(why));
+            }
+            self.touched.set(self.touched.get() + samples.len() as u64);
+            if self.first < self.last && self.touched.get() > SAMPLES_MAX {
+                return self.refuse(PromError::too_many_samples());
+            }
+            if index % LOOK == 0 && !self.goes_on() {
+                return;
+            }
+            if !samples.is_empty() {
+                visit(selected.id(index), selected.labels(index), &samples);
+            }
+        }
+    }
+}
+
+impl Source for RecentSource<'_> {
+    fn select(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        match self.loaded.get(index) {
+            Some(all) => all.iter().for_each(|it| {
+                visit(SeriesView { id: it.id, labels: &it.labels, samples: &it.samples, histograms: &[], marks: None });
+            }),
+            None => self.each(selector, &mut |id, labels, samples| {
+                visit(SeriesView { id, labels, samples, histograms: &[], marks: None });
+            }),
+        }
+    }
+}
+
+/// What a reader is told of it.
+pub fn refusal(error: &SelectError) -> PromError {
+    match error {
+        SelectError::TooMany => PromError::execution(error.to_string()),
+        SelectError::Block { source, .. } => PromError::internal(format!("{error}: {source}")),
+    }
+}
+
+/// The stretch of time that a selector can read in an evaluation from `first` to `last`, both ends within.
+fn stretch(selector: &Selector, first: Millis, last: Millis, lookback_ms: i64) -> (Millis, Millis) {
+    if selector.reach == i64::MAX {
+        return (Millis(i64::MIN), Millis(i64::MAX));
+    }
+    let (from, to) = match selector.at {
+        Some(At::Time(time)) => (time, time),
+        Some(At::Start) => (first, first),
+        Some(At::End) => (last, last),
+        None => (first, last),
+    };
+    let back = |at: Millis| Millis(at.0.saturating_sub(selector.offset));
+    let own = if selector.range > 0 { selector.range } else { lookback_ms };
+    (back(from).plus(own.saturating_add(selector.reach).saturating_neg()), back(to))
+}

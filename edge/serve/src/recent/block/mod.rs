@@ -1,0 +1,75 @@
+//! A block: chunks of many series in one file that never changes (`docs/formats/recent-block.md`).
+//!
+//! ```text
+//! header | chunks | groups of series | posting lists | pages of terms | directory of groups | directory of pages | footer
+//! ```
+mod bytes;
+mod read;
+mod table;
+mod write;
+
+pub use read::{Block, BlockSeries, Place, Reading};
+pub use write::{Written, write_block};
+
+use faultline_model::{Millis, Position};
+use std::io;
+
+/// The first bytes of a file.
+const MAGIC: &[u8; 8] = b"FLRECENT";
+/// The layout that this release writes, and the newest that it reads.
+const VERSION: u32 = 1;
+/// Size of the header, in bytes.
+const HEADER: usize = 64;
+/// Size of the footer, in bytes.
+const FOOTER: usize = 96;
+/// Series of one group.
+const GROUP: usize = 16;
+/// Terms of one page.
+const TERMS: usize = 64;
+/// Stands between a name and its value, and after a value: no byte of UTF-8.
+const BETWEEN: u8 = 0xff;
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A stretch of time, for good.
+    Block = 0,
+    /// What was in memory, for the next start.
+    Head = 1,
+}
+
+/// What a block says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The last record whose samples are in this or an older file; only of a head.
+    pub covers: Position,
+    /// Time of the first sample.
+    pub first: Millis,
+    /// Time of the last sample.
+    pub last: Millis,
+    /// How many series it has.
+    pub series: u32,
+    /// How many chunks.
+    pub chunks: u64,
+    /// How many samples.
+    pub samples: u64,
+    /// Size of the file, in bytes.
+    pub size: u64,
+}
+
+/// Why a block cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// The disk refused. Try again later.
+    #[error("the disk refused")]
+    Io(#[from] io::Error),
+    /// The bytes are not what was written: the file is of no use.
+    #[error("it is damaged: {0}")]
+    Damaged(&'static str),
+    /// A newer release wrote it.
+    #[error("it has version {0}, this release reads up to {VERSION}")]
+    Newer(u32),
+}

@@ -1,0 +1,402 @@
+//! Reading a block: what a look-up needs and no more, each part checked as it is read.
+use super::bytes::Left;
+use super::table::{next_key, unframe};
+use super::write::term_of;
+use super::{BETWEEN, BlockError, FOOTER, HEADER, MAGIC, Purpose, Summary, VERSION};
+use crate::recent::chunk::{Chunk, ChunkKind};
+use crate::recent::matching::{Known, Plan};
+use faultline_host::{Disk, File};
+use faultline_model::{Labels, Millis, Position};
+use faultline_promql::Matcher;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// Bytes read at once where what is wanted lies close together.
+const READ: usize = 256 << 10;
+
+/// An open block.
+pub struct Block {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    summary: Summary,
+    places: [u64; 6],
+    /// Where groups and pages of terms are, read when first asked for: about 1 byte a series, and 1 or 2 a term.
+    directories: OnceLock<Directories>,
+}
+
+struct Directories {
+    groups: Vec<u64>,
+    pages: Vec<(u64, Box<[u8]>)>,
+}
+
+/// A chunk's place in a block, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    kind: ChunkKind,
+    count: u16,
+    /// Time of its first sample.
+    pub first: Millis,
+    /// Time of its last sample.
+    pub last: Millis,
+    at: u64,
+    size: u32,
+    check: u32,
+}
+
+/// A series of a block.
+#[derive(Clone, Debug)]
+pub struct BlockSeries {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its chunks within the stretch that was asked for, at least one.
+    pub chunks: Vec<Place>,
+}
+
+const DAMAGED: fn(&'static str) -> BlockError = BlockError::Damaged;
+
+impl Block {
+    /// Opens a file, which must be whole.
+    pub fn open(disk: &dyn Disk, path: &Path) -> Result<Block, BlockError> {
+        let file = disk.open_read(path)?;
+        let size = file.size()?;
+        if size < (HEADER + FOOTER) as u64 {
+            return Err(DAMAGED("it is too short"));
+        }
+        let header = read(&*file, 0, HEADER as u64)?;
+        let mut left = Left(&header);
+        if left.bytes(8)? != MAGIC {
+            return Err(DAMAGED("it does not begin as a block"));
+        }
+        let version = left.u32()?;
+        checked(&header)?;
+        if version > VERSION {
+            return Err(BlockError::Newer(version));
+        }
+        let purpose = match left.u32()? {
+            0 => Purpose::Block,
+            1 => Purpose::Head,
+            _ => return Err(DAMAGED("nobody knows what it is for")),
+        };
+        let covers = Position { partition: left.u32()?, offset: left.u64()? };
+        let footer = read(&*file, size - FOOTER as u64, FOOTER as u64)?;
+        checked(&footer)?;
+        let mut left = Left(&footer);
+        let mut places = [0; 6];
+        for place in &mut places {
+            *place = left.u64()?;
+        }
+        if !places.is_sorted() || places[0] < HEADER as u64 || places[5] != size - FOOTER as u64 {
+            return Err(DAMAGED("its parts do not follow each other"));
+        }
+        let (first, last) = (Millis(left.u64()? as i64), Millis(left.u64()? as i64));
+        let (chunks, samples, series) = (left.u64()?, left.u64()?, left.u32()?);
+        let summary = Summary { purpose, covers, first, last, series, chunks, samples, size };
+        Ok(Block { file, path: path.to_path_buf(), summary, places, directories: OnceLock::new() })
+    }
+
+    /// What it says of itself.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn directories(&self) -> Result<&Directories, BlockError> {
+        if let Some(known) = self.directories.get() {
+            return Ok(known);
+        }
+        let [groups_at, lists_at, terms_at, directories_at, pages_at, end] = self.places;
+        let groups = read(&*self.file, directories_at, pages_at - directories_at)?;
+        let (groups, size) = unframe(&groups)?;
+        let count = (self.summary.series as usize).div_ceil(super::GROUP);
+        if size as u64 != pages_at - directories_at || groups.len() != count * 8 {
+            return Err(DAMAGED("the directory of groups has another size"));
+        }
+        let groups: Vec<u64> =
+            groups.chunks_exact(8).map(|at| u64::from_le_bytes(at.try_into().expect("eight bytes"))).collect();
+        if !groups.is_sorted() || groups.iter().any(|at| *at < groups_at || *at > lists_at) {
+            return Err(DAMAGED("a group is not where groups are"));
+        }
+        let pages = read(&*self.file, pages_at, end - pages_at)?;
+        let (mut left, mut pages) = (Left(unframe(&pages)?.0), Vec::new());
+        while !left.0.is_empty() {
+            let (at, size) = (left.number()?, left.number()?);
+            if at < terms_at || at > directories_at || pages.last().is_some_and(|(before, _)| *before >= at) {
+                return Err(DAMAGED("a page is not where pages are"));
+            }
+            pages.push((at, left.bytes(size)?.into()));
+        }
+        Ok(self.directories.get_or_init(|| Directories { groups, pages }))
+    }
+
+    /// The terms from `from` on, each with its list's length and place, until `visit` breaks.
+    fn terms(&self, from: &[u8], mut visit: impl FnMut(&[u8], u64, u64) -> ControlFlow<()>) -> Result<(), BlockError> {
+        let pages = &self.directories()?.pages;
+        let start = pages.partition_point(|(_, first)| **first <= *from).saturating_sub(1);
+        for (i, (at, _)) in pages.iter().enumerate().skip(start) {
+            let end = pages.get(i + 1).map_or(self.places[3], |next| next.0);
+            let page = read(&*self.file, *at, end - at)?;
+            let (mut left, mut term) = (Left(unframe(&page)?.0), Vec::new());
+            while !left.0.is_empty() {
+                next_key(&mut left, &mut term)?;
+                let (count, place) = (left.number()?, left.number()?);
+                if term[..] >= *from && visit(&term, count, place).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Length and place of the list of a name and a value.
+    fn list(&self, name: &str, value: &str) -> Result<Option<(u64, u64)>, BlockError> {
+        let (mut wanted, mut found) = (Vec::new(), None);
+        term_of(name, value, &mut wanted);
+        self.terms(&wanted, |term, count, place| {
+            found = (*term == *wanted).then_some((count, place));
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// Visits names and values, those of one name together, until `visit` breaks.
+    ///
+    /// - `name`: only this one.
+    pub fn values(
+        &self,
+        name: Option<&str>,
+        mut visit: impl FnMut(&str, &str, u64) -> ControlFlow<()>,
+    ) -> Result<(), BlockError> {
+        let (mut prefix, mut bad) = (Vec::new(), false);
+        if let Some(name) = name {
+            term_of(name, "", &mut prefix);
+        }
+        self.terms(&prefix, |term, count, _| {
+            let Some(between) = term.iter().position(|byte| *byte == BETWEEN) else {
+                bad = true;
+                return ControlFlow::Break(());
+            };
+            if !term.starts_with(&prefix) {
+                return ControlFlow::Break(());
+            }
+            match (std::str::from_utf8(&term[..between]), std::str::from_utf8(&term[between + 1..])) {
+                (Ok(name), Ok(value)) => visit(name, value, count),
+                _ => {
+                    bad = true;
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if bad { Err(DAMAGED("a term is no text")) } else { Ok(()) }
+    }
+
+    /// Numbers of the series in a list.
+    fn numbers(&self, place: u64, out: &mut Vec<u32>) -> Result<(), BlockError> {
+        let (lists_at, terms_at) = (self.places[1], self.places[2]);
+        if place < lists_at || place + 8 > terms_at {
+            return Err(DAMAGED("a list is not where lists are"));
+        }
+        let size = Left(&read(&*self.file, place, 4)?).u32()?;
+        if u64::from(size) > terms_at - place - 8 {
+            return Err(DAMAGED("a list is too long"));
+        }
+        let framed = read(&*self.file, place, u64::from(size) + 8)?;
+        let (mut left, mut before) = (Left(unframe(&framed)?.0), None);
+        while !left.0.is_empty() {
+            let step = left.number()?;
+            let number = before.map_or(Some(step), |before: u64| before.checked_add(step).filter(|_| step > 0));
+            let number = number.filter(|number| *number < u64::from(self.summary.series));
+            let number = number.ok_or(DAMAGED("a list names a series that is not there"))?;
+            out.push(number as u32);
+            before = Some(number);
+        }
+        Ok(())
+    }
+
+    /// The series that all matchers accept, with their chunks that overlap `from..=to`; nothing where they are more than
+    /// `most`.
+    pub fn find(
+        &self,
+        matchers: &[Matcher],
+        from: Millis,
+        to: Millis,
+        most: usize,
+    ) -> Result<Option<Vec<BlockSeries>>, BlockError> {
+        let (mut wrong, mut numbers) = (None, Vec::new());
+        let plan = Plan::of(matchers, |name, value| match self.list(name, value) {
+            Ok(list) => list.map_or(0, |(count, _)| count as usize),
+            Err(error) => {
+                wrong = Some(error);
+                0
+            }
+        });
+        if let Some(error) = wrong {
+            return Err(error);
+        }
+        match plan {
+            Plan::Value(name, value) => match self.list(name, value)? {
+                Some((_, place)) => self.numbers(place, &mut numbers)?,
+                None => return Ok(Some(Vec::new())),
+            },
+            Plan::Values(matcher) => {
+                let (mut prefix, mut places) = (Vec::new(), Vec::new());
+                term_of(&matcher.name, "", &mut prefix);
+                self.terms(&prefix, |term, _, place| {
+                    let Some(value) = term.strip_prefix(&prefix[..]) else { return ControlFlow::Break(()) };
+                    if std::str::from_utf8(value).is_ok_and(|value| matcher.matches(value)) {
+                        places.push(place);
+                    }
+                    ControlFlow::Continue(())
+                })?;
+                for place in places {
+                    self.numbers(place, &mut numbers)?;
+                }
+                numbers.sort();
+            }
+            Plan::All => numbers.extend(0..self.summary.series),
+        }
+        let (mut known, mut found) = (Known::new(matchers), Vec::new());
+        self.series(&numbers, from, to, &mut |series| {
+            if known.accept(&series.labels) {
+                found.push(series);
+            }
+            if found.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok((found.len() <= most).then_some(found))
+    }
+
+    /// Visits all series with all their chunks, in label order.
+    pub fn each(&self, visit: &mut dyn FnMut(BlockSeries) -> ControlFlow<()>) -> Result<(), BlockError> {
+        let numbers: Vec<u32> = (0..self.summary.series).collect();
+        self.series(&numbers, Millis(i64::MIN), Millis(i64::MAX), visit)
+    }
+
+    /// Visits the series of these rising numbers that have chunks within `from..=to`.
+    fn series(
+        &self,
+        numbers: &[u32],
+        from: Millis,
+        to: Millis,
+        visit: &mut dyn FnMut(BlockSeries) -> ControlFlow<()>,
+    ) -> Result<(), BlockError> {
+        let groups = &self.directories()?.groups;
+        let (mut reading, mut next) = (Reading::default(), 0);
+        while next < numbers.len() {
+            let group = numbers[next] as usize / super::GROUP;
+            let wanted = numbers[next..].iter().take_while(|number| **number as usize / super::GROUP == group);
+            let wanted: Vec<usize> = wanted.map(|number| *number as usize % super::GROUP).collect();
+            next += wanted.len();
+            let end = groups.get(group + 1).copied().unwrap_or(self.places[1]);
+            let bytes = reading.read(&*self.file, groups[group], end - groups[group], self.places[1])?;
+            if self.group(unframe(bytes)?.0, &wanted, from, to, visit)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn group(
+        &self,
+        body: &[u8],
+        wanted: &[usize],
+        from: Millis,
+        to: Millis,
+        visit: &mut dyn FnMut(BlockSeries) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, BlockError> {
+        let (mut left, mut key, mut number) = (Left(body), Vec::new(), 0);
+        let mut at = left.number()?;
+        let mut wanted = wanted.iter().copied().peekable();
+        while wanted.peek().is_some() {
+            next_key(&mut left, &mut key)?;
+            let is_wanted = wanted.next_if_eq(&number).is_some();
+            let (count, mut chunks, mut before) = (left.number()?, Vec::new(), 0_i64);
+            for _ in 0..count {
+                let kind = left.byte()?;
+                let count = u16::try_from(left.number()?).map_err(|_| DAMAGED("a chunk has too many samples"))?;
+                let first = before.wrapping_add(left.signed()?);
+                let last = first.wrapping_add_unsigned(left.number()?);
+                let (size, check) = (left.number()?, left.u32()?);
+                let end = at.checked_add(size).filter(|end| *end <= self.places[0] && at >= HEADER as u64);
+                let end = end.ok_or(DAMAGED("a chunk is not where chunks are"))?;
+                if is_wanted && last >= from.0 && first <= to.0 {
+                    let kind = ChunkKind::of(kind).ok_or(DAMAGED("a chunk is of a kind that nobody knows"))?;
+                    let size = u32::try_from(size).map_err(|_| DAMAGED("a chunk is too long"))?;
+                    let (first, last) = (Millis(first), Millis(last));
+                    chunks.push(Place { kind, count, first, last, at, size, check });
+                }
+                (at, before) = (end, last);
+            }
+            number += 1;
+            if !chunks.is_empty() {
+                let labels = labels(&key).ok_or(DAMAGED("a series has no labels that could be"))?;
+                if visit(BlockSeries { labels, chunks }).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The chunk at a place.
+    pub fn chunk(&self, place: &Place, reading: &mut Reading) -> Result<Chunk, BlockError> {
+        let bytes = reading.read(&*self.file, place.at, u64::from(place.size), self.places[0])?;
+        if crc32c::crc32c(bytes) != place.check {
+            return Err(DAMAGED("a chunk's check sum does not fit"));
+        }
+        let Place { kind, count, first, last, .. } = *place;
+        Ok(Chunk { kind, count, first, last, bytes: bytes.into() })
+    }
+}
+
+/// What was read ahead of a file: what follows is mostly wanted next.
+#[derive(Default)]
+pub struct Reading {
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Reading {
+    /// Bytes of the file, `end` of which nothing is read.
+    fn read(&mut self, file: &dyn File, at: u64, size: u64, end: u64) -> Result<&[u8], BlockError> {
+        let have = self.at + self.bytes.len() as u64;
+        if at < self.at || at + size > have {
+            let ahead = (READ as u64).min(end.saturating_sub(at)).max(size);
+            self.bytes = read(file, at, ahead)?;
+            self.at = at;
+        }
+        let start = (at - self.at) as usize;
+        Ok(&self.bytes[start..start + size as usize])
+    }
+}
+
+/// All of a stretch, which must lie within the file.
+fn read(file: &dyn File, at: u64, size: u64) -> Result<Vec<u8>, BlockError> {
+    let mut bytes = vec![0; usize::try_from(size).map_err(|_| DAMAGED("a part is too long"))?];
+    let count = file.read_at(&mut bytes, at)?;
+    if count < bytes.len() { Err(DAMAGED("it is shorter than it was")) } else { Ok(bytes) }
+}
+
+/// Whether the last four bytes are the check sum of those before.
+fn checked(bytes: &[u8]) -> Result<(), BlockError> {
+    let (body, check) = bytes.split_at(bytes.len() - 4);
+    let fits = crc32c::crc32c(body).to_le_bytes() == *check;
+    if fits { Ok(()) } else { Err(DAMAGED("a check sum does not fit")) }
+}
+
+/// The labels that [`super::write::key`] wrote.
+fn labels(key: &[u8]) -> Option<Labels> {
+    let mut pairs = Vec::new();
+    let mut parts = key.split(|byte| *byte == BETWEEN);
+    while let (Some(name), value) = (parts.next(), parts.next()) {
+        match value {
+            Some(value) => pairs.push((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?)),
+            None if name.is_empty() => break,
+            None => return None,
+        }
+    }
+    Labels::from_sorted(&pairs)
+}

@@ -1,0 +1,230 @@
+//! Writing a block: under another name first, synced, then renamed.
+use super::bytes::{put, put_signed};
+use super::table::{Run, frame};
+use super::{BETWEEN, BlockError, FOOTER, GROUP, HEADER, MAGIC, Purpose, Summary, TERMS, VERSION};
+use crate::recent::chunk::Chunk;
+use faultline_host::{Disk, File};
+use faultline_model::{Labels, Millis, Position};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes handed to the disk at once.
+const WRITE: usize = 256 << 10;
+/// Bytes between syncs: a flush of the journal waits for no more than these.
+const SYNC: u64 = 4 << 20;
+
+/// A block's series, in label order, each with at least one chunk, in the order of their first samples.
+pub type Written = Vec<(Labels, Vec<Chunk>)>;
+
+struct Out<'a> {
+    file: &'a Arc<dyn File>,
+    at: u64,
+    synced: u64,
+    waiting: Vec<u8>,
+}
+
+impl Out<'_> {
+    fn place(&self) -> u64 {
+        self.at + self.waiting.len() as u64
+    }
+
+    fn full(&mut self) -> io::Result<()> {
+        if self.waiting.len() < WRITE { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.write_at(&self.waiting, self.at)?;
+        self.at += self.waiting.len() as u64;
+        self.waiting.clear();
+        if self.at - self.synced >= SYNC {
+            self.synced = self.at;
+            self.file.sync_data()?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file as a whole: after a crash it is there with all it holds, or it is not there.
+pub fn write_block(
+    disk: &dyn Disk,
+    path: &Path,
+    purpose: Purpose,
+    covers: Position,
+    series: &Written,
+) -> Result<Summary, BlockError> {
+    let folder = path.parent().ok_or_else(|| io::Error::other("a file needs a folder"))?;
+    let new = path.with_extension("new");
+    match disk.remove(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let file = disk.create(&new)?;
+    let written = content(&file, purpose, covers, series).and_then(|summary| {
+        file.sync_data()?;
+        disk.rename(&new, path)?;
+        Ok(summary)
+    });
+    match written {
+        Ok(summary) => {
+            disk.sync_dir(folder)?;
+            Ok(summary)
+        }
+        Err(error) => {
+            // Gives its room back to a full disk; where even that fails, the next try removes it.
+            drop(disk.remove(&new));
+            Err(error.into())
+        }
+    }
+}
+
+fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Written) -> io::Result<Summary> {
+    let mut out = Out { file, at: 0, synced: 0, waiting: header(purpose, covers) };
+    let mut places = Vec::with_capacity(series.len().div_ceil(GROUP));
+    for group in series.chunks(GROUP) {
+        places.push(out.place());
+        for chunk in group.iter().flat_map(|(_, chunks)| chunks) {
+            out.waiting.extend_from_slice(&chunk.bytes);
+            out.full()?;
+        }
+    }
+    let (groups_at, directory) = (out.place(), groups(&mut out, series, &places)?);
+    let lists_at = out.place();
+    let (terms_at, pages) = terms(&mut out, series)?;
+    let directories_at = out.place();
+    frame(&directory, &mut out.waiting);
+    let pages_at = out.place();
+    frame(&pages, &mut out.waiting);
+    let footer_at = out.place();
+
+    let chunks = || series.iter().flat_map(|(_, chunks)| chunks);
+    let summary = Summary {
+        purpose,
+        covers,
+        first: chunks().map(|chunk| chunk.first).min().unwrap_or(Millis(0)),
+        last: chunks().map(|chunk| chunk.last).max().unwrap_or(Millis(0)),
+        series: series.len() as u32,
+        chunks: chunks().count() as u64,
+        samples: chunks().map(|chunk| u64::from(chunk.count)).sum(),
+        size: footer_at + FOOTER as u64,
+    };
+    let mut footer = Vec::with_capacity(FOOTER);
+    for place in [groups_at, lists_at, terms_at, directories_at, pages_at, footer_at] {
+        footer.extend_from_slice(&place.to_le_bytes());
+    }
+    footer.extend_from_slice(&summary.first.0.to_le_bytes());
+    footer.extend_from_slice(&summary.last.0.to_le_bytes());
+    footer.extend_from_slice(&summary.chunks.to_le_bytes());
+    footer.extend_from_slice(&summary.samples.to_le_bytes());
+    footer.extend_from_slice(&summary.series.to_le_bytes());
+    footer.resize(FOOTER - 4, 0);
+    footer.extend_from_slice(&crc32c::crc32c(&footer).to_le_bytes());
+    out.waiting.extend_from_slice(&footer);
+    out.write()?;
+    Ok(summary)
+}
+
+fn header(purpose: Purpose, covers: Position) -> Vec<u8> {
+    let mut header = Vec::with_capacity(WRITE + (WRITE >> 3));
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&(purpose as u32).to_le_bytes());
+    header.extend_from_slice(&covers.partition.to_le_bytes());
+    header.extend_from_slice(&covers.offset.to_le_bytes());
+    header.resize(HEADER - 4, 0);
+    header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+    header
+}
+
+/// Writes the groups, and returns where each is.
+fn groups(out: &mut Out<'_>, series: &Written, places: &[u64]) -> io::Result<Vec<u8>> {
+    let (mut directory, mut run, mut name) = (Vec::new(), Run::default(), Vec::new());
+    for (group, place) in series.chunks(GROUP).zip(places) {
+        directory.extend_from_slice(&out.place().to_le_bytes());
+        put(&mut run.bytes, *place);
+        for (labels, chunks) in group {
+            key(labels, &mut name);
+            run.key(&name);
+            put(&mut run.bytes, chunks.len() as u64);
+            let mut before = 0;
+            for chunk in chunks {
+                run.bytes.push(chunk.kind as u8);
+                put(&mut run.bytes, u64::from(chunk.count));
+                put_signed(&mut run.bytes, chunk.first.0.wrapping_sub(before));
+                put(&mut run.bytes, chunk.last.0.wrapping_sub(chunk.first.0) as u64);
+                put(&mut run.bytes, chunk.bytes.len() as u64);
+                run.bytes.extend_from_slice(&crc32c::crc32c(&chunk.bytes).to_le_bytes());
+                before = chunk.last.0;
+            }
+        }
+        run.take(&mut out.waiting);
+        out.full()?;
+    }
+    Ok(directory)
+}
+
+/// Writes posting lists and terms; returns where the terms begin, and where each page is with its first term.
+fn terms(out: &mut Out<'_>, series: &Written) -> io::Result<(u64, Vec<u8>)> {
+    let mut lists: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
+    let mut term = Vec::new();
+    for (number, (labels, _)) in (0_u32..).zip(series) {
+        for (name, value) in labels.iter() {
+            term_of(name, value, &mut term);
+            match lists.get_mut(&term) {
+                Some(list) => list.push(number),
+                None => drop(lists.insert(term.clone(), vec![number])),
+            }
+        }
+    }
+    let (mut places, mut body) = (Vec::with_capacity(lists.len()), Vec::new());
+    for list in lists.values() {
+        places.push(out.place());
+        body.clear();
+        let mut before = 0;
+        for number in list {
+            put(&mut body, u64::from(number - before));
+            before = *number;
+        }
+        frame(&body, &mut out.waiting);
+        out.full()?;
+    }
+    let (at, mut pages, mut run) = (out.place(), Vec::new(), Run::default());
+    for ((term, list), place) in lists.iter().zip(places) {
+        if run.count == 0 {
+            put(&mut pages, out.place());
+            put(&mut pages, term.len() as u64);
+            pages.extend_from_slice(term);
+        }
+        run.key(term);
+        put(&mut run.bytes, list.len() as u64);
+        put(&mut run.bytes, place);
+        if run.count == TERMS {
+            run.take(&mut out.waiting);
+            out.full()?;
+        }
+    }
+    if run.count > 0 {
+        run.take(&mut out.waiting);
+    }
+    Ok((at, pages))
+}
+
+/// The labels of a series as a key.
+pub fn key(labels: &Labels, key: &mut Vec<u8>) {
+    key.clear();
+    for (name, value) in labels.iter() {
+        key.extend_from_slice(name.as_bytes());
+        key.push(BETWEEN);
+        key.extend_from_slice(value.as_bytes());
+        key.push(BETWEEN);
+    }
+}
+
+/// A name and a value as a key.
+pub fn term_of(name: &str, value: &str, term: &mut Vec<u8>) {
+    term.clear();
+    term.extend_from_slice(name.as_bytes());
+    term.push(BETWEEN);
+    term.extend_from_slice(value.as_bytes());
+}

@@ -1,0 +1,331 @@
+//! What is in memory: of each series an open chunk and closed ones, within a number of bytes.
+use super::chunk::{CHUNK_SAMPLES, Chunk, ChunkKind, Late, Open, insert_late};
+use super::{WINDOW_MS, window};
+use faultline_model::{Millis, Sample};
+
+/// Slots that are allocated together, so that growth never moves a million of them while the lock is held.
+const PAGE: usize = 1024;
+/// Samples whose series are fetched from memory together.
+const AHEAD: usize = 32;
+/// Slots looked at for chunks to give up after each chunk of samples, where memory is short.
+const SWEEP: usize = 512;
+/// Bytes that each series keeps, however short memory is: its open chunk up to this size.
+const DUE: usize = 32;
+/// Marks an id of the engine that names no series here.
+const NONE: u32 = u32::MAX;
+
+/// One series: two cache lines.
+#[derive(Default)]
+#[repr(align(128))]
+pub struct Slot {
+    pub open: Open,
+    newest: Option<Sample>,
+    pub closed: Vec<Chunk>,
+    /// Time of the newest sample that was given up, `i64::MIN` where none was.
+    dropped: Dropped,
+    /// Ids of the engine that name it.
+    names: u32,
+}
+
+struct Dropped(Millis);
+
+impl Default for Dropped {
+    fn default() -> Dropped {
+        Dropped(Millis(i64::MIN))
+    }
+}
+
+impl Slot {
+    /// The newest sample ever, also where its chunk is on disk.
+    pub fn newest(&self) -> Option<Sample> {
+        self.newest
+    }
+
+    /// Time of the newest sample given up for want of memory.
+    pub fn dropped(&self) -> Option<Millis> {
+        Some(self.dropped.0).filter(|at| *at > Millis(i64::MIN))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.closed.is_empty() && self.open.count() == 0
+    }
+
+    /// Bytes, and chunks.
+    fn load(&self) -> (usize, usize) {
+        let bytes = self.open.size() + self.closed.iter().map(Chunk::size).sum::<usize>();
+        (bytes, self.closed.len() + usize::from(self.open.count() > 0))
+    }
+
+    fn close(&mut self) {
+        let last = self.newest.map_or(Millis(0), |newest| newest.time());
+        self.closed.extend(self.open.close(last));
+    }
+}
+
+/// What became of samples since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Taken in.
+    pub samples: u64,
+    /// Of those, taken in behind newer ones.
+    pub late: u64,
+    /// Older than anything that is kept.
+    pub too_old: u64,
+    /// Of ids that no `created` had named.
+    pub orphans: u64,
+    /// Given up for want of memory before they were on disk.
+    pub dropped: u64,
+    /// Of series for which there was no room.
+    pub refused: u64,
+}
+
+/// All series by place.
+pub struct Head {
+    pages: Vec<Box<[Slot]>>,
+    /// The place of each id of the engine.
+    ids: Vec<u32>,
+    budget: usize,
+    /// Bytes of chunks.
+    pub bytes: usize,
+    /// Closed chunks, and series with an open one.
+    pub chunks: usize,
+    /// Series that the engine names.
+    pub live: usize,
+    pub counted: Counted,
+    /// Time of the newest sample of all.
+    pub newest: Millis,
+    /// Samples before are refused.
+    pub oldest: Millis,
+    hand: u32,
+}
+
+/// Ids whose series were refused, told from those that were never named.
+const REFUSED: u32 = NONE - 1;
+
+impl Head {
+    /// Nothing yet.
+    ///
+    /// - `budget`: bytes of chunks.
+    pub fn new(budget: usize) -> Head {
+        Head {
+            pages: Vec::new(),
+            ids: Vec::new(),
+            budget,
+            bytes: 0,
+            chunks: 0,
+            live: 0,
+            counted: Counted::default(),
+            newest: Millis(i64::MIN),
+            oldest: Millis(i64::MIN),
+            hand: 0,
+        }
+    }
+
+    /// How many slots there are.
+    pub fn end(&self) -> u32 {
+        (self.pages.len() * PAGE) as u32
+    }
+
+    /// The series at a place.
+    pub fn slot(&self, place: u32) -> Option<&Slot> {
+        self.pages.get(place as usize / PAGE)?.get(place as usize % PAGE)
+    }
+
+    fn slot_mut(&mut self, place: u32) -> &mut Slot {
+        while self.pages.len() <= place as usize / PAGE {
+            self.pages.push((0..PAGE).map(|_| Slot::default()).collect());
+        }
+        &mut self.pages[place as usize / PAGE][place as usize % PAGE]
+    }
+
+    /// Lets an id name the series at a place, or one that was refused.
+    pub fn name(&mut self, id: u32, place: Option<u32>) {
+        self.unname(id);
+        if self.ids.len() <= id as usize {
+            self.ids.resize(id as usize + 1, NONE);
+        }
+        self.ids[id as usize] = place.unwrap_or(REFUSED);
+        if let Some(place) = place {
+            let slot = self.slot_mut(place);
+            slot.names += 1;
+            self.live += usize::from(slot.names == 1);
+        }
+    }
+
+    /// The engine forgets a series; its samples stay.
+    pub fn unname(&mut self, id: u32) {
+        let Some(place) = self.ids.get_mut(id as usize).map(|place| std::mem::replace(place, NONE)) else { return };
+        if place < REFUSED {
+            let slot = self.slot_mut(place);
+            slot.names -= 1;
+            self.live -= usize::from(slot.names == 0);
+        }
+    }
+
+    /// Takes in samples by ids of the engine.
+    pub fn push(&mut self, samples: &[(u32, Sample)]) {
+        for group in samples.chunks(AHEAD) {
+            // Series lie anywhere in memory. Looked at first, all of a group are fetched at the same time.
+            let place = |id: u32| self.ids.get(id as usize).copied().unwrap_or(NONE);
+            std::hint::black_box(
+                group.iter().filter_map(|(id, _)| self.slot(place(*id))?.newest).map(|s| s.time()).max(),
+            );
+            for (id, sample) in group {
+                match self.ids.get(*id as usize).copied().unwrap_or(NONE) {
+                    NONE => self.counted.orphans += 1,
+                    REFUSED => self.counted.refused += 1,
+                    place => self.put(place, *sample),
+                }
+            }
+        }
+        if self.bytes > self.budget {
+            self.sweep();
+        }
+    }
+
+    /// Takes in a sample of the series at a place.
+    fn put(&mut self, place: u32, sample: Sample) {
+        let (time, over) = (sample.time(), self.bytes > self.budget);
+        if time < self.oldest {
+            self.counted.too_old += 1;
+            return;
+        }
+        let slot = &mut self.pages[place as usize / PAGE][place as usize % PAGE];
+        if slot.newest.is_some_and(|newest| newest.time() >= time) {
+            return self.put_late(place, sample);
+        }
+        self.counted.samples += 1;
+        self.newest = self.newest.max(time);
+        let before = (slot.open.size(), usize::from(slot.open.count() > 0));
+        let full = slot.open.count() >= CHUNK_SAMPLES || (over && slot.open.bytes().len() >= DUE);
+        if slot.open.count() > 0 && (full || window(slot.open.first()) != window(time)) {
+            slot.close();
+            self.bytes += slot.closed.last().map_or(0, Chunk::size);
+            self.chunks += 1;
+        }
+        slot.open.push(sample);
+        slot.newest = Some(sample);
+        self.bytes = self.bytes + slot.open.size() - before.0;
+        self.chunks = self.chunks + 1 - before.1;
+        if over && slot.open.count() == 1 {
+            self.give_up(place);
+        }
+    }
+
+    /// Changes a series and keeps account of it.
+    fn change<R>(&mut self, place: u32, change: impl FnOnce(&mut Slot) -> R) -> R {
+        let slot = self.slot_mut(place);
+        let before = slot.load();
+        let result = change(slot);
+        let after = slot.load();
+        self.bytes = self.bytes + after.0 - before.0;
+        self.chunks = self.chunks + after.1 - before.1;
+        result
+    }
+
+    #[cold]
+    fn put_late(&mut self, place: u32, sample: Sample) {
+        let time = sample.time();
+        let late = self.change(place, |slot| {
+            if slot.open.count() > 0 && slot.open.first() <= time {
+                return slot.open.insert(sample);
+            }
+            insert_late(&mut slot.closed, sample, |first| window(first) == window(time))
+        });
+        self.counted.samples += u64::from(late == Late::Inserted);
+        self.counted.late += u64::from(late == Late::Inserted);
+    }
+
+    /// Takes from series that hold more than their share, a few each time.
+    fn sweep(&mut self) {
+        for _ in 0..SWEEP.min(self.end() as usize) {
+            if self.bytes <= self.budget {
+                return;
+            }
+            self.give_up(self.hand);
+            self.hand = (self.hand + 1) % self.end();
+        }
+    }
+
+    /// Takes from a series what it holds above its share, the oldest chunks first.
+    fn give_up(&mut self, place: u32) {
+        let share = (self.budget / self.live.max(1)).max(DUE);
+        let mut excess = self.bytes.saturating_sub(self.budget);
+        self.counted.dropped += self.change(place, |slot| {
+            let mut size = slot.load().0;
+            if size > share && slot.open.bytes().len() >= DUE {
+                slot.close();
+                size = slot.load().0;
+            }
+            let (mut gone, mut dropped) = (0, 0);
+            for chunk in &slot.closed {
+                if excess == 0 || size <= share {
+                    break;
+                }
+                slot.dropped.0 = slot.dropped.0.max(chunk.last);
+                (gone, dropped) = (gone + 1, dropped + u64::from(chunk.count));
+                (excess, size) = (excess.saturating_sub(chunk.size()), size - chunk.size());
+            }
+            slot.closed.drain(..gone);
+            dropped
+        });
+    }
+
+    /// The chunks of a series of windows before `end`, or all; an open one among them is closed.
+    pub fn cut(&mut self, place: u32, end: Millis, all: bool) -> Vec<Chunk> {
+        self.change(place, |slot| {
+            if slot.open.count() > 0 && (all || slot.open.first() < end) {
+                slot.close();
+            }
+            slot.closed.iter().filter(|chunk| all || chunk.first < end).cloned().collect()
+        })
+    }
+
+    /// Chunks of a series as they stand, the open one copied: what a restart begins with.
+    pub fn image(&self, place: u32) -> Vec<Chunk> {
+        let Some(slot) = self.slot(place) else { return Vec::new() };
+        let mut chunks = slot.closed.clone();
+        if slot.open.count() > 0 {
+            let last = slot.newest.map_or(Millis(0), |newest| newest.time());
+            let (count, first, bytes) = (slot.open.count(), slot.open.first(), slot.open.bytes().into());
+            chunks.push(Chunk { kind: ChunkKind::Numbers, count, first, last, bytes });
+        }
+        chunks
+    }
+
+    /// Gives back chunks that are on disk now.
+    pub fn written(&mut self, place: u32, chunks: &[Chunk]) {
+        self.change(place, |slot| {
+            slot.closed.retain(|chunk| !chunks.iter().any(|written| written.is(chunk)));
+            if slot.closed.is_empty() {
+                slot.closed = Vec::new();
+            }
+        });
+    }
+
+    /// Takes in a chunk that was read from disk, and whose last sample is `last`.
+    pub fn restore(&mut self, place: u32, chunk: Chunk, last: Sample) {
+        self.newest = self.newest.max(chunk.last);
+        self.change(place, |slot| {
+            if slot.newest.is_none_or(|newest| newest.time() < last.time()) {
+                slot.newest = Some(last);
+            }
+            slot.closed.push(chunk);
+        });
+    }
+
+    /// Whether a series holds nothing and nobody names it.
+    pub fn is_idle(&self, place: u32) -> bool {
+        self.slot(place).is_some_and(|slot| slot.newest.is_some() && slot.names == 0 && slot.is_empty())
+    }
+
+    /// Forgets a series that holds nothing.
+    pub fn forget(&mut self, place: u32) {
+        *self.slot_mut(place) = Slot::default();
+    }
+}
+
+/// The end of the newest window that is complete when event time has come to `newest`, `lateness_ms` waited for.
+pub fn complete(newest: Millis, lateness_ms: i64) -> Millis {
+    Millis(newest.0.saturating_sub(lateness_ms).div_euclid(WINDOW_MS).saturating_mul(WINDOW_MS))
+}

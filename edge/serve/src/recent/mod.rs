@@ -1,0 +1,307 @@
+//! The recent store: what `step` accepted, by series, in memory and in blocks on disk (`docs/design/0008-recent-store.md`).
+//!
+//! One thread writes, at up to a million samples a second, and senders wait for it in the end; so nobody holds a lock for
+//! longer than a few hundred series take, and a reader stands back while the writer waits. Another thread, in no hurry,
+//! writes blocks. Nothing that decides reads any of it.
+pub mod block;
+pub mod blocks;
+mod chunk;
+mod head;
+mod index;
+mod keep;
+mod matching;
+pub mod select;
+
+pub use block::BlockError;
+pub use keep::Kept;
+pub use select::{SelectError, Selected};
+
+use blocks::Blocks;
+use faultline_model::{Labels, Millis, Position, Sample};
+use faultline_promql::Matcher;
+use head::Head;
+use index::Index;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+/// Length of the stretch of event time that a block is of; no chunk crosses from one to the next.
+pub const WINDOW_MS: i64 = 2 * 3_600_000;
+
+/// Samples written under one hold of the lock.
+const WRITE_CHUNK: usize = 2048;
+/// Series looked at or copied under one hold of the lock.
+const READ_CHUNK: usize = 128;
+
+/// Number of the window that an instant lies in.
+fn window(at: Millis) -> i64 {
+    at.0.div_euclid(WINDOW_MS)
+}
+
+/// Bounds of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of chunks in memory. Beside them each series takes some 130 bytes, its labels and its places in posting lists.
+    pub memory: usize,
+    /// Series in memory; samples of more are counted and left out.
+    pub series: usize,
+    /// Bytes of blocks on disk.
+    pub disk: u64,
+    /// How long a sample is kept, in ms.
+    pub retention_ms: i64,
+}
+
+impl Default for Limits {
+    /// 256 MiB, 4 Mi series, 10 GiB, 15 days.
+    fn default() -> Limits {
+        Limits { memory: 256 << 20, series: 4 << 20, disk: 10 << 30, retention_ms: 15 * 86_400_000 }
+    }
+}
+
+/// Samples by series.
+pub struct Recent {
+    limits: Limits,
+    writer_waits: AtomicBool,
+    // Locked in this order.
+    index: Index,
+    head: Mutex<Head>,
+    blocks: Blocks,
+    /// Held by who writes to disk, which takes places away from series that are gone.
+    keeping: Mutex<()>,
+    /// Offset after the last record whose samples are all in, and the end of what a start need not take in again.
+    covers: AtomicU64,
+    known: AtomicU64,
+    /// Time of the newest sample known to be gone for good.
+    gone: AtomicI64,
+}
+
+/// How full it is, and what became of samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Series that the engine knows.
+    pub live: usize,
+    /// Series in memory, those among them that the engine has forgotten.
+    pub series: usize,
+    /// Chunks in memory.
+    pub chunks: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Different pairs of label name and value in memory.
+    pub pairs: usize,
+    /// Samples taken in.
+    pub samples: u64,
+    /// Of those, behind newer ones.
+    pub late: u64,
+    /// Samples refused for being older than what is kept.
+    pub too_old: u64,
+    /// Samples of ids that no `created` had named.
+    pub orphans: u64,
+    /// Samples given up for want of memory.
+    pub dropped: u64,
+    /// Samples of series for which there was no room.
+    pub refused: u64,
+    /// Blocks on disk, and their bytes.
+    pub blocks: usize,
+    /// Their bytes.
+    pub block_bytes: u64,
+    /// Files set aside because they are damaged.
+    pub damaged: u64,
+}
+
+impl Recent {
+    /// An empty store in memory.
+    pub fn new(limits: Limits) -> Recent {
+        Recent {
+            limits,
+            writer_waits: AtomicBool::new(false),
+            index: Index::default(),
+            head: Mutex::new(Head::new(limits.memory)),
+            blocks: Blocks::default(),
+            keeping: Mutex::default(),
+            covers: AtomicU64::new(0),
+            known: AtomicU64::new(0),
+            gone: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Takes in new series, then samples, then the ids to forget.
+    pub fn accept(&self, created: Vec<(u32, Labels)>, samples: &[(u32, Sample)], evicted: &[u32]) {
+        for chunk in created.chunks(READ_CHUNK) {
+            let mut index = self.index.lock();
+            let places: Vec<Option<u32>> =
+                chunk.iter().map(|(_, labels)| index.intern(labels, self.limits.series)).collect();
+            // Named before anyone can find that nothing holds them.
+            let mut head = self.write();
+            chunk.iter().zip(places).for_each(|((id, _), place)| head.name(*id, place));
+        }
+        for chunk in samples.chunks(WRITE_CHUNK) {
+            self.write().push(chunk);
+        }
+        for chunk in evicted.chunks(READ_CHUNK) {
+            let mut head = self.write();
+            chunk.iter().for_each(|id| head.unname(*id));
+        }
+    }
+
+    /// All samples of records up to this one are in.
+    pub fn covers(&self, last: Position) {
+        self.covers.store(last.offset + 1, Ordering::Release);
+    }
+
+    /// Whether the samples of a record were there when the store was opened: a replay need not take them in again.
+    pub fn knows(&self, at: Position) -> bool {
+        at.offset < self.known.load(Ordering::Relaxed)
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How full it is.
+    pub fn fill(&self) -> Fill {
+        let (series, pairs) = self.index.size();
+        let (live, chunks, bytes, counted) = {
+            let head = self.read();
+            (head.live, head.chunks, head.bytes, head.counted)
+        };
+        let head::Counted { samples, late, too_old, orphans, dropped, refused } = counted;
+        let (blocks, block_bytes, damaged) = self.blocks.fill();
+        Fill {
+            live,
+            series,
+            chunks,
+            bytes,
+            pairs,
+            samples,
+            late,
+            too_old,
+            orphans,
+            dropped,
+            refused,
+            blocks,
+            block_bytes,
+            damaged,
+        }
+    }
+
+    /// Times of the first and the last sample that may be there; nothing where there is none.
+    pub fn span(&self) -> Option<(Millis, Millis)> {
+        let blocks = self.blocks.all();
+        let first = blocks.iter().map(|block| block.summary().first).min();
+        let newest = self.read().newest;
+        let last =
+            blocks.iter().map(|block| block.summary().last).max().max(Some(newest).filter(|at| at.0 > i64::MIN))?;
+        Some((first.unwrap_or(newest.plus(-WINDOW_MS)), last))
+    }
+
+    /// Time of the newest sample that is known to be no longer kept.
+    pub fn gone(&self) -> Option<Millis> {
+        Some(Millis(self.gone.load(Ordering::Relaxed))).filter(|at| at.0 > i64::MIN)
+    }
+
+    /// Names of labels of series with samples within `from..=to`, or about; of those that all of one of `sets` accept, where
+    /// there are any.
+    pub fn label_names(&self, sets: &[Vec<Matcher>], from: Millis, to: Millis) -> Result<Vec<String>, SelectError> {
+        if !sets.is_empty() {
+            let mut names = BTreeSet::new();
+            for set in sets {
+                for labels in self.series(set, from, to)? {
+                    names.extend(labels.iter().map(|(name, _)| name.to_owned()));
+                }
+            }
+            return Ok(names.into_iter().collect());
+        }
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        if self.head_overlaps(from, to) {
+            names.extend(self.index.names().into_iter().map(|(name, _)| name));
+        }
+        for block in self.blocks.within(from, to) {
+            let read = block.values(None, |name, _, _| {
+                if !names.contains(name) {
+                    names.insert(name.to_owned());
+                }
+                ControlFlow::Continue(())
+            });
+            read.map_err(|error| self.blocks.refused(&block, error))?;
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// Values of a label, by the rules of [`Recent::label_names`].
+    pub fn label_values(
+        &self,
+        name: &str,
+        sets: &[Vec<Matcher>],
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<String>, SelectError> {
+        let mut values: BTreeSet<String> = BTreeSet::new();
+        for set in sets {
+            let found = self.series(set, from, to)?;
+            values.extend(found.iter().map(|labels| labels.get(name)).filter(|v| !v.is_empty()).map(str::to_owned));
+        }
+        if !sets.is_empty() {
+            return Ok(values.into_iter().collect());
+        }
+        if self.head_overlaps(from, to) {
+            values.extend(self.index.values(name, |_| true).into_iter().map(|(value, _)| value.to_string()));
+        }
+        for block in self.blocks.within(from, to) {
+            let read = block.values(Some(name), |_, value, _| {
+                values.insert(value.to_owned());
+                ControlFlow::Continue(())
+            });
+            read.map_err(|error| self.blocks.refused(&block, error))?;
+        }
+        Ok(values.into_iter().collect())
+    }
+
+    fn head_overlaps(&self, from: Millis, to: Millis) -> bool {
+        let (newest, oldest) = {
+            let head = self.read();
+            (head.newest, head.oldest)
+        };
+        from <= newest && to >= oldest
+    }
+
+    /// What is in memory by metric, by label, and by pair: the `most` largest of each.
+    pub fn cardinality(&self, most: usize) -> [Vec<(String, u64)>; 4] {
+        let largest = |mut counts: Vec<(String, u64)>| {
+            counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            counts.truncate(most);
+            counts
+        };
+        let (mut by_label, mut memory, mut pairs) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut metrics = Vec::new();
+        for (name, _) in self.index.names() {
+            let values = self.index.values(&name, |_| true);
+            by_label.push((name.clone(), values.len() as u64));
+            memory.push((name.clone(), values.iter().map(|(value, _)| value.len() as u64).sum()));
+            let mut counts: Vec<(String, u64)> =
+                values.iter().map(|(value, series)| (value.to_string(), *series as u64)).collect();
+            if name == faultline_model::labels::NAME {
+                metrics = largest(counts.clone());
+            }
+            counts = largest(counts);
+            pairs.extend(counts.into_iter().map(|(value, series)| (format!("{name}={value}"), series)));
+        }
+        [metrics, largest(by_label), largest(memory), largest(pairs.into_iter().collect())]
+    }
+
+    fn write(&self) -> MutexGuard<'_, Head> {
+        self.writer_waits.store(true, Ordering::Relaxed);
+        let head = self.head.lock().expect("no holder panics");
+        self.writer_waits.store(false, Ordering::Relaxed);
+        head
+    }
+
+    fn read(&self) -> MutexGuard<'_, Head> {
+        // The lock is not fair: without this a reader could take it again and again ahead of the loop.
+        while self.writer_waits.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        self.head.lock().expect("no holder panics")
+    }
+}

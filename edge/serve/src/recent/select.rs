@@ -1,0 +1,230 @@
+//! What a selector reads: series in label order, each put together from memory and from blocks.
+use super::block::{Block, BlockError, Place, Reading};
+use super::chunk::Chunk;
+use super::{READ_CHUNK, Recent};
+use faultline_model::packed::unpack_onto;
+use faultline_model::{Labels, Millis, Sample};
+use faultline_promql::Matcher;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Series that one look-up may find.
+pub const SERIES_MAX: usize = 1_000_000;
+
+/// Why the store cannot say what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// Narrow the matchers.
+    #[error("a selector matches more than {SERIES_MAX} series; name a metric or more labels")]
+    TooMany,
+    /// A block does not read. A damaged one is set aside: asked again, what it held is missing.
+    #[error("the block {} cannot be read", path.display())]
+    Block {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: BlockError,
+    },
+}
+
+/// Which samples a reader wants of each series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// All within the stretch.
+    All,
+    /// The newest within it.
+    Newest,
+}
+
+/// The series of a selector.
+pub struct Selected<'a> {
+    recent: &'a Recent,
+    series: Vec<Parts>,
+    blocks: Vec<Arc<Block>>,
+    reading: Vec<Reading>,
+    from: Millis,
+    to: Millis,
+}
+
+/// One series.
+struct Parts {
+    labels: Labels,
+    id: u32,
+    dropped: Option<Millis>,
+    /// Of blocks, the oldest first, then of memory.
+    parts: Vec<Part>,
+}
+
+enum Part {
+    Block(u32, Place),
+    Chunk(Chunk),
+    Open(Box<[u8]>),
+    One(Sample),
+}
+
+impl Recent {
+    /// The series that all matchers accept and that have samples within `from..=to`, or about.
+    pub fn select(
+        &self,
+        matchers: &[Matcher],
+        from: Millis,
+        to: Millis,
+        want: Want,
+    ) -> Result<Selected<'_>, SelectError> {
+        // Memory first: what is written to a block meanwhile is then seen twice, never not at all.
+        let mut series = self.in_memory(matchers, from, to, want)?;
+        let blocks = self.blocks.within(from, to);
+        for (number, block) in (0_u32..).zip(&blocks) {
+            let found = block.find(matchers, from, to, SERIES_MAX);
+            let found = found.map_err(|error| self.blocks.refused(block, error))?.ok_or(SelectError::TooMany)?;
+            merge(&mut series, found.into_iter().map(|it| (it.labels, it.chunks)), number);
+        }
+        series.retain(|it| !it.parts.is_empty() || it.dropped.is_some());
+        if series.len() > SERIES_MAX {
+            return Err(SelectError::TooMany);
+        }
+        let reading = blocks.iter().map(|_| Reading::default()).collect();
+        Ok(Selected { recent: self, series, blocks, reading, from, to })
+    }
+
+    /// Labels of the series that all matchers accept and that have samples within `from..=to`, or about, in label order.
+    pub fn series(&self, matchers: &[Matcher], from: Millis, to: Millis) -> Result<Vec<Labels>, SelectError> {
+        let selected = self.select(matchers, from, to, Want::All)?;
+        Ok(selected.series.into_iter().filter(|it| !it.parts.is_empty()).map(|it| it.labels).collect())
+    }
+
+    fn in_memory(&self, matchers: &[Matcher], from: Millis, to: Millis, want: Want) -> Result<Vec<Parts>, SelectError> {
+        let found = self.index.find(matchers, SERIES_MAX).ok_or(SelectError::TooMany)?;
+        let mut series = Vec::with_capacity(found.len());
+        for page in found.chunks(READ_CHUNK) {
+            // A place may be another series' by now; none is given away while the index is held.
+            let index = self.index.lock();
+            let head = self.read();
+            for it in page.iter().filter(|it| index.has(it)) {
+                let Some(slot) = head.slot(it.place) else { continue };
+                let mut parts = Vec::new();
+                let newest = slot.newest().filter(|newest| newest.time() >= from);
+                match newest.filter(|newest| want == Want::Newest && newest.time() <= to) {
+                    Some(newest) => parts.push(Part::One(newest)),
+                    None => {
+                        let chunks = slot.closed.iter().filter(|chunk| chunk.first <= to && chunk.last >= from);
+                        parts.extend(chunks.cloned().map(Part::Chunk));
+                        if slot.open.count() > 0 && slot.open.first() <= to && newest.is_some() {
+                            parts.push(Part::Open(slot.open.bytes().into()));
+                        }
+                    }
+                }
+                series.push(Parts { labels: it.labels.clone(), id: it.place, dropped: slot.dropped(), parts });
+            }
+        }
+        Ok(series)
+    }
+}
+
+/// Puts what a block has, in label order, behind what older blocks have and before what memory has.
+fn merge(series: &mut Vec<Parts>, found: impl Iterator<Item = (Labels, Vec<Place>)>, block: u32) {
+    let before = std::mem::take(series);
+    let (mut before, mut found) = (before.into_iter().peekable(), found.peekable());
+    series.reserve(before.len());
+    loop {
+        let order = match (before.peek(), found.peek()) {
+            (Some(a), Some(b)) => a.labels.cmp(&b.0),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (None, None) => return,
+        };
+        let mut it = match order.is_le() {
+            true => before.next().expect("it was seen"),
+            // Numbers of memory's places do not go this far.
+            false => Parts {
+                labels: Labels::default(),
+                id: u32::MAX - series.len() as u32,
+                dropped: None,
+                parts: Vec::new(),
+            },
+        };
+        if order.is_ge() {
+            let (labels, places) = found.next().expect("it was seen");
+            let at = it.parts.iter().take_while(|part| matches!(part, Part::Block(..))).count();
+            it.parts.splice(at..at, places.into_iter().map(|place| Part::Block(block, place)));
+            it.labels = labels;
+        }
+        series.push(it);
+    }
+}
+
+impl Selected<'_> {
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// The labels of a series.
+    pub fn labels(&self, index: usize) -> &Labels {
+        &self.series[index].labels
+    }
+
+    /// A number of a series, which no other of this selection has.
+    pub fn id(&self, index: usize) -> u32 {
+        self.series[index].id
+    }
+
+    /// Time of the newest sample of a series that was given up for want of memory.
+    pub fn dropped(&self, index: usize) -> Option<Millis> {
+        self.series[index].dropped
+    }
+
+    /// Whether a block that may have held some of it was set aside.
+    pub fn lost(&self) -> bool {
+        self.recent.blocks.lost(self.from, self.to)
+    }
+
+    /// Puts the samples of a series within the stretch into `out`, rising in time. Of two of one time the first that came
+    /// stays, as in the engine.
+    pub fn samples(&mut self, index: usize, out: &mut Vec<Sample>) -> Result<(), SelectError> {
+        out.clear();
+        let mut rising = true;
+        for part in &self.series[index].parts {
+            let begun = out.len();
+            let bad = match part {
+                Part::One(sample) => {
+                    out.push(*sample);
+                    false
+                }
+                Part::Open(bytes) => !unpack_onto(bytes, out),
+                Part::Chunk(chunk) => !unpack_onto(&chunk.bytes, out),
+                Part::Block(number, place) => {
+                    let (block, reading) = (&self.blocks[*number as usize], &mut self.reading[*number as usize]);
+                    let refused = |error| self.recent.blocks.refused(block, error);
+                    let chunk = block.chunk(place, reading).map_err(refused)?;
+                    let good = unpack_onto(&chunk.bytes, out)
+                        && out.len() - begun == usize::from(chunk.count)
+                        && out.get(begun).map(Sample::time) == Some(chunk.first)
+                        && out.last().map(Sample::time) == Some(chunk.last);
+                    if !good {
+                        return Err(refused(BlockError::Damaged("a chunk does not hold what is said of it")));
+                    }
+                    false
+                }
+            };
+            assert!(!bad, "a chunk in memory is what was packed");
+            rising &= begun == 0 || begun == out.len() || out[begun - 1].time() < out[begun].time();
+        }
+        if !rising {
+            // Stable: those of one time stay in the order of their parts.
+            out.sort_by_key(Sample::time);
+            out.dedup_by_key(|sample| sample.time());
+        }
+        let start = out.partition_point(|sample| sample.time() < self.from);
+        out.truncate(out.partition_point(|sample| sample.time() <= self.to));
+        out.drain(..start.min(out.len()));
+        Ok(())
+    }
+}

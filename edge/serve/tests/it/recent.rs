@@ -1,0 +1,280 @@
+//! The recent store beside a plain list of samples: random series, late samples, blocks cut at random, restarts and crashes.
+use faultline_host::{CrashPolicy, Disk, MemoryDisk};
+use faultline_model::{Labels, Millis, Position, Sample};
+use faultline_promql::{MatchOp, Matcher};
+use faultline_serve::recent::select::Want;
+use faultline_serve::recent::{Limits, Recent};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+const FOLDER: &str = "data/recent";
+const HOUR: i64 = 3_600_000;
+
+/// Numbers that repeat with their seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// All that was taken in, by labels and time.
+type Truth = BTreeMap<Labels, BTreeMap<i64, f64>>;
+
+struct Run {
+    dice: Dice,
+    disk: MemoryDisk,
+    recent: Recent,
+    truth: Truth,
+    ids: Vec<Labels>,
+    now: i64,
+    records: u64,
+    /// What was taken in by each record, for a replay.
+    log: Vec<Vec<(u32, Sample)>>,
+}
+
+fn limits() -> Limits {
+    Limits { memory: 1 << 20, ..Limits::default() }
+}
+
+fn opened(disk: &MemoryDisk) -> Recent {
+    let recent = Recent::new(limits());
+    let refused = recent.open(Arc::new(disk.clone()), Path::new(FOLDER)).expect("the disk works");
+    assert!(refused.is_empty(), "{refused:?}");
+    recent
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let disk = MemoryDisk::new(1 << 30);
+        let recent = opened(&disk);
+        let now = 1_700_000_000_000;
+        let (truth, ids, log) = (Truth::new(), Vec::new(), Vec::new());
+        Run { dice: Dice(seed), disk, recent, truth, ids, now, records: 0, log }
+    }
+
+    fn create(&mut self) {
+        let (name, a, b) = (self.dice.roll(4), self.dice.roll(5), self.dice.roll(40));
+        let pairs = [("__name__", format!("m{name}")), ("a", format!("{a}")), ("b", format!("x{b}"))];
+        let labels = Labels::new(pairs.into_iter().filter(|(name, value)| (*name, &**value) != ("a", "0")));
+        if !self.ids.contains(&labels) {
+            self.recent.accept(vec![(self.ids.len() as u32, labels.clone())], &[], &[]);
+            self.ids.push(labels);
+        }
+    }
+
+    fn record(&mut self) {
+        let mut samples = Vec::new();
+        for _ in 0..self.dice.roll(200) {
+            if self.ids.is_empty() {
+                break;
+            }
+            let id = self.dice.roll(self.ids.len() as u64) as u32;
+            let late = if self.dice.roll(10) == 0 { self.dice.roll(4 * HOUR as u64) as i64 } else { 0 };
+            let at = self.now - late - self.dice.roll(20_000) as i64;
+            let sample = Sample::new(Millis(at), self.dice.roll(1_000) as f64 / 4.0);
+            self.truth.entry(self.ids[id as usize].clone()).or_default().entry(at).or_insert(sample.value());
+            samples.push((id, sample));
+        }
+        self.recent.accept(Vec::new(), &samples, &[]);
+        self.recent.covers(Position { partition: 0, offset: self.records });
+        self.records += 1;
+        self.log.push(samples);
+        self.now += self.dice.roll(300_000) as i64;
+    }
+
+    /// A new process on what the disk holds: ids are named anew, and what the disk does not know is replayed.
+    fn restart(&mut self) {
+        self.recent = opened(&self.disk);
+        let created = self.ids.iter().enumerate().map(|(id, labels)| (id as u32, labels.clone())).collect();
+        self.recent.accept(created, &[], &[]);
+        for (offset, samples) in self.log.iter().enumerate() {
+            if !self.recent.knows(Position { partition: 0, offset: offset as u64 }) {
+                self.recent.accept(Vec::new(), samples, &[]);
+            }
+        }
+        self.recent.covers(Position { partition: 0, offset: self.records.saturating_sub(1) });
+    }
+
+    fn matchers(&mut self) -> Vec<Matcher> {
+        let mut matchers = Vec::new();
+        for _ in 0..=self.dice.roll(2) {
+            let (name, value) = match self.dice.roll(9) {
+                0 => ("__name__", "m1"),
+                1 => ("__name__", "m[12]"),
+                2 => ("a", ""),
+                3 => ("a", "1|2"),
+                4 => ("a", "3"),
+                5 => ("b", "x1.*"),
+                6 => ("b", ".+"),
+                7 => ("c", ""),
+                _ => ("c", "z"),
+            };
+            let op = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex][self.dice.roll(4) as usize];
+            matchers.extend(Matcher::new(name, op, value));
+        }
+        matchers
+    }
+
+    fn check(&mut self) {
+        let matchers = self.matchers();
+        let from = self.now - self.dice.roll(30 * HOUR as u64) as i64;
+        let to = from + self.dice.roll(12 * HOUR as u64) as i64;
+        let newest = self.dice.roll(3) == 0;
+        let want = if newest { Want::Newest } else { Want::All };
+        let mut selected = self.recent.select(&matchers, Millis(from), Millis(to), want).expect("it reads");
+        let (mut found, mut samples) = (Vec::new(), Vec::new());
+        for index in 0..selected.len() {
+            selected.samples(index, &mut samples).expect("it reads");
+            let mut all: Vec<(i64, f64)> = samples.iter().map(|s| (s.time().0, s.value())).collect();
+            if newest {
+                all.drain(..all.len().saturating_sub(1));
+            }
+            if !all.is_empty() {
+                found.push((selected.labels(index).clone(), all));
+            }
+        }
+        let accepted = |labels: &Labels| matchers.iter().all(|m| m.matches(labels.get(&m.name)));
+        let within = self.truth.iter().filter(|(labels, _)| accepted(labels)).map(|(labels, all)| {
+            let mut all: Vec<(i64, f64)> = all.range(from..=to).map(|(time, value)| (*time, *value)).collect();
+            if newest {
+                all.drain(..all.len().saturating_sub(1));
+            }
+            (labels.clone(), all)
+        });
+        let expected: Vec<_> = within.filter(|(_, all)| !all.is_empty()).collect();
+        assert_eq!(found, expected, "{matchers:?} {from}..={to}");
+
+        let sets = [matchers];
+        let values = self.recent.label_values("b", &sets, Millis(from), Millis(to)).expect("it reads");
+        let mut least: Vec<&str> = expected.iter().map(|(labels, _)| labels.get("b")).collect();
+        least.sort();
+        least.dedup();
+        // Chunks that only overlap the stretch may name more.
+        assert!(least.iter().all(|value| values.iter().any(|v| v == value)), "{values:?} lacks some of {least:?}");
+    }
+}
+
+#[test]
+fn it_says_what_a_plain_list_says() {
+    for seed in 0..20 {
+        let mut run = Run::new(seed);
+        for _ in 0..300 {
+            match run.dice.roll(20) {
+                0..=2 => run.create(),
+                3..=13 => run.record(),
+                14 => drop(run.recent.keep().expect("the disk works")),
+                15 => run.recent.keep_head().expect("the disk works"),
+                16 if run.dice.roll(3) == 0 => {
+                    run.disk.kill();
+                    run.restart();
+                }
+                _ => run.check(),
+            }
+        }
+        let fill = run.recent.fill();
+        assert!(fill.blocks > 0 && fill.late > 0 && fill.dropped == 0, "{fill:?}");
+    }
+}
+
+/// Power is cut at each change of the disk in turn; a start then finds all that it is said to know, and a replay the rest.
+#[test]
+fn a_crash_at_any_point_loses_nothing_that_is_replayed() {
+    let seed = 7;
+    let scenario = |run: &mut Run| {
+        let mut going = true;
+        for step in 0..60 {
+            match step % 12 {
+                0 => (0..3).for_each(|_| run.create()),
+                5 | 11 => going &= run.recent.keep().is_ok(),
+                8 => going &= run.recent.keep_head().is_ok(),
+                _ => run.record(),
+            }
+        }
+        going
+    };
+    let mut whole = Run::new(seed);
+    assert!(scenario(&mut whole));
+    let operations = whole.disk.operations();
+    assert!(operations > 20, "{operations}");
+    for point in 0..operations {
+        for policy in [CrashPolicy::LoseAll, CrashPolicy::KeepAll, CrashPolicy::Subset(point), CrashPolicy::Torn(point)]
+        {
+            let mut run = Run::new(seed);
+            run.disk.stop_at(point);
+            scenario(&mut run);
+            run.disk.crash(policy);
+            run.restart();
+            (0..5).for_each(|_| run.check());
+        }
+    }
+}
+
+/// Whatever byte of a block is damaged: it is told, or it is not read; nothing wrong is said.
+#[test]
+fn damage_is_refused_and_set_aside() {
+    let mut run = Run::new(3);
+    (0..20).for_each(|_| run.create());
+    (0..60).for_each(|_| run.record());
+    run.recent.keep().expect("the disk works");
+    let files = run.disk.files();
+    let path = files.iter().find(|path| path.to_string_lossy().contains("block-")).expect("there is one").clone();
+    let good = run.disk.content(&path).expect("it is there");
+    let mut told = 0;
+    for at in (0..good.len()).step_by(1 + good.len() / 400) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        let disk = run.disk.copy();
+        disk.set_content(&path, &bad);
+        let recent = Recent::new(limits());
+        let refused = recent.open(Arc::new(disk.clone()), Path::new(FOLDER)).expect("the disk works");
+        let all = [Matcher::new("__name__", MatchOp::Regex, "m.*").expect("a pattern")];
+        let mut found = 0;
+        let read = recent.select(&all, Millis(i64::MIN), Millis(i64::MAX), Want::All).and_then(|mut selected| {
+            let mut samples = Vec::new();
+            (0..selected.len()).try_for_each(|index| {
+                selected.samples(index, &mut samples)?;
+                let truth = &run.truth[selected.labels(index)];
+                for sample in &samples {
+                    assert_eq!(truth.get(&sample.time().0), Some(&sample.value()), "byte {at}");
+                }
+                found += samples.len();
+                Ok(())
+            })
+        });
+        let aside = disk.files().iter().any(|path| path.to_string_lossy().ends_with(".damaged"));
+        let is_told = !refused.is_empty() || read.is_err();
+        assert_eq!((recent.fill().damaged > 0, aside), (is_told, is_told), "byte {at}: {refused:?} {read:?}");
+        told += usize::from(is_told);
+    }
+    // What no look-up reads of it is not told.
+    assert!(told > 250, "{told}");
+}
+
+#[test]
+fn old_blocks_go_by_time_and_by_bytes() {
+    let disk = MemoryDisk::new(1 << 30);
+    let limits = Limits { retention_ms: 10 * HOUR, disk: 40_000, ..limits() };
+    let recent = Recent::new(limits);
+    recent.open(Arc::new(disk.clone()), Path::new(FOLDER)).expect("the disk works");
+    recent.accept(vec![(0, Labels::new([("__name__", "m")]))], &[], &[]);
+    let (mut removed, mut written) = (0, 0);
+    for minute in 0..60 * 48 {
+        let sample = Sample::new(Millis(minute * 60_000), (minute * 7_919 % 1_000) as f64 / 3.0);
+        recent.accept(Vec::new(), &[(0, sample)], &[]);
+        if minute % 30 == 0 {
+            let kept = recent.keep().expect("the disk works");
+            (removed, written) = (removed + kept.removed, written + kept.written);
+            assert!(recent.fill().block_bytes <= limits.disk);
+        }
+    }
+    let fill = recent.fill();
+    assert_eq!((fill.blocks, removed + fill.blocks), (5, written));
+    assert!(recent.gone().is_some_and(|gone| gone < Millis(38 * HOUR)));
+    recent.accept(Vec::new(), &[(0, Sample::new(Millis(HOUR), 1.0))], &[]);
+    assert_eq!(recent.fill().too_old, 1);
+    assert!(disk.list(Path::new(FOLDER)).expect("it is there").len() == 5);
+}
