@@ -324,6 +324,9 @@ pub fn covered(work: Keep, feed: &LedgerFeed) -> Keep {
 }
 
 /// The thread: does work until nobody hands any in.
+///
+/// - `before`: what is done before the checkpoint of this record gets its name.
+#[allow(clippy::too_many_arguments)]
 pub fn keep(
     work: &KeeperWork,
     keeper: &mut Keeper,
@@ -332,6 +335,7 @@ pub fn keep(
     inlet: &Inlet,
     seed: HashSeed,
     wants_room: impl Fn() -> bool,
+    before: impl Fn(Position),
 ) {
     // At most one: the engine asks for one state at a time.
     let mut answers: VecDeque<(EffectId, Option<Digest>)> = VecDeque::new();
@@ -348,7 +352,11 @@ pub fn keep(
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let took = size(&piece);
-        for done in keeper.take(covered(piece, feed), wants_room()) {
+        let piece = covered(piece, feed);
+        if let Keep::Anchored { at, .. } = piece {
+            before(at);
+        }
+        for done in keeper.take(piece, wants_room()) {
             match done {
                 Done::Answer(ask, state) => answers.push_back((ask, state)),
                 Done::Trim(below) => drop(told.send(Told::Trim(below))),

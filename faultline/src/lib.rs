@@ -16,6 +16,7 @@ pub mod outputs;
 pub mod ports;
 pub mod published;
 pub mod quarantine;
+mod recent;
 pub mod release;
 pub mod render;
 pub mod replay;

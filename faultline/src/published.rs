@@ -8,6 +8,7 @@ use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::{AlertState, Decision};
 use faultline_model::{Canonical, EffectId, Millis, Position, SourceId};
 use faultline_rules::{GroupView, Health};
+use faultline_serve::recent::Limits;
 use faultline_serve::{ActiveAlert, Counts, Rule, RuleGroup, RuleKind, SourceStatus, Store, View};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -39,6 +40,13 @@ pub struct Published {
 
 impl Default for Published {
     fn default() -> Self {
+        Published::within(Limits::default())
+    }
+}
+
+impl Published {
+    /// With these bounds of its recent samples.
+    pub fn within(limits: Limits) -> Published {
         let started = SystemClock::default().now();
         let view = View {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -47,7 +55,7 @@ impl Default for Published {
             ..View::default()
         };
         Published {
-            store: Store::default(),
+            store: Store::within(limits),
             started,
             last: Mutex::new(view),
             records: AtomicU64::new(0),
@@ -58,9 +66,7 @@ impl Default for Published {
             stages: OnceLock::new(),
         }
     }
-}
 
-impl Published {
     /// The store, for the router.
     pub fn store(&self) -> Store {
         self.store.clone()
@@ -99,20 +105,27 @@ impl Published {
         self.store.accepted(accepted.created, accepted.samples, accepted.evicted);
     }
 
-    /// What a replay applied again: samples only, its decisions come as leaves.
-    pub fn replayed(&self, effects: Effects) {
+    /// What a replay applied again: samples only, its decisions come as leaves. Samples that the recent store has kept are
+    /// not taken in twice.
+    pub fn replayed(&self, at: Position, effects: Effects) {
         self.records.fetch_add(1, Ordering::Relaxed);
+        let known = self.store.recent().knows(at);
         for effect in effects.list {
-            if let Effect::Accepted(accepted) = effect {
+            if let Effect::Accepted(mut accepted) = effect {
+                if known {
+                    accepted.samples.clear();
+                }
                 self.accepted(accepted);
             }
         }
+        self.store.recent().covers(at);
     }
 
-    /// The series of a restored engine.
+    /// The series of a restored engine, and what it has of their samples where the recent store has kept less.
     pub fn series(&self, engine: &Engine) {
+        let known = engine.last().is_some_and(|last| self.store.recent().knows(last));
         engine.each_series(&mut |id, labels, samples| {
-            let samples = samples.iter().map(|&sample| (id, sample)).collect();
+            let samples = if known { Vec::new() } else { samples.iter().map(|&sample| (id, sample)).collect() };
             self.store.accepted(vec![(id, labels.clone())], samples, Vec::new());
         });
     }

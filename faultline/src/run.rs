@@ -7,6 +7,7 @@ use crate::ledger_feed::LedgerFeed;
 pub use crate::ports::Addresses;
 use crate::ports::Ports;
 use crate::published::Published;
+use crate::recent;
 use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
 use crate::replayed::{Replay, ReplayError, Watch, whose};
@@ -61,6 +62,7 @@ pub struct Server {
     release: thread::JoinHandle<Result<(), String>>,
     tiles: thread::JoinHandle<Result<(), String>>,
     others: Vec<thread::JoinHandle<()>>,
+    shown: Arc<Published>,
 }
 
 /// Runs until SIGTERM or SIGINT, then drains.
@@ -119,7 +121,9 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let folder = DataFolder::open(disk.clone(), &config.data, random::secret()?)?;
 
-    let published = Arc::new(Published::default());
+    let space = disk.space(&config.data)?;
+    let limit = config.journal_bytes.unwrap_or((space.total / 5).clamp(JOURNAL_BYTES_MIN, JOURNAL_BYTES_MAX));
+    let published = Arc::new(Published::within(recent::limits(limit)));
     let (inlet, intake) = inlet(INLET);
     let known_seed = Arc::new(OnceLock::new());
     let tell: TellAway = {
@@ -134,8 +138,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         ports.serve(&receiver, api, &stopped);
     }
 
-    let space = disk.space(&config.data)?;
-    let limit = config.journal_bytes.unwrap_or((space.total / 5).clamp(JOURNAL_BYTES_MIN, JOURNAL_BYTES_MAX));
+    recent::open(&published, &folder);
     let fresh = HashSeed(u64::from_le_bytes(random::secret()?).max(1));
     let signer = |folder: &DataFolder| keys::signer(&**folder.disk(), folder.path(), folder.journal_id());
     let opened = open(&folder, Settings::within(limit), &clock, signer, fresh, &published)?;
@@ -185,10 +188,18 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     {
         let (feed, mut keeper) = (feed.clone(), Keeper::new(CheckpointStore::open(&folder)?)?);
         let (published, inlet) = (published.clone(), inlet.clone());
-        let wants_room = move || published.journal_bytes() > limit / 2;
         others.push(spawn("keeper", move || {
             yield_to_others();
-            keep(&keeper_out, &mut keeper, &feed, &told_in, &inlet, seed, wants_room);
+            let wants_room = || published.journal_bytes() > limit / 2;
+            let before = |at| recent::keep_head(&published, Some(at));
+            keep(&keeper_out, &mut keeper, &feed, &told_in, &inlet, seed, wants_room, before);
+        })?);
+    }
+    {
+        let (published, stopping) = (published.clone(), stopping.clone());
+        others.push(spawn("recent", move || {
+            yield_to_others();
+            recent::keep(&published, &stopping);
         })?);
     }
     {
@@ -238,7 +249,9 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             }
         }
     })?;
-    let mut server = Server { addresses, inlet, stop, stopping, feed, runtime, engine_loop, release, tiles, others };
+    let shown = published.clone();
+    let mut server =
+        Server { addresses, inlet, stop, stopping, feed, runtime, engine_loop, release, tiles, others, shown };
     let begun = write(records, &server.inlet).and_then(|()| {
         let (config, inlet, stopping) = (config.clone(), server.inlet.clone(), server.stopping.clone());
         server.others.push(spawn("rules", move || rule_files::watch(&config, rules, &inlet, seed, &stopping))?);
@@ -272,7 +285,7 @@ pub fn seal_the_rest(world: &mut World, sealer: &Sealer) -> Result<(), Stop> {
 }
 
 /// Sleeps for `long`, less where the server stops.
-fn rest(long: Duration, stopping: &AtomicBool) {
+pub fn rest(long: Duration, stopping: &AtomicBool) {
     let until = Instant::now() + long;
     while Instant::now() < until && !stopping.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(100));
@@ -401,8 +414,8 @@ fn recover(
         records: u64,
     }
     impl Watch for Fill<'_> {
-        fn stepped(&mut self, _: &Record, effects: Effects) {
-            self.published.replayed(effects);
+        fn stepped(&mut self, record: &Record, effects: Effects) {
+            self.published.replayed(record.at, effects);
             self.records += 1;
             if self.records.is_multiple_of(20_000) {
                 eprintln!("replaying: {} records", self.records);
@@ -503,6 +516,7 @@ impl Server {
         for other in self.others {
             let _result = other.join();
         }
+        recent::keep_head(&self.shown, None);
         for result in [release, tiles, engine] {
             result?;
         }

@@ -56,6 +56,7 @@ pub fn show(groups: Receiver<Shown>, published: &Published) {
         }
         published.journal(group.extent);
         if let Some(last) = group.last {
+            published.store().recent().covers(last);
             published.covers((!group.behind).then_some(last), group.records, group.view);
         }
     }

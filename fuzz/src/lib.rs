@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     targets::ledger::TARGET,
     targets::journal::TARGET,
     targets::stores::TARGET,
+    targets::recent::TARGET,
     targets::restore::TARGET,
     targets::step::TARGET,
     targets::explain::TARGET,

@@ -5,6 +5,7 @@
 //!   VERSION          format, journal id           lock    held while a process uses the folder
 //!   journal/         segment-<generation>, spare-<generation>     docs/formats/journal.md
 //!   checkpoints/     checkpoint-<offset>          cursors/<name>
+//!   recent/          block-<number>, head         docs/formats/recent-block.md, written by edge/serve
 //! ```
 //! Everything goes through [`faultline_host::Disk`], whose double forgets what was not synced; each promise made here is
 //! tested against crashes at every write.

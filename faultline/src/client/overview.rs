@@ -220,7 +220,7 @@ mod tests {
                       "in_force": {"id": "0/1.0", "leaf": 100, "digest": "07".repeat(32), "groups": 2, "alerts": 3, "records": 1},
                       "refused": {"id": "0/6.0", "decided_at": "2026-11-21T00:54:11.050Z", "file": "red.yml", "line": 3,
                                   "reason": "unknown function rat()"}},
-            "open_incidents": 1, "alerts": 2, "recent": {"series": 3, "samples_room": 132},
+            "open_incidents": 1, "alerts": 2, "recent": {"series": 3, "bytes": 132},
             "rejects": {"bad-encoding": 1, "cardinality": 3}, "turned_away": {"busy": 2},
             "quarantined": [{"position": "0/9", "reason": "assertion failed"}],
             "lacks": {"unseen": ["ledger-db"], "silent": ["mainframe"], "unpaired": 0.25, "sampling_unknown": true},

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod journal;
 pub mod ledger;
 pub mod promql;
+pub mod recent;
 pub mod restore;
 pub mod rules;
 pub mod step;

@@ -130,8 +130,9 @@ impl<'a> RecentSource<'a> {
             if let Err(error) = selected.samples(index, &mut samples) {
                 return self.refuse(refusal(&error));
             }
-            if let Some(dropped) = selected.dropped(index).filter(|at| *at >= from && !(newest && !samples.is_empty()))
-            {
+            // The newest sample suffices where it is all that is asked for, and is there.
+            let lacks = |at: &Millis| *at >= from && (!newest || samples.is_empty());
+            if let Some(dropped) = selected.dropped(index).filter(lacks) {
                 let labels = selected.labels(index);
                 let why = format!(
                     "{labels} is no longer here as far back as the query reads: only what follows {dropped} is kept; \

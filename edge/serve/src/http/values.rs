@@ -5,7 +5,6 @@ use faultline_model::histogram::Bucket;
 use faultline_model::{Histogram, Labels, Millis, Number};
 use faultline_promql::{Element, Series, Value};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// The instants of a range query.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +38,9 @@ pub enum QueryData {
     String(Point<String>),
     /// A value of each label set.
     Vector(Vec<VectorElement>),
-    /// Values over time of each label set.
-    #[serde(serialize_with = "sorted")]
-    Matrix(BTreeMap<Labels, Points>),
+    /// Values over time of each label set, in label order.
+    #[serde(serialize_with = "series")]
+    Matrix(Vec<(Labels, Points)>),
 }
 
 /// One of a vector.
@@ -81,7 +80,7 @@ struct MatrixSeries<'a> {
     points: &'a Points,
 }
 
-fn sorted<S: serde::Serializer>(all: &BTreeMap<Labels, Points>, serializer: S) -> Result<S::Ok, S::Error> {
+fn series<S: serde::Serializer>(all: &[(Labels, Points)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(all.iter().map(|(metric, points)| MatrixSeries { metric, points }))
 }
 
@@ -138,13 +137,26 @@ impl QueryData {
 
     /// The answer of a range query, of no instant yet.
     pub fn series() -> QueryData {
-        QueryData::Matrix(BTreeMap::new())
+        QueryData::Matrix(Vec::new())
     }
 
     /// Adds the value of the next instant to a range query's.
     pub fn add(&mut self, value: Value, at: Millis) {
-        let QueryData::Matrix(all) = self else { return };
-        let mut add = |labels: Labels, value: &Number| all.entry(labels).or_default().push(at, value);
+        let (QueryData::Matrix(all), mut next) = (self, 0) else { return };
+        let mut add = |labels: Labels, value: &Number| {
+            // Mostly those of the instant before, in the same order.
+            if all.get(next).is_none_or(|it| it.0 != labels) {
+                next = match all.binary_search_by(|it| it.0.cmp(&labels)) {
+                    Ok(place) => place,
+                    Err(place) => {
+                        all.insert(place, (labels, Points::default()));
+                        place
+                    }
+                };
+            }
+            all[next].1.push(at, value);
+            next += 1;
+        };
         match value {
             Value::Scalar(value) => add(Labels::default(), &Number::Float(value)),
             Value::Vector(list) => list.into_iter().for_each(|element| add(element.labels, &element.value)),
@@ -162,9 +174,8 @@ impl QueryData {
                 cut
             }
             QueryData::Matrix(all) => {
-                let after = all.keys().nth(limit).cloned();
-                let cut = after.is_some();
-                after.map(|after| all.split_off(&after));
+                let cut = all.len() > limit;
+                all.truncate(limit);
                 cut
             }
         };

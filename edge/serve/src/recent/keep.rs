@@ -6,7 +6,7 @@ use super::head::complete;
 use super::{READ_CHUNK, Recent, window};
 use faultline_host::Disk;
 use faultline_model::packed::unpack;
-use faultline_model::{Labels, Millis, Position};
+use faultline_model::{Labels, Millis, Position, Sample};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
@@ -30,6 +30,14 @@ pub struct Kept {
 
 /// Series of one window, with their places.
 type Cut = BTreeMap<i64, Vec<(u32, Labels, Vec<Chunk>)>>;
+
+/// The last sample of a chunk that holds what is said of it.
+fn last(chunk: &Chunk) -> Result<Sample, BlockError> {
+    let samples = unpack(&chunk.bytes).filter(|samples| samples.len() == usize::from(chunk.count));
+    let ends = samples.as_deref().and_then(|all| Some((all.first()?.time(), *all.last()?)));
+    let last = ends.filter(|(first, last)| (*first, last.time()) == (chunk.first, chunk.last)).map(|(_, last)| last);
+    last.ok_or(BlockError::Damaged("a chunk does not hold what is said of it"))
+}
 
 impl Recent {
     /// Takes up the folder of an earlier run: its blocks, and what was in memory then. To be called once, before anything
@@ -60,13 +68,10 @@ impl Recent {
         block.each(&mut |series| {
             let place = self.index.lock().intern(&series.labels, self.limits.series);
             for at in &series.chunks {
-                let chunk = block.chunk(at, &mut reading);
-                let last = chunk.as_ref().ok().and_then(|chunk| unpack(&chunk.bytes)?.last().copied());
-                match (chunk, last, place) {
-                    (Ok(chunk), Some(last), Some(place)) => self.write().restore(place, chunk, last),
-                    (Ok(_), Some(_), None) => {}
-                    (Ok(_), None, _) => bad = Some(BlockError::Damaged("a chunk does not hold what is said of it")),
-                    (Err(error), ..) => bad = Some(error),
+                match (block.chunk(at, &mut reading).and_then(|chunk| Ok((last(&chunk)?, chunk))), place) {
+                    (Ok((last, chunk)), Some(place)) => self.write().restore(place, chunk, last),
+                    (Ok(_), None) => {}
+                    (Err(error), _) => bad = Some(error),
                 }
             }
             if bad.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -82,13 +87,18 @@ impl Recent {
 
     /// Writes what is due, and removes what is past its time; without a folder complete windows are past theirs. Slow.
     pub fn keep(&self) -> Result<Kept, BlockError> {
-        let _only = self.keeping.lock().expect("no holder panics");
-        let (end, short) = {
+        let mut looked = self.keeping.lock().expect("no holder panics");
+        let (newest, short) = {
             let head = self.read();
-            (complete(head.newest, LATENESS_MS), head.bytes > self.limits.memory / 4 * QUARTERS)
+            (head.newest, head.bytes > self.limits.memory / 4 * QUARTERS)
         };
         let (mut kept, on_disk) = (Kept::default(), self.blocks.place().is_some());
-        let cut = self.cut(end, short && on_disk);
+        let (end, short) = (complete(newest, LATENESS_MS), short && on_disk);
+        // All series are looked at when a window has become complete, and for late samples now and then.
+        if !short && end <= complete(*looked, LATENESS_MS) && newest.since(*looked) < LATENESS_MS {
+            return Ok(kept);
+        }
+        let cut = self.cut(end, short);
         for (_, mut series) in cut {
             series.sort_by(|a, b| a.1.cmp(&b.1));
             if on_disk {
@@ -105,6 +115,7 @@ impl Recent {
         }
         self.forget_idle();
         kept.removed = self.retain()?;
+        *looked = newest;
         Ok(kept)
     }
 

@@ -67,8 +67,9 @@ pub struct Recent {
     index: Index,
     head: Mutex<Head>,
     blocks: Blocks,
-    /// Held by who writes to disk, which takes places away from series that are gone.
-    keeping: Mutex<()>,
+    /// Held by who writes to disk, which takes places away from series that are gone: the newest sample when it was last
+    /// looked at what is due.
+    keeping: Mutex<Millis>,
     /// Offset after the last record whose samples are all in, and the end of what a start need not take in again.
     covers: AtomicU64,
     known: AtomicU64,
@@ -118,7 +119,7 @@ impl Recent {
             index: Index::default(),
             head: Mutex::new(Head::new(limits.memory)),
             blocks: Blocks::default(),
-            keeping: Mutex::default(),
+            keeping: Mutex::new(Millis(i64::MIN)),
             covers: AtomicU64::new(0),
             known: AtomicU64::new(0),
             gone: AtomicI64::new(i64::MIN),
@@ -147,6 +148,11 @@ impl Recent {
     /// All samples of records up to this one are in.
     pub fn covers(&self, last: Position) {
         self.covers.store(last.offset + 1, Ordering::Release);
+    }
+
+    /// Whether all samples of records up to this one are in.
+    pub fn has(&self, at: Position) -> bool {
+        at.offset < self.covers.load(Ordering::Acquire)
     }
 
     /// Whether the samples of a record were there when the store was opened: a replay need not take them in again.

@@ -12,8 +12,6 @@ use std::sync::Arc;
 
 /// Bytes handed to the disk at once.
 const WRITE: usize = 256 << 10;
-/// Bytes between syncs: a flush of the journal waits for no more than these.
-const SYNC: u64 = 4 << 20;
 
 /// A block's series, in label order, each with at least one chunk, in the order of their first samples.
 pub type Written = Vec<(Labels, Vec<Chunk>)>;
@@ -21,7 +19,6 @@ pub type Written = Vec<(Labels, Vec<Chunk>)>;
 struct Out<'a> {
     file: &'a Arc<dyn File>,
     at: u64,
-    synced: u64,
     waiting: Vec<u8>,
 }
 
@@ -36,12 +33,10 @@ impl Out<'_> {
 
     fn write(&mut self) -> io::Result<()> {
         self.file.write_at(&self.waiting, self.at)?;
+        // One sync of all of it would hold up the journal's.
+        self.file.hasten(self.at, self.waiting.len() as u64);
         self.at += self.waiting.len() as u64;
         self.waiting.clear();
-        if self.at - self.synced >= SYNC {
-            self.synced = self.at;
-            self.file.sync_data()?;
-        }
         Ok(())
     }
 }
@@ -80,7 +75,7 @@ pub fn write_block(
 }
 
 fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Written) -> io::Result<Summary> {
-    let mut out = Out { file, at: 0, synced: 0, waiting: header(purpose, covers) };
+    let mut out = Out { file, at: 0, waiting: header(purpose, covers) };
     let mut places = Vec::with_capacity(series.len().div_ceil(GROUP));
     for group in series.chunks(GROUP) {
         places.push(out.place());

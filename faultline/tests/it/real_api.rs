@@ -1,0 +1,202 @@
+//! The same samples written to a real Prometheus and to us, the same requests to both: the same answers, errors included.
+use crate::real_tools::{Faultline, Service, escaped, wanted};
+use bytes::Bytes;
+use faultline_formats::encode;
+use faultline_model::{Encoding, Labels, Millis, Sample};
+use faultline_sinks::http::{Limits, Url, request};
+use http::Method;
+use serde_json::Value;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds from one sample of a series to the next.
+const STEP: i64 = 15;
+/// How long ago the first sample is, in seconds.
+const LONG: i64 = 9_000;
+/// Samples of each series in one request.
+const EACH: i64 = 40;
+
+/// Writes samples as a sender would, rising in time.
+pub fn write(base: &str, body: &[(Labels, Vec<Sample>)]) {
+    let plain = encode::write_request(body.iter().map(|(labels, samples)| (labels, &samples[..])));
+    let body = encode::compress(&plain, Encoding::Snappy);
+    let url = Url::parse(&format!("{base}/api/v1/write")).expect("an address");
+    let headers = [
+        ("content-type", "application/x-protobuf"),
+        ("content-encoding", "snappy"),
+        ("x-prometheus-remote-write-version", "0.1.0"),
+    ];
+    let answer = request(Method::POST, &url, &headers, Bytes::from(body), Limits::default()).expect("an answer");
+    assert!(answer.status < 300, "{} {}", answer.status, String::from_utf8_lossy(&answer.body));
+}
+
+/// Series of three metrics, one of them a classic histogram, one that ends.
+pub fn series(start: i64, from: i64) -> Vec<(Labels, Vec<Sample>)> {
+    let mut all = Vec::new();
+    let mut add = |pairs: &[(&str, &str)], value: &dyn Fn(i64) -> Option<f64>| {
+        let samples =
+            (from..from + EACH).filter_map(|n| Some(Sample::new(Millis((start + n * STEP) * 1_000), value(n)?)));
+        all.push((Labels::new(pairs.iter().copied()), samples.collect()));
+    };
+    for (i, instance) in ["a", "b", "c"].into_iter().enumerate() {
+        let k = i as i64 + 1;
+        for (j, path) in ["/", "/x", "/ä"].into_iter().enumerate() {
+            let j = j as i64;
+            // Resets now and then.
+            let total = move |n: i64| Some(((n % (97 + j)) * k) as f64);
+            let labels = [("__name__", "hits_total"), ("job", "web"), ("instance", instance), ("path", path)];
+            add(&labels, &total);
+        }
+        for (place, le) in ["0.1", "1", "+Inf"].into_iter().enumerate() {
+            let labels = [("__name__", "took_seconds_bucket"), ("instance", instance), ("le", le)];
+            add(&labels, &move |n| Some((n * k * (place as i64 + 1)) as f64));
+        }
+        let ends = move |n: i64| (i < 2 || n < 100).then_some((n * n % 1_000) as f64 / 7.0 - 50.0);
+        add(&[("__name__", "level"), ("instance", instance)], &ends);
+    }
+    all.retain(|(_, samples)| !samples.is_empty());
+    all
+}
+
+/// What an address answers: its status, and its text.
+pub fn asked(base: &str, path: &str) -> (u16, String) {
+    let url = Url::parse(&format!("{base}{path}")).expect("an address");
+    let answer = request(Method::GET, &url, &[], Bytes::new(), Limits::default()).expect("an answer");
+    (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// An answer with what has no order of its own in one.
+fn ordered(text: &str) -> Value {
+    let mut answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let is_vector = answer["data"]["resultType"] == "vector";
+    let list = if is_vector { answer.pointer_mut("/data/result") } else { answer.pointer_mut("/data") };
+    if let Some(Value::Array(list)) = list {
+        list.sort_by_key(ToString::to_string);
+    }
+    answer
+}
+
+#[test]
+fn prometheus_and_we_give_the_same_answers() {
+    if !wanted(&["prometheus"]) {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let prometheus = Service::start("prometheus", dir.path(), &["--web.enable-remote-write-receiver"]);
+    let ours = Faultline::start(dir.path(), &["--no-builtin-rules"]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64;
+    let (start, mut sent) = ((now - LONG) / STEP * STEP, 0);
+    while sent * STEP < LONG {
+        let body = series(start, sent);
+        write(&prometheus.url, &body);
+        write(&ours.api, &body);
+        sent += EACH;
+    }
+    let end = start + (sent - 1) * STEP;
+    let last = format!("/api/v1/query?query={}&time={end}", escaped("count(hits_total)"));
+    let begun = std::time::Instant::now();
+    while !asked(&ours.api, &last).1.contains("\"9\"") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "what was acknowledged is shown");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mid = start + LONG / 2;
+    let mut wrong = Vec::new();
+    for request in requests(start, mid, end) {
+        let (theirs, our) = (asked(&prometheus.url, &request), asked(&ours.api, &request));
+        if theirs.0 != our.0 || ordered(&theirs.1) != ordered(&our.1) {
+            let cut = |text: &str| text.chars().take(1_200).collect::<String>();
+            wrong.push(format!("{request}\n  {} {}\n  {} {}", theirs.0, cut(&theirs.1), our.0, cut(&our.1)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ, theirs first:\n{}", wrong.len(), wrong.join("\n"));
+    drop(prometheus);
+    ours.stop_and_verify();
+}
+
+fn requests(start: i64, mid: i64, end: i64) -> Vec<String> {
+    let query = |text: &str, rest: &str| format!("/api/v1/query?query={}{rest}", escaped(text));
+    let range = |text: &str, from: i64, to: i64, rest: &str| {
+        format!("/api/v1/query_range?query={}&start={from}&end={to}{rest}", escaped(text))
+    };
+    let mut all = Vec::new();
+    for text in [
+        "hits_total",
+        "hits_total{path=~\"/.+\",instance!=\"b\"}",
+        "hits_total{path!~\"/x?\"}",
+        "{instance=\"a\",job=\"\"}",
+        "sum by (instance) (rate(hits_total[5m]))",
+        "level offset 10m",
+        "level[1m]",
+        "max_over_time(level[10m:1m])",
+        "histogram_quantile(0.9, sum by (le) (rate(took_seconds_bucket[5m])))",
+        "nothing",
+        "1 / 3",
+        "\"a text\"",
+        "absent(nothing{a=\"b\"})",
+        "level < bool 0",
+        "topk(2, hits_total)",
+        "rate(level[5m])",
+        "hits_total * on() group_left level",
+        "sum(",
+        "level{",
+        "rate(level)",
+        "level + hits_total[5m]",
+    ] {
+        for at in [mid, end, end + 240, end + 4_000] {
+            all.push(query(text, &format!("&time={at}")));
+        }
+        all.push(range(text, mid, end, "&step=60"));
+        all.push(range(text, start - 600, mid, "&step=7m"));
+        all.push(range(text, end - 100, end + 500, "&step=13"));
+    }
+    let at = format!("&time={mid}");
+    for rest in [
+        "&limit=2",
+        "&limit=0",
+        "&limit=-1",
+        "&limit=x",
+        "&timeout=x",
+        "&timeout=1m",
+        "&lookback_delta=10s",
+        "&lookback_delta=x",
+        "&lookback_delta=0",
+    ] {
+        all.push(query("level", &format!("{at}{rest}")));
+        all.push(range("level", mid, end, &format!("&step=60{rest}")));
+    }
+    all.extend([query("level", "&time=x"), query("level", "&time=2026-13-01T00:00:00Z"), query("", &at)]);
+    for rest in ["", "&step=0", "&step=-1", "&step=x", "&step=1e20", "&step=0.1", "&step=1", "&step=1d"] {
+        all.push(range("level", start, start + 11_000, rest));
+    }
+    all.extend([
+        range("level", end, mid, "&step=60"),
+        "/api/v1/query_range?query=level&start=x&end=5&step=5".into(),
+        "/api/v1/query_range?query=level&start=5&step=5".into(),
+    ]);
+    let selectors = ["level", "{instance=~\"a|b\"}", "{path=\"/ä\"}", "nothing", "{}", "level{", "{a=~\".*\"}"];
+    let stretches = [String::new(), format!("start={start}&end={end}"), format!("start={}&end={end}", mid + 1_000)];
+    for stretch in &stretches {
+        for selector in selectors {
+            let one = format!("match[]={}&{stretch}", escaped(selector));
+            all.push(format!("/api/v1/series?{one}"));
+            all.push(format!("/api/v1/series?{one}&match[]=level"));
+            all.push(format!("/api/v1/labels?{one}"));
+            all.push(format!("/api/v1/label/instance/values?{one}"));
+        }
+        all.push(format!("/api/v1/labels?{stretch}"));
+        for name in ["__name__", "job", "path", "none", "U__job"] {
+            all.push(format!("/api/v1/label/{name}/values?{stretch}"));
+        }
+    }
+    for path in
+        ["series?match[]=level&", "labels?", "label/instance/values?", "metadata?", "query_exemplars?query=level&"]
+    {
+        for rest in ["", "limit=2", "limit=-1", "limit=x", "start=x", "end=x", "start=10&end=5"] {
+            all.push(format!("/api/v1/{path}{rest}"));
+        }
+    }
+    all.extend(
+        ["series", "query_exemplars", "query_exemplars?query=sum(", "targets", "scrape_pools", "alertmanagers"]
+            .map(|path| format!("/api/v1/{path}")),
+    );
+    all
+}
