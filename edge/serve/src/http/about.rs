@@ -152,7 +152,8 @@ pub async fn exemplars(State(api): State<Arc<Api>>, request: Request) -> Respons
         {
             return Err(PromError::data("end timestamp must not be before start timestamp".into()));
         }
-        parse(params.get("query").unwrap_or("")).map_err(|error| PromError::data(error.to_string()))
+        let text = params.get("query").unwrap_or("");
+        parse(text).map_err(|error| PromError::data(PromError::expression(text, &error)))
     };
     match checked.await {
         Ok(_) => answer(&api, json!([])),

@@ -3,6 +3,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use faultline_model::Position;
+use faultline_promql::ParseError;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -114,6 +115,14 @@ impl PromError {
     /// A request that cannot be taken.
     pub fn data(error: String) -> PromError {
         PromError { status: StatusCode::BAD_REQUEST, kind: "bad_data", error }
+    }
+
+    /// What is wrong with an expression, in Prometheus' words: of none at all it knows no place.
+    pub fn expression(text: &str, error: &ParseError) -> String {
+        match text.trim().is_empty() {
+            true => "unknown position: parse error: no expression found in input".into(),
+            false => error.to_string(),
+        }
     }
 
     /// A query that took longer than it may.

@@ -86,7 +86,7 @@ impl Asked {
             }
         };
         let text = params.get("query").unwrap_or("").to_owned();
-        let expr = parse(&text).map_err(|error| PromError::bad("query", error))?;
+        let expr = parse(&text).map_err(|error| PromError::bad("query", PromError::expression(&text, &error)))?;
         let stats = params.get("stats").unwrap_or("").to_owned();
         Ok(Arc::new(Asked { text, expr, limit, lookback_ms, timeout, stats }))
     }

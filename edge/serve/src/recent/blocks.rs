@@ -90,7 +90,7 @@ impl Blocks {
 
     /// Those with samples within `from..=to`, or about.
     pub fn within(&self, from: Millis, to: Millis) -> Vec<Arc<Block>> {
-        let overlaps = |block: &&Arc<Block>| block.summary().first <= to && block.summary().last >= from;
+        let overlaps = |block: &&Arc<Block>| from <= to && block.summary().first <= to && block.summary().last >= from;
         self.all().iter().filter(overlaps).cloned().collect()
     }
 

@@ -265,6 +265,9 @@ impl Recent {
     }
 
     fn head_overlaps(&self, from: Millis, to: Millis) -> bool {
+        if from > to {
+            return false;
+        }
         let (newest, oldest) = {
             let head = self.read();
             (head.newest, head.oldest)
