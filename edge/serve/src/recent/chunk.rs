@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 /// Samples of a chunk that is closed for being full.
 pub const CHUNK_SAMPLES: u16 = 120;
-/// Most samples of a closed chunk that late ones came to.
-const LATE_SAMPLES: u16 = 2 * CHUNK_SAMPLES;
+/// Most samples of a chunk that late ones came to.
+pub const LATE_SAMPLES: u16 = 2 * CHUNK_SAMPLES;
 /// Bytes that a closed chunk takes beside its own.
 pub const CHUNK_OVERHEAD: usize = size_of::<Chunk>() + 32;
 

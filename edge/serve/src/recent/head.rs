@@ -1,5 +1,5 @@
 //! What is in memory: of each series an open chunk and closed ones, within a number of bytes.
-use super::chunk::{CHUNK_SAMPLES, Chunk, ChunkKind, Late, Open, insert_late};
+use super::chunk::{CHUNK_SAMPLES, Chunk, ChunkKind, LATE_SAMPLES, Late, Open, insert_late};
 use super::{WINDOW_MS, window};
 use faultline_model::{Millis, Sample};
 
@@ -228,7 +228,10 @@ impl Head {
         let time = sample.time();
         let late = self.change(place, |slot| {
             if slot.open.count() > 0 && slot.open.first() <= time {
-                return slot.open.insert(sample);
+                if slot.open.count() < LATE_SAMPLES {
+                    return slot.open.insert(sample);
+                }
+                slot.close();
             }
             insert_late(&mut slot.closed, sample, |first| window(first) == window(time))
         });

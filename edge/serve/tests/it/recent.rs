@@ -255,6 +255,23 @@ fn damage_is_refused_and_set_aside() {
 }
 
 #[test]
+fn any_number_of_late_samples_finds_its_place() {
+    let recent = Recent::new(limits());
+    let sample = |at: i64| Sample::new(Millis(at), at as f64);
+    recent.accept(vec![(0, Labels::new([("__name__", "m")]))], &[(0, sample(0)), (0, sample(100_000))], &[]);
+    // More than any chunk can count, all before the newest, in no order.
+    let late: Vec<_> = (1..90_000_i64).map(|n| (0, sample(n * 7_919 % 90_001))).collect();
+    recent.accept(Vec::new(), &late, &[]);
+    let all = [Matcher::new("__name__", MatchOp::Equal, "m").expect("no pattern")];
+    let mut selected = recent.select(&all, Millis(0), Millis(100_000), Want::All).expect("it reads");
+    let mut samples = Vec::new();
+    selected.samples(0, &mut samples).expect("it reads");
+    assert_eq!(samples.len(), late.len() + 2);
+    assert!(samples.is_sorted_by_key(Sample::time) && samples.iter().all(|it| it.value() == it.time().0 as f64));
+    assert_eq!(recent.fill().late, late.len() as u64);
+}
+
+#[test]
 fn old_blocks_go_by_time_and_by_bytes() {
     let disk = MemoryDisk::new(1 << 30);
     let limits = Limits { retention_ms: 10 * HOUR, disk: 40_000, ..limits() };
