@@ -24,7 +24,7 @@ impl Source for From<'_> {
         for index in 0..found.len() {
             found.samples(index, &mut samples).expect("it reads");
             let (id, labels) = (found.id(index), found.labels(index));
-            visit(SeriesView { id, labels, samples: &samples, histograms: &[], marks: None });
+            visit(SeriesView { id, labels, samples: &samples, histograms: &[], starts: None, marks: None });
         }
     }
 }

@@ -134,6 +134,7 @@ fn requests(start: i64, mid: i64, end: i64) -> Vec<String> {
         "absent(nothing{a=\"b\"})",
         "level < bool 0",
         "topk(2, hits_total)",
+        "level @ start() - level @ end()",
         "hits_total * on() group_left level",
         "sum(",
         "level{",
@@ -195,6 +196,9 @@ fn requests(start: i64, mid: i64, end: i64) -> Vec<String> {
         for rest in ["", "limit=2", "limit=-1", "limit=x", "start=x", "end=x", "start=10&end=5"] {
             all.push(format!("/api/v1/{path}{rest}"));
         }
+    }
+    for text in ["sum by(a)(rate(b_total{c=\"d\"}[5m]))", "level  +on ( instance ) hits_total", "sum(", ""] {
+        all.push(format!("/api/v1/format_query?query={}", escaped(text)));
     }
     all.extend(
         ["series", "query_exemplars", "query_exemplars?query=sum(", "targets", "scrape_pools", "alertmanagers"]

@@ -39,7 +39,7 @@ impl Range {
         if self.end < self.start {
             return refused("end timestamp must not be before start time");
         }
-        if self.end.since(self.start) / self.step_ms >= STEPS_MAX {
+        if self.end.since(self.start) / self.step_ms > STEPS_MAX {
             return refused(&format!("exceeded maximum resolution of {STEPS_MAX} points per timeseries"));
         }
         Ok(())

@@ -160,3 +160,17 @@ pub async fn exemplars(State(api): State<Arc<Api>>, request: Request) -> Respons
         Err(error) => error.into_response(),
     }
 }
+
+/// The expression, spread over several lines where it is long.
+pub async fn format_query(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let formatted = async {
+        let params = Params::with_body(request).await?;
+        let text = params.get("query").unwrap_or("");
+        let expr = parse(text).map_err(|error| PromError::bad("query", PromError::expression(text, &error)))?;
+        Ok(faultline_promql::format_query(&expr))
+    };
+    match formatted.await {
+        Ok(formatted) => answer(&api, formatted),
+        Err(error) => PromError::into_response(error),
+    }
+}

@@ -53,6 +53,7 @@ const PATHS: &[&str] = &[
     "/api/v1/query",
     "/api/v1/query_range",
     "/api/v1/query_exemplars",
+    "/api/v1/format_query",
     "/api/v1/series",
     "/api/v1/labels",
     "/api/v1/label/{name}/values",
@@ -101,6 +102,7 @@ pub fn router(store: Store, inlet: Inlet, seed: Arc<OnceLock<HashSeed>>, clock: 
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
         .route("/api/v1/query_exemplars", get(about::exemplars).post(about::exemplars))
+        .route("/api/v1/format_query", get(about::format_query).post(about::format_query))
         .route("/api/v1/series", get(series::series).post(series::series))
         .route("/api/v1/labels", get(series::names).post(series::names))
         .route("/api/v1/label/{name}/values", get(series::values))
@@ -154,6 +156,7 @@ async fn wrong_method(request: Request) -> Response {
         | "/api/v1/query"
         | "/api/v1/query_range"
         | "/api/v1/query_exemplars"
+        | "/api/v1/format_query"
         | "/api/v1/series"
         | "/api/v1/labels" => "GET and POST",
         _ => "GET",

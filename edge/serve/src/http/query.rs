@@ -4,12 +4,12 @@ use super::answer::{PromError, Told, query_answer};
 use super::params::Params;
 use super::source::{Outcome, RecentSource};
 use super::time;
-use super::values::{QueryData, Steps};
+use super::values::QueryData;
 use crate::store::Store;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use faultline_model::{Millis, Position};
-use faultline_promql::{Annotations, Expr, Level, Options, Type, evaluate_annotated, parse};
+use faultline_promql::{Annotations, Expr, Level, Options, Range, Type, evaluate_annotated, evaluate_range, parse};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -231,25 +231,24 @@ fn value_at(store: &Store, asked: &Asked, at: Millis) -> Result<Done, PromError>
     }
 }
 
-fn values_over(store: &Store, asked: &Asked, steps: Steps) -> Result<Done, PromError> {
+fn values_over(store: &Store, asked: &Asked, range: Range) -> Result<Done, PromError> {
     let (recent, deadline) = (store.recent(), Instant::now() + asked.timeout);
-    let source = RecentSource::range(recent, &asked.expr, (steps.start, steps.end), asked.lookback_ms, deadline);
-    let (options, mut data, mut notes) = (asked.options(), QueryData::series(), Annotations::default());
-    for at in steps.instants() {
-        if !source.goes_on() {
-            break;
-        }
-        let value = evaluate_annotated(&asked.expr, at, &source, &options, &mut notes);
-        data.add(value.map_err(|error| PromError::execution(error.to_string()))?, at);
-    }
+    let source = RecentSource::range(recent, (range.start, range.end), asked.lookback_ms, deadline);
+    // What is held is bounded where it is read, and the time by the timeout.
+    let options = Options { samples_max: u64::MAX, ..asked.options() };
+    let mut notes = Annotations::default();
+    let values = evaluate_range(&asked.expr, range, &source, &options, &mut notes, &|| !source.goes_on());
     let mut outcome = source.outcome();
     match outcome.refused.take() {
         Some(refused) => Err(refused),
-        None => Ok(Done { data, outcome, notes }),
+        None => {
+            let data = QueryData::over(values.map_err(|error| PromError::execution(error.to_string()))?);
+            Ok(Done { data, outcome, notes })
+        }
     }
 }
 
-fn steps(params: &Params) -> Result<Steps, PromError> {
+fn steps(params: &Params) -> Result<Range, PromError> {
     let time = |name| {
         let text = params.get(name).unwrap_or("");
         time::prometheus(text).map_err(|why| PromError::bad(name, why))
@@ -268,5 +267,5 @@ fn steps(params: &Params) -> Result<Steps, PromError> {
                    (?step=XX)";
         return Err(PromError::data(why.into()));
     }
-    Ok(Steps { start, end, step_ms })
+    Ok(Range { start, end, step_ms })
 }

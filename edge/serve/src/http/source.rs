@@ -3,8 +3,10 @@ use super::answer::PromError;
 use crate::recent::select::Want;
 use crate::recent::{Recent, SelectError};
 use faultline_model::{Labels, Millis, Sample};
-use faultline_promql::{At, Expr, Selector, SeriesView, Source};
+use faultline_promql::{At, Extent, Selector, SeriesView, Source};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Instant;
 
 /// Samples that one query may hold at a time: Prometheus' bound is 50 million, at 16 bytes each.
@@ -20,7 +22,7 @@ pub struct RecentSource<'a> {
     lookback_ms: i64,
     deadline: Instant,
     /// What a query of many instants reads, by selector.
-    loaded: Vec<Vec<Series>>,
+    loaded: RefCell<BTreeMap<usize, Rc<[Series]>>>,
     refused: RefCell<Option<PromError>>,
     touched: Cell<u64>,
     warnings: RefCell<Vec<String>>,
@@ -51,7 +53,7 @@ impl<'a> RecentSource<'a> {
             last: at,
             lookback_ms,
             deadline,
-            loaded: Vec::new(),
+            loaded: RefCell::default(),
             refused: RefCell::default(),
             touched: Cell::new(0),
             warnings: RefCell::default(),
@@ -61,22 +63,25 @@ impl<'a> RecentSource<'a> {
     /// For a query at many instants: everything is read once.
     pub fn range(
         recent: &'a Recent,
-        expr: &Expr,
         (first, last): (Millis, Millis),
         lookback_ms: i64,
         deadline: Instant,
     ) -> RecentSource<'a> {
-        let mut source = RecentSource { first, last, ..RecentSource::instant(recent, first, lookback_ms, deadline) };
-        let load = |selector| {
-            let mut all = Vec::new();
-            source.each(selector, &mut |id, labels, samples| {
-                all.push(Series { id, labels: labels.clone(), samples: samples.to_vec() });
-            });
-            all
-        };
-        let loaded = expr.selectors().iter().map(load).collect();
-        source.loaded = loaded;
-        source
+        RecentSource { last, ..RecentSource::instant(recent, first, lookback_ms, deadline) }
+    }
+
+    /// The series of a selector of a query at many instants.
+    fn loaded(&self, index: usize, selector: &Selector) -> Rc<[Series]> {
+        if let Some(known) = self.loaded.borrow().get(&index) {
+            return known.clone();
+        }
+        let mut all = Vec::new();
+        self.each(selector, &mut |id, labels, samples| {
+            all.push(Series { id, labels: labels.clone(), samples: samples.to_vec() });
+        });
+        let all: Rc<[Series]> = all.into();
+        self.loaded.borrow_mut().insert(index, all.clone());
+        all
     }
 
     /// What came of it.
@@ -113,7 +118,8 @@ impl<'a> RecentSource<'a> {
             return;
         }
         let (from, to) = stretch(selector, self.first, self.last, self.lookback_ms);
-        let newest = self.first == self.last && selector.range == 0 && selector.reach == 0;
+        let newest =
+            self.first == self.last && selector.range == 0 && selector.reach == 0 && selector.extent == Extent::Within;
         let want = if newest { Want::Newest } else { Want::All };
         let mut selected = match self.recent.select(&selector.matchers, from, to, want) {
             Ok(selected) => selected,
@@ -156,13 +162,13 @@ impl<'a> RecentSource<'a> {
 
 impl Source for RecentSource<'_> {
     fn select(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
-        match self.loaded.get(index) {
-            Some(all) => all.iter().for_each(|it| {
-                visit(SeriesView { id: it.id, labels: &it.labels, samples: &it.samples, histograms: &[], marks: None });
-            }),
-            None => self.each(selector, &mut |id, labels, samples| {
-                visit(SeriesView { id, labels, samples, histograms: &[], marks: None });
-            }),
+        if self.first == self.last {
+            return self.each(selector, &mut |id, labels, samples| {
+                visit(SeriesView { id, labels, samples, histograms: &[], starts: None, marks: None });
+            });
+        }
+        for Series { id, labels, samples } in &*self.loaded(index, selector) {
+            visit(SeriesView { id: *id, labels, samples, histograms: &[], starts: None, marks: None });
         }
     }
 }
@@ -188,5 +194,12 @@ fn stretch(selector: &Selector, first: Millis, last: Millis, lookback_ms: i64) -
     };
     let back = |at: Millis| Millis(at.0.saturating_sub(selector.offset));
     let own = if selector.range > 0 { selector.range } else { lookback_ms };
-    (back(from).plus(own.saturating_add(selector.reach).saturating_neg()), back(to))
+    // What lies beyond the ends is looked for as far as an instant selector looks.
+    let (before, after) = match selector.extent {
+        Extent::Within => (0, 0),
+        Extent::Anchored => (lookback_ms, 0),
+        Extent::Smoothed => (lookback_ms, lookback_ms),
+    };
+    let reach = own.saturating_add(selector.reach).saturating_add(before);
+    (back(from).plus(reach.saturating_neg()), back(to).plus(after))
 }

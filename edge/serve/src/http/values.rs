@@ -6,25 +6,6 @@ use faultline_model::{Histogram, Labels, Millis, Number};
 use faultline_promql::{Element, Series, Value};
 use serde::Serialize;
 
-/// The instants of a range query.
-#[derive(Clone, Copy, Debug)]
-pub struct Steps {
-    /// The first.
-    pub start: Millis,
-    /// None is later.
-    pub end: Millis,
-    /// From one to the next, in ms, `> 0`.
-    pub step_ms: i64,
-}
-
-impl Steps {
-    /// Every instant.
-    pub fn instants(self) -> impl Iterator<Item = Millis> {
-        let next = move |at: &Millis| Some(at.plus(self.step_ms)).filter(|next| *next > *at);
-        std::iter::successors(Some(self.start), next).take_while(move |at| *at <= self.end)
-    }
-}
-
 /// An instant, as a float in ms which the writer of answers turns into seconds, and a value.
 type Point<T> = (f64, T);
 
@@ -124,44 +105,18 @@ impl QueryData {
                 };
                 QueryData::Vector(list.into_iter().map(element).collect())
             }
-            Value::Matrix(list) => {
-                let series = |Series { labels, samples, .. }: Series| {
-                    let mut points = Points::default();
-                    samples.iter().for_each(|(time, value)| points.push(*time, value));
-                    (labels, points)
-                };
-                QueryData::Matrix(list.into_iter().map(series).collect())
-            }
+            Value::Matrix(list) => QueryData::over(list),
         }
     }
 
-    /// The answer of a range query, of no instant yet.
-    pub fn series() -> QueryData {
-        QueryData::Matrix(Vec::new())
-    }
-
-    /// Adds the value of the next instant to a range query's.
-    pub fn add(&mut self, value: Value, at: Millis) {
-        let (QueryData::Matrix(all), mut next) = (self, 0) else { return };
-        let mut add = |labels: Labels, value: &Number| {
-            // Mostly those of the instant before, in the same order.
-            if all.get(next).is_none_or(|it| it.0 != labels) {
-                next = match all.binary_search_by(|it| it.0.cmp(&labels)) {
-                    Ok(place) => place,
-                    Err(place) => {
-                        all.insert(place, (labels, Points::default()));
-                        place
-                    }
-                };
-            }
-            all[next].1.push(at, value);
-            next += 1;
+    /// Values over time, in label order.
+    pub fn over(list: Vec<Series>) -> QueryData {
+        let series = |Series { labels, samples, .. }: Series| {
+            let mut points = Points::default();
+            samples.iter().for_each(|(time, value)| points.push(*time, value));
+            (labels, points)
         };
-        match value {
-            Value::Scalar(value) => add(Labels::default(), &Number::Float(value)),
-            Value::Vector(list) => list.into_iter().for_each(|element| add(element.labels, &element.value)),
-            Value::Text(_) | Value::Matrix(_) => {}
-        }
+        QueryData::Matrix(list.into_iter().map(series).collect())
     }
 
     /// The first `limit` label sets, and whether there are more.
