@@ -36,8 +36,12 @@ pub(super) fn ratio(notes: &mut Annotations, ratio: f64, at: Span) {
 
 /// A rate of what is not named like a counter.
 pub(super) fn counter(notes: &mut Annotations, func: Func, metric: &str, at: Span) {
+    // Asked of each series: what most evaluations answer comes first.
+    if !notes.listens() || !matches!(func, Func::Rate | Func::Increase) {
+        return;
+    }
     let named = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| metric.ends_with(suffix));
-    if matches!(func, Func::Rate | Func::Increase) && !named && !metric.is_empty() && notes.listens() {
+    if !named && !metric.is_empty() {
         let text = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket:";
         notes.info(format!("{text} {metric:?}"), at);
     }
