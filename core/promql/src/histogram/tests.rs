@@ -1,4 +1,4 @@
-//! Sums, resets and questions, against what Prometheus' own Go functions answer (v3.15, run beside these).
+//! Sums, resets and questions: expected values are worked out by hand from Prometheus 3.15's rules.
 use super::*;
 use crate::notation::{Entry, entries};
 use alloc::vec::Vec;
