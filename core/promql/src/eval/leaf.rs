@@ -185,6 +185,16 @@ impl<'a> Leaf<'a> {
         (range.value_mixed(stretch, subject, notes), touched)
     }
 
+    /// The same of a series that can hold floats alone; nothing where more must be known of it.
+    #[inline]
+    pub(crate) fn float(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> Option<(Option<f64>, u64)> {
+        if !series.histograms.is_empty() || self.long_way {
+            return None;
+        }
+        let (value, touched) = self.read(series, scratch);
+        Some((value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply(x))), touched))
+    }
+
     /// The value of a series after all steps, and how many samples that touched.
     #[inline]
     pub(crate) fn value(
@@ -193,9 +203,7 @@ impl<'a> Leaf<'a> {
         scratch: &mut Vec<Sample>,
         notes: &mut Annotations,
     ) -> (Option<Number>, u64) {
-        if series.histograms.is_empty() && !self.long_way {
-            let (value, touched) = self.read(series, scratch);
-            let value = value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply(x)));
+        if let Some((value, touched)) = self.float(series, scratch) {
             return (value.map(Number::Float), touched);
         }
         let (value, touched) = self.read_mixed(series, scratch, notes);

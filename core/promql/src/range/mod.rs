@@ -108,8 +108,8 @@ impl RangeFunc {
     /// [`RangeFunc::value`] of samples of which it is known when they began to be counted.
     pub(crate) fn value_started(&self, points: &[Sample], starts: &[Millis], window: Window) -> Option<f64> {
         match self.func {
-            Func::Rate => rate::extrapolated(points, window, Falls::Starts(starts), true),
-            Func::Increase => rate::extrapolated(points, window, Falls::Starts(starts), false),
+            Func::Rate => rate::extrapolated_started(points, starts, window, true),
+            Func::Increase => rate::extrapolated_started(points, starts, window, false),
             Func::Irate => rate::instant_started(points, starts),
             Func::Resets => rate::resets_started(points, starts),
             _ => self.value(points, window, None),

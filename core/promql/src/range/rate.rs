@@ -6,8 +6,6 @@ use faultline_model::{Millis, Sample};
 pub(super) enum Falls<'m> {
     /// It is a counter that began again at 0: it never is below 0. With the marks of its samples, if anybody keeps them.
     Resets(Option<&'m Marks>),
-    /// It is a counter of whose samples it is known when they began to be counted.
-    Starts(&'m [Millis]),
     /// It falls.
     Gauge,
 }
@@ -19,29 +17,39 @@ pub(super) enum Falls<'m> {
 /// Source: `extrapolatedRate` of Prometheus 3.15; its reasons: if the samples come close to an end of the window (1.1
 /// times their mean distance), the series is taken to go on to that end; if not, to go on for half a distance.
 pub(super) fn extrapolated(points: &[Sample], window: Window, falls: Falls<'_>, per_second: bool) -> Option<f64> {
-    let (first, last) = (points.first()?, points.last()?);
+    let [first, .., last] = points else { return None };
     let mut difference = last.value() - first.value();
-    let counter = !matches!(falls, Falls::Gauge);
-    let began = match falls {
-        Falls::Starts(all) => starts::began(points, all, window.start),
-        _ => None,
+    let begun = match falls {
+        Falls::Resets(marks) => {
+            each_fall(points, marks, &mut |before| difference += before);
+            Begun::Before { at_first: first.value(), rise: difference }
+        }
+        Falls::Gauge => Begun::Unknown,
     };
+    Some(difference * factor(first.time(), last.time(), points.len(), window, begun, per_second))
+}
+
+/// `rate` and `increase` of samples of which it is known when they began to be counted.
+#[cold]
+pub(super) fn extrapolated_started(
+    points: &[Sample],
+    starts: &[Millis],
+    window: Window,
+    per_second: bool,
+) -> Option<f64> {
+    let (first, last) = (points.first()?, points.last()?);
+    let began = starts::began(points, starts, window.start);
     if points.len() < 2 && began.is_none() {
         return None;
     }
-    match falls {
-        Falls::Resets(marks) => each_fall(points, marks, &mut |before| difference += before),
-        Falls::Starts(all) => starts::each_fall(points, all, &mut |before| difference += before),
-        Falls::Gauge => {}
-    }
-    let at_first = first.value();
+    let mut difference = last.value() - first.value();
+    starts::each_fall(points, starts, &mut |before| difference += before);
     let begun = match began {
         Some(began) => {
-            difference += at_first;
+            difference += first.value();
             Begun::At(began)
         }
-        None if counter => Begun::Before { at_first, rise: difference },
-        None => Begun::Unknown,
+        None => Begun::Before { at_first: first.value(), rise: difference },
     };
     Some(difference * factor(first.time(), last.time(), points.len(), window, begun, per_second))
 }
@@ -57,7 +65,7 @@ pub(super) enum Begun {
 }
 
 /// What a difference between the first and the last of some points is multiplied with, so that it is that of the window.
-#[inline]
+#[inline(always)]
 pub(super) fn factor(first: Millis, last: Millis, count: usize, window: Window, begun: Begun, per_second: bool) -> f64 {
     let mut sampled = last.since(first) as f64 / 1000.0;
     let distance = if count < 2 { 0.0 } else { sampled / (count - 1) as f64 };

@@ -6,7 +6,7 @@ use crate::{Annotations, Element, EvalError, Expr, Options, SeriesView, Source};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::table::Kept;
-use faultline_model::{Labels, Millis, Number, Sample};
+use faultline_model::{Labels, Millis, Number, Sample, float};
 
 /// One element that a series gives. Series that give none take no memory.
 #[derive(Clone, Debug)]
@@ -142,8 +142,11 @@ impl LeafOp {
         let mut scratch = core::mem::take(&mut self.scratch);
         let steps = self.steps.at(at, options)?;
         let leaf = self.leaf(&steps, expr, at, options);
-        let (value, touched) = leaf.value(series, &mut scratch, &mut Annotations::muted());
-        let value = value.map(Number::canonical);
+        let (value, touched) = leaf.float(series, &mut scratch).unwrap_or_else(|| {
+            let (value, touched) = leaf.value(series, &mut scratch, &mut Annotations::muted());
+            (value.and_then(|value| value.float()), touched)
+        });
+        let value = value.map(float::canonical);
         drop(steps);
         self.scratch = scratch;
         if touched > options.samples_max {
@@ -153,8 +156,8 @@ impl LeafOp {
         if before.is_none() && value.is_none() {
             return Ok(Vec::new());
         }
-        if let (Some(cell), Some(value)) = (before, &value)
-            && cell.value == *value
+        if let (Some(cell), Some(value)) = (before, value)
+            && cell.value.float().is_some_and(|held| held.to_bits() == value.to_bits())
             && cell.series == *series.labels
         {
             return Ok(Vec::new());
@@ -162,7 +165,7 @@ impl LeafOp {
         if before.is_none() && held >= options.elements_max {
             return Err(EvalError::TooManyElements { limit: options.elements_max });
         }
-        let cell = value.map(|value| self.cell(series.id, series.labels, value)).transpose()?;
+        let cell = value.map(|value| self.cell(series.id, series.labels, value.into())).transpose()?;
         let before = match &cell {
             Some(cell) => self.cells.insert(series.id, cell.clone()),
             None => self.cells.remove(&series.id),
