@@ -2,9 +2,10 @@
 //!
 //! A case is one estate with one fault. The server's own loop runs over it on a simulated clock ([`server`]), so that an hour
 //! takes seconds and the same seed gives the same figures; what it decided, and when, is then held against the truth
-//! ([`case`]) and summed up ([`score`]).
+//! ([`case`]) and summed up ([`score`]). Beside it, the query language is held against its oracles ([`promql`]).
 pub mod case;
 pub mod demo;
+pub mod promql;
 pub mod score;
 pub mod senders;
 pub mod server;

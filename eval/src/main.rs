@@ -14,11 +14,16 @@ struct Cli {
 enum Command {
     /// Simulated estates nobody has seen: is the culprit named, how soon, how surely?
     Demo(faultline_eval::demo::DemoArgs),
+    /// PromQL against Prometheus' conformance scripts, or against a real Prometheus on random expressions.
+    Promql(faultline_eval::promql::PromqlArgs),
 }
 
 fn main() -> ExitCode {
-    let Command::Demo(args) = Cli::parse().command;
-    match faultline_eval::demo::run(&args) {
+    let result = match Cli::parse().command {
+        Command::Demo(args) => faultline_eval::demo::run(&args),
+        Command::Promql(args) => faultline_eval::promql::run(&args),
+    };
+    match result {
         Ok(code) => code,
         Err(error) => {
             faultline::render::error(&*error);

@@ -9,6 +9,7 @@ use crate::workspace::{Package, When};
 const ENGINE: &str = "core/engine";
 const HOST: &str = "edge/host";
 const ESTATE: &str = "estate";
+const PROMQLTEST: &str = "promqltest";
 const BAYES: &str = "core/bayes";
 /// Who may name the engine.
 const OUTSIDE: &[&str] = &["faultline", "eval", "bench", "fuzz", "sim", ESTATE];
@@ -46,8 +47,8 @@ fn forbidden(from: &str, to: &str, when: When) -> Option<&'static str> {
     if to == ENGINE && !OUTSIDE.contains(&from) {
         return Some("only the outside names the engine: faultline, eval, bench, fuzz, sim, estate");
     }
-    // The golden tests of every crate are in one language, whose parser lies in the estate.
-    if tests && to == ESTATE {
+    // The golden tests of every crate are in one language, whose parser lies in the estate; so are tests of PromQL in one place.
+    if tests && (to == ESTATE || to == PROMQLTEST) {
         return None;
     }
     if from == BAYES {
@@ -96,6 +97,7 @@ mod tests {
         "edge/sinks",
         "edge/serve",
         "estate",
+        "promqltest",
         "eval",
         "faultline",
         "xtask",
@@ -128,6 +130,7 @@ mod tests {
             ("core/rules", "edge/host", false, false),
             ("core/rules", "faultline", false, false),
             ("core/rules", "estate", false, true),
+            ("core/rules", "promqltest", false, true),
             ("core/rules", "core/engine", false, false),
             ("core/engine", "core/rules", true, true),
             ("core/bayes", "core/model", false, false),

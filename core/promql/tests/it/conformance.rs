@@ -1,6 +1,6 @@
 //! Evaluation against Prometheus' conformance scripts.
 use crate::corpus;
-use crate::script;
+use faultline_promqltest::script;
 
 /// Evaluations that pass, all shared scripts together. Only ever raised.
 const PASSED_MIN: usize = 2051;

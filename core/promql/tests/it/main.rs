@@ -2,10 +2,7 @@
 mod conformance;
 mod corpus;
 mod prometheus;
-mod random;
 mod ranges;
 mod remarks;
-mod script;
-mod store;
 mod stream;
 mod syntax;

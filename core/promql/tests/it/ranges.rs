@@ -1,10 +1,10 @@
 //! Values over a range are those at each of its instants.
-use crate::random::Random;
-use crate::store::Store;
 use faultline_model::{Labels, Millis, Number, Sample};
 use faultline_promql::{
     Annotations, EvalError, Expr, Features, Options, Range, Series, Value, evaluate, evaluate_range, parse, parse_with,
 };
+use faultline_promqltest::random::Random;
+use faultline_promqltest::store::Store;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 

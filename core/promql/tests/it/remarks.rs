@@ -1,7 +1,7 @@
 //! Warnings and infos, and where they point.
-use crate::store::Store;
 use faultline_model::{Labels, Millis, Sample};
 use faultline_promql::{Annotations, Features, Options, Range, evaluate_annotated, evaluate_range, parse_with};
+use faultline_promqltest::store::Store;
 
 fn texts(notes: &Annotations) -> Vec<(String, usize)> {
     notes.iter().map(|note| (note.to_string(), note.at.start)).collect()

@@ -1,10 +1,10 @@
 //! The laws of streams, on random expressions over random series.
-use crate::random::Random;
-use crate::store::{Store, selects};
 use faultline_model::{Histogram, HistogramSample, Labels, Millis, Number, Reader, Sample, Writer};
 use faultline_promql::{
     Change, EvalError, Expr, Features, Options, Stream, StreamImage, Value, evaluate, parse, parse_with,
 };
+use faultline_promqltest::random::Random;
+use faultline_promqltest::store::{Store, selects};
 use std::collections::BTreeMap;
 
 /// A stream, and its result as its changes tell it.

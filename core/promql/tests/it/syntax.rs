@@ -1,7 +1,7 @@
 //! The parser against `promql-parser`, and against its own printer.
 use crate::corpus;
-use crate::random::Random;
 use faultline_promql::{Expr, Features, ParseError, Type, parse, parse_with};
+use faultline_promqltest::random::Random;
 use promql_parser::parser as oracle;
 
 /// Where we differ from the oracle, and why.

@@ -3,6 +3,7 @@ use faultline_model::{HistogramSample, Labels, Millis, Sample};
 use faultline_promql::{Marks, Selector, SeriesView, Source};
 use std::collections::BTreeMap;
 
+#[derive(Debug)]
 struct Held {
     id: u32,
     samples: Vec<Sample>,
@@ -14,7 +15,8 @@ struct Held {
     starts_beside: Vec<Millis>,
 }
 
-#[derive(Default)]
+/// Series by their labels.
+#[derive(Debug, Default)]
 pub struct Store {
     series: BTreeMap<Labels, Held>,
     next_id: u32,

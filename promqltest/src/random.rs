@@ -2,23 +2,27 @@
 use faultline_model::{Millis, Sample};
 
 /// A linear congruential generator: the same choices from the same seed, everywhere.
+#[derive(Debug)]
 pub struct Random(u64);
 
 impl Random {
+    /// Choices of a seed.
     pub fn new(seed: u64) -> Random {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678)
     }
 
-    /// `0..bound`
+    /// A number of `0..bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound
     }
 
+    /// True so many times of a hundred.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
+    /// One of these.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }

@@ -15,15 +15,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What became of the evaluations of one script.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Outcome {
+    /// How many gave what the script says.
     pub passed: usize,
-    /// By reason.
+    /// How many were not evaluated, by reason.
     pub skipped: BTreeMap<String, usize>,
+    /// Those that gave something else: place, evaluation, what was found.
     pub failed: Vec<String>,
 }
 
 impl Outcome {
+    /// How many there are.
     pub fn total(&self) -> usize {
         self.passed + self.failed.len() + self.skipped.values().sum::<usize>()
     }
@@ -35,6 +38,8 @@ enum Failure {
 }
 
 /// Runs a script.
+///
+/// Panics on what is no script: those are part of the tests.
 pub fn run(text: &str) -> Outcome {
     let mut outcome = Outcome::default();
     let mut store = Store::default();
@@ -152,7 +157,7 @@ fn load(store: &mut Store, step: &str, series: &[&str], nhcb: bool) {
 }
 
 /// A histogram as it comes back from Prometheus' storage.
-fn stored(before: Option<&Histogram>, now: &Histogram) -> Histogram {
+pub(crate) fn stored(before: Option<&Histogram>, now: &Histogram) -> Histogram {
     Histogram { hint: stored_hint(before, now), ..now.clone() }
 }
 
