@@ -48,7 +48,10 @@ impl Ports {
     /// Serves them until `stopped` turns true, on tasks of the runtime that is entered.
     pub fn serve(self, receiver: &Receiver, api: Router, stopped: &watch::Receiver<bool>) {
         tokio::spawn(grpc::serve(self.otlp_grpc, receiver.clone(), stopped.clone()));
-        let api = api.merge(remote_write::router(receiver.clone())).merge(otlp_http::import_router(receiver.clone()));
+        let api = api
+            .merge(remote_write::router(receiver.clone()))
+            .merge(otlp_http::import_router(receiver.clone()))
+            .merge(otlp_http::prometheus_router(receiver.clone()));
         for (listener, router) in [(self.otlp_http, otlp_http::router(receiver.clone())), (self.http, api)] {
             let mut stopped = stopped.clone();
             let service = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -102,6 +102,7 @@ impl Published {
 
     /// Samples that were applied.
     pub fn accepted(&self, accepted: Accepted) {
+        // The recent store holds floats; of native histograms it knows the series.
         self.store.accepted(accepted.created, accepted.samples, accepted.evicted);
     }
 

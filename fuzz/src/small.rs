@@ -1,5 +1,5 @@
 //! A handful of series in memory, for expressions and rules to read.
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::{HistogramSample, Labels, Millis, Sample};
 use faultline_promql::{Matcher, Selector, SeriesView, Source};
 use faultline_rules::{RuleSelector, RuleSeries, SelectorId};
 
@@ -76,4 +76,6 @@ impl RuleSeries for Series {
 
     // What rules write is not read back here: `step` does that, with the real store.
     fn append(&mut self, _: &Labels, _: Sample) {}
+
+    fn append_histogram(&mut self, _: &Labels, _: HistogramSample) {}
 }

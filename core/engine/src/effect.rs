@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use faultline_formats::{Reason, Reject};
 use faultline_model::facts::{Decision, Evidence};
-use faultline_model::{EffectId, Labels, Position, Sample};
+use faultline_model::{EffectId, HistogramSample, Labels, Position, Sample};
 
 /// One thing that must happen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +45,8 @@ pub struct Accepted {
     pub created: Vec<(u32, Labels)>,
     /// Samples by series.
     pub samples: Vec<(u32, Sample)>,
+    /// Histograms by series.
+    pub histograms: Vec<(u32, HistogramSample)>,
     /// Series forgotten; their ids may come again in a later `created`.
     pub evicted: Vec<u32>,
 }

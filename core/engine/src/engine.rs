@@ -278,6 +278,11 @@ impl Engine {
         emit.reject(Reason::Cardinality, counts.cardinality, "raise limits.series or send fewer series");
         emit.reject(Reason::TooOld, counts.too_old, "more than five minutes late: nothing reads that far back");
         emit.reject(Reason::Conflict, counts.conflicts, "the first value for this time stays");
+        emit.reject(
+            Reason::HistogramBytes,
+            self.applied.no_room,
+            "no room for more histograms: send fewer or coarser ones",
+        );
         emit.reject(Reason::Future, counts.future, "more than ten minutes ahead: check the sender's clock");
         self.touch_rules(self.now, emit, imported);
         self.explain(self.now, emit);
@@ -413,10 +418,12 @@ impl Engine {
     /// Hands the samples applied since the last call to the recent store.
     pub(crate) fn deliver(&mut self, emit: &mut Emitter<'_>) {
         let applied = &mut self.applied;
-        if !(applied.created.is_empty() && applied.samples.is_empty() && applied.evicted.is_empty()) {
+        let samples = applied.samples.len() + applied.histograms.len();
+        if !(applied.created.is_empty() && samples == 0 && applied.evicted.is_empty()) {
             emit.accept(Accepted {
                 created: core::mem::take(&mut applied.created),
                 samples: core::mem::take(&mut applied.samples),
+                histograms: core::mem::take(&mut applied.histograms),
                 evicted: core::mem::take(&mut applied.evicted),
             });
         }
@@ -460,5 +467,6 @@ fn newest_time(decoded: &Decoded) -> Option<Millis> {
     let points = events.points.iter().map(|point| point.time).max();
     let logs = events.logs.iter().map(|log| log.time.millis()).max();
     let spans = events.spans.iter().map(|span| span.end.millis()).max();
-    points.max(logs).max(spans)
+    let histograms = events.histograms.iter().map(|point| point.time).max();
+    points.max(histograms).max(logs).max(spans)
 }

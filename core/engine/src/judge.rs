@@ -3,7 +3,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::facts::{RulesInForce, RulesRefused, Transition};
 use faultline_model::table::PageBytes;
-use faultline_model::{CodecError, Labels, Millis, Position, Reader, RuleFiles, Sample, TenantId};
+use faultline_model::{CodecError, HistogramSample, Labels, Millis, Position, Reader, RuleFiles, Sample, TenantId};
 use faultline_observe::series::{Applied, SeriesStore};
 use faultline_promql::{Matcher, SeriesView};
 use faultline_rules::{RuleSeries, Rules, SelectorId};
@@ -155,5 +155,9 @@ impl RuleSeries for Access<'_> {
 
     fn append(&mut self, labels: &Labels, sample: Sample) {
         self.series.append(labels, sample, self.now, self.applied);
+    }
+
+    fn append_histogram(&mut self, labels: &Labels, sample: HistogramSample) {
+        self.series.append_histogram(labels, sample, self.now, self.applied);
     }
 }

@@ -4,17 +4,33 @@
 //! 3 GiB. The points are counted before they are made, and so are their labels.
 use crate::limits;
 use crate::reject::Reason;
+use faultline_model::Histogram;
 
 /// What is left.
 #[derive(Debug)]
 pub(crate) struct Budget {
     points: usize,
     label_bytes: usize,
+    buckets: usize,
 }
 
 impl Budget {
     pub fn new() -> Budget {
-        Budget { points: limits::POINTS, label_bytes: limits::LABEL_BYTES }
+        Budget { points: limits::POINTS, label_bytes: limits::LABEL_BYTES, buckets: limits::BUCKETS }
+    }
+
+    /// Takes a histogram with labels of `label_bytes`, or nothing.
+    pub fn take_histogram(&mut self, histogram: Option<&Histogram>, label_bytes: usize) -> Result<(), Reason> {
+        let buckets = histogram.map_or(0, |h| {
+            let sides = [&h.positive, &h.negative].into_iter().map(|side| side.len() + side.spans().len());
+            sides.sum::<usize>() + h.bounds.len()
+        });
+        if buckets > self.buckets {
+            return Err(Reason::TooManyBuckets);
+        }
+        self.take(1, label_bytes)?;
+        self.buckets -= buckets;
+        Ok(())
     }
 
     /// Takes `samples` points with labels of `label_bytes` each, all of them or none.

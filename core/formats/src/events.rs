@@ -1,8 +1,9 @@
 //! What a body says, in the order in which it says it.
 use crate::reject::Reject;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use faultline_model::{BodyDigest, EventTime, Hlc, Millis, Payload, Position, SeriesKey};
+use faultline_model::{BodyDigest, EventTime, Histogram, Hlc, Millis, Payload, Position, SeriesKey};
 
 /// A payload and what was made of it. A pure function of the payload and the journal's seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +12,7 @@ pub struct Decoded {
     pub payload: Payload,
     /// Of the body as received.
     pub digest: BodyDigest,
-    /// The inflated body; empty where it cannot be inflated. [`Text`]s point into it.
+    /// The inflated body, one of JSON rewritten in protobuf; empty where it cannot be inflated. [`Text`]s point into it.
     pub plain: Bytes,
     /// What it says; empty for control records, replies and ticks.
     pub events: Events,
@@ -43,6 +44,8 @@ pub struct Events {
     /// Samples, in the order of the body. A histogram's are its sum, its count and its buckets in rising order; the
     /// `target_info` sample of a resource follows the resource's others.
     pub points: Vec<Point>,
+    /// Native histograms, in the order of the body.
+    pub histograms: Vec<NativePoint>,
     /// One per `ResourceMetrics`, `ResourceLogs` or `ResourceSpans` whose items can be taken; remote write has none.
     pub resources: Vec<Resource>,
     /// Log records.
@@ -54,7 +57,7 @@ pub struct Events {
 impl Events {
     /// How many points, log records and spans there are.
     pub fn count(&self) -> u64 {
-        (self.points.len() + self.logs.len() + self.spans.len()) as u64
+        (self.points.len() + self.histograms.len() + self.logs.len() + self.spans.len()) as u64
     }
 }
 
@@ -68,10 +71,34 @@ pub struct Point {
     pub time: Millis,
     /// The value; NaNs are the canonical one, 0 where the flags say stale.
     pub value: f64,
-    /// Its index among the body's points.
+    /// Its index among the body's points, histograms included.
     pub place: u32,
     /// What else is known of it.
     pub flags: PointFlags,
+}
+
+/// A native histogram of one series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativePoint {
+    /// Which series, in this sender's spelling.
+    pub key: SeriesKey,
+    /// When, in the sender's own time.
+    pub time: Millis,
+    /// The histogram; nothing where the series ended here.
+    pub histogram: Option<Arc<Histogram>>,
+    /// Its index among the body's points, floats included.
+    pub place: u32,
+}
+
+impl NativePoint {
+    /// About what it takes in memory, in bytes.
+    pub fn size(&self) -> usize {
+        let parts = |h: &Histogram| {
+            let buckets = [&h.positive, &h.negative].into_iter().map(|side| side.len() + side.spans().len());
+            size_of::<Histogram>() + 8 * (buckets.sum::<usize>() + h.bounds.len())
+        };
+        size_of::<NativePoint>() + self.histogram.as_deref().map_or(0, parts)
+    }
 }
 
 impl PartialEq for Point {

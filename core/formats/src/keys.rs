@@ -17,6 +17,10 @@ pub(crate) enum Part {
     Bucket(f64),
     /// `target_info` of the resource.
     TargetInfo,
+    /// A summary's `quantile`.
+    Quantile(f64),
+    /// A native histogram.
+    Native,
 }
 
 /// Hashes under the journal's seed.
@@ -61,6 +65,8 @@ impl Keys {
             Part::Count => (2, 0),
             Part::Bucket(bound) => (3, bound.to_bits()),
             Part::TargetInfo => (4, 0),
+            Part::Quantile(quantile) => (5, quantile.to_bits()),
+            Part::Native => (6, 0),
         };
         let mut pieces = [0; 64];
         pieces[..16].copy_from_slice(&identity.to_le_bytes());

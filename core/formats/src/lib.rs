@@ -18,6 +18,7 @@ mod inflate;
 mod keys;
 pub mod limits;
 pub mod naming;
+mod native;
 mod otlp;
 mod reject;
 mod remote_write;
@@ -25,7 +26,8 @@ mod sink;
 mod wire;
 
 pub use events::{
-    Decoded, Events, LogEvent, Point, PointFlags, Record, Resource, Sampling, SpanEvent, SpanKind, SpanStatus, Text,
+    Decoded, Events, LogEvent, NativePoint, Point, PointFlags, Record, Resource, Sampling, SpanEvent, SpanKind,
+    SpanStatus, Text,
 };
 pub use inflate::inflate;
 pub use otlp::traces::PEER_ATTRIBUTES;
@@ -43,10 +45,17 @@ pub fn decode(payload: Payload, seed: HashSeed) -> Decoded {
     let digest = BodyDigest::of(&payload.body, seed);
     let (plain, events, rejects) = match payload.kind {
         Kind::Telemetry { format, encoding, .. } => match inflate(&payload.body, encoding) {
-            Ok(plain) => {
-                let (events, rejects) = read(&plain, format, seed);
-                (plain, events, rejects)
-            }
+            Ok(plain) => match in_protobuf(&plain, format) {
+                None => {
+                    let (events, rejects) = read(&plain, format, seed);
+                    (plain, events, rejects)
+                }
+                Some(Ok(plain)) => {
+                    let (events, rejects) = read(&plain, format, seed);
+                    (plain.into(), events, rejects)
+                }
+                Some(Err(fault)) => (Bytes::new(), Events::default(), reject::not_json(fault)),
+            },
             Err((reason, detail)) => (Bytes::new(), Events::default(), reject::whole(reason, detail)),
         },
         Kind::Control(_) | Kind::Reply(_) | Kind::Tick => (payload.body.clone(), Events::default(), Vec::new()),
@@ -54,23 +63,36 @@ pub fn decode(payload: Payload, seed: HashSeed) -> Decoded {
     Decoded { payload, digest, plain, events, rejects }
 }
 
+/// What an inflated body of JSON says, in protobuf; nothing of any other.
+fn in_protobuf(plain: &[u8], format: Format) -> Option<Result<Vec<u8>, wire::Malformed>> {
+    match format {
+        Format::OtlpMetricsJson => Some(otlp::json::metrics(plain)),
+        Format::OtlpLogsJson => Some(otlp::json::logs(plain)),
+        Format::OtlpTracesJson => Some(otlp::json::traces(plain)),
+        Format::OtlpMetrics | Format::OtlpLogs | Format::OtlpTraces | Format::RemoteWrite1 | Format::RemoteWrite2 => {
+            None
+        }
+    }
+}
+
 /// The events of an inflated body.
 fn read(plain: &[u8], format: Format, seed: HashSeed) -> (Events, Vec<Reject>) {
     let mut rejects = Rejects::default();
     let (result, events) = match format {
-        Format::OtlpMetrics | Format::RemoteWrite1 => {
+        Format::OtlpMetrics | Format::OtlpMetricsJson | Format::RemoteWrite1 | Format::RemoteWrite2 => {
             let mut collect = Collect::new(plain, seed);
             let result = match format {
-                Format::OtlpMetrics => otlp::metrics::walk(plain, &mut collect, &mut rejects),
-                _ => remote_write::walk(plain, &mut collect, &mut rejects),
+                Format::RemoteWrite1 => remote_write::walk(plain, &mut collect, &mut rejects),
+                Format::RemoteWrite2 => remote_write::v2::walk(plain, &mut collect, &mut rejects),
+                _ => otlp::metrics::walk(plain, &mut collect, &mut rejects),
             };
             (result, collect.events)
         }
-        Format::OtlpLogs => {
+        Format::OtlpLogs | Format::OtlpLogsJson => {
             let mut events = Events::default();
             (otlp::logs::walk(plain, &Keys::new(seed), &mut events, &mut rejects), events)
         }
-        Format::OtlpTraces => {
+        Format::OtlpTraces | Format::OtlpTracesJson => {
             let mut events = Events::default();
             (otlp::traces::walk(plain, &Keys::new(seed), &mut events, &mut rejects), events)
         }
@@ -83,7 +105,7 @@ fn read(plain: &[u8], format: Format, seed: HashSeed) -> (Events, Vec<Reject>) {
 
 /// Label sets of the points at `places`, by walking the inflated body once more.
 ///
-/// - `places`: indices into `decoded.events.points`, strictly rising.
+/// - `places`: of points and histograms, strictly rising.
 /// - Returns as many label sets, in the same order.
 ///
 /// Panics where `places` does not rise or names a point that is not there.
@@ -93,11 +115,14 @@ pub fn label_sets(decoded: &Decoded, places: &[u32]) -> Vec<Labels> {
     }
     let (mut name, mut rejects) = (Name::new(places), Rejects::default());
     let walked = match decoded.payload.kind {
-        Kind::Telemetry { format: Format::OtlpMetrics, .. } => {
+        Kind::Telemetry { format: Format::OtlpMetrics | Format::OtlpMetricsJson, .. } => {
             otlp::metrics::walk(&decoded.plain, &mut name, &mut rejects)
         }
         Kind::Telemetry { format: Format::RemoteWrite1, .. } => {
             remote_write::walk(&decoded.plain, &mut name, &mut rejects)
+        }
+        Kind::Telemetry { format: Format::RemoteWrite2, .. } => {
+            remote_write::v2::walk(&decoded.plain, &mut name, &mut rejects)
         }
         _ => Ok(()),
     };

@@ -16,6 +16,12 @@ pub const ZSTD_WINDOW: u64 = 8 << 20;
 pub const POINTS: usize = 1 << 18;
 /// Bytes of labels that a body's points may have together, names and `job` counted again for each point.
 pub const LABEL_BYTES: usize = 256 << 20;
+/// Buckets, spans and bounds of a body's native histograms together.
+pub const BUCKETS: usize = 1 << 21;
+/// Elements read of a list of buckets, most of which may be empty.
+pub const BUCKETS_READ: usize = 1 << 20;
+/// Symbols of a remote write 2.0 request.
+pub const SYMBOLS: usize = 1 << 20;
 /// Log records in a body.
 pub const LOGS: usize = 1 << 18;
 /// Spans in a body.

@@ -18,6 +18,10 @@ pub enum MetricKind {
     Sum = 2,
     /// Explicit buckets.
     Histogram = 3,
+    /// Quantiles.
+    Summary = 4,
+    /// Exponential buckets.
+    Exponential = 5,
 }
 
 /// The metric's name in Prometheus; `None` where nothing of it is left.

@@ -60,6 +60,8 @@ reasons! {
     BadEncoding = "bad-encoding", Body;
     /// The inflated body is not the protobuf message that its format says.
     BadProtobuf = "bad-protobuf", Body;
+    /// The inflated body is not the JSON message that its format says.
+    BadJson = "bad-json", Body;
     /// A name or a label's value is not UTF-8.
     BadUtf8 = "bad-utf8", Item;
     /// A time is 0, before 1971 or after 2199.
@@ -86,12 +88,15 @@ reasons! {
     BadTemporality = "bad-temporality", Item;
     /// A histogram whose bounds do not rise.
     BadBounds = "bad-bounds", Item;
-    /// Exponential histograms are not taken yet.
-    ExponentialHistogram = "exponential-histogram", Item;
-    /// Summaries are not taken yet.
-    Summary = "summary", Item;
-    /// Native histograms of remote write are not taken yet.
-    NativeHistogram = "native-histogram", Item;
+    /// A native or exponential histogram that contradicts itself: spans without counts, counts that do not add up, are
+    /// negative or no number, an index, bound or threshold out of range.
+    BadHistogram = "bad-histogram", Item;
+    /// A native or exponential histogram whose schema is not known, or too coarse.
+    BadSchema = "bad-schema", Item;
+    /// A histogram, or the body's histograms together, hold more buckets than the limit.
+    TooManyBuckets = "too-many-buckets", Item;
+    /// A label of remote write 2.0 refers to no symbol.
+    BadSymbol = "bad-symbol", Item;
     /// A metric of a kind that is not known here.
     UnknownKind = "unknown-kind", Item;
     /// A span whose trace or span id is missing or has the wrong size.
@@ -108,6 +113,8 @@ reasons! {
     TooManyResources = "too-many-resources", Item;
     /// There is no room for another series.
     Cardinality = "cardinality", Item;
+    /// The histograms kept for rules take all the room there is.
+    HistogramBytes = "histogram-bytes", Item;
     /// The sample is older than everything kept of its series.
     TooOld = "too-old", Item;
     /// Another value was taken for the same time of the same series.
@@ -155,6 +162,11 @@ pub(crate) fn malformed(fault: Malformed) -> Vec<Reject> {
     whole(Reason::BadProtobuf, format!("{}, {} bytes before the end of that message", fault.what, fault.left))
 }
 
+/// The one reject of a body that is not JSON, or not of its message.
+pub(crate) fn not_json(fault: Malformed) -> Vec<Reject> {
+    whole(Reason::BadJson, format!("{}, {} bytes before the end", fault.what, fault.left))
+}
+
 /// Foreign bytes as text that is safe to print: short, UTF-8, without control characters.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     const SIZE: usize = 96;
@@ -199,14 +211,14 @@ mod tests {
     #[test]
     fn rejects_add_up_by_reason_and_keep_the_first_detail() {
         let mut rejects = Rejects::default();
-        rejects.add(Reason::Summary, 2, || "first".into());
+        rejects.add(Reason::BadBounds, 2, || "first".into());
         rejects.add(Reason::BadUtf8, 0, || "none".into());
-        rejects.add(Reason::Summary, 3, || unreachable!());
+        rejects.add(Reason::BadBounds, 3, || unreachable!());
         rejects.add(Reason::TargetInfo, 1, || "é".repeat(1000));
         let list = rejects.into_list();
         assert_eq!((list.len(), list[0].count, &*list[0].detail), (2, 5, "first"));
         assert!(list[1].detail.len() <= limits::DETAIL_SIZE && list[1].detail.ends_with("é..."));
-        assert_eq!(summary(&list, Scope::Item), "summary: 5 (first)");
+        assert_eq!(summary(&list, Scope::Item), "bad-bounds: 5 (first)");
     }
 
     #[test]

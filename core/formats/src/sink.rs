@@ -2,15 +2,16 @@
 //!
 //! Both are the same walk, so a point has the same place in both.
 use crate::attributes::Attributes;
-use crate::events::{Events, Point, PointFlags, Text};
+use crate::events::{Events, NativePoint, Point, PointFlags, Text};
 use crate::gofloat;
 use crate::keys::{Keys, Part};
 use crate::naming::{self, MetricKind};
 use crate::otlp::resource::Origin;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::labels::NAME;
-use faultline_model::{HashSeed, Labels, LabelsBuilder, Millis, float};
+use faultline_model::{HashSeed, Histogram, Labels, LabelsBuilder, Millis, float};
 
 /// What names a metric, still in the sender's words.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,12 @@ pub(crate) trait Sink<'a> {
     fn metric(&mut self, metric: &Metric<'a>);
     /// The attributes (OTLP) or labels (remote write) of the samples that follow.
     fn attributes(&mut self, attributes: &Attributes<'a>);
+    /// The labels (remote write 2.0) of the samples that follow.
+    fn labels(&mut self, labels: &[(&'a [u8], &'a [u8])]);
     /// A sample.
     fn sample(&mut self, part: Part, value: Value);
+    /// A native histogram; nothing where the series ended.
+    fn histogram(&mut self, time: Millis, histogram: Option<Histogram>);
     /// The `target_info` sample of the resource at hand.
     fn target_info(&mut self, origin: &Origin<'a>, time: Millis);
 }
@@ -95,10 +100,23 @@ impl<'a> Sink<'a> for Collect<'a> {
     fn sample(&mut self, part: Part, value: Value) {
         let key = self.keys.series(self.identity, self.metric, self.attributes, part);
         // At most limits::POINTS, so the cast holds.
-        let place = self.events.points.len() as u32;
+        let place = (self.events.points.len() + self.events.histograms.len()) as u32;
         let (stale, time) = (value.flags.has(PointFlags::STALE), value.time);
         let number = if stale { 0.0 } else { float::canonical(value.value) };
         self.events.points.push(Point { key, time, value: number, place, flags: value.flags });
+    }
+
+    fn labels(&mut self, labels: &[(&'a [u8], &'a [u8])]) {
+        // Apart from those of 1.0, whose keys are of the bytes as spelled.
+        let parts: Vec<&[u8]> = labels.iter().flat_map(|(name, value)| [*name, *value]).collect();
+        (self.identity, self.metric, self.attributes) = (2, 0, self.keys.parts(&parts));
+    }
+
+    fn histogram(&mut self, time: Millis, histogram: Option<Histogram>) {
+        let key = self.keys.series(self.identity, self.metric, self.attributes, Part::Native);
+        let place = (self.events.points.len() + self.events.histograms.len()) as u32;
+        let histogram = histogram.map(|histogram| Arc::new(histogram.canonical()));
+        self.events.histograms.push(NativePoint { key, time, histogram, place });
     }
 }
 
@@ -112,6 +130,7 @@ pub(crate) struct Name<'a, 'p> {
     metric: Option<Metric<'a>>,
     name: String,
     attributes: Attributes<'a>,
+    pairs: Vec<(&'a [u8], &'a [u8])>,
 }
 
 impl<'a, 'p> Name<'a, 'p> {
@@ -124,6 +143,7 @@ impl<'a, 'p> Name<'a, 'p> {
             metric: None,
             name: String::new(),
             attributes: Attributes::new(&[], 0),
+            pairs: Vec::new(),
         }
     }
 
@@ -131,6 +151,9 @@ impl<'a, 'p> Name<'a, 'p> {
         let mut labels = LabelsBuilder::default();
         let Some(metric) = &self.metric else {
             crate::remote_write::set_labels(&self.attributes, &mut labels);
+            for (name, value) in &self.pairs {
+                labels.set(crate::any::str(name), crate::any::str(value));
+            }
             return labels.build();
         };
         if part == Part::TargetInfo {
@@ -144,7 +167,12 @@ impl<'a, 'p> Name<'a, 'p> {
         self.origin.set_identity(&mut labels);
         let mut name = self.name.clone();
         match part {
-            Part::Value | Part::TargetInfo => {}
+            Part::Value | Part::TargetInfo | Part::Native => {}
+            Part::Quantile(quantile) => {
+                let mut text = String::new();
+                gofloat::append_plain(quantile, &mut text);
+                labels.set("quantile", &text);
+            }
             Part::Sum => name.push_str("_sum"),
             Part::Count => name.push_str("_count"),
             Part::Bucket(bound) => {
@@ -175,6 +203,15 @@ impl<'a> Sink<'a> for Name<'a, '_> {
 
     fn target_info(&mut self, _: &Origin<'a>, time: Millis) {
         self.sample(Part::TargetInfo, Value { time, value: 1.0, flags: PointFlags::NONE });
+    }
+
+    fn labels(&mut self, labels: &[(&'a [u8], &'a [u8])]) {
+        self.pairs.clear();
+        self.pairs.extend_from_slice(labels);
+    }
+
+    fn histogram(&mut self, time: Millis, _: Option<Histogram>) {
+        self.sample(Part::Native, Value { time, value: 0.0, flags: PointFlags::NONE });
     }
 
     fn sample(&mut self, part: Part, _: Value) {

@@ -213,6 +213,20 @@ pub fn packed_fixed64(value: Wire<'_>, mut each: impl FnMut(u64)) -> Result<(), 
     Ok(())
 }
 
+/// Reads a packed or single varint field, calling `each` per element.
+pub fn packed_varint(value: Wire<'_>, mut each: impl FnMut(u64)) -> Result<(), Malformed> {
+    match value {
+        Wire::Varint(one) => each(one),
+        other => {
+            let mut list = Fields::new(other.bytes()?);
+            while !list.left.is_empty() {
+                each(list.varint()?);
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,6 +66,14 @@ pub enum Format {
     OtlpTraces = 3,
     /// Prometheus remote write 1.0, `prometheus.WriteRequest`.
     RemoteWrite1 = 4,
+    /// Prometheus remote write 2.0, `io.prometheus.write.v2.Request`.
+    RemoteWrite2 = 5,
+    /// `ExportMetricsServiceRequest`, JSON.
+    OtlpMetricsJson = 6,
+    /// `ExportLogsServiceRequest`, JSON.
+    OtlpLogsJson = 7,
+    /// `ExportTraceServiceRequest`, JSON.
+    OtlpTracesJson = 8,
 }
 
 /// Content encodings.
@@ -125,7 +133,16 @@ macro_rules! numbered {
         }
     };
 }
-numbered!(Format { OtlpMetrics, OtlpLogs, OtlpTraces, RemoteWrite1 });
+numbered!(Format {
+    OtlpMetrics,
+    OtlpLogs,
+    OtlpTraces,
+    RemoteWrite1,
+    RemoteWrite2,
+    OtlpMetricsJson,
+    OtlpLogsJson,
+    OtlpTracesJson
+});
 numbered!(Encoding { Identity, Gzip, Zstd, Snappy });
 numbered!(Clock { Live, Import });
 numbered!(Control { Genesis, Started, Source, Rules, Setting, Change, EngineVersion, Anchor });

@@ -3,6 +3,7 @@
 extern crate alloc;
 
 pub mod graph;
+pub mod histograms;
 mod postings;
 pub mod ring;
 pub mod series;

@@ -303,7 +303,7 @@ impl Ring {
 
 /// The time before which only the newest sample is read.
 #[inline]
-fn horizon(now: Millis, keep: i64) -> Millis {
+pub(crate) fn horizon(now: Millis, keep: i64) -> Millis {
     if keep == UNREAD { Millis(i64::MAX) } else { now.plus(-keep) }
 }
 

@@ -1,12 +1,16 @@
 //! Series: found by key, indexed by label, kept as rings, handed to selections in label order.
+use crate::histograms::{self, HistogramRing};
 use crate::postings::Postings;
 use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, Stood, UNREAD};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::canonical_struct;
 use faultline_model::table::{Freeze, PageBytes, Paged};
-use faultline_model::{Canonical, CodecError, HashSeed, Labels, Millis, Reader, Sample, Table, Writer};
+use faultline_model::{
+    Canonical, CodecError, HashSeed, HistogramSample, Labels, Millis, Reader, Sample, Table, Writer,
+};
 use faultline_promql::{MatchOp, Matcher, SeriesView};
 use hashbrown::HashTable;
 
@@ -20,6 +24,11 @@ pub const AHEAD_MAX_MS: i64 = 10 * 60_000;
 /// (that quarter divided by the number of series) is thinned, so that every series keeps a stretch and none starves
 /// another. Two samples of each series are kept whatever the bound.
 pub const SAMPLES_ALL_MAX: usize = 32 << 20;
+/// Most bytes of histograms in all rings together, as [`histograms::bytes_of`] counts them.
+///
+/// Three quarters are for whoever comes first, then a ring that grows past its share is thinned, as with floats. A histogram for
+/// which there is still no room is refused: one may be larger than a thousand floats.
+pub const HISTOGRAM_BYTES_MAX: usize = 256 << 20;
 /// A series without samples for this long is forgotten, unless a rule reads further back.
 pub const IDLE_MS: i64 = 3_600_000;
 /// An idle series is found within this time.
@@ -34,6 +43,8 @@ const UNKNOWN: u32 = u32::MAX;
 struct Row {
     labels: Labels,
     ring: Ring,
+    /// Of a series that holds histograms, or did; never empty.
+    histograms: Option<Box<HistogramRing>>,
     /// Rule time of the last sample: what idleness is counted from.
     seen: Millis,
     /// Running total of a delta series.
@@ -46,20 +57,28 @@ struct Row {
 
 impl Canonical for Row {
     fn write(&self, w: &mut Writer) {
-        w.array(4);
+        w.array(4 + usize::from(self.histograms.is_some()));
         self.labels.write(w);
         self.ring.write(w);
         self.seen.write(w);
         self.total.write(w);
+        if let Some(ring) = &self.histograms {
+            ring.write(w);
+        }
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        r.array_of(4)?;
+        let refused = r.invalid("series");
+        let fields = r.array()?;
+        if !(4..=5).contains(&fields) {
+            return Err(refused);
+        }
         Ok(Row {
             labels: Canonical::read(r)?,
             ring: Canonical::read(r)?,
             seen: Canonical::read(r)?,
             total: Canonical::read(r)?,
+            histograms: if fields == 5 { Some(Box::new(Canonical::read(r)?)) } else { None },
             selections: Vec::new(),
             keep: UNREAD,
         })
@@ -70,6 +89,7 @@ impl Canonical for Row {
 #[derive(Debug)]
 struct Image {
     samples: Stood,
+    histograms: Option<Box<[HistogramSample]>>,
     seen: Millis,
     total: f64,
 }
@@ -78,16 +98,20 @@ impl Freeze for Row {
     type Image = Image;
 
     fn freeze(&mut self) -> Image {
-        Image { samples: self.ring.freeze(), seen: self.seen, total: self.total }
+        let histograms = self.histograms.as_ref().map(|ring| ring.samples().into());
+        Image { samples: self.ring.freeze(), histograms, seen: self.seen, total: self.total }
     }
 
     fn write_row(&self, image: Option<&Image>, w: &mut Writer) {
         let Some(image) = image else { return self.write(w) };
-        w.array(4);
+        w.array(4 + usize::from(image.histograms.is_some()));
         self.labels.write(w);
         self.ring.write_image(&image.samples, w);
         image.seen.write(w);
         image.total.write(w);
+        if let Some(samples) = &image.histograms {
+            histograms::write(samples, w);
+        }
     }
 
     fn thaw(&mut self) {
@@ -121,6 +145,8 @@ pub struct Touch {
 pub struct Applied {
     /// Samples accepted, with their series: for the recent store.
     pub samples: Vec<(u32, Sample)>,
+    /// Histograms accepted, with their series.
+    pub histograms: Vec<(u32, HistogramSample)>,
     /// Series first seen, with their labels, before any sample of theirs.
     pub created: Vec<(u32, Labels)>,
     /// Series forgotten. Their ids may come again in a later `created`.
@@ -129,12 +155,16 @@ pub struct Applied {
     pub touches: Vec<Touch>,
     /// Counts of this record alone.
     pub counts: SampleCounts,
+    /// Histograms of this record for which there was no room.
+    pub no_room: u64,
 }
 
 impl Applied {
     /// Empties it, keeping its buffers.
     pub fn clear(&mut self) {
         self.samples.clear();
+        self.histograms.clear();
+        self.no_room = 0;
         self.created.clear();
         self.evicted.clear();
         self.touches.clear();
@@ -157,6 +187,10 @@ pub struct SeriesStore {
     // From here on derived, built again on restore.
     /// Samples in all rings.
     held: usize,
+    /// Bytes of histograms in all rings, and how many series have any.
+    histogram_bytes: usize,
+    histogram_series: usize,
+    histogram_bytes_max: usize,
     keys: HashTable<(u128, u32)>,
     by_labels: HashTable<u32>,
     postings: Postings,
@@ -188,6 +222,9 @@ impl SeriesStore {
             sweep_page: 0,
             samples_max: SAMPLES_ALL_MAX,
             held: 0,
+            histogram_bytes: 0,
+            histogram_series: 0,
+            histogram_bytes_max: HISTOGRAM_BYTES_MAX,
             forgotten: None,
             keys: HashTable::new(),
             by_labels: HashTable::new(),
@@ -219,6 +256,11 @@ impl SeriesStore {
         self.held
     }
 
+    /// Bytes of histograms kept for rules, in all series together: at most [`HISTOGRAM_BYTES_MAX`].
+    pub fn histogram_bytes(&self) -> usize {
+        self.histogram_bytes
+    }
+
     /// Changes the most series held; those there stay.
     pub fn set_series_max(&mut self, series_max: usize) {
         self.series_max = series_max;
@@ -237,6 +279,7 @@ impl SeriesStore {
         let id = self.rows.insert(Row {
             labels: labels.clone(),
             ring: Ring::default(),
+            histograms: None,
             seen: Millis(0),
             total: 0.0,
             selections: Vec::new(),
@@ -267,8 +310,14 @@ impl SeriesStore {
 
     fn forget(&mut self, id: u32, out: &mut Applied) {
         let labels = row(&self.rows, id).labels.clone();
-        let newest = row(&self.rows, id).ring.samples().last().map(|sample| sample.time());
-        self.forgotten = self.forgotten.max(newest);
+        let it = row(&self.rows, id);
+        let newest = it.ring.samples().last().map(|sample| sample.time());
+        let newest_histogram = it.histograms.as_ref().and_then(|ring| ring.samples().last()).map(|sample| sample.time);
+        self.forgotten = self.forgotten.max(newest).max(newest_histogram);
+        if let Some(ring) = &it.histograms {
+            self.histogram_bytes -= ring.bytes();
+            self.histogram_series -= 1;
+        }
         for selection in row(&self.rows, id).selections.clone() {
             let members = &mut self.selections[selection as usize].members;
             let at = members.partition_point(|&other| row(&self.rows, other).labels < labels);
@@ -341,22 +390,25 @@ impl SeriesStore {
     /// that were forgotten nobody knows which they were: they count for all, as long as an instant selector sees them. A
     /// thinned ring counts as whole: who read it all along reads the same.
     pub fn whole_since(&self, matchers: &[Matcher]) -> Option<Millis> {
-        let rings = self.find(matchers).into_iter().map(|id| row(&self.rows, id).ring.samples());
-        let oldest = rings.filter(|samples| samples.len() >= 2).map(|samples| samples[0].time()).max();
+        let mut oldest = None;
+        for id in self.find(matchers) {
+            let SeriesView { samples, histograms, .. } = self.view(id);
+            if let [first, _, ..] = samples {
+                oldest = oldest.max(Some(first.time()));
+            }
+            if let [first, _, ..] = histograms {
+                oldest = oldest.max(Some(first.time));
+            }
+        }
         oldest.max(self.forgotten.map(|newest| newest.plus(LOOKBACK_MS)))
     }
 
     /// A series by id, which must be in use.
     pub fn view(&self, id: u32) -> SeriesView<'_> {
         let row = row(&self.rows, id);
-        SeriesView {
-            id,
-            labels: &row.labels,
-            samples: row.ring.samples(),
-            histograms: &[],
-            starts: None,
-            marks: row.ring.marks(),
-        }
+        let histograms = row.histograms.as_ref().map_or(&[][..], |ring| ring.samples());
+        let (samples, marks) = (row.ring.samples(), row.ring.marks());
+        SeriesView { id, labels: &row.labels, samples, histograms, starts: None, marks }
     }
 
     /// Every series, in id order.
@@ -400,6 +452,10 @@ impl SeriesStore {
         for id in 0..store.rows.end() {
             if let Some(row) = store.rows.get(id) {
                 store.held += row.ring.len();
+                if let Some(ring) = &row.histograms {
+                    store.histogram_bytes += ring.bytes();
+                    store.histogram_series += 1;
+                }
                 store.index(id);
             }
         }

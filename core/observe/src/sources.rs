@@ -127,16 +127,17 @@ impl Sources {
         let source = self.rows.row_mut(row);
         let events = &decoded.events;
         source.bodies += 1;
-        source.points += events.points.len() as u64;
+        source.points += (events.points.len() + events.histograms.len()) as u64;
         source.logs += events.logs.len() as u64;
         source.spans += events.spans.len() as u64;
         source.rejects += decoded.rejects.iter().map(|reject| reject.count).sum::<u64>();
         let points = events.points.iter().map(|point| point.time);
+        let histograms = events.histograms.iter().map(|point| point.time);
         let logs = events.logs.iter().map(|log| log.time.millis());
         let spans = events.spans.iter().map(|span| span.end.millis());
         let limit = now.plus(AHEAD_MAX_MS);
         let (mut newest, mut future) = (source.watermark, 0);
-        for time in points.chain(logs).chain(spans) {
+        for time in points.chain(histograms).chain(logs).chain(spans) {
             if time > limit {
                 future += 1;
             } else if newest.is_none_or(|newest| time > newest) {

@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::facts::{AlertState, Transition};
-use faultline_model::{AlertId, Labels, Millis, Number, Position, Sample, TenantId, labels};
+use faultline_model::{AlertId, HistogramSample, Labels, Millis, Number, Position, Sample, TenantId, labels};
 use faultline_promql::{Change, Element, Options, Value};
 
 /// Where a rule stands and what it is judged with.
@@ -30,8 +30,6 @@ pub(crate) struct Judge<'a> {
 
 const SAME_LABELS_ALERT: &str = "vector contains metrics with the same labelset after applying alert labels";
 const SAME_LABELS_RECORD: &str = "vector contains metrics with the same labelset after applying rule labels";
-
-const RECORDED_HISTOGRAM: &str = "recording a histogram is not supported yet: record a number that is computed of it";
 
 /// The identity of an alert: it survives an edited expression and edited annotations.
 pub(crate) fn alert_id(tenant: TenantId, group: &str, name: &str, labels: &Labels) -> AlertId {
@@ -101,10 +99,16 @@ impl Judge<'_> {
     }
 
     /// Appends what the rule gives at an instant, and stale markers to what it gave before and does no longer.
-    fn append(&self, state: &mut RuleState, all: Vec<(Labels, f64)>, seen_at: Millis, series: &mut dyn RuleSeries) {
+    fn append(&self, state: &mut RuleState, all: Vec<(Labels, Number)>, seen_at: Millis, series: &mut dyn RuleSeries) {
         let now: BTreeMap<Labels, ()> = all.iter().map(|(labels, _)| (labels.clone(), ())).collect();
         for (labels, value) in &all {
-            series.append(labels, Sample::new(seen_at, *value));
+            match value {
+                Number::Float(value) => series.append(labels, Sample::new(seen_at, *value)),
+                Number::Histogram(histogram) => {
+                    let sample = HistogramSample { time: seen_at, histogram: Some(histogram.clone()) };
+                    series.append_histogram(labels, sample);
+                }
+            }
         }
         for gone in state.appended.keys().filter(|labels| !now.contains_key(*labels)) {
             series.append(gone, Sample::stale(seen_at));
@@ -115,7 +119,7 @@ impl Judge<'_> {
     }
 
     /// The series of a recording rule.
-    fn recorded(&self, elements: Vec<Element>) -> Result<Vec<(Labels, f64)>, String> {
+    fn recorded(&self, elements: Vec<Element>) -> Result<Vec<(Labels, Number)>, String> {
         let mut seen = BTreeSet::new();
         let mut all = Vec::with_capacity(elements.len());
         for Element { labels, value } in elements {
@@ -128,7 +132,6 @@ impl Judge<'_> {
             if !seen.insert(labels.clone()) {
                 return Err(SAME_LABELS_RECORD.into());
             }
-            let Number::Float(value) = value else { return Err(RECORDED_HISTOGRAM.into()) };
             all.push((labels, value));
         }
         match self.group.limit {
@@ -256,7 +259,7 @@ impl Judge<'_> {
 
     /// `ALERTS` and `ALERTS_FOR_STATE`. The rule's labels stand beneath the alert's, as written: Prometheus does so,
     /// and it shows where a template came out empty.
-    fn alert_series(&self, state: &RuleState) -> Vec<(Labels, f64)> {
+    fn alert_series(&self, state: &RuleState) -> Vec<(Labels, Number)> {
         let mut all = Vec::with_capacity(state.alerts.len() * 2);
         for (labels, alert) in state.alerts.iter() {
             let mut builder = Labels::new(self.rule.labels.iter().map(|(n, v)| (n, v))).to_builder();
@@ -264,9 +267,9 @@ impl Judge<'_> {
                 builder.set(name, value);
             }
             builder.set(labels::NAME, "ALERTS_FOR_STATE").set("alertname", &self.rule.name);
-            all.push((builder.clone().build(), alert.active_at.0.div_euclid(1000) as f64));
+            all.push((builder.clone().build(), Number::Float(alert.active_at.0.div_euclid(1000) as f64)));
             builder.set(labels::NAME, "ALERTS").set("alertstate", alert.state.word());
-            all.push((builder.build(), 1.0));
+            all.push((builder.build(), Number::Float(1.0)));
         }
         all
     }

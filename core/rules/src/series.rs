@@ -2,7 +2,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::{HistogramSample, Labels, Millis, Sample};
 use faultline_promql::{Element, Expr, Matcher, Options, Selector, SeriesView, Source, Value, evaluate};
 
 /// One selector of one rule: the engine maintains the list of series that match it.
@@ -42,6 +42,8 @@ pub trait RuleSeries {
     fn view(&self, series: u32) -> SeriesView<'_>;
     /// Appends a sample: a recording rule's result, `ALERTS`, `ALERTS_FOR_STATE`, or a stale marker of one of these.
     fn append(&mut self, labels: &Labels, sample: Sample);
+    /// Appends a histogram: a recording rule's result.
+    fn append_histogram(&mut self, labels: &Labels, sample: HistogramSample);
 }
 
 /// A rule's selectors as the source of its expression.

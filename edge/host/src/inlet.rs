@@ -310,6 +310,7 @@ fn weight(decoded: &Decoded) -> usize {
         + decoded.payload.body.len()
         + decoded.plain.len()
         + size_of_val(&*events.points)
+        + events.histograms.iter().map(|point| point.size()).sum::<usize>()
         + size_of_val(&*events.resources)
         + size_of_val(&*events.logs)
         + size_of_val(&*events.spans)

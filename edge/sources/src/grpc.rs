@@ -168,7 +168,7 @@ async fn call(receiver: &Receiver, peer: IpAddr, request: Request<Incoming>) -> 
 
 fn answered(outcome: Outcome) -> Reply {
     match outcome {
-        Outcome::Taken(rejects) => succeeded(&encode::answer(&rejects)),
+        Outcome::Taken(rejects, _) => succeeded(&encode::answer(&rejects)),
         Outcome::Bad(text) => failed(Code::InvalidArgument, &text, None),
         // Not retryable without RetryInfo (OTLP specification): the same body would be refused again.
         Outcome::TooLarge(text) => failed(Code::ResourceExhausted, &text, None),

@@ -1,4 +1,4 @@
-//! OTLP over HTTP: `/v1/metrics`, `/v1/logs`, `/v1/traces`, binary protobuf (OTLP specification, "OTLP/HTTP").
+//! OTLP over HTTP: `/v1/metrics`, `/v1/logs`, `/v1/traces`, protobuf or JSON (OTLP specification, "OTLP/HTTP").
 use crate::body::Seen;
 use crate::receiver::{Outcome, Reading, Receiver, Sender, retry_after_seconds};
 use axum::Router;
@@ -15,28 +15,38 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
 
 const LISTENER: &str = "otlp-http";
 /// Bytes shown of a path that is not served.
 pub(crate) const PATH_SHOWN: usize = 200;
 
-const SIGNALS: [(&str, Format); 3] =
-    [("/v1/metrics", Format::OtlpMetrics), ("/v1/logs", Format::OtlpLogs), ("/v1/traces", Format::OtlpTraces)];
+/// A signal: its path, its formats in protobuf and JSON, what its items are called in an answer in JSON.
+type Signal = (&'static str, [Format; 2], &'static str);
+const METRICS: Signal = ("/v1/metrics", [Format::OtlpMetrics, Format::OtlpMetricsJson], "rejectedDataPoints");
+const LOGS: Signal = ("/v1/logs", [Format::OtlpLogs, Format::OtlpLogsJson], "rejectedLogRecords");
+const TRACES: Signal = ("/v1/traces", [Format::OtlpTraces, Format::OtlpTracesJson], "rejectedSpans");
+const SIGNALS: [Signal; 3] = [METRICS, LOGS, TRACES];
 
 /// The three OTLP paths, and an answer that names them to every other. Needs `ConnectInfo<SocketAddr>`.
 pub fn router(receiver: Receiver) -> Router {
-    routes("", Clock::Live).fallback(unknown_path).with_state(receiver)
+    routes("", &SIGNALS, Clock::Live).fallback(unknown_path).with_state(receiver)
 }
 
 /// The same under `/api/faultline/v1/import`: telemetry of the past, taken before any live record. Its rules run on event
 /// time, and nothing of it reaches a sink.
 pub fn import_router(receiver: Receiver) -> Router {
-    routes("/api/faultline/v1/import", Clock::Import).with_state(receiver)
+    routes("/api/faultline/v1/import", &SIGNALS, Clock::Import).with_state(receiver)
 }
 
-fn routes(prefix: &str, clock: Clock) -> Router<Receiver> {
-    SIGNALS.into_iter().fold(Router::new(), |router, (path, format)| {
-        let handler = move |state, peer, request| export(state, peer, Way { format, clock }, request);
+/// Metrics where Prometheus takes them: `/api/v1/otlp/v1/metrics`.
+pub fn prometheus_router(receiver: Receiver) -> Router {
+    routes("/api/v1/otlp", &[METRICS], Clock::Live).with_state(receiver)
+}
+
+fn routes(prefix: &str, signals: &[Signal], clock: Clock) -> Router<Receiver> {
+    signals.iter().fold(Router::new(), |router, &(path, formats, items)| {
+        let handler = move |state, peer, request| export(state, peer, Way { formats, items, clock }, request);
         router.route(&format!("{prefix}{path}"), post(handler))
     })
 }
@@ -44,7 +54,8 @@ fn routes(prefix: &str, clock: Clock) -> Router<Receiver> {
 /// What a path takes.
 #[derive(Clone, Copy)]
 struct Way {
-    format: Format,
+    formats: [Format; 2],
+    items: &'static str,
     clock: Clock,
 }
 
@@ -58,13 +69,19 @@ async fn export(
     let (head, body) = request.into_parts();
     let refuse = |reason, text: &str, body| {
         receiver.turn_away(sender, reason, text, Seen::nothing(&head.headers, body));
-        failed(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
+        failed(Shape::Protobuf, StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
     };
-    let kind = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    if !kind.starts_with(PROTOBUF.as_bytes()) {
-        let text = "content-type must be application/x-protobuf; OTLP as JSON is not taken yet";
-        return refuse(AwayReason::ContentType, text, body);
-    }
+    let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let shape = match kind.split(';').next().unwrap_or("").trim() {
+        PROTOBUF => Shape::Protobuf,
+        JSON => Shape::Json,
+        _ => {
+            let text = "content-type must be application/x-protobuf or application/json";
+            return refuse(AwayReason::ContentType, text, body);
+        }
+    };
+    let Way { formats, items, clock } = way;
+    let format = formats[shape as usize];
     let encoding = match head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity" | b"") => Encoding::Identity,
         Some(b"gzip") => Encoding::Gzip,
@@ -74,18 +91,21 @@ async fn export(
         }
     };
     let outcome = match receiver.read(sender, &head.headers, body, 0).await {
-        Ok(body) => receiver.receive(sender, Reading { format: way.format, encoding, clock: way.clock }, body).await,
+        Ok(body) => receiver.receive(sender, Reading { format, encoding, clock }, body).await,
         Err(outcome) => outcome,
     };
     match outcome {
-        Outcome::Taken(rejects) => answer(StatusCode::OK, encode::answer(&rejects)),
-        Outcome::Bad(text) => failed(StatusCode::BAD_REQUEST, &text),
-        Outcome::TooLarge(text) => failed(StatusCode::PAYLOAD_TOO_LARGE, &text),
-        Outcome::TooSlow(text) => closing(failed(StatusCode::SERVICE_UNAVAILABLE, &text)),
+        Outcome::Taken(rejects, _) => match shape {
+            Shape::Protobuf => answer(shape, StatusCode::OK, encode::answer(&rejects)),
+            Shape::Json => answer(shape, StatusCode::OK, encode::answer_json(&rejects, items).into()),
+        },
+        Outcome::Bad(text) => failed(shape, StatusCode::BAD_REQUEST, &text),
+        Outcome::TooLarge(text) => failed(shape, StatusCode::PAYLOAD_TOO_LARGE, &text),
+        Outcome::TooSlow(text) => closing(failed(shape, StatusCode::SERVICE_UNAVAILABLE, &text)),
         Outcome::Busy(delay, text) | Outcome::DiskFull(delay, text) => {
-            later(failed(StatusCode::TOO_MANY_REQUESTS, &text), delay)
+            later(failed(shape, StatusCode::TOO_MANY_REQUESTS, &text), delay)
         }
-        Outcome::Unavailable(delay, text) => later(failed(StatusCode::SERVICE_UNAVAILABLE, &text), delay),
+        Outcome::Unavailable(delay, text) => later(failed(shape, StatusCode::SERVICE_UNAVAILABLE, &text), delay),
     }
 }
 
@@ -95,12 +115,12 @@ async fn unknown_path(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let [metrics, logs, traces] = SIGNALS.map(|(path, _)| path);
+    let [metrics, logs, traces] = SIGNALS.map(|(path, ..)| path);
     let path = &head.uri.path()[..head.uri.path().floor_char_boundary(PATH_SHOWN)];
     let text = format!("`{path}` is not served here; this port takes OTLP over HTTP on {metrics}, {logs} and {traces}");
     let sender = Sender { listener: LISTENER, peer: peer.ip() };
     receiver.turn_away(sender, AwayReason::UnknownPath, &text, Seen::nothing(&head.headers, body));
-    failed(StatusCode::NOT_FOUND, &text)
+    failed(Shape::Protobuf, StatusCode::NOT_FOUND, &text)
 }
 
 /// With when to come back.
@@ -116,15 +136,27 @@ pub(crate) fn closing(mut response: Response) -> Response {
     response
 }
 
-/// An error as the specification asks: `google.rpc.Status` in protobuf.
-fn failed(status: StatusCode, text: &str) -> Response {
-    answer(status, encode::status(0, text, None))
+/// How a body is written, and its answer.
+#[derive(Clone, Copy)]
+enum Shape {
+    Protobuf = 0,
+    Json = 1,
 }
 
-fn answer(status: StatusCode, body: Vec<u8>) -> Response {
+/// An error as the specification asks: a `google.rpc.Status`.
+fn failed(shape: Shape, status: StatusCode, text: &str) -> Response {
+    match shape {
+        Shape::Protobuf => answer(shape, status, encode::status(0, text, None)),
+        Shape::Json => answer(shape, status, encode::status_json(text).into()),
+    }
+}
+
+fn answer(shape: Shape, status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROTOBUF));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(if let Shape::Json = shape { JSON } else { PROTOBUF }));
     response
 }
 
@@ -134,6 +166,8 @@ mod tests {
     use crate::body::tests::Slow;
     use crate::receiver::tests::{LIMITS, receiver};
     use crate::remote_write;
+    use faultline_host::{Answer, Limits, Submitted, inlet};
+    use faultline_model::{HashSeed, Position};
     use http_body_util::BodyExt;
     use tower::ServiceExt;
 
@@ -175,5 +209,69 @@ mod tests {
             told.sort();
             assert_eq!(told, [AwayReason::TooSlow, AwayReason::Busy, AwayReason::Busy], "{path}");
         }
+    }
+
+    /// Answers to a body on any path with these headers: status, content type, what is written of it, text.
+    async fn send(receiver: &Receiver, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, String, String) {
+        let mut request = http::Request::post(path).extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 9))));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let router = router(receiver.clone())
+            .merge(remote_write::router(receiver.clone()))
+            .merge(prometheus_router(receiver.clone()));
+        let answer = router.oneshot(request.body(Body::from(body)).expect("a request")).await.expect("an answer");
+        let (head, body) = answer.into_parts();
+        let kept = |name: &str| name == "content-type" || name.ends_with("-written");
+        let told = head.headers.iter().filter(|(name, _)| kept(name.as_str()));
+        let told: Vec<String> =
+            told.map(|(name, value)| format!("{name}={}", value.to_str().expect("ASCII"))).collect();
+        let text = body.collect().await.expect("a whole answer").to_bytes();
+        (head.status.as_u16(), told.join(" "), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    #[tokio::test]
+    async fn every_format_has_its_own_answer() {
+        const NATIVE: &[u8] = include_bytes!("../../../core/formats/tests/fixtures/native2.bin");
+        let limits = Limits { bytes: 8 << 20, reading: 8 << 20, ..LIMITS };
+        let (inlet, intake) = inlet(limits);
+        let receiver = Receiver::new(inlet, std::sync::Arc::new(HashSeed(1).into()), std::sync::Arc::new(|_| {}));
+        let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let until = done.clone();
+        let taker = std::thread::spawn(move || {
+            while !until.load(std::sync::atomic::Ordering::Relaxed) {
+                for Submitted { reply, .. } in intake.take_group(Duration::from_millis(10), 1 << 30, 100) {
+                    reply.send(Ok(Answer { at: Position::default(), rejects: Vec::new() }));
+                }
+            }
+        });
+        let two = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
+        let snappy = ("content-encoding", "snappy");
+        let body = encode::compress(NATIVE, Encoding::Snappy);
+        let (status, told, text) = send(&receiver, "/api/v1/write", &[two, snappy], body).await;
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains("bad-histogram: ") && text.contains("bad-schema: "), "{text}");
+        assert!(told.contains("x-prometheus-remote-write-samples-written=80"), "{told}");
+        assert!(told.contains("x-prometheus-remote-write-exemplars-written=0"), "{told}");
+        let other = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request");
+        let (status, ..) = send(&receiver, "/api/v1/write", &[other, snappy], Vec::new()).await;
+        assert_eq!(status, 415);
+        let json = ("content-type", "application/json; charset=utf-8");
+        for path in ["/v1/metrics", "/api/v1/otlp/v1/metrics"] {
+            let good = br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[
+                {"timeUnixNano":"1795000000123456789","asInt":"7"},{"timeUnixNano":0,"asDouble":1.5}]}}]}]}]}"#;
+            let (status, told, text) = send(&receiver, path, &[json], good.to_vec()).await;
+            assert_eq!((status, &*told), (200, "content-type=application/json"));
+            let expected =
+                r#"{"partialSuccess":{"rejectedDataPoints":"1","errorMessage":"time-out-of-range: 1 (metric \"m\")"}}"#;
+            assert_eq!(text, expected);
+        }
+        let (status, told, text) = send(&receiver, "/v1/logs", &[json], b"{\"resourceLogs\":7}".to_vec()).await;
+        assert_eq!((status, &*told), (400, "content-type=application/json"), "{text}");
+        assert!(text.starts_with("{\"message\":\"bad-json: 1"), "{text}");
+        let (status, _, text) = send(&receiver, "/v1/traces", &[json], b"{}".to_vec()).await;
+        assert_eq!((status, &*text), (200, "{}"));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        taker.join().expect("it does not panic");
     }
 }

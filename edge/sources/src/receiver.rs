@@ -25,7 +25,7 @@ const UNAVAILABLE_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum Outcome {
     /// Durable. Items listed were not taken, and sending them again will not help.
-    Taken(Vec<Reject>),
+    Taken(Vec<Reject>, Written),
     /// Nothing was taken, and sending it again will not help.
     Bad(String),
     /// Nothing was taken because it is too large.
@@ -38,6 +38,26 @@ pub enum Outcome {
     DiskFull(Duration, String),
     /// The server is starting or stopping; send it again after the delay, or elsewhere.
     Unavailable(Duration, String),
+}
+
+/// How much of a body was taken, as far as remote write 2.0 asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Floats.
+    pub samples: u64,
+    /// Native histograms.
+    pub histograms: u64,
+}
+
+impl Written {
+    /// Less what the state refused, which does not say of which kind it was: of a body that holds both, floats are counted first.
+    fn without(self, rejects: &[Reject]) -> Written {
+        let items = rejects.iter().filter(|reject| reject.reason.scope() == Scope::Item);
+        let refused: u64 = items.map(|reject| reject.count).sum();
+        let floats = refused.min(self.samples);
+        let histograms = self.histograms.saturating_sub(refused - floats);
+        Written { samples: self.samples - floats, histograms }
+    }
 }
 
 /// Who sends, on which listener: together they name the source.
@@ -159,12 +179,15 @@ impl Receiver {
         let kind = Kind::Telemetry { source, format, encoding, clock };
         let decoded = self.decoders.decode(Payload { tenant: TenantId(0), kind, body }, seed).await;
         let mut rejects = decoded.rejects.clone();
+        let (samples, histograms) = (decoded.events.points.len() as u64, decoded.events.histograms.len() as u64);
+        let decoded_all = Written { samples, histograms };
         match self.inlet.submit_in(room, decoded).await {
             Ok(answer) => {
+                let written = decoded_all.without(&answer.rejects);
                 rejects.extend(answer.rejects);
                 match rejects.iter().any(|reject| reject.reason.scope() == Scope::Body) {
                     true => Outcome::Bad(summary(&rejects, Scope::Body)),
-                    false => Outcome::Taken(rejects),
+                    false => Outcome::Taken(rejects, written),
                 }
             }
             Err(refused) => {
@@ -202,7 +225,7 @@ impl Outcome {
     /// Why it is answered without a record, and in words; none where the journal tells of it.
     pub(crate) fn away(&self) -> Option<(AwayReason, &str)> {
         let reason = match self {
-            Outcome::Taken(_) | Outcome::Bad(_) => return None,
+            Outcome::Taken(..) | Outcome::Bad(_) => return None,
             Outcome::TooLarge(_) => AwayReason::TooLarge,
             Outcome::TooSlow(_) => AwayReason::TooSlow,
             Outcome::Busy(..) => AwayReason::Busy,
@@ -215,7 +238,7 @@ impl Outcome {
     /// What is said of it; nothing of what was taken.
     pub(crate) fn text(&self) -> &str {
         match self {
-            Outcome::Taken(_) => "",
+            Outcome::Taken(..) => "",
             Outcome::Bad(text)
             | Outcome::TooLarge(text)
             | Outcome::TooSlow(text)

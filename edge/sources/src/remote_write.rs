@@ -1,7 +1,7 @@
-//! Prometheus remote write 1.0 on `/api/v1/write` (prometheus.io, "Remote-Write 1.0 specification").
+//! Prometheus remote write 1.0 and 2.0 on `/api/v1/write` (prometheus.io, "Remote-Write 1.0 specification" and "2.0").
 use crate::body::Seen;
 use crate::http::{closing, later};
-use crate::receiver::{Outcome, Reading, Receiver, Sender};
+use crate::receiver::{Outcome, Reading, Receiver, Sender, Written};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -11,7 +11,7 @@ use faultline_formats::{Scope, summary};
 use faultline_host::AwayReason;
 use faultline_model::{Clock, Encoding, Format};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::net::SocketAddr;
 
 /// The one path of remote write. Needs `ConnectInfo<SocketAddr>`.
@@ -27,26 +27,43 @@ async fn write(
     let sender = Sender { listener: "remote-write", peer: peer.ip() };
     let (head, body) = request.into_parts();
     let (first, second) = versions(&head.headers);
-    if second || !first {
-        // Of 2.0 this is the specification's answer to a message that is not known, on which senders fall back to 1.0.
-        let text = match second {
-            true => "remote write 2.0 is not taken yet; use prometheus.WriteRequest",
-            false => "remote write 1.0 is application/x-protobuf with content-encoding snappy",
-        };
-        receiver.turn_away(sender, AwayReason::ContentType, text, Seen::nothing(&head.headers, body));
-        return answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
-    }
-    let reading = Reading { format: Format::RemoteWrite1, encoding: Encoding::Snappy, clock: Clock::Live };
+    let format = match (first, second) {
+        (_, true) => Format::RemoteWrite2,
+        (true, false) => Format::RemoteWrite1,
+        (false, false) => {
+            let text = "remote write is application/x-protobuf, proto=io.prometheus.write.v2.Request or \
+                        prometheus.WriteRequest, with content-encoding snappy";
+            receiver.turn_away(sender, AwayReason::ContentType, text, Seen::nothing(&head.headers, body));
+            return answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+        }
+    };
+    let reading = Reading { format, encoding: Encoding::Snappy, clock: Clock::Live };
     let outcome = match receiver.read(sender, &head.headers, body, 0).await {
         Ok(body) => receiver.receive(sender, reading, body).await,
         Err(outcome) => outcome,
     };
+    let written = match &outcome {
+        Outcome::Taken(_, written) => *written,
+        _ => Written::default(),
+    };
+    let mut response = told(outcome);
+    if format == Format::RemoteWrite2 {
+        // Exemplars are passed over.
+        for (name, count) in [("samples", written.samples), ("histograms", written.histograms), ("exemplars", 0)] {
+            let name = HeaderName::try_from(format!("x-prometheus-remote-write-{name}-written")).expect("ASCII");
+            response.headers_mut().insert(name, HeaderValue::from(count));
+        }
+    }
+    response
+}
+
+fn told(outcome: Outcome) -> Response {
     match outcome {
         // What could be taken was taken and is durable; 400 tells of the rest and forbids a retry.
-        Outcome::Taken(rejects) if rejects.iter().any(|r| r.reason.scope() == Scope::Item) => {
+        Outcome::Taken(rejects, _) if rejects.iter().any(|r| r.reason.scope() == Scope::Item) => {
             answer(StatusCode::BAD_REQUEST, &summary(&rejects, Scope::Item))
         }
-        Outcome::Taken(_) => answer(StatusCode::NO_CONTENT, ""),
+        Outcome::Taken(..) => answer(StatusCode::NO_CONTENT, ""),
         Outcome::Bad(text) => answer(StatusCode::BAD_REQUEST, &text),
         Outcome::TooLarge(text) => answer(StatusCode::PAYLOAD_TOO_LARGE, &text),
         Outcome::TooSlow(text) => closing(answer(StatusCode::SERVICE_UNAVAILABLE, &text)),
@@ -57,11 +74,22 @@ async fn write(
     }
 }
 
-/// Whether the headers are those of remote write 1.0, and whether they are those of 2.0.
+/// Whether the headers are those of remote write 1.0, and whether they are those of 2.0: the parameter `proto` of the content type
+/// says which, 1.0 where it is missing.
 fn versions(headers: &HeaderMap) -> (bool, bool) {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or("");
-    let second = text(CONTENT_TYPE).contains("io.prometheus.write.v2");
-    (text(CONTENT_TYPE).starts_with("application/x-protobuf") && text(CONTENT_ENCODING) == "snappy", second)
+    if text(CONTENT_ENCODING) != "snappy" {
+        return (false, false);
+    }
+    let mut parts = text(CONTENT_TYPE).split(';').map(str::trim);
+    if parts.next() != Some("application/x-protobuf") {
+        return (false, false);
+    }
+    match parts.find_map(|part| part.strip_prefix("proto=")) {
+        None | Some("prometheus.WriteRequest") => (true, false),
+        Some("io.prometheus.write.v2.Request") => (false, true),
+        Some(_) => (false, false),
+    }
 }
 
 fn answer(status: StatusCode, text: &str) -> Response {

@@ -101,4 +101,8 @@ impl RuleSeries for HeldSeries {
     fn append(&mut self, labels: &Labels, sample: Sample) {
         self.push(labels, sample);
     }
+
+    fn append_histogram(&mut self, labels: &Labels, sample: HistogramSample) {
+        self.push_histogram(labels, sample);
+    }
 }

@@ -251,9 +251,9 @@ fn oversized(target: &Target) {
     target.check("writes all of it first", || raw(http, &all, LARGE, false), 413, says, too_large);
     let chunked = format!("{protobuf}transfer-encoding: chunked\r\n");
     target.check("in chunks", || raw(http, &chunked, LARGE, true), 413, says, too_large);
-    let json = format!("content-type: application/json\r\ncontent-length: {LARGE}\r\n");
+    let text = format!("content-type: text/plain\r\ncontent-length: {LARGE}\r\n");
     let wrong = Some(("away content-type", 1));
-    target.check("writes all of a wrong type", || raw(http, &json, LARGE, false), 415, "x-protobuf", wrong);
+    target.check("writes all of a wrong type", || raw(http, &text, LARGE, false), 415, "x-protobuf", wrong);
     let rejects = target.get("/api/faultline/v1/rejects?reason=content-type");
     let row = &rejects["turned_away"][0];
     assert_eq!((&row["body_size"], &row["journalled"]), (&LARGE.into(), &false.into()), "{row}");
@@ -288,8 +288,8 @@ fn raw(to: SocketAddr, headers: &str, size: usize, chunked: bool) -> Response {
 }
 
 fn types_and_encodings(target: &Target) {
-    let json = [("content-type", "application/json")];
-    let send = || target.otlp("/v1/metrics", &json, b"{}".to_vec());
+    let text = [("content-type", "text/plain")];
+    let send = || target.otlp("/v1/metrics", &text, b"{}".to_vec());
     target.check("wrong content-type", send, 415, "application/x-protobuf", Some(("away content-type", 1)));
     let send = || target.otlp("/v1/metrics", &[], one("odd", now(), 1.0));
     target.check("no content-type", send, 415, "application/x-protobuf", Some(("away content-type", 1)));
@@ -360,12 +360,12 @@ fn remote_write(target: &Target) {
     let far = snappy(&body(&[Sample::new(Millis(5), 3.0)]));
     target.check("1970", || target.write(far), 400, "time-out-of-range", Some(("time-out-of-range", 1)));
     let second = [
-        ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+        ("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request"),
         ("content-encoding", "snappy"),
     ];
     let send = || target.call(Method::POST, target.addresses.http, "/api/v1/write", &second, Vec::new());
     let away = Some(("away content-type", 1));
-    target.check("version 2", send, 415, "remote write 2.0 is not taken yet", away);
+    target.check("version 3", send, 415, "io.prometheus.write.v2.Request", away);
     let send = || target.call(Method::POST, target.addresses.http, "/api/v1/write", &[PROTOBUF], Vec::new());
     target.check("no encoding", send, 415, "snappy", away);
 }

@@ -104,6 +104,13 @@ pub fn effect_bytes(effects: &Effects) -> Vec<u8> {
                     out.extend(id.to_le_bytes());
                     out.extend(sample.to_bytes());
                 }
+                if !accepted.histograms.is_empty() {
+                    out.push(7);
+                }
+                for (id, sample) in &accepted.histograms {
+                    out.extend(id.to_le_bytes());
+                    out.extend(sample.to_bytes());
+                }
                 out.push(5);
                 accepted.evicted.iter().for_each(|id| out.extend(id.to_le_bytes()));
             }

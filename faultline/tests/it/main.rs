@@ -4,6 +4,7 @@ mod all_flips;
 mod bad_input;
 mod crash;
 mod flips;
+mod histograms;
 mod history;
 mod journal;
 mod kill;

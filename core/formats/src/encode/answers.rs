@@ -3,7 +3,10 @@
 //! Source: OTLP 1.x, "Full Success", "Partial Success", "Failures" and "OTLP/gRPC Throttling"; google.rpc `status.proto`
 //! and `error_details.proto`.
 use super::wire::Message;
+use crate::any::append_json_text;
 use crate::reject::{Reject, Scope, summary};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The answer to a body of which something was taken: an `ExportMetricsServiceResponse`, and byte for byte also its
@@ -12,10 +15,7 @@ use alloc::vec::Vec;
 /// Rejects that cost no item of the sender are told as a warning: words with a count of 0, as OTLP asks.
 pub fn answer(rejects: &[Reject]) -> Vec<u8> {
     let mut out = Message::default();
-    let items = rejects.iter().filter(|reject| reject.reason.scope() == Scope::Item);
-    let count = items.fold(0u64, |sum, reject| sum.saturating_add(reject.count)).min(i64::MAX as u64);
-    let scope = if count > 0 { Scope::Item } else { Scope::Extra };
-    let words = summary(rejects, scope);
+    let (count, words) = told(rejects);
     if !words.is_empty() {
         out.message(1, |partial| {
             partial.varint(1, count);
@@ -23,6 +23,33 @@ pub fn answer(rejects: &[Reject]) -> Vec<u8> {
         });
     }
     out.into_bytes()
+}
+
+/// The same in JSON.
+///
+/// - `items`: what the sender's items are called there, such as `rejectedDataPoints`.
+pub fn answer_json(rejects: &[Reject], items: &str) -> String {
+    let (count, words) = told(rejects);
+    if words.is_empty() {
+        return String::from("{}");
+    }
+    let mut out = format!("{{\"partialSuccess\":{{\"{items}\":\"{count}\",\"errorMessage\":");
+    append_json_text(&words, &mut out);
+    out + "}}"
+}
+
+/// A `google.rpc.Status` in JSON.
+pub fn status_json(message: &str) -> String {
+    let mut out = String::from("{\"message\":");
+    append_json_text(message, &mut out);
+    out + "}"
+}
+
+/// How many items were not taken, and in words what and why; no words where there is nothing to tell.
+fn told(rejects: &[Reject]) -> (u64, String) {
+    let items = rejects.iter().filter(|reject| reject.reason.scope() == Scope::Item);
+    let count = items.fold(0u64, |sum, reject| sum.saturating_add(reject.count)).min(i64::MAX as u64);
+    (count, summary(rejects, if count > 0 { Scope::Item } else { Scope::Extra }))
 }
 
 /// A `google.rpc.Status`: the answer to a body that was refused as a whole, or not taken for now.

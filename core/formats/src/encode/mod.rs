@@ -3,10 +3,10 @@ mod alertmanager;
 mod answers;
 mod otlp;
 mod remote_write;
-mod wire;
+pub(crate) mod wire;
 
 pub use alertmanager::{Alert, alerts};
-pub use answers::{answer, status};
+pub use answers::{answer, answer_json, status, status_json};
 pub use otlp::{
     Attributes, Data, HistogramPoint, Log, Metric, Number, NumberPoint, ResourceLogs, ResourceMetrics, ResourceSpans,
     Span, Value, logs, metrics, traces,

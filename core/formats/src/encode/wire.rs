@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 
 /// A message in the making.
 #[derive(Debug, Default)]
-pub(super) struct Message {
+pub(crate) struct Message {
     bytes: Vec<u8>,
 }
 

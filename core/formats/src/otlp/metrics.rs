@@ -1,4 +1,5 @@
-//! OTLP metrics: gauges, sums and explicit-bucket histograms, as the samples that Prometheus makes of them.
+//! OTLP metrics: what is common to their kinds; gauges, sums and explicit-bucket histograms, as the samples that Prometheus
+//! makes of them.
 //!
 //! Source: opentelemetry-proto `metrics/v1/metrics.proto`, and for the samples
 //! prometheus/storage/remote/otlptranslator/prometheusremotewrite, v3.15.
@@ -61,16 +62,19 @@ pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut 
     })
 }
 
-struct Walk<'w, S> {
-    sink: &'w mut S,
+/// `Err`: the body is not protobuf. `Ok(Err)`: this point cannot be taken.
+pub(super) type Refused = Result<Result<(), Reason>, Malformed>;
+
+pub(super) struct Walk<'w, S> {
+    pub(super) sink: &'w mut S,
     rejects: &'w mut Rejects,
-    budget: Budget,
+    pub(super) budget: Budget,
     /// Bytes that the resource at hand adds to each label set.
-    identity_size: usize,
+    pub(super) identity_size: usize,
     /// Bytes that the metric at hand adds to each label set.
-    name_size: usize,
+    pub(super) name_size: usize,
     /// Time of the newest point of the resource at hand.
-    newest: Option<Millis>,
+    pub(super) newest: Option<Millis>,
     // Buckets of the histogram point at hand, kept to save allocations.
     bounds: Vec<f64>,
     counts: Vec<u64>,
@@ -129,21 +133,26 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             Data::Sum if monotonic => MetricKind::Counter,
             Data::Sum => MetricKind::Sum,
             Data::Histogram => MetricKind::Histogram,
+            Data::ExponentialHistogram => MetricKind::Exponential,
+            Data::Summary => MetricKind::Summary,
             _ => MetricKind::Gauge,
         };
-        let delta = data != Data::Gauge && temporality == DELTA;
+        let delta = matches!(data, Data::Sum | Data::Histogram) && temporality == DELTA;
         let metric = Metric { name: any::str(name), unit: any::str(unit), kind, delta };
         if naming_fails(&metric) {
             self.rejects.add(Reason::EmptyName, count, || quoted("metric", name));
             return Ok(());
         }
         self.sink.metric(&metric);
-        // Units grow to words and parts to `_bucket`; the bound of a bucket may print as 326 digits.
-        self.name_size = name.len() + unit.len() + if data == Data::Histogram { 352 } else { 32 };
+        // Units grow to words and parts to `_bucket`; the bound of a bucket, or a quantile, may print as 326 digits.
+        self.name_size =
+            name.len() + unit.len() + if matches!(data, Data::Histogram | Data::Summary) { 352 } else { 32 };
         let flags = if delta { PointFlags::DELTA } else { PointFlags::NONE };
         messages(points, 1, |point| {
             let refused = match data {
                 Data::Histogram => self.histogram(point, flags)?,
+                Data::ExponentialHistogram => self.exponential(point)?,
+                Data::Summary => self.summary(point)?,
                 _ => self.number(point, flags)?,
             };
             if let Err(reason) = refused {
@@ -155,7 +164,7 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
 
     /// A `NumberDataPoint`.
     #[inline(always)]
-    fn number(&mut self, message: &'a [u8], mut flags: PointFlags) -> Result<Result<(), Reason>, Malformed> {
+    fn number(&mut self, message: &'a [u8], mut flags: PointFlags) -> Refused {
         let (mut attributes, mut time, mut number) = (Attributes::new(message, 7), 0, None);
         let mut fields = Fields::new(message);
         let mut before = message.len();
@@ -197,7 +206,7 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
     }
 
     /// A `HistogramDataPoint`: its sum if it has one, its count, its buckets summed upwards, and `+Inf`.
-    fn histogram(&mut self, message: &'a [u8], mut flags: PointFlags) -> Result<Result<(), Reason>, Malformed> {
+    fn histogram(&mut self, message: &'a [u8], mut flags: PointFlags) -> Refused {
         let (mut attributes, mut time, mut count, mut sum) = (Attributes::new(message, 9), 0, 0, None);
         let (bounds, counts) = (&mut self.bounds, &mut self.counts);
         bounds.clear();
@@ -280,8 +289,8 @@ fn shape(data: &[u8]) -> Result<Shape, Malformed> {
 
 fn refuse_data(data: Data, temporality: u64) -> Option<Reason> {
     match data {
-        Data::ExponentialHistogram => Some(Reason::ExponentialHistogram),
-        Data::Summary => Some(Reason::Summary),
+        // What changed is no state that a later one could be compared with; Prometheus refuses it, too.
+        Data::ExponentialHistogram if temporality != CUMULATIVE => Some(Reason::BadTemporality),
         Data::Sum | Data::Histogram if !matches!(temporality, DELTA | CUMULATIVE) => Some(Reason::BadTemporality),
         _ => None,
     }
@@ -304,7 +313,7 @@ fn naming_fails(metric: &Metric<'_>) -> bool {
 }
 
 #[inline(always)]
-fn millis(nanos: u64) -> Option<Millis> {
+pub(super) fn millis(nanos: u64) -> Option<Millis> {
     let ms = (nanos / 1_000_000) as i64;
     time_works(ms).then_some(Millis(ms))
 }

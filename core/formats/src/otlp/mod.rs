@@ -1,7 +1,9 @@
-//! OTLP over protobuf: metrics, logs and traces.
+//! OTLP: metrics, logs and traces, in protobuf; in JSON, rewritten as such.
 //!
 //! Source: opentelemetry-proto v1 (`collector/*/v1`, `metrics/v1`, `logs/v1`, `trace/v1`). The three requests have one
 //! shape: request -> resource (1) -> scope (2) -> item (2); a resource's own message is field 1.
+pub(crate) mod exponential;
+pub(crate) mod json;
 pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod resource;

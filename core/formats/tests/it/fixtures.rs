@@ -32,7 +32,7 @@ fn as_oracle(decoded: &Decoded) -> String {
 }
 
 /// Go's JSON with HTML escapes, as the oracle prints names and values.
-fn json(text: &str) -> String {
+pub fn json(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
@@ -76,14 +76,21 @@ fn what_is_refused_is_counted_by_reason() {
     let decoded = metrics(REFUSED);
     assert_eq!(
         rejects(&decoded),
-        "exponential-histogram=3 summary=2 empty-name=1 bad-temporality=1 time-out-of-range=5 no-value=1 \
+        "empty-name=1 bad-temporality=1 time-out-of-range=5 no-value=1 \
          bad-label-name=2 too-deep=1 bad-bounds=2 unknown-kind=1"
     );
     assert!(decoded.rejects.iter().all(|reject| reject.reason.scope() == Scope::Item));
-    assert_eq!(decoded.rejects[0].detail, "metric \"exp\"");
+    assert_eq!(decoded.rejects[0].detail, "metric \"@#$%\"");
+    assert_eq!(decoded.events.histograms.len(), 3);
     assert_eq!(
         lines(&decoded),
         [
+            "sum_mary_sum{job=\"s\"} 3@1795000000123",
+            "sum_mary_count{job=\"s\"} 2@1795000000123",
+            "sum_mary{job=\"s\", quantile=\"0.5\"} 1@1795000000123",
+            "sum_mary_sum{job=\"s\"} 3@1795000000123",
+            "sum_mary_count{job=\"s\"} 2@1795000000123",
+            "sum_mary{job=\"s\", quantile=\"0.5\"} 1@1795000000123",
             "times{job=\"s\", t=\"31536000000000000\"} 1@31536000000",
             "times{job=\"s\", t=\"7258118399999999999\"} 1@7258118399999",
             "values{job=\"s\", key_=\"ok\"} 1@1795000000123",
@@ -149,7 +156,7 @@ fn remote_write_keeps_labels_as_they_are() {
     );
     assert_eq!(
         rejects(&decoded),
-        "native-histogram=2 empty-name=2 duplicate-label=1 bad-label-name=1 time-out-of-range=2"
+        "bad-histogram=2 empty-name=2 duplicate-label=1 bad-label-name=1 time-out-of-range=2"
     );
     let points = &decoded.events.points;
     assert_eq!(points[0].key, points[2].key);

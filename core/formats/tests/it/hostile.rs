@@ -1,8 +1,8 @@
 //! Bytes that nobody should send: cut short, flipped, bombs. Nothing panics, everything stays within its bounds.
 use crate::support::{all_labels, decoded, rejects};
 use faultline_formats::encode::compress;
-use faultline_formats::{Decoded, Reason, Scope, limits};
-use faultline_model::{Encoding, Format};
+use faultline_formats::{Decoded, Reason, Scope, label_sets, limits};
+use faultline_model::{Canonical, Encoding, Format, Histogram};
 use std::io::Write;
 
 const METRICS: &[u8] = include_bytes!("../fixtures/metrics.bin");
@@ -37,11 +37,27 @@ fn check_bounds(decoded: &Decoded) {
     assert!(decoded.rejects.iter().all(|reject| reject.count > 0 && reject.detail.len() <= limits::DETAIL_SIZE));
     if decoded.rejects.iter().any(|reject| reject.reason.scope() == Scope::Body) {
         assert_eq!(decoded.rejects.len(), 1);
-        assert!(events.points.is_empty() && events.logs.is_empty() && events.spans.is_empty());
+        assert!(
+            events.points.is_empty()
+                && events.histograms.is_empty()
+                && events.logs.is_empty()
+                && events.spans.is_empty()
+        );
     }
     let labels = all_labels(decoded);
-    for ((point, labels), place) in events.points.iter().zip(&labels).zip(0..) {
-        assert_eq!(point.place, place);
+    let places = events.points.iter().map(|point| point.place);
+    let mut places: Vec<u32> = places.chain(events.histograms.iter().map(|point| point.place)).collect();
+    places.sort();
+    assert!(places.iter().zip(0..).all(|(place, expected)| *place == expected));
+    assert!(label_sets(decoded, &places).iter().all(|labels| !labels.name().is_empty()));
+    for point in &events.histograms {
+        let Some(histogram) = &point.histogram else { continue };
+        assert_eq!(
+            (histogram.validate(), Histogram::from_bytes(&histogram.to_bytes())),
+            (Ok(()), Ok((**histogram).clone()))
+        );
+    }
+    for (point, labels) in events.points.iter().zip(&labels) {
         assert!((limits::TIME_MIN..limits::TIME_END).contains(&point.time.0));
         assert!(!labels.name().is_empty() && labels.len() <= limits::LABELS);
     }
@@ -78,7 +94,13 @@ fn every_cut_is_refused_whole_or_ends_between_items() {
 
 #[test]
 fn flipped_bits_do_no_harm() {
-    let bodies = bodies();
+    let mut bodies = bodies();
+    bodies.extend([
+        (Format::RemoteWrite1, Encoding::Identity, include_bytes!("../fixtures/native.bin").to_vec()),
+        (Format::OtlpMetrics, Encoding::Identity, include_bytes!("../fixtures/exponential.bin").to_vec()),
+        (Format::RemoteWrite2, Encoding::Identity, include_bytes!("../fixtures/native2.bin").to_vec()),
+        (Format::OtlpMetricsJson, Encoding::Identity, include_bytes!("../fixtures/metrics.json").to_vec()),
+    ]);
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut next = |below: usize| {
         // xorshift64* (Vigna 2016).

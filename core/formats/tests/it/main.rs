@@ -1,7 +1,9 @@
 //! Tests of the decoder against other people's encoders and Prometheus' own translator, and against hostile bytes.
 mod fixtures;
 mod hostile;
+mod json;
 mod limits;
 mod naming;
+mod native;
 mod roundtrip;
 mod support;

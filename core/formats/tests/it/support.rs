@@ -17,9 +17,9 @@ pub fn metrics(body: impl Into<Bytes>) -> Decoded {
     decoded(Format::OtlpMetrics, Encoding::Identity, body)
 }
 
-/// Labels of all points.
+/// Labels of all points, histograms left out.
 pub fn all_labels(decoded: &Decoded) -> Vec<Labels> {
-    let places: Vec<u32> = (0..decoded.events.points.len() as u32).collect();
+    let places: Vec<u32> = decoded.events.points.iter().map(|point| point.place).collect();
     label_sets(decoded, &places)
 }
 

@@ -3,30 +3,38 @@ use super::{AHEAD_MAX_MS, Applied, IDLE_MS, SWEEP_MS, SeriesStore, Touch, UNKNOW
 use crate::ring::{LOOKBACK_MS, Pushed, SAMPLES_MAX, SampleCounts};
 use alloc::vec::Vec;
 use faultline_formats::{Decoded, PointFlags, label_sets};
-use faultline_model::{Labels, Millis, Sample, SeriesKey};
+use faultline_model::{HistogramSample, Labels, Millis, Sample, SeriesKey};
 
 impl SeriesStore {
     /// Applies a record's points at rule time `now`.
     pub fn apply(&mut self, decoded: &Decoded, now: Millis, out: &mut Applied) {
         let before = out.counts;
-        let points = &decoded.events.points;
+        let (points, histograms) = (&decoded.events.points, &decoded.events.histograms);
         // Names first, samples second: the order in which samples are applied must not depend on which keys this
         // process happens to remember, or a restored engine would differ from one that ran on.
         let mut ids = core::mem::take(&mut self.ids);
         ids.clear();
         let keys = &self.keys;
-        ids.extend(points.iter().map(|point| {
-            let key = point.key.0;
-            keys.find(key as u64, |known| known.0 == key).map_or(UNKNOWN, |known| known.1)
-        }));
-        let unknown: Vec<usize> = (0..ids.len()).filter(|&i| ids[i] == UNKNOWN).collect();
+        let known = |key: SeriesKey| keys.find(key.0 as u64, |known| known.0 == key.0).map_or(UNKNOWN, |known| known.1);
+        ids.extend(points.iter().map(|point| known(point.key)));
+        ids.extend(histograms.iter().map(|point| known(point.key)));
+        let unknown = (0..ids.len()).filter(|&i| ids[i] == UNKNOWN);
+        let mut unknown: Vec<(u32, SeriesKey, usize)> = unknown
+            .map(|i| match points.get(i) {
+                Some(point) => (point.place, point.key, i),
+                None => (histograms[i - points.len()].place, histograms[i - points.len()].key, i),
+            })
+            .collect();
         if !unknown.is_empty() {
-            let places: Vec<u32> = unknown.iter().map(|&i| points[i].place).collect();
+            if !histograms.is_empty() {
+                unknown.sort_by_key(|unknown| unknown.0);
+            }
+            let places: Vec<u32> = unknown.iter().map(|unknown| unknown.0).collect();
             let sets = label_sets(decoded, &places);
             assert_eq!(sets.len(), places.len(), "a label set for each place");
-            for (&i, labels) in unknown.iter().zip(sets) {
+            for (&(_, key, i), labels) in unknown.iter().zip(sets) {
                 if let Some(id) = self.intern(&labels, out) {
-                    self.alias(points[i].key, id);
+                    self.alias(key, id);
                     ids[i] = id;
                 }
             }
@@ -36,6 +44,14 @@ impl SeriesStore {
                 out.counts.cardinality += 1;
             } else {
                 self.put(id, point.time, point.value, point.flags, now, out);
+            }
+        }
+        for (point, &id) in histograms.iter().zip(&ids[points.len()..]) {
+            if id == UNKNOWN {
+                out.counts.cardinality += 1;
+            } else {
+                let sample = HistogramSample { time: point.time, histogram: point.histogram.clone() };
+                self.push_histogram(id, sample, now, out);
             }
         }
         self.ids = ids;
@@ -52,6 +68,16 @@ impl SeriesStore {
         }
         add_difference(&mut self.counts, before, out.counts);
         id
+    }
+
+    /// Adds one histogram by its labels: recording rules.
+    pub fn append_histogram(&mut self, labels: &Labels, sample: HistogramSample, now: Millis, out: &mut Applied) {
+        let before = out.counts;
+        match self.intern(labels, out) {
+            Some(id) => self.push_histogram(id, sample, now, out),
+            None => out.counts.cardinality += 1,
+        }
+        add_difference(&mut self.counts, before, out.counts);
     }
 
     /// Adds one sample to a series that is there.
@@ -112,6 +138,19 @@ impl SeriesStore {
             return;
         }
         let row = self.rows.row_mut(id);
+        if let Some(ring) = &row.histograms {
+            let newest = |time: Option<Millis>| time.unwrap_or(Millis(i64::MIN));
+            let of_floats = newest(row.ring.samples().last().map(Sample::time));
+            if sample.is_stale() && newest(ring.samples().last().map(|sample| sample.time)) > of_floats {
+                // Stale markers come as floats; one that ends histograms belongs among them, as in Prometheus.
+                let stale = HistogramSample { time: sample.time(), histogram: None };
+                return self.push_histogram(id, stale, now, out);
+            }
+            if ring.has(sample.time()) {
+                out.counts.conflicts += 1;
+                return;
+            }
+        }
         let before = row.ring.len();
         let pushed = row.ring.push(sample, now, row.keep);
         let len = row.ring.len();
@@ -147,6 +186,58 @@ impl SeriesStore {
         }
         if len > before && (len > SAMPLES_MAX || self.held > self.samples_max / 4 * 3) {
             self.thin(id, out);
+        }
+    }
+
+    /// Adds a histogram to its series.
+    fn push_histogram(&mut self, id: u32, sample: HistogramSample, now: Millis, out: &mut Applied) {
+        let time = sample.time;
+        if time > now.plus(AHEAD_MAX_MS) {
+            out.counts.future += 1;
+            return;
+        }
+        let row = self.rows.row_mut(id);
+        if row.ring.samples().binary_search_by_key(&time, Sample::time).is_ok() {
+            out.counts.conflicts += 1;
+            return;
+        }
+        let mut ring = row.histograms.take().unwrap_or_default();
+        let (keep, before, was_empty) = (row.keep, ring.bytes(), ring.is_empty());
+        let pushed = ring.push(sample.clone(), now, keep);
+        let mut all = self.histogram_bytes + ring.bytes() - before;
+        if ring.bytes() > before && (ring.len() > SAMPLES_MAX || all > self.histogram_bytes_max / 4 * 3) {
+            let share = self.histogram_bytes_max / 4 / (self.histogram_series + usize::from(was_empty));
+            if ring.len() > 2 && (ring.len() > SAMPLES_MAX || ring.bytes() > share) {
+                out.counts.thinned += ring.thin() as u64;
+                all = self.histogram_bytes + ring.bytes() - before;
+            }
+        }
+        let no_room = ring.bytes() > before && all > self.histogram_bytes_max;
+        if no_room {
+            ring.remove(time);
+        }
+        self.histogram_bytes = self.histogram_bytes + ring.bytes() - before;
+        self.histogram_series += usize::from(was_empty);
+        self.histogram_series -= usize::from(ring.is_empty());
+        let row = self.rows.row_mut(id);
+        row.histograms = (!ring.is_empty()).then_some(ring);
+        match pushed {
+            _ if no_room => out.no_room += 1,
+            Pushed::Duplicate => out.counts.duplicates += 1,
+            Pushed::Conflict => out.counts.conflicts += 1,
+            Pushed::TooOld => out.counts.too_old += 1,
+            Pushed::Newest | Pushed::Inserted | Pushed::Late => {
+                row.seen = now;
+                out.counts.accepted += 1;
+                out.histograms.push((id, sample));
+                if pushed != Pushed::Late {
+                    for &selection in &row.selections {
+                        if self.selections[selection as usize].told {
+                            out.touches.push(Touch { selection, series: id });
+                        }
+                    }
+                }
+            }
         }
     }
 
@@ -189,6 +280,14 @@ impl SeriesStore {
                 } else if row.ring.len() > 2 {
                     let row = self.rows.row_mut(id);
                     self.held -= row.ring.trim(now, row.keep);
+                }
+                if self.rows.get(id).and_then(|row| row.histograms.as_ref()).is_some_and(|ring| ring.len() > 2) {
+                    let row = self.rows.row_mut(id);
+                    if let Some(ring) = &mut row.histograms {
+                        let before = ring.bytes();
+                        ring.trim(now, row.keep);
+                        self.histogram_bytes -= before - ring.bytes();
+                    }
                 }
             }
         }

@@ -4,9 +4,11 @@ use super::*;
 use crate::ring::{LOOKBACK_MS, SAMPLES_MAX};
 use alloc::format;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec;
 use faultline_formats::encode::write_request;
-use faultline_formats::{Decoded, PointFlags, decode};
+use faultline_formats::{Decoded, NativePoint, PointFlags, decode};
+use faultline_model::histogram::{Buckets, Histogram};
 use faultline_model::{Clock, Encoding, Format, Kind, Payload, SourceId, TenantId};
 
 const SEED: HashSeed = HashSeed(7);
@@ -259,4 +261,103 @@ fn series_that_are_held_outlast_a_jump_of_time() {
     assert_eq!(store.view(held.expect("there is room")).samples.last().map(Sample::value), Some(2.0));
     store.sweep(later.plus(2 * IDLE_MS), &[], &mut out);
     assert!(store.is_empty(), "what nobody holds any more goes");
+}
+
+/// Native histograms of one series, as remote write says them: `None` is a stale marker.
+fn native(series: &str, points: &[(i64, Option<f64>)]) -> Decoded {
+    let mut decoded = body(&[(series, &[(0, 0.0)])]);
+    let key = decoded.events.points.remove(0).key;
+    let point = |(&(time, count), place): (&(i64, Option<f64>), u32)| {
+        let histogram = count.map(|count| {
+            let positive = Buckets::new((0..10).map(|i| (i, count)));
+            Arc::new(Histogram { count: 10.0 * count, sum: count, positive, ..Histogram::default() })
+        });
+        NativePoint { key, time: NOW.plus(time), histogram, place }
+    };
+    // The body says one point: a new series is named by the place of that.
+    decoded.events.histograms = points.iter().zip(core::iter::repeat(0)).map(point).collect();
+    decoded
+}
+
+fn histograms(store: &SeriesStore) -> Vec<(i64, Option<f64>)> {
+    let point = |sample: &HistogramSample| (sample.time.since(NOW), sample.histogram.as_ref().map(|h| h.sum));
+    store.view(0).histograms.iter().map(point).collect()
+}
+
+#[test]
+fn histograms_stand_beside_floats_and_no_time_is_in_both() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    let all = store.select(&[matcher("__name__", MatchOp::Equal, "m")], 60_000, true);
+    store.apply(&native("a", &[(0, Some(1.0))]), NOW, &mut out);
+    for (time, count) in [(2000, 3.0), (1000, 2.0), (1000, 2.0), (1000, 9.0)] {
+        store.apply(&native("a", &[(time, Some(count))]), NOW, &mut out);
+    }
+    // A float of a time that a histogram has, and the other way round; a stale marker that comes as a float.
+    store.apply(&body(&[("a", &[(2000, 7.0), (-5, 7.0)])]), NOW, &mut out);
+    store.apply(&native("a", &[(-5, Some(1.0))]), NOW, &mut out);
+    store.append_to(0, Sample::stale(NOW.plus(3000)), NOW, &mut out);
+    assert_eq!(histograms(&store), [(0, Some(1.0)), (1000, Some(2.0)), (2000, Some(3.0)), (3000, None)]);
+    let floats: Vec<i64> = store.view(0).samples.iter().map(|sample| sample.time().since(NOW)).collect();
+    assert_eq!(floats, [-5]);
+    let counts = store.counts();
+    assert_eq!((counts.accepted, counts.duplicates, counts.conflicts), (5, 1, 3));
+    assert_eq!((out.histograms.len(), out.samples.len()), (4, 1));
+    assert!(out.touches.iter().all(|touch| touch.selection == all) && out.touches.len() == 5);
+    // What nothing reads any more goes, but for the newest two and what an instant selector reads at the far end.
+    store.apply(&native("a", &[(70_000, Some(4.0))]), NOW.plus(70_000), &mut out);
+    assert_eq!(histograms(&store), [(3000, None), (70_000, Some(4.0))]);
+    store.apply(&native("a", &[(700_001, Some(4.0)), (-9, Some(1.0))]), NOW.plus(70_000), &mut out);
+    assert_eq!((store.counts().future, store.counts().too_old), (1, 0), "late, for queries only");
+}
+
+#[test]
+fn histograms_keep_within_their_bytes() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    let each = histograms::bytes_of(&HistogramSample {
+        time: NOW,
+        histogram: native("a", &[(0, Some(1.0))]).events.histograms[0].histogram.clone(),
+    });
+    store.histogram_bytes_max = 16 * each;
+    store.select(&[matcher("__name__", MatchOp::Equal, "m")], 3_600_000, false);
+    for i in 0..200 {
+        for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
+            store.apply(&native(name, &[(i * 1000, Some(1.0))]), NOW.plus(i * 1000), &mut out);
+            assert!(store.histogram_bytes() <= 16 * each);
+        }
+    }
+    let held: usize = store.iter().map(|view| view.histograms.iter().map(histograms::bytes_of).sum::<usize>()).sum();
+    assert_eq!(store.histogram_bytes(), held);
+    assert!(out.no_room > 0 && store.counts().thinned > 0);
+    assert_eq!(store.counts().accepted + out.no_room, 200 * 9);
+    store.sweep(NOW.plus(100 * IDLE_MS), &[], &mut out);
+    for hour in 0..100 {
+        store.sweep(NOW.plus((101 + hour) * IDLE_MS), &[], &mut out);
+    }
+    assert_eq!((store.len(), store.histogram_bytes(), store.histogram_series), (0, 0, 0));
+}
+
+#[test]
+fn histograms_survive_a_restore_and_a_frozen_page_is_as_it_was() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    store.select(&[matcher("__name__", MatchOp::Equal, "m")], 60_000, false);
+    store.apply(&body(&[("b", &[(0, 1.0)])]), NOW, &mut out);
+    for point in [(0, Some(1.0)), (1000, None), (2000, Some(3.0))] {
+        store.apply(&native("a", &[point]), NOW, &mut out);
+    }
+    let (rest, mut pages) = state(&mut store);
+    let [(_, table)] = store.tables();
+    table.freeze();
+    store.apply(&native("a", &[(3000, Some(4.0)), (500, Some(4.0))]), NOW, &mut out);
+    let mut w = Writer::default();
+    let [(_, table)] = store.tables();
+    assert_eq!(table.write_frozen(&mut w), Some(0));
+    let mut frozen = PageBytes::default();
+    frozen.push("series", w.into_bytes().into());
+    let read = |pages: &mut PageBytes| SeriesStore::read(&mut Reader::new(&rest), pages, SEED).expect("just written");
+    let (restored, thawed) = (read(&mut pages), read(&mut frozen));
+    for store in [&restored, &thawed] {
+        let view = store.iter().find(|view| view.labels.get("s") == "a").expect("it is there");
+        assert_eq!(view.histograms.len(), 3);
+        assert_eq!((store.histogram_bytes, store.histogram_series), (restored.histogram_bytes, 1));
+    }
 }

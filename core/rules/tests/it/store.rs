@@ -1,5 +1,5 @@
 //! Series in memory, as the engine would hold them for the rules: what a rule reads back and the newest before, and always two.
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::{HistogramSample, Labels, Millis, Sample};
 use faultline_promql::{Matcher, SeriesView, parse};
 use faultline_rules::{RuleSelector, RuleSeries, Rules, SelectorId};
 use std::collections::BTreeMap;
@@ -85,6 +85,10 @@ impl RuleSeries for Store {
     fn append(&mut self, labels: &Labels, sample: Sample) {
         self.push(labels, sample);
         self.appended.push((labels.clone(), sample));
+    }
+
+    fn append_histogram(&mut self, _: &Labels, _: HistogramSample) {
+        unreachable!("these rules record numbers")
     }
 }
 

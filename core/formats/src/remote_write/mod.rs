@@ -1,12 +1,15 @@
 //! Prometheus remote write 1.0: `prometheus.WriteRequest`.
 //!
 //! Source: prometheus/prompb `remote.proto` and `types.proto`; "Prometheus Remote-Write 1.0 specification".
+pub(crate) mod v2;
+
 use crate::any;
 use crate::attributes::Attributes;
 use crate::budget::Budget;
 use crate::events::PointFlags;
 use crate::keys::Part;
 use crate::limits;
+use crate::native;
 use crate::otlp::metrics::STALE_NAN;
 use crate::otlp::time_works;
 use crate::reject::{Reason, Rejects, printable};
@@ -19,7 +22,7 @@ use faultline_model::{LabelsBuilder, Millis};
 
 /// Walks a `WriteRequest`.
 pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut Rejects) -> Result<(), Malformed> {
-    let (mut fields, mut budget, mut scratch) = (Fields::new(plain), Budget::new(), Vec::new());
+    let (mut fields, mut budget, mut scratch) = (Fields::new(plain), Budget::new(), Check::default());
     while let Some((number, value)) = fields.next()? {
         if number == 1 {
             series(value.bytes()?, sink, rejects, &mut budget, &mut scratch)?;
@@ -34,7 +37,7 @@ fn series<'a>(
     sink: &mut impl Sink<'a>,
     rejects: &mut Rejects,
     budget: &mut Budget,
-    scratch: &mut Vec<&'a [u8]>,
+    scratch: &mut Check<'a>,
 ) -> Result<(), Malformed> {
     let (mut labels, mut samples, mut histograms) = (Attributes::new(message, 1), 0, 0);
     let mut fields = Fields::new(message);
@@ -61,10 +64,19 @@ fn series<'a>(
             return Ok(());
         }
     };
-    rejects.add(Reason::NativeHistogram, histograms, detail);
     sink.attributes(&labels);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
+        if number == 4 {
+            let taken = native::read(value.bytes()?)?.and_then(|(time, histogram)| {
+                budget.take_histogram(histogram.as_ref(), size)?;
+                sink.histogram(time, histogram);
+                Ok(())
+            });
+            if let Err(reason) = taken {
+                rejects.add(reason, 1, detail);
+            }
+        }
         if number != 2 {
             continue;
         }
@@ -110,49 +122,72 @@ fn label(message: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
 }
 
 /// The metric's name, and the size of the labels where they can be taken. All of them are read, whatever is wrong with one.
-fn check<'a>(
-    labels: &Attributes<'a>,
-    names: &mut Vec<&'a [u8]>,
-) -> Result<(&'a [u8], Result<usize, Reason>), Malformed> {
-    let (mut items, mut metric, mut size, mut refused) = (labels.items(), &[][..], 0, None);
-    let mut rising = true;
-    names.clear();
+fn check<'a>(labels: &Attributes<'a>, check: &mut Check<'a>) -> Result<(&'a [u8], Result<usize, Reason>), Malformed> {
+    let mut items = labels.items();
+    check.begin();
     while let Some(item) = items.next()? {
         let (name, value) = label(item)?;
-        size += item.len();
+        check.label(name, value, item.len());
+    }
+    Ok(check.end())
+}
+
+/// Looks at the labels of one series after another.
+#[derive(Debug, Default)]
+struct Check<'a> {
+    names: Vec<&'a [u8]>,
+    metric: &'a [u8],
+    size: usize,
+    refused: Option<Reason>,
+    falls: bool,
+}
+
+impl<'a> Check<'a> {
+    fn begin(&mut self) {
+        self.names.clear();
+        (self.metric, self.size, self.refused, self.falls) = (&[], 0, None, false);
+    }
+
+    #[inline(always)]
+    fn label(&mut self, name: &'a [u8], value: &'a [u8], size: usize) {
+        self.size += size;
         if name == NAME.as_bytes() {
-            metric = value;
+            self.metric = value;
         }
         let fault = if name.is_empty() {
             Some(Reason::BadLabelName)
         } else if name.len() > limits::NAME_SIZE || value.len() > limits::VALUE_SIZE {
             Some(Reason::LabelTooLong)
-        } else if !item.is_ascii() && any::utf8(name).and_then(|()| any::utf8(value)).is_err() {
+        } else if !(name.is_ascii() && value.is_ascii()) && any::utf8(name).and_then(|()| any::utf8(value)).is_err() {
             Some(Reason::BadUtf8)
-        } else if names.len() == limits::LABELS {
+        } else if self.names.len() == limits::LABELS {
             Some(Reason::TooManyLabels)
         } else {
-            rising &= names.last().is_none_or(|last| *last < name);
-            names.push(name);
+            self.falls |= self.names.last().is_some_and(|last| *last >= name);
+            self.names.push(name);
             None
         };
-        refused = refused.or(fault);
+        self.refused = self.refused.or(fault);
     }
-    // The specification wants labels sorted; senders that do not sort are taken too, but not those that repeat one.
-    if !rising {
-        names.sort();
-        let twice = names.windows(2).any(|pair| pair[0] == pair[1]);
-        refused = refused.or(twice.then_some(Reason::DuplicateLabel));
+
+    fn end(&mut self) -> (&'a [u8], Result<usize, Reason>) {
+        let mut refused = self.refused;
+        // The specification wants labels sorted; senders that do not sort are taken too, but not those that repeat one.
+        if self.falls {
+            self.names.sort();
+            let twice = self.names.windows(2).any(|pair| pair[0] == pair[1]);
+            refused = refused.or(twice.then_some(Reason::DuplicateLabel));
+        }
+        if self.size > limits::ATTRIBUTES_SIZE {
+            refused = refused.or(Some(Reason::LabelsTooLarge));
+        }
+        if self.metric.is_empty() {
+            refused = refused.or(Some(Reason::EmptyName));
+        } else if self.metric.len() > limits::NAME_SIZE {
+            refused = refused.or(Some(Reason::NameTooLong));
+        }
+        (self.metric, refused.map_or(Ok(self.size), Err))
     }
-    if size > limits::ATTRIBUTES_SIZE {
-        refused = refused.or(Some(Reason::LabelsTooLarge));
-    }
-    if metric.is_empty() {
-        refused = refused.or(Some(Reason::EmptyName));
-    } else if metric.len() > limits::NAME_SIZE {
-        refused = refused.or(Some(Reason::NameTooLong));
-    }
-    Ok((metric, refused.map_or(Ok(size), Err)))
 }
 
 /// Sets checked labels.
