@@ -124,10 +124,15 @@ impl Printer<'_> {
 }
 
 fn number(Literal { value, duration }: Literal, f: &mut impl Write) -> fmt::Result {
-    match duration {
-        true => write_duration(f, (value * 1000.0) as i64),
-        false => f.write_str(&format_number(value)),
+    if !duration {
+        return f.write_str(&format_number(value));
     }
+    // `1 / -0s` is not `1 / 0s`.
+    if value == 0.0 && value.is_sign_negative() {
+        f.write_str("-")?;
+    }
+    // Some thousandths come out a hair short of whole milliseconds: 1.001 does.
+    write_duration(f, libm::round(value * 1000.0) as i64)
 }
 
 fn sign(minus: bool) -> &'static str {
