@@ -4,6 +4,7 @@ use faultline_model::Position;
 use faultline_serve::recent::Limits;
 use faultline_storage::DataFolder;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// How long a checkpoint waits until its samples are in the store.
 const SHOWN: Duration = Duration::from_secs(2);
 
-/// Bounds where a journal takes at most `journal` bytes, a fifth of the disk: half as many, a tenth of it.
+/// Bounds where a journal takes at most `journal` bytes: half as many, so that by default both together take a fifth of the disk.
 pub fn limits(journal: u64) -> Limits {
     Limits { disk: journal / 2, ..Limits::default() }
 }
@@ -34,24 +35,63 @@ pub fn open(published: &Published, folder: &DataFolder) {
     }
 }
 
-/// The thread: writes blocks and removes old ones until the server stops.
-pub fn keep(published: &Published, stopping: &AtomicBool) {
-    let store = published.store();
-    while !stopping.load(Ordering::Relaxed) {
-        let wait = match store.recent().keep() {
-            Ok(_) => LOOK,
-            Err(error) => {
-                let error = crate::render::chain(&error);
-                tracing::error!(%error, "the recent store cannot write: it keeps what fits into memory");
-                AGAIN
-            }
-        };
-        crate::run::rest(wait, stopping);
+/// Where the keeper of checkpoints has what is in memory written down. One request at a time.
+pub struct HeadKeeper(SyncSender<HeadWanted>);
+
+/// A checkpoint of this record waits.
+struct HeadWanted {
+    at: Position,
+    /// Dropped once it need not wait any longer.
+    waits: SyncSender<()>,
+}
+
+/// What is to be done for checkpoints.
+pub struct HeadWork(Receiver<HeadWanted>);
+
+/// The two ends.
+pub fn head_keeper() -> (HeadKeeper, HeadWork) {
+    let (wanted, work) = sync_channel(1);
+    (HeadKeeper(wanted), HeadWork(work))
+}
+
+impl HeadKeeper {
+    /// Waits until what the store has in memory is written down, which it is before a checkpoint of the record `at` counts: a
+    /// start then replays only what comes after it. Returns at once where the store's thread has ended; a stop does it, too.
+    pub fn keep(&self, at: Position) {
+        let (waits, done) = sync_channel(1);
+        if self.0.send(HeadWanted { at, waits }).is_ok() {
+            let _either_way = done.recv();
+        }
     }
 }
 
-/// Writes down what is in memory: before a checkpoint of the record `at` counts, since a start then replays only what comes
-/// after it; and at a stop. Where this fails a start lacks samples of before, in queries alone.
+/// The thread: writes blocks and what checkpoints need, and removes old blocks, until the server stops. It takes the store's
+/// lock, for which senders wait in the end, so it must not yield to others itself; what takes long, it does on threads that do.
+pub fn keep(published: &Published, wanted: &HeadWork, stopping: &AtomicBool) {
+    let store = published.store();
+    let mut due = Instant::now();
+    while !stopping.load(Ordering::Relaxed) {
+        match wanted.0.recv_timeout(LOOK) {
+            Ok(HeadWanted { at, waits }) => {
+                keep_head(published, Some(at));
+                drop(waits);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => crate::run::rest(LOOK, stopping),
+        }
+        if Instant::now() < due {
+            continue;
+        }
+        if let Err(error) = store.recent().keep() {
+            let error = crate::render::chain(&error);
+            tracing::error!(%error, "the recent store cannot write: it keeps what fits into memory");
+            due = Instant::now() + AGAIN;
+        }
+    }
+}
+
+/// Writes down what is in memory, with all of the record `at`, and says so where it cannot: a start then lacks samples of
+/// before, in queries alone.
 pub fn keep_head(published: &Published, at: Option<Position>) {
     let (store, begun) = (published.store(), Instant::now());
     while at.is_some_and(|at| !store.recent().has(at)) && begun.elapsed() < SHOWN {

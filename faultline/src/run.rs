@@ -39,9 +39,9 @@ use tokio::sync::watch;
 /// Telemetry under way at once: what is received and not yet durable, and beside it bodies that are still being read.
 const INLET: Limits =
     Limits { bytes: 192 << 20, count: 4096, reading: 64 << 20, retry_after: Duration::from_millis(500) };
-/// The journal's limit where none is set: a fifth of the disk, but no more than this,
-const JOURNAL_BYTES_MAX: u64 = 50 << 30;
-/// and no less than this, which is what a journal takes at least.
+/// What the data folder may take where no limit is set: a fifth of the disk, but no more than this.
+const FOLDER_BYTES_MAX: u64 = 50 << 30;
+/// The journal's share of it is two thirds, the recent store's the rest; this is what a journal takes at least.
 const JOURNAL_BYTES_MIN: u64 = 256 << 20;
 
 /// How long a start waits for room in a full journal.
@@ -122,7 +122,8 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let folder = DataFolder::open(disk.clone(), &config.data, random::secret()?)?;
 
     let space = disk.space(&config.data)?;
-    let limit = config.journal_bytes.unwrap_or((space.total / 5).clamp(JOURNAL_BYTES_MIN, JOURNAL_BYTES_MAX));
+    let share = (space.total / 5).min(FOLDER_BYTES_MAX) / 3 * 2;
+    let limit = config.journal_bytes.unwrap_or(share.max(JOURNAL_BYTES_MIN));
     let published = Arc::new(Published::within(recent::limits(limit)));
     let (inlet, intake) = inlet(INLET);
     let known_seed = Arc::new(OnceLock::new());
@@ -185,22 +186,19 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         let tiles = Tiles::new(ledger, groups, feed.clone(), journal.readers());
         spawn("ledger", move || keep_tiles(tiles).map_err(|e| crate::render::chain(&e)))?
     };
+    let (head_keeper, head_work) = recent::head_keeper();
     {
         let (feed, mut keeper) = (feed.clone(), Keeper::new(CheckpointStore::open(&folder)?)?);
         let (published, inlet) = (published.clone(), inlet.clone());
         others.push(spawn("keeper", move || {
             yield_to_others();
             let wants_room = || published.journal_bytes() > limit / 2;
-            let before = |at| recent::keep_head(&published, Some(at));
-            keep(&keeper_out, &mut keeper, &feed, &told_in, &inlet, seed, wants_room, before);
+            keep(&keeper_out, &mut keeper, &feed, &told_in, &inlet, seed, wants_room, |at| head_keeper.keep(at));
         })?);
     }
     {
         let (published, stopping) = (published.clone(), stopping.clone());
-        others.push(spawn("recent", move || {
-            yield_to_others();
-            recent::keep(&published, &stopping);
-        })?);
+        others.push(spawn("recent", move || recent::keep(&published, &head_work, &stopping))?);
     }
     {
         let inlet = inlet.clone();

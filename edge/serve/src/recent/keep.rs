@@ -4,12 +4,13 @@ use super::blocks::{HEAD_FILE, Opened};
 use super::chunk::Chunk;
 use super::head::complete;
 use super::{READ_CHUNK, Recent, window};
-use faultline_host::Disk;
+use faultline_host::{Disk, yield_to_others};
 use faultline_model::packed::unpack;
 use faultline_model::{Labels, Millis, Position, Sample};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,6 +38,16 @@ fn last(chunk: &Chunk) -> Result<Sample, BlockError> {
     let ends = samples.as_deref().and_then(|all| Some((all.first()?.time(), *all.last()?)));
     let last = ends.filter(|(first, last)| (*first, last.time()) == (chunk.first, chunk.last)).map(|(_, last)| last);
     last.ok_or(BlockError::Damaged("a chunk does not hold what is said of it"))
+}
+
+/// Does what nobody waits for on a thread that yields to all others. Not for work under a lock: whoever wants the lock would wait until
+/// nobody else has anything to do.
+fn at_leisure<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let yielding = || {
+        yield_to_others();
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(yielding).join()).unwrap_or_else(|broke| resume_unwind(broke))
 }
 
 impl Recent {
@@ -141,7 +152,7 @@ impl Recent {
         let Some((disk, folder)) = self.blocks.place() else { return Ok(()) };
         let path = self.blocks.next_path(folder);
         let written: Written = series.iter().map(|(_, labels, chunks)| (labels.clone(), chunks.clone())).collect();
-        write_block(&**disk, &path, Purpose::Block, Position::default(), &written)?;
+        at_leisure(|| write_block(&**disk, &path, Purpose::Block, Position::default(), &written))?;
         // Seen by readers before it leaves memory.
         self.blocks.add(Arc::new(Block::open(&**disk, &path)?));
         Ok(())
@@ -174,7 +185,8 @@ impl Recent {
             }
         });
         let covers = Position { offset, ..Position::default() };
-        write_block(&**disk, &folder.join(HEAD_FILE), Purpose::Head, covers, &series).map(drop)
+        let path = folder.join(HEAD_FILE);
+        at_leisure(|| write_block(&**disk, &path, Purpose::Head, covers, &series)).map(drop)
     }
 
     fn forget_idle(&self) {
