@@ -24,6 +24,14 @@ const AFTER_S: i64 = 20;
 const DOWN_S: i64 = 1_200;
 /// The fault begins this long into the live part.
 const ONSET_S: i64 = 30;
+/// Estate time of each further stretch, where the environment asks for a longer journal.
+const MORE_S: i64 = 80;
+
+/// Events that a longer journal than usual is to hold: set by who wants figures, not by any run of all tests.
+pub fn events_wanted() -> Option<u64> {
+    let wanted = std::env::var("FAULTLINE_LAWS_EVENTS").ok()?;
+    Some(wanted.parse().expect("FAULTLINE_LAWS_EVENTS is a number of events"))
+}
 
 /// Rules beside the built-in ones: every kind of timer and both evaluations.
 const RULES: &str = r#"
@@ -62,6 +70,7 @@ pub struct Written {
     pub last_state: Checkpoint,
     decided: Vec<Decision>,
     effects: Vec<u8>,
+    events: u64,
     /// Where each record's effects end.
     ends: Vec<usize>,
 }
@@ -71,6 +80,11 @@ impl Written {
     pub fn effects_of(&self, records: Range<usize>) -> &[u8] {
         let end = |record: usize| if record == 0 { 0 } else { self.ends[record - 1] };
         &self.effects[end(records.start)..end(records.end)]
+    }
+
+    /// Points, log records and spans in its bodies, damaged ones left out.
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
     /// Everything that was decided, in order.
@@ -140,6 +154,7 @@ pub fn written() -> Written {
             last_state: Engine::new(SEED).checkpoint(),
             decided: Vec::new(),
             effects: Vec::new(),
+            events: 0,
             ends: Vec::new(),
         },
         random: Random::seeded(11),
@@ -160,6 +175,9 @@ pub fn written() -> Written {
     writer.push(control(Control::Started, Vec::new(), SEED));
     estate.advance(writer.wall);
     writer.live(&mut estate, AFTER_S);
+    while events_wanted().is_some_and(|wanted| writer.out.events() < wanted) {
+        writer.live(&mut estate, MORE_S);
+    }
     writer.out.last_state = writer.engine.checkpoint();
     writer.out
 }
@@ -199,6 +217,7 @@ impl Writer {
                 _ => {}
             }
         }
+        self.out.events += record.decoded.events.count();
         self.out.records.push(record);
         if self.asks.front().is_some_and(|(due, ..)| *due <= self.out.records.len()) {
             let (_, id, body) = self.asks.pop_front().expect("just seen");
