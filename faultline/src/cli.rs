@@ -3,6 +3,7 @@ use crate::replay::Place;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use faultline_engine::ENGINE_VERSION;
 use faultline_model::Position;
+use faultline_promql::{Feature, Features};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -94,6 +95,9 @@ pub struct RunArgs {
     /// Leave out the built-in rules over span metrics (print them with `faultline rules builtin`).
     #[arg(long)]
     pub no_builtin_rules: bool,
+    /// Experimental parts of PromQL, in rules and queries.
+    #[command(flatten)]
+    pub features: FeatureArgs,
     /// How rules are evaluated: on Prometheus' grid, or also at each sample.
     #[arg(long, value_enum, value_name = "MODE")]
     pub evaluation: Option<EvaluationArg>,
@@ -112,6 +116,26 @@ pub struct RunArgs {
     /// Allow listening beyond loopback without credentials: anyone who reaches the port can send and read.
     #[arg(long)]
     pub insecure: bool,
+}
+
+/// Which parts of the language are on.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FeatureArgs {
+    /// Switch on an experimental part of PromQL by Prometheus' name for it; may be given several times, or names separated by
+    /// commas.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = feature)]
+    pub enable_feature: Vec<Feature>,
+}
+
+impl FeatureArgs {
+    /// All of them.
+    pub fn set(&self) -> Features {
+        self.enable_feature.iter().copied().collect()
+    }
+}
+
+fn feature(name: &str) -> Result<Feature, String> {
+    Feature::named(name).map_err(|error| error.to_string())
 }
 
 /// Options of `demo`.
@@ -200,6 +224,9 @@ pub struct ReplayArgs {
     /// With --rules: leave out the built-in rules.
     #[arg(long, requires = "rules")]
     pub no_builtin_rules: bool,
+    /// What the files of --rules may use.
+    #[command(flatten)]
+    pub features: FeatureArgs,
     /// Go so many times as fast as it went [default: as fast as it goes].
     #[arg(long, value_name = "N", value_parser = speed)]
     pub speed: Option<f64>,
@@ -241,6 +268,9 @@ pub enum RulesCommand {
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// What they may use.
+        #[command(flatten)]
+        features: FeatureArgs,
     },
     /// Run promtool's unit tests for rules; exit code 1 where one fails.
     #[command(after_help = TEST_HELP)]
@@ -275,6 +305,9 @@ pub struct BacktestArgs {
     /// Rule files.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// What the files may use.
+    #[command(flatten)]
+    pub features: FeatureArgs,
     /// Count firings from this place on [default: the oldest record kept]. Rules see what came before, too.
     #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
     pub from: Option<Place>,
@@ -292,6 +325,9 @@ pub struct DiffRulesArgs {
     /// Rule files.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// What the files may use.
+    #[command(flatten)]
+    pub features: FeatureArgs,
     /// Rule files of before; may be given several times [default: what the journal holds].
     #[arg(long, value_name = "FILE")]
     pub against: Vec<PathBuf>,
@@ -321,6 +357,9 @@ pub struct TestArgs {
     /// Files of tests.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// What the files may use.
+    #[command(flatten)]
+    pub features: FeatureArgs,
     /// Only tests whose names match this regular expression; may be given more than once.
     #[arg(long)]
     pub run: Vec<String>,

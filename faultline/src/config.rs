@@ -1,6 +1,7 @@
 //! Settings: defaults, the configuration file, then the command line.
 use crate::cli::{EvaluationArg, RunArgs};
 use faultline_model::Evaluation;
+use faultline_promql::{Features, UnknownFeature};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ pub struct Config {
     pub evaluation: Evaluation,
     /// How single groups are evaluated.
     pub groups: BTreeMap<String, Evaluation>,
+    /// Experimental parts of PromQL that are on, in rules and in queries.
+    pub features: Features,
     /// Labels added to every alert that leaves.
     pub external_labels: BTreeMap<String, String>,
     /// Where people reach the API: links in alerts and `$externalURL` of templates begin with it. `None` for the address
@@ -56,6 +59,7 @@ struct File {
     data: Option<PathBuf>,
     listen: Listen,
     rules: Rules,
+    features: Vec<String>,
     external_labels: BTreeMap<String, String>,
     external_url: Option<String>,
     alertmanagers: Vec<String>,
@@ -134,6 +138,9 @@ pub enum ConfigError {
         /// Where and what.
         reason: String,
     },
+    /// A part of the language that there is not.
+    #[error("features of the configuration file")]
+    Feature(#[from] UnknownFeature),
     /// An address for people that is none.
     #[error(
         "external_url {url:?} is not an address: it must begin with http:// or https:// and a host, without blanks or quotes"
@@ -164,6 +171,7 @@ impl Config {
             builtin_rules: true,
             evaluation: Evaluation::Grid,
             groups: BTreeMap::new(),
+            features: Features::NONE,
             external_labels: BTreeMap::new(),
             external_url: None,
             interval_ms: 60_000,
@@ -189,7 +197,12 @@ impl Config {
             arg.or(file).unwrap_or(SocketAddr::from(([127, 0, 0, 1], port)))
         };
         let pick = |args: &[String], file: Vec<String>| if args.is_empty() { file } else { args.to_vec() };
+        let features = match args.features.enable_feature.is_empty() {
+            true => Features::named(file.features.iter().map(|name| &**name))?,
+            false => args.features.set(),
+        };
         let config = Config {
+            features,
             data: args.data.clone().or(file.data).unwrap_or_else(|| "faultline-data".into()),
             rules: if args.rules.is_empty() { file.rules.files } else { args.rules.clone() },
             builtin_rules: !args.no_builtin_rules && file.rules.builtin.unwrap_or(true),

@@ -8,7 +8,7 @@ pub use progress::Progress;
 
 use crate::cli::{Output, ReplayArgs};
 use crate::replayed::{Mode, Replay, ReplayError, Watch};
-use crate::rule_files::{BUILTIN_NAME, read_one};
+use crate::rule_files::{BUILTIN_NAME, tried};
 use crate::start::Origin;
 use faultline_engine::Effects;
 use faultline_formats::Record;
@@ -92,24 +92,16 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-/// The rule files to take instead of the journal's, in name order.
-fn other_rules(args: &ReplayArgs) -> Result<Option<Vec<RuleFile>>, Box<dyn Error>> {
+/// The rules to take instead of the journal's.
+fn other_rules(args: &ReplayArgs) -> Result<Option<RuleFiles>, Box<dyn Error>> {
     if args.rules.is_empty() {
         return Ok(None);
     }
-    let mut files = Vec::new();
+    let mut builtin = Vec::new();
     if !args.no_builtin_rules {
-        files.push(RuleFile { name: BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() });
+        builtin.push(RuleFile { name: BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() });
     }
-    for path in &args.rules {
-        files.push(RuleFile { name: path.display().to_string(), text: read_one(path)? });
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    let set = RuleFiles { files, default_interval: 60_000, ..RuleFiles::default() };
-    match crate::rule_files::fault(&set) {
-        Some(fault) => Err(format!("{fault}; mend the rule file (`faultline rules check FILE`)").into()),
-        None => Ok(Some(set.files)),
-    }
+    tried(builtin, &args.rules, args.features.set()).map(Some)
 }
 
 /// Set at the first Ctrl-C.

@@ -12,7 +12,7 @@ use faultline_host::{ReadError, Reader};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::Sealed;
 use faultline_model::{
-    Canonical, Control, EffectId, Genesis, HashSeed, Hlc, Kind, Payload, Position, RuleFile, RuleFiles, SourceId,
+    Canonical, Control, EffectId, Genesis, HashSeed, Hlc, Kind, Payload, Position, RuleFiles, SourceId,
 };
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -117,9 +117,9 @@ pub enum Mode {
     Checked,
     /// Records alone: leaves are handed on and not compared.
     Records,
-    /// Telemetry under these rule files, in place of those in its rules records. Answers to what was asked then are passed
+    /// Telemetry under these rule files and features, in place of those in its rules records. Answers to what was asked then are passed
     /// over: they are about incidents that need not exist now, whatever their ids say.
-    Under(Vec<RuleFile>),
+    Under(RuleFiles),
 }
 
 /// Where a replay stands.
@@ -175,7 +175,7 @@ impl Replay {
         let Beginning { mut engine, version, leaves, oldest } = beginning;
         if let (Mode::Under(files), Some(_)) = (&mode, oldest) {
             // The rules records that would be answered with these are trimmed.
-            engine.try_rules(files.clone());
+            engine.try_rules(files);
         }
         let last = engine.last();
         Replay {
@@ -366,12 +366,12 @@ impl Replay {
 }
 
 /// What to step over in place of `record` under other rules, where it is not itself. Time goes on as it did.
-fn under(files: &[RuleFile], record: &Record) -> Option<(Kind, Vec<u8>)> {
+fn under(files: &RuleFiles, record: &Record) -> Option<(Kind, Vec<u8>)> {
     let payload = &record.decoded.payload;
     match payload.kind {
         Kind::Control(Control::Rules) => {
             let journals = RuleFiles::from_bytes(&payload.body).ok()?;
-            Some((payload.kind, RuleFiles { files: files.to_vec(), ..journals }.to_bytes()))
+            Some((payload.kind, journals.with_rules_of(files).to_bytes()))
         }
         Kind::Reply(_) => Some((Kind::Tick, Vec::new())),
         _ => None,

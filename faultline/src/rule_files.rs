@@ -3,6 +3,8 @@ use crate::config::Config;
 use crate::world::control;
 use faultline_host::Inlet;
 use faultline_model::{Canonical, Control, HashSeed, RuleFile, RuleFiles};
+use faultline_promql::Features;
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +45,7 @@ pub fn read(config: &Config, external_url: &str) -> Result<RuleFiles, ReadError>
         external_labels: config.external_labels.iter().map(|(n, v)| (n.clone(), v.clone())).collect(),
         default_interval: config.interval_ms,
         external_url: external_url.into(),
+        features: config.features.names().map(str::to_string).collect(),
     })
 }
 
@@ -54,6 +57,24 @@ pub fn read_one(path: &Path) -> Result<String, ReadError> {
 /// What is wrong with a set of rule files, `file:line: reason`; none where it can be put in force.
 pub fn fault(files: &RuleFiles) -> Option<String> {
     faultline_rules::parse(files).err().map(|error| format!("{}:{}: {}", error.file, error.line, error.reason))
+}
+
+/// Files that people try, read with these features, in name order; refused with file and line where they cannot be put in
+/// force.
+///
+/// - `first`: files that are no file of theirs.
+pub fn tried(first: Vec<RuleFile>, paths: &[PathBuf], features: Features) -> Result<RuleFiles, Box<dyn Error>> {
+    let mut files = first;
+    for path in paths {
+        files.push(RuleFile { name: path.display().to_string(), text: read_one(path)? });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    let features = features.names().map(str::to_string).collect();
+    let set = RuleFiles { files, features, default_interval: 60_000, ..RuleFiles::default() };
+    match fault(&set) {
+        Some(fault) => Err(format!("{fault}; mend the rule file (`faultline rules check FILE`)").into()),
+        None => Ok(set),
+    }
 }
 
 /// Journals the files again whenever they change, until `stop`. Whether they are good is for the engine to say: a broken

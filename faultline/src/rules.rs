@@ -9,6 +9,7 @@ mod unit_test;
 use crate::cli::{Output, RulesCommand, TestArgs};
 use crate::rule_files::read_one;
 use faultline_model::{RuleFile, RuleFiles};
+use faultline_promql::Features;
 use serde_json::json;
 use std::error::Error;
 use std::path::PathBuf;
@@ -21,17 +22,18 @@ pub fn run(command: RulesCommand) -> Result<ExitCode, Box<dyn Error>> {
             print!("{}", faultline_rules::BUILTIN);
             Ok(ExitCode::SUCCESS)
         }
-        RulesCommand::Check { files } => check(&files),
+        RulesCommand::Check { files, features } => check(&files, features.set()),
         RulesCommand::Test(args) => test(&args),
         RulesCommand::Backtest(args) => backtest::backtest(&args),
         RulesCommand::Diff(args) => backtest::diff(&args),
     }
 }
 
-fn check(paths: &[PathBuf]) -> Result<ExitCode, Box<dyn Error>> {
+fn check(paths: &[PathBuf], features: Features) -> Result<ExitCode, Box<dyn Error>> {
     for path in paths {
         let file = RuleFile { name: path.display().to_string(), text: read_one(path)? };
-        let files = RuleFiles { files: vec![file], default_interval: 60_000, ..RuleFiles::default() };
+        let features = features.names().map(str::to_string).collect();
+        let files = RuleFiles { files: vec![file], features, default_interval: 60_000, ..RuleFiles::default() };
         match faultline_rules::parse(&files) {
             Ok(set) => {
                 let rules: usize = set.groups.iter().map(|group| group.rules.len()).sum();
@@ -50,7 +52,8 @@ fn test(args: &TestArgs) -> Result<ExitCode, Box<dyn Error>> {
     let wanted = args.run.iter().map(|text| regex::Regex::new(text)).collect::<Result<Vec<_>, _>>()?;
     let (mut passed, mut failed, mut all) = (0_u64, 0_u64, Vec::new());
     for path in &args.files {
-        let outcomes = unit_test::run_file(path, |name| wanted.is_empty() || wanted.iter().any(|it| it.is_match(name)));
+        let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|it| it.is_match(name));
+        let outcomes = unit_test::run_file(path, args.features.set(), is_wanted);
         let (outcomes, fault) = match outcomes {
             Ok(outcomes) => (outcomes, None),
             Err(fault) => (Vec::new(), Some(fault)),

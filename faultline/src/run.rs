@@ -132,7 +132,10 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         Arc::new(move |turned| published.turned_away(clock.now(), turned))
     };
     let receiver = Receiver::new(inlet.clone(), known_seed.clone(), tell);
-    let api = faultline_serve::router(published.store(), inlet.clone(), known_seed.clone(), clock.clone());
+    let api = {
+        let (store, inlet, seed) = (published.store(), inlet.clone(), known_seed.clone());
+        faultline_serve::router(store, inlet, seed, clock.clone(), config.features)
+    };
     let (stop, stopped) = watch::channel(false);
     {
         let _entered = runtime.enter();

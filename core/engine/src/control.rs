@@ -1,10 +1,9 @@
 //! Control records: rules, settings, changes, starts.
 use crate::effect::{Effects, Emitter};
 use crate::engine::Engine;
-use alloc::vec::Vec;
 use faultline_formats::{Decoded, Reason};
 use faultline_model::facts::{Decision, RulesInForce, RulesRefused};
-use faultline_model::{Canonical, ChangeEvent, Control, Digest, Millis, RuleFile, RuleFiles, Setting, SourceName};
+use faultline_model::{Canonical, ChangeEvent, Control, Digest, Millis, RuleFiles, Setting, SourceName};
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -48,11 +47,11 @@ impl Engine {
         self.judge.rules.suspend_absence(!self.settled);
     }
 
-    /// Puts other rule files, in name order, in place of those in force, between two records: for a replay that asks what
+    /// Puts the rule files and features of `other` in place of those in force, between two records: for a replay that asks what
     /// they would have decided. No journal holds this, so what such an engine decides belongs in no ledger. Alerts go on as
     /// they do over a reload; what that decides is left out.
-    pub fn try_rules(&mut self, files: Vec<RuleFile>) {
-        let files = RuleFiles { files, ..self.judge.rules.files().clone() };
+    pub fn try_rules(&mut self, other: &RuleFiles) {
+        let files = self.judge.rules.files().clone().with_rules_of(other);
         let mut effects = Effects::default();
         let mut emit = Emitter::new(&mut effects, self.last.unwrap_or_default());
         self.load_rules(&files, &files.to_bytes(), &mut emit);

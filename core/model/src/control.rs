@@ -69,19 +69,43 @@ pub struct RuleFiles {
     pub default_interval: i64,
     /// What templates know as `$externalURL`: where people reach the API, without a slash at the end; `""` for unknown.
     pub external_url: String,
+    /// Experimental parts of PromQL that are on, by Prometheus' names, in name order.
+    pub features: Vec<String>,
 }
 
-/// Five fields, and a sixth only where `external_url` is not empty: records from before it have five.
+impl RuleFiles {
+    /// The files and features of `other` in place of these; what else is set stays.
+    #[must_use]
+    pub fn with_rules_of(self, other: &RuleFiles) -> RuleFiles {
+        RuleFiles { files: other.files.clone(), features: other.features.clone(), ..self }
+    }
+
+    /// Fields that are written: the last of those beyond the fifth that says something, and all before it.
+    fn field_count(&self) -> usize {
+        match (self.external_url.is_empty(), self.features.is_empty()) {
+            (_, false) => 7,
+            (false, true) => 6,
+            (true, true) => 5,
+        }
+    }
+}
+
+/// Five fields; a sixth where `external_url` is not empty, and both that and a seventh where there are `features`: records
+/// from before them have five or six.
 impl Canonical for RuleFiles {
     fn write(&self, w: &mut Writer) {
-        w.array(5 + usize::from(!self.external_url.is_empty()));
+        let count = self.field_count();
+        w.array(count);
         self.files.write(w);
         self.default_evaluation.write(w);
         self.groups.write(w);
         self.external_labels.write(w);
         self.default_interval.write(w);
-        if !self.external_url.is_empty() {
+        if count > 5 {
             self.external_url.write(w);
+        }
+        if count > 6 {
+            self.features.write(w);
         }
     }
 
@@ -95,14 +119,16 @@ impl Canonical for RuleFiles {
             external_labels: Canonical::read(r)?,
             default_interval: Canonical::read(r)?,
             external_url: String::new(),
+            features: Vec::new(),
         };
-        match count {
-            5 => return Ok(files),
-            6 => files.external_url = Canonical::read(r)?,
-            _ => return Err(error),
+        if count > 5 {
+            files.external_url = Canonical::read(r)?;
+        }
+        if count > 6 {
+            files.features = Canonical::read(r)?;
         }
         // One value has one form.
-        if files.external_url.is_empty() { Err(error) } else { Ok(files) }
+        if files.field_count() == count { Ok(files) } else { Err(error) }
     }
 }
 
@@ -140,7 +166,7 @@ mod tests {
     use alloc::vec;
 
     #[test]
-    fn a_set_of_rule_files_reads_as_it_was_written_before_it_had_an_address() {
+    fn a_set_of_rule_files_reads_as_it_was_written_before_it_had_an_address_and_features() {
         let file = RuleFile { name: "a.yml".into(), text: "groups: []".into() };
         let labels = vec![("cluster".into(), "eu".into())];
         let plain =
@@ -149,11 +175,19 @@ mod tests {
         let (old, new) = (plain.to_bytes(), with.to_bytes());
         assert_eq!((old[0], new[0]), (0x85, 0x86));
         assert_eq!(old[1..], new[1..old.len()], "the first five fields are the same");
-        assert_eq!((RuleFiles::from_bytes(&old), RuleFiles::from_bytes(&new)), (Ok(plain), Ok(with)));
+        assert_eq!((RuleFiles::from_bytes(&old), RuleFiles::from_bytes(&new)), (Ok(plain.clone()), Ok(with.clone())));
         // An address that is empty is not written: six fields with one are another form of the same value.
         let empty = [&[0x86], &old[1..], &[0x60]].concat();
         assert!(RuleFiles::from_bytes(&empty).is_err());
-        let seven = [&[0x87], &new[1..], &[0x60]].concat();
-        assert!(RuleFiles::from_bytes(&seven).is_err());
+        let text = [&[0x87], &new[1..], &[0x60]].concat();
+        let none = [&[0x87], &new[1..], &[0x80]].concat();
+        assert!(RuleFiles::from_bytes(&text).is_err() && RuleFiles::from_bytes(&none).is_err());
+        for files in [plain, with] {
+            let with = RuleFiles { features: vec!["promql-duration-expr".into()], ..files };
+            let bytes = with.to_bytes();
+            assert_eq!((bytes[0], RuleFiles::from_bytes(&bytes)), (0x87, Ok(with)));
+            let eight = [&[0x88], &bytes[1..], &[0x60]].concat();
+            assert!(RuleFiles::from_bytes(&eight).is_err());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Parts of the language that are experiments of Prometheus', each refused unless it is switched on by its name.
 use alloc::string::String;
+use core::fmt;
 
 /// An experimental part of the language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,14 @@ impl Feature {
         Feature::ExtendedRangeSelectors,
     ];
 
+    /// The feature of this name.
+    ///
+    /// Fails on a name that no feature has.
+    pub fn named(name: &str) -> Result<Feature, UnknownFeature> {
+        let feature = Feature::ALL.iter().find(|feature| feature.name() == name);
+        feature.copied().ok_or_else(|| UnknownFeature { name: name.into() })
+    }
+
     /// The name that Prometheus' `--enable-feature` has for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -34,12 +43,24 @@ impl Feature {
     }
 }
 
-/// A name that no feature has.
+/// A name that no feature has: choose one of those that the message lists.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no feature is called {name:?}")]
+#[error("no feature is called {name:?}; there are {Names}")]
 pub struct UnknownFeature {
     /// The name.
     pub name: String,
+}
+
+/// Every name, for people.
+struct Names;
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, feature) in Feature::ALL.iter().enumerate() {
+            write!(f, "{}{}", if place == 0 { "" } else { ", " }, feature.name())?;
+        }
+        Ok(())
+    }
 }
 
 /// A set of features.
@@ -52,19 +73,14 @@ impl Features {
 
     /// Every feature.
     pub fn all() -> Features {
-        Feature::ALL.iter().fold(Features::NONE, |all, feature| all.with(*feature))
+        Feature::ALL.iter().copied().collect()
     }
 
-    /// The features of these names, separated by commas; blanks around a name do not count.
+    /// The features of these names.
     ///
     /// Fails on a name that no feature has.
-    pub fn named(names: &str) -> Result<Features, UnknownFeature> {
-        let mut found = Features::NONE;
-        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-            let feature = Feature::ALL.iter().find(|feature| feature.name() == name);
-            found = found.with(*feature.ok_or_else(|| UnknownFeature { name: name.into() })?);
-        }
-        Ok(found)
+    pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Features, UnknownFeature> {
+        names.into_iter().map(Feature::named).collect()
     }
 
     /// These and one more.
@@ -84,19 +100,32 @@ impl Features {
     }
 }
 
+impl FromIterator<Feature> for Features {
+    fn from_iter<T: IntoIterator<Item = Feature>>(features: T) -> Features {
+        features.into_iter().fold(Features::NONE, Features::with)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use alloc::vec::Vec;
 
     #[test]
     fn features_are_found_by_name() {
-        let two = Features::named(" promql-duration-expr, promql-experimental-functions,").expect("known names");
+        let two = Features::named(["promql-experimental-functions", "promql-duration-expr"]).expect("known names");
         assert!(two.has(Feature::DurationExpr) && !two.has(Feature::BinopFillModifiers));
         let names: Vec<_> = two.names().collect();
-        assert_eq!(Features::named(&names.join(",")), Ok(two));
-        assert_eq!(Features::named(""), Ok(Features::NONE));
+        assert_eq!(names, ["promql-duration-expr", "promql-experimental-functions"]);
+        assert_eq!(Features::named(names), Ok(two));
+        assert_eq!(Features::named([]), Ok(Features::NONE));
         assert_eq!(Features::all().names().count(), Feature::ALL.len());
-        assert_eq!(Features::named("promql-everything").map_err(|e| e.name), Err("promql-everything".into()));
+        assert_eq!(
+            Features::named(["promql-everything"]).map_err(|error| error.to_string()),
+            Err("no feature is called \"promql-everything\"; there are promql-binop-fill-modifiers, promql-duration-expr, \
+                 promql-experimental-functions, promql-extended-range-selectors"
+                .into())
+        );
     }
 }

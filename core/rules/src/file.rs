@@ -10,10 +10,10 @@ use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::{Evaluation, Labels, RuleFiles, labels};
-use faultline_promql::ParseError;
+use faultline_promql::{Features, ParseError};
 
 /// Largest rule file, in bytes.
 pub const FILE_SIZE_MAX: usize = 4 << 20;
@@ -26,10 +26,13 @@ const INTERVAL_DEFAULT_MS: i64 = 60_000;
 
 /// Reads a set of rule files.
 ///
-/// Fails on the first thing in them that Prometheus would refuse, that is beyond a bound, or that `promql` does not
+/// Fails on a feature that there is not, and on the first thing in them that Prometheus would refuse, that is beyond a bound, or that `promql` does not
 /// evaluate yet.
 pub fn parse(files: &RuleFiles) -> Result<RuleSet, RuleError> {
+    let features = Features::named(files.features.iter().map(|name| &**name));
+    let features = features.map_err(|error| RuleError { file: String::new(), line: 0, reason: error.to_string() })?;
     let mut set = RuleSet {
+        features,
         groups: Vec::new(),
         external_labels: Labels::new(files.external_labels.iter().map(|(n, v)| (n, v))),
         external_url: files.external_url.clone(),
@@ -44,7 +47,7 @@ pub fn parse(files: &RuleFiles) -> Result<RuleSet, RuleError> {
         if set.groups.iter().any(|g| g.file == file.name) {
             return Err(refuse(Flaw { line: 0, what: "two rule files have this name: rename one".into() }));
         }
-        let mut reader = FileReader { file: &file.name, files, count: &mut count };
+        let mut reader = FileReader { file: &file.name, files, features, count: &mut count };
         set.groups.append(&mut reader.read(&file.text).map_err(refuse)?);
     }
     Ok(set)
@@ -53,6 +56,7 @@ pub fn parse(files: &RuleFiles) -> Result<RuleSet, RuleError> {
 struct FileReader<'a> {
     file: &'a str,
     files: &'a RuleFiles,
+    features: Features,
     /// Rules so far, in all files.
     count: &'a mut usize,
 }
@@ -167,7 +171,7 @@ impl FileReader<'_> {
         let nodes = fields.get("rules").map_or(Ok(&[][..]), |node| node.list("field rules"))?;
         for (i, node) in nodes.iter().enumerate() {
             self.count(node.line)?;
-            rules.push(rule(node, &name, i + 1, &labels)?);
+            rules.push(rule(node, &name, i + 1, &labels, self.features)?);
         }
         if rules.is_empty() {
             self.count(node.line)?;
@@ -190,7 +194,13 @@ impl FileReader<'_> {
     }
 }
 
-fn rule(node: &Node, group: &str, number: usize, group_labels: &BTreeMap<String, String>) -> Result<Rule, Flaw> {
+fn rule(
+    node: &Node,
+    group: &str,
+    number: usize,
+    group_labels: &BTreeMap<String, String>,
+    features: Features,
+) -> Result<Rule, Flaw> {
     let known = ["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"];
     let fields = Fields::of(node, "a rule", &known)?;
     let (record, alert) = (fields.text("record")?, fields.text("alert")?);
@@ -210,7 +220,7 @@ fn rule(node: &Node, group: &str, number: usize, group_labels: &BTreeMap<String,
     if text.is_empty() {
         return refuse(fields.line("expr"), "field 'expr' must be set in rule".into());
     }
-    let expr = match faultline_promql::parse(&text) {
+    let expr = match faultline_promql::parse_with(&text, features) {
         Ok(expr) => expr,
         Err(error) => {
             let (ParseError::Syntax { line, .. } | ParseError::Unsupported { line, .. }) = &error else {

@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::facts::{AlertState, Transition};
 use faultline_model::{AlertId, HistogramSample, Labels, Millis, Number, Position, Sample, TenantId, labels};
-use faultline_promql::{Change, Element, Options, Value};
+use faultline_promql::{Change, Element, Features, Options, Value};
 
 /// Where a rule stands and what it is judged with.
 #[derive(Clone, Copy)]
@@ -19,6 +19,8 @@ pub(crate) struct Judge<'a> {
     pub external_labels: &'a Labels,
     pub external_url: &'a str,
     pub options: &'a Options,
+    /// What templates' queries may use.
+    pub features: Features,
     /// Rules that ask for absence raise nothing for now.
     pub suspended: bool,
     pub cause: Position,
@@ -277,7 +279,7 @@ impl Judge<'_> {
     // ---- templates
 
     fn with_context<T>(&self, at: Millis, series: &dyn RuleSeries, then: impl FnOnce(&mut Context<'_>) -> T) -> T {
-        let mut query = |text: &str| query(text, at, series, self.options);
+        let mut query = |text: &str| query(text, at, series, self.options, self.features);
         let (external_labels, external_url) = (self.external_labels, self.external_url);
         then(&mut Context { at, external_labels, external_url, query: &mut query })
     }

@@ -191,6 +191,7 @@ impl Rules {
             external_labels: &self.set.external_labels,
             external_url: &self.set.external_url,
             options: &self.options,
+            features: self.set.features,
             suspended: self.suspended,
             cause,
             group: &self.set.groups[g],

@@ -3,7 +3,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::{HistogramSample, Labels, Millis, Sample};
-use faultline_promql::{Element, Expr, Matcher, Options, Selector, SeriesView, Source, Value, evaluate};
+use faultline_promql::{Element, Expr, Features, Matcher, Options, Selector, SeriesView, Source, Value, evaluate};
 
 /// One selector of one rule: the engine maintains the list of series that match it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,8 +87,9 @@ pub(crate) fn query(
     at: Millis,
     series: &dyn RuleSeries,
     options: &Options,
+    features: Features,
 ) -> Result<Vec<(Labels, f64)>, String> {
-    let expr = faultline_promql::parse(text).map_err(|e| format!("{e}"))?;
+    let expr = faultline_promql::parse_with(text, features).map_err(|e| format!("{e}"))?;
     let value = evaluate(&expr, at, &ByLabels(series), options).map_err(|e| format!("{e}"))?;
     Ok(elements(value)?.into_iter().map(|e| (e.labels, e.value.float_or_zero())).collect())
 }

@@ -3,7 +3,7 @@ use crate::template::Template;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::{Evaluation, Labels};
-use faultline_promql::Expr;
+use faultline_promql::{Expr, Features};
 
 /// All rule files of a set, read and checked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +14,8 @@ pub struct RuleSet {
     pub external_labels: Labels,
     /// `$externalURL` of templates.
     pub external_url: String,
+    /// Experimental parts of the language that expressions may use.
+    pub features: Features,
 }
 
 /// Rules that are evaluated together, in order.

@@ -1,8 +1,9 @@
 //! `faultline rules backtest` and `faultline rules diff`: rules tried on what was received.
 use super::firings::{Fate, Firing, Firings, Pair, compare, flaps, lengths};
-use super::history::{History, Stretch, files, under};
+use super::history::{History, Stretch, under};
 use crate::cli::{BacktestArgs, DiffRulesArgs, Output};
 use crate::render::{Paint, duration, table};
+use crate::rule_files::tried;
 use faultline_model::Millis;
 use faultline_sinks::stdout::visible;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ const PLOT: usize = 48;
 /// Runs rules over the journal and says when their alerts would have fired.
 pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Box<dyn Error>> {
     let stretch = Stretch { data: &args.folder.data, from: args.from, to: args.to };
-    let history = under(files(&args.files)?, &stretch)?;
+    let history = under(tried(Vec::new(), &args.files, args.features.set())?, &stretch)?;
     match args.folder.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&backtest_json(&history))?),
         Output::Table => print!("{}", backtest_text(&history)),
@@ -28,10 +29,11 @@ pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Box<dyn Error>> {
 /// Compares firings of two sets of rules; exit code 1 where they differ, which a merge may hang on.
 pub fn diff(args: &DiffRulesArgs) -> Result<ExitCode, Box<dyn Error>> {
     let stretch = Stretch { data: &args.folder.data, from: args.from, to: args.to };
-    let after = under(files(&args.files)?, &stretch)?;
+    let features = args.features.set();
+    let after = under(tried(Vec::new(), &args.files, features)?, &stretch)?;
     let before = match args.against.is_empty() {
         true => after.held.clone(),
-        false => under(files(&args.against)?, &stretch)?.tried,
+        false => under(tried(Vec::new(), &args.against, features)?, &stretch)?.tried,
     };
     let pairs = compare(&before, &after.tried);
     let differ = pairs.iter().any(|pair| pair.fate != Fate::Same);

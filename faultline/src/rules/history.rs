@@ -2,18 +2,17 @@
 use super::firings::Firings;
 use crate::replay::{Place, Progress, interrupts};
 use crate::replayed::{Mode, Replay, Watch};
-use crate::rule_files::{fault, read_one};
 use crate::start::Origin;
 use faultline_engine::Effects;
 use faultline_formats::Record;
 use faultline_host::{Disk, RealDisk};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::{Decision, Transition};
-use faultline_model::{Canonical, Hlc, Millis, Position, RuleFile, RuleFiles};
+use faultline_model::{Canonical, Hlc, Millis, Position, RuleFiles};
 use faultline_storage::{DataFolder, SegmentJournal};
 use std::error::Error;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -47,20 +46,8 @@ pub struct History {
     pub interrupted: bool,
 }
 
-/// Rule files as they are, in name order; refused with file and line where they cannot be put in force.
-pub fn files(paths: &[PathBuf]) -> Result<Vec<RuleFile>, Box<dyn Error>> {
-    let read = |path: &PathBuf| Ok(RuleFile { name: path.display().to_string(), text: read_one(path)? });
-    let mut files = paths.iter().map(read).collect::<Result<Vec<_>, Box<dyn Error>>>()?;
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    let set = RuleFiles { files, default_interval: 60_000, ..RuleFiles::default() };
-    match fault(&set) {
-        Some(fault) => Err(format!("{fault}; mend the rule file (`faultline rules check FILE`)").into()),
-        None => Ok(set.files),
-    }
-}
-
 /// Runs `rules` over a stretch, in place of those that were in force.
-pub fn under(rules: Vec<RuleFile>, stretch: &Stretch<'_>) -> Result<History, Box<dyn Error>> {
+pub fn under(rules: RuleFiles, stretch: &Stretch<'_>) -> Result<History, Box<dyn Error>> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let folder = DataFolder::inspect(disk, stretch.data)?;
     let inspection = SegmentJournal::inspect(&folder, None)?;

@@ -10,7 +10,7 @@ use faultline_model::{
     Histogram, HistogramSample, Labels, Millis, Number, Position, RuleFile, RuleFiles, Sample, TenantId,
 };
 use faultline_promql::notation::{self, Entry};
-use faultline_promql::{Element, Options, Value, evaluate, parse, stored_hint};
+use faultline_promql::{Element, Features, Options, Value, evaluate, parse_with, stored_hint};
 use faultline_rules::{Health, Rules};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -30,7 +30,7 @@ pub struct Outcome {
 }
 
 /// Runs the tests of a file whose names `wanted` takes. An error is about the file as a whole, or its rule files.
-pub fn run_file(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Outcome>, String> {
+pub fn run_file(path: &Path, features: Features, wanted: impl Fn(&str) -> bool) -> Result<Vec<Outcome>, String> {
     let text = read_one(path).map_err(|error| crate::render::chain(&error))?;
     let file: UnitFile = serde_saphyr::from_str(&text).map_err(|error| error.to_string())?;
     let mut order = BTreeMap::new();
@@ -47,7 +47,7 @@ pub fn run_file(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Outcom
     for (place, test) in file.tests.iter().enumerate() {
         let name = if test.name.is_empty() { format!("unnamed#{place}") } else { test.name.clone() };
         if wanted(&test.name) {
-            let run = Run { file: &file, test, order: &order };
+            let run = Run { file: &file, test, order: &order, features };
             let failures = run.all(&rules).unwrap_or_else(|error| vec![error]);
             outcomes.push(Outcome { name, failures });
         }
@@ -82,6 +82,7 @@ struct Run<'a> {
     test: &'a UnitTest,
     /// Places of groups that are evaluated in a given order; others come first.
     order: &'a BTreeMap<&'a str, usize>,
+    features: Features,
 }
 
 /// An input series and how far it is taken.
@@ -145,6 +146,7 @@ impl Run<'_> {
             default_interval: interval.0,
             external_labels: self.test.external_labels.clone().into_iter().collect(),
             external_url: self.test.external_url.clone(),
+            features: self.features.names().map(str::to_string).collect(),
             ..RuleFiles::default()
         };
         let mut rules = Rules::new(TenantId(0));
@@ -169,7 +171,7 @@ impl Run<'_> {
     fn value_differs(&self, test: &ExprTest, at: Millis, series: &HeldSeries) -> Option<String> {
         let failed = |what: String| Some(format!("expr: {:?}, time: {}: {what}", test.expr, test.eval_time));
         let options = Options { subquery_step_ms: self.file.evaluation_interval.0, ..Options::default() };
-        let value = parse(&test.expr).map_err(|error| error.to_string());
+        let value = parse_with(&test.expr, self.features).map_err(|error| error.to_string());
         let value = value.and_then(|expr| evaluate(&expr, at, series, &options).map_err(|error| error.to_string()));
         let found = match value {
             Ok(Value::Vector(elements)) => elements,

@@ -15,7 +15,7 @@ use faultline_engine::{Ask, ENGINE_VERSION, Effects, Engine};
 use faultline_formats::{Decoded, Reason, Record};
 use faultline_host::{CrashPolicy, Journal, MemoryDisk};
 use faultline_model::facts::Evidence;
-use faultline_model::{Canonical, Control, EffectId, Genesis, Kind, Millis, Position};
+use faultline_model::{Canonical, Control, EffectId, Genesis, Kind, Millis, Position, RuleFiles};
 use faultline_storage::{DataFolder, SegmentJournal, Settings};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -194,7 +194,7 @@ fn the_ledgers_list_rules() {
     let reader = || journal.reader();
     let origin = Origin::oldest(&folder, &reader);
     let listed = [7, 30].map(|offset| (Position { partition: 0, offset }, "another build".to_string()));
-    for mode in [Mode::Checked, Mode::Records, Mode::Under(Vec::new())] {
+    for mode in [Mode::Checked, Mode::Records, Mode::Under(RuleFiles::default())] {
         let mut replay = Replay::of(&origin, mode.clone()).expect("it begins with its genesis");
         replay.run(&origin, &mut Nobody).expect("the leaves are those decided now");
         assert_eq!((&replay.quarantined[..], replay.missing.len()), (&listed[..], 0), "{mode:?}");

@@ -163,6 +163,19 @@ fn await_exit(child: &mut Child) -> ExitStatus {
     }
 }
 
+/// Asks until the answer is what is expected, for a while.
+pub fn asked_within<T: PartialEq + std::fmt::Debug>(ask: impl Fn() -> T, expected: &T) {
+    let started = Instant::now();
+    loop {
+        let found = ask();
+        if found == *expected {
+            return;
+        }
+        assert!(started.elapsed() < START, "{found:?} and not {expected:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The JSON at `path` of a server; fails the test where there is none.
 pub fn get(base: &str, path: &str) -> Value {
     let text = text(&format!("{base}{path}"));

@@ -4,6 +4,7 @@ use faultline::config::Config;
 use faultline::ports::Ports;
 use faultline::run::{Addresses, start};
 use faultline_host::{AwayReason, Limits, SystemClock, TurnedAway, inlet};
+use faultline_promql::Features;
 use faultline_serve::Store;
 use faultline_sources::Receiver;
 use std::fs;
@@ -122,7 +123,7 @@ fn a_server_that_is_starting_is_healthy_and_says_when_to_come_back() {
     let seed = Arc::new(OnceLock::new());
     let receiver =
         Receiver::new(inlet.clone(), seed.clone(), Arc::new(move |turned| tell.lock().expect("no panic").push(turned)));
-    let api = faultline_serve::router(Store::default(), inlet, seed, Arc::new(SystemClock::default()));
+    let api = faultline_serve::router(Store::default(), inlet, seed, Arc::new(SystemClock::default()), Features::NONE);
     let (_stop, stopped) = watch::channel(false);
     {
         let _entered = runtime.enter();

@@ -8,6 +8,7 @@ use axum::http::{Request, StatusCode, Uri};
 use faultline_formats::encode::compress;
 use faultline_host::{Limits, ManualClock, inlet};
 use faultline_model::{Encoding, HashSeed, Labels, Millis, Position, Sample};
+use faultline_promql::Features;
 use faultline_serve::{Store, View, router};
 use faultline_sources::{Receiver, http, remote_write};
 use http_body_util::BodyExt;
@@ -61,7 +62,7 @@ fn served() -> [Router; 2] {
     drop(intake);
     let seed = Arc::new(HashSeed(1).into());
     let receiver = Receiver::new(inlet.clone(), Arc::clone(&seed), Arc::new(|_| ()));
-    let api = router(store, inlet, seed, Arc::new(ManualClock::at(NOW)));
+    let api = router(store, inlet, seed, Arc::new(ManualClock::at(NOW)), Features::all());
     let api = api.merge(remote_write::router(receiver.clone())).merge(http::import_router(receiver.clone()));
     [api, http::router(receiver)]
 }

@@ -104,6 +104,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let files = RuleFiles {
         files: vec![RuleFile { name: "f.yml".into(), text: "groups: []".into() }],
         external_url: "http://x".into(),
+        features: vec!["promql-duration-expr".into()],
         ..RuleFiles::default()
     };
     let genesis = Genesis { format: 1, journal: [7; 16], seed: HashSeed(1), created: Millis(1) };

@@ -3,6 +3,7 @@ use crate::Target;
 use crate::small::{NOW, Series};
 use faultline_model::table::PageBytes;
 use faultline_model::{Evaluation, Millis, Position, Reader, RuleFile, RuleFiles, TenantId, Writer};
+use faultline_promql::Features;
 use faultline_rules::{Rules, parse};
 
 /// The target.
@@ -14,6 +15,7 @@ fn run(bytes: &[u8]) {
     let files = RuleFiles {
         files: vec![RuleFile { name: "f.yml".into(), text: text.into() }],
         default_evaluation: if choice % 2 == 0 { Evaluation::Grid } else { Evaluation::Stream },
+        features: Features::all().names().map(str::to_string).collect(),
         ..RuleFiles::default()
     };
     let set = parse(&files);

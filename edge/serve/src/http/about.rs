@@ -9,7 +9,6 @@ use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use faultline_host::machine_name;
 use faultline_model::Millis;
-use faultline_promql::parse;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -26,9 +25,10 @@ pub async fn config(State(api): State<Arc<Api>>) -> Response {
     answer(&api, json!({ "yaml": "" }))
 }
 
-/// There are no flags of Prometheus'.
+/// Of Prometheus' flags there is one.
 pub async fn flags(State(api): State<Arc<Api>>) -> Response {
-    answer(&api, json!({}))
+    let features: Vec<_> = api.features.names().collect();
+    answer(&api, json!({ "enable-feature": features.join(",") }))
 }
 
 #[derive(Serialize)]
@@ -153,7 +153,7 @@ pub async fn exemplars(State(api): State<Arc<Api>>, request: Request) -> Respons
             return Err(PromError::data("end timestamp must not be before start timestamp".into()));
         }
         let text = params.get("query").unwrap_or("");
-        parse(text).map_err(|error| PromError::data(PromError::expression(text, &error)))
+        api.parse(text).map_err(|error| PromError::data(PromError::expression(text, &error)))
     };
     match checked.await {
         Ok(_) => answer(&api, json!([])),
@@ -166,7 +166,7 @@ pub async fn format_query(State(api): State<Arc<Api>>, request: Request) -> Resp
     let formatted = async {
         let params = Params::with_body(request).await?;
         let text = params.get("query").unwrap_or("");
-        let expr = parse(text).map_err(|error| PromError::bad("query", PromError::expression(text, &error)))?;
+        let expr = api.parse(text).map_err(|error| PromError::bad("query", PromError::expression(text, &error)))?;
         Ok(faultline_promql::format_query(&expr))
     };
     match formatted.await {

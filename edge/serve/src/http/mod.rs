@@ -31,6 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use faultline_host::{Clock, Inlet};
 use faultline_model::HashSeed;
+use faultline_promql::{Expr, Features, ParseError, parse_with};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -80,6 +81,7 @@ pub(crate) struct Api {
     seed: Arc<OnceLock<HashSeed>>,
     clock: Arc<dyn Clock>,
     queries: Arc<Semaphore>,
+    features: Features,
 }
 
 /// Every route of the API.
@@ -87,9 +89,16 @@ pub(crate) struct Api {
 /// - `inlet`, `seed`: where a posted change goes, and record 0's seed to decode it with, known before the first snapshot
 ///   that is ready. Until then only health, readiness, status and metrics are answered.
 /// - `clock`: gives a posted change its time where it states none.
-pub fn router(store: Store, inlet: Inlet, seed: Arc<OnceLock<HashSeed>>, clock: Arc<dyn Clock>) -> Router {
+/// - `features`: experimental parts of PromQL that queries may use.
+pub fn router(
+    store: Store,
+    inlet: Inlet,
+    seed: Arc<OnceLock<HashSeed>>,
+    clock: Arc<dyn Clock>,
+    features: Features,
+) -> Router {
     let queries = Arc::new(Semaphore::new(QUERIES_MAX));
-    let api = Arc::new(Api { store, inlet, seed, clock, queries });
+    let api = Arc::new(Api { store, inlet, seed, clock, queries, features });
     let once_ready = Router::new()
         .route("/api/faultline/v1/incidents", get(incidents::list))
         // Ids have a slash in them, which clients may or may not escape.
@@ -128,6 +137,13 @@ pub fn router(store: Store, inlet: Inlet, seed: Arc<OnceLock<HashSeed>>, clock: 
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_SIZE_MAX))
         .with_state(api)
+}
+
+impl Api {
+    /// The expression of a text.
+    fn parse(&self, text: &str) -> Result<Expr, ParseError> {
+        parse_with(text, self.features)
+    }
 }
 
 /// What is asked while the journal is still being read would be answered from a part of it.

@@ -9,7 +9,7 @@ use crate::store::Store;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use faultline_model::{Millis, Position};
-use faultline_promql::{Annotations, Expr, Level, Options, Range, Type, evaluate_annotated, evaluate_range, parse};
+use faultline_promql::{Annotations, Expr, Level, Options, Range, Type, evaluate_annotated, evaluate_range};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ pub async fn instant(State(api): State<Arc<Api>>, request: Request) -> Response 
         let params = Params::with_body(request).await?;
         let limit = params.prometheus_limit()?;
         let at = params.time("time")?;
-        let asked = Asked::of(&params, limit)?;
+        let asked = Asked::of(&api, &params, limit)?;
         let view = api.covered_prometheus(&params).await?;
         let at = at.unwrap_or(view.at);
         let (done, took) = run(&api, &asked, move |store, asked| value_at(store, asked, at)).await?;
@@ -44,7 +44,7 @@ pub async fn range(State(api): State<Arc<Api>>, request: Request) -> Response {
         let params = Params::with_body(request).await?;
         let limit = params.prometheus_limit()?;
         let steps = steps(&params)?;
-        let asked = Asked::of(&params, limit)?;
+        let asked = Asked::of(&api, &params, limit)?;
         if !matches!(asked.expr.result_type(), Type::Scalar | Type::Vector) {
             let kind = if asked.expr.result_type() == Type::Matrix { "range vector" } else { "string" };
             let why = format!("invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector");
@@ -68,7 +68,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(params: &Params, limit: usize) -> Result<Arc<Asked>, PromError> {
+    fn of(api: &Api, params: &Params, limit: usize) -> Result<Arc<Asked>, PromError> {
         let timeout = match params.get("timeout").filter(|text| !text.is_empty()) {
             None => TIMEOUT,
             Some(text) => {
@@ -86,7 +86,8 @@ impl Asked {
             }
         };
         let text = params.get("query").unwrap_or("").to_owned();
-        let expr = parse(&text).map_err(|error| PromError::bad("query", PromError::expression(&text, &error)))?;
+        let expr = api.parse(&text);
+        let expr = expr.map_err(|error| PromError::bad("query", PromError::expression(&text, &error)))?;
         let stats = params.get("stats").unwrap_or("").to_owned();
         Ok(Arc::new(Asked { text, expr, limit, lookback_ms, timeout, stats }))
     }

@@ -9,7 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use faultline_model::{Labels, Millis};
-use faultline_promql::{Matcher, parse};
+use faultline_promql::{Features, Matcher, parse_with};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub async fn series(State(api): State<Arc<Api>>, request: Request) -> Response {
         if params.all("match[]").next().is_none() {
             return Err(PromError::data("no match[] parameter provided".into()));
         }
-        let asked = Asked::of(&params, |error| PromError::bad("match[]", error))?;
+        let asked = Asked::of(&api, &params, |error| PromError::bad("match[]", error))?;
         found(&api, &params, asked, |recent, asked| {
             let mut all: BTreeSet<Labels> = BTreeSet::new();
             for set in &asked.sets {
@@ -44,7 +44,7 @@ pub async fn series(State(api): State<Arc<Api>>, request: Request) -> Response {
 pub async fn names(State(api): State<Arc<Api>>, request: Request) -> Response {
     let answer = async {
         let params = Params::with_body(request).await?;
-        let asked = Asked::of(&params, PromError::data)?;
+        let asked = Asked::of(&api, &params, PromError::data)?;
         found(&api, &params, asked, |recent, asked| recent.label_names(&asked.sets, asked.from, asked.to)).await
     };
     answer.await.unwrap_or_else(PromError::into_response)
@@ -58,7 +58,7 @@ pub async fn values(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: 
         if name.is_empty() {
             return Err(PromError::data(format!("invalid label name: {name:?}")));
         }
-        let asked = Asked::of(&params, PromError::data)?;
+        let asked = Asked::of(&api, &params, PromError::data)?;
         let look = move |recent: &Recent, asked: &Asked| recent.label_values(&name, &asked.sets, asked.from, asked.to);
         found(&api, &params, asked, look).await
     };
@@ -77,11 +77,11 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(params: &Params, refused: impl Fn(String) -> PromError) -> Result<Asked, PromError> {
+    fn of(api: &Api, params: &Params, refused: impl Fn(String) -> PromError) -> Result<Asked, PromError> {
         let limit = params.prometheus_limit()?;
         let from = params.time("start")?.unwrap_or(Millis(i64::MIN));
         let to = params.time("end")?.unwrap_or(Millis(i64::MAX));
-        let sets: Result<_, String> = params.all("match[]").map(selector).collect();
+        let sets: Result<_, String> = params.all("match[]").map(|text| selector(text, api.features)).collect();
         let sets: Vec<_> = sets.map_err(&refused)?;
         if sets.len() > SETS_MAX {
             return Err(refused(format!("more than {SETS_MAX} match[] parameters; ask for fewer at a time")));
@@ -91,8 +91,8 @@ impl Asked {
 }
 
 /// The matchers of a selector and nothing else.
-fn selector(text: &str) -> Result<Vec<Matcher>, String> {
-    let expr = match parse(text) {
+fn selector(text: &str, features: Features) -> Result<Vec<Matcher>, String> {
+    let expr = match parse_with(text, features) {
         Ok(expr) => expr,
         Err(error) => {
             let error = error.to_string();
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn only_selectors_are_taken() {
-        assert_eq!(selector("up").unwrap().len(), 1);
-        assert_eq!(selector("{a=~\"b|c\", d!=\"\"}").unwrap().len(), 2);
+        assert_eq!(selector("up", Features::NONE).unwrap().len(), 1);
+        assert_eq!(selector("{a=~\"b|c\", d!=\"\"}", Features::NONE).unwrap().len(), 2);
         for text in ["sum(up)", "(up)", "up offset 5m", "up @ 5", "up[5m]", "up + 1", "1", "{}", "{a=~\".*\"}", "up{"] {
-            assert!(selector(text).is_err(), "{text}");
+            assert!(selector(text, Features::NONE).is_err(), "{text}");
         }
     }
 }

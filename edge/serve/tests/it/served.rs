@@ -8,6 +8,7 @@ use faultline_model::{
     AlertId, ChangeEvent, Digest, EffectId, Evaluation, HashSeed, IncidentId, Labels, Millis, Occurrence, Position,
     Sample, SourceId,
 };
+use faultline_promql::Features;
 use faultline_serve::*;
 use http_body_util::BodyExt;
 use std::net::IpAddr;
@@ -39,7 +40,7 @@ pub fn served(store: Store) -> Served {
     let (inlet, intake) =
         inlet(Limits { bytes: 1 << 20, count: 32, reading: 1 << 20, retry_after: Duration::from_millis(1_500) });
     let clock = Arc::new(ManualClock::at(Millis(NOW)));
-    let router = router(store.clone(), inlet.clone(), Arc::new(HashSeed(1).into()), clock);
+    let router = router(store.clone(), inlet.clone(), Arc::new(HashSeed(1).into()), clock, Features::NONE);
     Served { store, router, intake: Some(intake), inlet }
 }
 
