@@ -10,7 +10,7 @@ mod scene;
 use crate::kill::{Journalled, journalled, verify};
 use faultline_host::Random;
 use points::{Fault, Point, points};
-use scene::{Process, Scene, scenes};
+use scene::{CHECKPOINT, PATIENCE, Process, Scene, scenes};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -114,7 +114,7 @@ fn reference(scene: &Scene, base: &Path) -> Vec<Point> {
     let dir = base.join(format!("reference-{}", scene.name));
     scene.set(&dir);
     let arguments = ["-y", "-e", "trace=%file,%desc"].map(String::from);
-    let (seen, mut process) = scene.run(&dir, &arguments);
+    let (seen, mut process) = scene.run(&dir, &arguments, PATIENCE);
     let trace = traced(&dir, &process);
     let ended = process.status().is_some_and(|status| status.success());
     assert!(ended && seen.wrong.is_none(), "nothing is injected: {seen:?}\n{}", process.said());
@@ -207,7 +207,7 @@ fn check(scene: &Scene, point: &Point, dir: &Path) -> Result<Outcome, String> {
     scene.set(dir);
     let data = dir.join("data");
     let file = if point.path == "." { data } else { data.join(&point.path) };
-    let (seen, mut process) = scene.run(dir, &point.arguments(&file.display().to_string()));
+    let (seen, mut process) = scene.run(dir, &point.arguments(&file.display().to_string()), CHECKPOINT);
     let (trace, said) = (traced(dir, &process), process.said());
     let killed = trace.contains("killed by SIGKILL");
     if let Some(wrong) = seen.wrong {
@@ -266,7 +266,7 @@ fn a_body_that_is_gone_is_noticed() {
     let scene = Scene::new();
     let dir = base.path().join("run");
     scene.set(&dir);
-    let (first, mut process) = scene.run(&dir, &[]);
+    let (first, mut process) = scene.run(&dir, &[], PATIENCE);
     assert_eq!((first.acknowledged.len(), &first.wrong), (6, &None), "{}", process.said());
     let older = base.path().join("older");
     fs::rename(dir.join("data"), &older).expect("it ended");

@@ -12,9 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a start, an answer, or an end may take before the process hangs: many run at once, some under strace.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the first checkpoint may take; where a fault prevents it, none comes.
-const CHECKPOINT: Duration = Duration::from_secs(4);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a run with a fault waits for the first checkpoint: the fault may prevent it.
+pub const CHECKPOINT: Duration = Duration::from_secs(4);
 /// Small bodies of a run.
 const BODIES: usize = 6;
 /// Large ones before a run of the scene `full`: most of a segment;
@@ -90,7 +90,9 @@ impl Scene {
     }
 
     /// Runs the process to its end under `strace ARGUMENTS`, sending what the scene sends.
-    pub fn run(&self, dir: &Path, strace: &[String]) -> (Seen, Process) {
+    ///
+    /// - `checkpoint`: how long the first checkpoint may take.
+    pub fn run(&self, dir: &Path, strace: &[String], checkpoint: Duration) -> (Seen, Process) {
         let mut process = Process::start(dir, strace);
         let Some(addresses) = process.addresses() else {
             let wrong = process.status().is_none().then(|| "it neither listens nor ends".to_string());
@@ -99,7 +101,7 @@ impl Scene {
         };
         let mut seen = send(&mut process, &addresses, 1_000, self.large);
         // The first checkpoint is written once a signed head covers it: about a second later.
-        let until = Instant::now() + CHECKPOINT;
+        let until = Instant::now() + checkpoint;
         let written = || fs::read_dir(dir.join("data/checkpoints")).is_ok_and(|list| list.count() > 0);
         while process.status().is_none() && !written() && Instant::now() < until {
             thread::sleep(Duration::from_millis(10));
