@@ -7,6 +7,8 @@ const RANGES: &[&str] = &["30s", "1m", "2m", "5m", "90s"];
 
 impl Random {
     /// An expression whose value is a vector or a number; times within it lie in the half hour from `base` on.
+    ///
+    /// Of [`Random::settled`] it is one whose answer Prometheus does not leave open.
     pub fn expression(&mut self, base: Millis) -> String {
         let depth = self.below(4);
         let of = self.vector(depth, true);
@@ -32,14 +34,23 @@ impl Random {
                 format!("quantile by ({}) ({parameter}, {of})", self.pick(&["", "i", "i, j"]))
             }
             4 => {
-                let op = self.pick(&["topk", "bottomk", "limitk"]);
-                format!("{op} by ({}) ({}, {of})", self.pick(&["", "i"]), self.pick(&["1", "2", "0", "5", "NaN"]))
+                // Which of equal elements are taken is left open, but not what they are together.
+                let (op, all) = self.pick(&[("topk", "sum"), ("bottomk", "sum"), ("limitk", "count")]);
+                let by = self.pick(&["", "i"]);
+                format!("{all} by ({by}) ({op} by ({by}) ({}, {of}))", self.pick(&["1", "2", "0", "5", "NaN"]))
             }
             5 => {
                 let op = self.pick(&["stddev", "stdvar", "avg", "sum", "min", "max", "count", "group"]);
                 format!("{op} without ({}) ({of})", self.pick(&["", "i", "w", "i, k"]))
             }
-            6 => format!("count_values by ({}) (\"v\", {of})", self.pick(&["", "i"])),
+            6 => {
+                // The last digits of what is computed are left open, and here they are a label.
+                let exact =
+                    ["min_over_time", "max_over_time", "last_over_time", "count_over_time", "changes", "resets"];
+                let (name, call, range) =
+                    (self.pick(&["a", "b", "c", "h", "n", "m"]), self.pick(&exact), self.pick(RANGES));
+                format!("count_values by ({}) (\"v\", {call}({name}[{range}]))", self.pick(&["", "i"]))
+            }
             7 => format!("{}({of})", self.pick(&["sort", "sort_desc"])),
             8 => match self.below(3) {
                 0 => format!("label_replace({of}, \"z\", \"<$1>\", \"i\", \"(.*)\")"),
@@ -146,18 +157,19 @@ impl Random {
     fn of_native(&mut self, depth: usize) -> String {
         let of = self.native(depth);
         match self.below(10) {
-            0 => format!("histogram_quantile({}, {of})", self.pick(QUANTILES)),
+            0 => format!("histogram_quantile({}, {})", self.pick(QUANTILES), compact(&of)),
             1 => format!(
-                "histogram_fraction({}, {}, {of})",
+                "histogram_fraction({}, {}, {})",
                 self.pick(&["0", "-Inf", "0.3"]),
-                self.pick(&["1", "2.7", "Inf"])
+                self.pick(&["1", "2.7", "Inf"]),
+                compact(&of)
             ),
             2..=4 => {
                 let call =
                     ["histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar"];
                 format!("{}({of})", self.pick(&call))
             }
-            5 => format!("histogram_quantiles({of}, \"q\", {}, 0.75)", self.pick(QUANTILES)),
+            5 => format!("histogram_quantiles({}, \"q\", {}, 0.75)", compact(&of), self.pick(QUANTILES)),
             _ => of,
         }
     }
@@ -192,16 +204,34 @@ impl Random {
                 let matching = self.pick(&["ignoring (k)", "on (i, j)", "on (i) group_left ()"]);
                 format!("({of} {op} {matching} {})", self.native(depth - 1))
             }
-            7 => format!("({of} {} {})", self.pick(&["</", ">/"]), self.pick(&["1", "2.5", "0", "-1", "Inf"])),
+            7 => format!(
+                "({} {} {})",
+                compact(&of),
+                self.pick(&["</", ">/"]),
+                self.pick(&["1", "2.5", "0", "-1", "Inf"])
+            ),
             8 => {
                 let range = self.pick(RANGES);
                 self.range_call().replace("{}", &format!("({of})[{range}:20s]"))
             }
             _ => {
-                let calls =
-                    ["abs({})", "sort({})", "timestamp({})", "absent({})", "exp({})", "topk(1, {})", "limitk(2, {})"];
+                let calls = [
+                    "abs({})",
+                    "sort({})",
+                    "timestamp({})",
+                    "absent({})",
+                    "exp({})",
+                    "sum(topk(1, {}))",
+                    "count(limitk(2, {}))",
+                ];
                 self.pick(&calls).replace("{}", &of)
             }
         }
     }
+}
+
+/// The same without empty buckets. Which of these a storage keeps is left open, and with it whether a side is populated, and
+/// which bucket is the last.
+fn compact(of: &str) -> String {
+    format!("({of} * 1)")
 }

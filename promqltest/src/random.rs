@@ -3,18 +3,26 @@ use faultline_model::{Millis, Sample};
 
 /// A linear congruential generator: the same choices from the same seed, everywhere.
 #[derive(Debug)]
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    settled: bool,
+}
 
 impl Random {
     /// Choices of a seed.
     pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678)
+        Random { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678, settled: false }
+    }
+
+    /// Choices of a seed among the questions that have one answer: none that depends on which of equal elements come first.
+    pub fn settled(seed: u64) -> Random {
+        Random { settled: true, ..Random::new(seed) }
     }
 
     /// A number of `0..bound`.
     pub fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % bound
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) as usize % bound
     }
 
     /// True so many times of a hundred.
@@ -134,6 +142,8 @@ impl Random {
             8 => format!("absent_over_time({}[{}])", self.selector(), self.pick(&["10s", "1m"])),
             9 if self.chance(30) => {
                 let call = self.pick(&["topk(2, ", "limitk(2, ", "limit_ratio(0.5, ", "limit_ratio(-0.5, ", "info("]);
+                // Of all there are, none is left out.
+                let call = if self.settled { call.replace("k(2", "k(99") } else { String::from(*call) };
                 format!("{call}{of})")
             }
             9 if self.chance(20) => format!("sort_by_label({of}, \"i\")"),

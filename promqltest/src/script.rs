@@ -7,8 +7,8 @@ use faultline_model::histogram::{Buckets, CUSTOM_SCHEMA};
 use faultline_model::{Histogram, HistogramSample, Labels, Millis, Number, Sample};
 use faultline_promql::notation::{self, Entry};
 use faultline_promql::{
-    Annotations, EvalError, Expr, Features, Level, Options, ParseError, Range, Value, evaluate, evaluate_annotated,
-    evaluate_range, parse, parse_with, stored_hint,
+    Annotations, EvalError, Expr, Feature, Features, Level, Options, ParseError, Range, Value, evaluate,
+    evaluate_annotated, evaluate_range, parse, parse_with, stored_hint,
 };
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -320,7 +320,7 @@ fn evaluated(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
         (words.get(7).copied(), (from.0..=to.0).step_by(step as usize).map(Millis).collect())
     };
     let query = query.expect("a query").trim();
-    let expr = match parse_with(query, Features::all()) {
+    let expr = match parse_with(query, Features::all().with(Feature::DelayedNameRemoval)) {
         Ok(expr) => expr,
         Err(ParseError::Unsupported { what, .. }) => return Err(Failure::Skip(what)),
         Err(_) if expected.fails.is_some() => return Ok(()),

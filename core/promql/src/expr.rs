@@ -52,6 +52,8 @@ pub struct Expr {
     pub(crate) by_query: bool,
     /// What is wrong with its durations where they are computed, at an instant: there is no step and no range.
     pub(crate) unbound: Option<EvalError>,
+    /// Whether annotations about histograms tell the metric's name, as Prometheus does where it drops names late.
+    pub(crate) tells_names: bool,
 }
 
 impl PartialEq for Expr {
@@ -456,6 +458,14 @@ impl Node {
             }
             Kind::Binary(_) => Type::Vector,
             Kind::Call { func, .. } => func.signature().result,
+        }
+    }
+
+    /// The node inside any parentheses: where an annotation says that an argument stands.
+    pub(crate) fn unwrapped(&self) -> &Node {
+        match &self.kind {
+            Kind::Paren(of) => of.unwrapped(),
+            _ => self,
         }
     }
 

@@ -13,6 +13,9 @@ pub enum Feature {
     ExperimentalFunctions,
     /// `anchored` and `smoothed`.
     ExtendedRangeSelectors,
+    /// Names are dropped when an evaluation is over. As yet they are dropped early all the same, but annotations that Prometheus then
+    /// writes with names are. Not one of [`Feature::ALL`] until all of it is there.
+    DelayedNameRemoval,
 }
 
 impl Feature {
@@ -39,6 +42,7 @@ impl Feature {
             Feature::DurationExpr => "promql-duration-expr",
             Feature::ExperimentalFunctions => "promql-experimental-functions",
             Feature::ExtendedRangeSelectors => "promql-extended-range-selectors",
+            Feature::DelayedNameRemoval => "promql-delayed-name-removal",
         }
     }
 }

@@ -65,7 +65,7 @@ pub fn run(first_seed: u64, count: u64, tell: &mut dyn FnMut(&Difference)) -> Re
         let store = world(&mut Random::new(!number), base, &number.to_string());
         prometheus.write(&store)?;
         for seed in seed..end {
-            let mut random = Random::new(seed);
+            let mut random = Random::settled(seed);
             let expression = random.expression(base);
             counts.expressions += 1;
             for _ in 0..INSTANTS {

@@ -92,15 +92,15 @@ fn mixed_value(of: &Aggregate, parameter: f64, members: &mut Members<'_>, notes:
         AggOp::Count => Some(Number::Float((members.floats.len() + members.histograms.len()) as f64)),
         AggOp::Group => Some(Number::Float(1.0)),
         AggOp::Sum | AggOp::Avg if !members.floats.is_empty() => {
-            notes.warn("encountered a mix of histograms and floats for aggregation", of.of.span);
+            notes.warn("encountered a mix of histograms and floats for aggregation", of.of.unwrapped().span);
             None
         }
         AggOp::Sum | AggOp::Avg => {
             members.histograms.sort_by_key(|(labels, _)| *labels);
-            total(of.op, &members.histograms, of.of.span, notes)
+            total(of.op, &members.histograms, of.of.unwrapped().span, notes)
         }
         op => {
-            ignored(op, of.of.span, notes);
+            ignored(op, of.of.unwrapped().span, notes);
             let some = !members.floats.is_empty();
             some.then(|| Number::Float(fold(op, parameter, &mut members.floats)))
         }

@@ -158,24 +158,43 @@ pub(crate) fn map(func: Func) -> Option<fn(f64) -> f64> {
         Func::Atanh => libm::atanh,
         Func::Rad => |x| x * PI / 180.0,
         Func::Deg => |x| x * 180.0 / PI,
-        Func::Year => |x| civil_from_days(days(x)).0 as f64,
-        Func::Month => |x| f64::from(civil_from_days(days(x)).1),
-        Func::DayOfMonth => |x| f64::from(civil_from_days(days(x)).2),
-        Func::DayOfYear => |x| (days(x) - days_from_civil(civil_from_days(days(x)).0, 1, 1) + 1) as f64,
+        func => return date(func),
+    })
+}
+
+/// The functions of a number of seconds since 1970.
+fn date(func: Func) -> Option<fn(f64) -> f64> {
+    Some(match func {
+        Func::Year => |x| civil_from_days(clock(x).0).0 as f64,
+        Func::Month => |x| f64::from(civil_from_days(clock(x).0).1),
+        Func::DayOfMonth => |x| f64::from(civil_from_days(clock(x).0).2),
+        Func::DayOfYear => |x| {
+            let days = clock(x).0;
+            (days - days_from_civil(civil_from_days(days).0, 1, 1) + 1) as f64
+        },
         // 1970-01-01 was a Thursday; Sunday is 0.
-        Func::DayOfWeek => |x| (days(x) + 4).rem_euclid(7) as f64,
+        Func::DayOfWeek => |x| (clock(x).0 + 4).rem_euclid(7) as f64,
         Func::DaysInMonth => |x| {
-            let (year, month, _) = civil_from_days(days(x));
+            let (year, month, _) = civil_from_days(clock(x).0);
             let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
             (days_from_civil(next_year, next, 1) - days_from_civil(year, month, 1)) as f64
         },
-        Func::Hour => |x| (x as i64).div_euclid(3600).rem_euclid(24) as f64,
-        Func::Minute => |x| (x as i64).div_euclid(60).rem_euclid(60) as f64,
+        Func::Hour => |x| (clock(x).1 / 3600) as f64,
+        Func::Minute => |x| (clock(x).1 / 60 % 60) as f64,
         _ => return None,
     })
 }
 
-/// Days since 1970 of a number of seconds.
-fn days(seconds: f64) -> i64 {
-    (seconds as i64).div_euclid(86_400)
+/// Days since 1970 of a number of seconds, and the seconds of that day.
+///
+/// As in Go on amd64, where Prometheus mostly runs: what no `i64` holds, NaN among it, is the least one; and what lies before
+/// the year -292277022399 lies 2^64 seconds later.
+fn clock(seconds: f64) -> (i64, i64) {
+    /// 1 March of that year. Source: `absoluteToUnix` of Go's package `time`.
+    const FIRST: i64 = -9_223_372_028_741_760_000;
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    let whole = if (-LIMIT..LIMIT).contains(&seconds) { seconds as i64 } else { i64::MIN };
+    let whole = i128::from(whole) + if whole < FIRST { 1 << 64 } else { 0 };
+    // At most 2^64 seconds are few days.
+    (whole.div_euclid(86_400) as i64, whole.rem_euclid(86_400) as i64)
 }

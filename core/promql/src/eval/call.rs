@@ -1,5 +1,5 @@
 //! Functions of whole vectors.
-use super::histogram::Question;
+use super::histogram::{Question, Subject};
 use super::leaf::check_extent;
 use super::names::{check_unique, drop_names, without_metadata};
 use super::{Evaluator, arith, histogram, pick, remarks};
@@ -52,21 +52,22 @@ impl Evaluator<'_> {
             Func::LabelJoin => label_join(self.vector(&args[0], at)?, &args[1..])?,
             Func::HistogramQuantile => {
                 let q = self.scalar(&args[0], at)?;
-                remarks::quantile(self.notes, q, args[0].span);
+                remarks::quantile(self.notes, q, args[0].unwrapped().span);
                 self.answers(&args[1], at, Question::Quantile(q))?
             }
             Func::HistogramQuantiles => {
                 let mut quantiles = Vec::with_capacity(args.len() - 2);
                 for arg in &args[2..] {
                     let q = self.scalar(arg, at)?;
-                    remarks::quantile(self.notes, q, arg.span);
+                    remarks::quantile(self.notes, q, arg.unwrapped().span);
                     quantiles.push(q);
                 }
-                let groups = histogram::groups(self.vector(&args[0], at)?, args[0].span, self.notes);
+                let subject = Subject { at: args[0].unwrapped().span, when: at, named: self.tells_names };
+                let mut groups = histogram::groups(self.vector(&args[0], at)?, subject, self.notes);
                 let mut found = Vec::new();
                 for q in quantiles {
                     let value = open_metrics(q);
-                    for mut element in histogram::answers(&groups, Question::Quantile(q), args[0].span, self.notes) {
+                    for mut element in histogram::answers(&mut groups, Question::Quantile(q), subject, self.notes) {
                         let labels = without_metadata(&element.labels).unwrap_or(element.labels);
                         let mut builder = labels.to_builder();
                         builder.set(text(&args[1]), &value);
@@ -93,8 +94,9 @@ impl Evaluator<'_> {
 impl Evaluator<'_> {
     /// What the histograms of a vector answer.
     fn answers(&mut self, of: &Node, at: Millis, question: Question) -> Result<Vec<Element>, EvalError> {
-        let groups = histogram::groups(self.vector(of, at)?, of.span, self.notes);
-        let mut found = histogram::answers(&groups, question, of.span, self.notes);
+        let subject = Subject { at: of.unwrapped().span, when: at, named: self.tells_names };
+        let mut groups = histogram::groups(self.vector(of, at)?, subject, self.notes);
+        let mut found = histogram::answers(&mut groups, question, subject, self.notes);
         drop_names(&mut found)?;
         Ok(found)
     }

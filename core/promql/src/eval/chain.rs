@@ -111,9 +111,7 @@ impl Step {
                 arith::holds(op, left, right).then_some(x)
             }
             Step::Clamp { least, most } if most < least => None,
-            // As in Go, a NaN on either side stays one.
-            Step::Clamp { least, most } if x.is_nan() || least.is_nan() || most.is_nan() => Some(float::NAN),
-            Step::Clamp { least, most } => Some(float::max(least, float::min(most, x))),
+            Step::Clamp { least, most } => Some(arith::greater(least, arith::lesser(most, x))),
             Step::Round { inverse } => Some(float::floor(x * inverse + 0.5) / inverse),
             Step::Set(value) => Some(value),
         }

@@ -45,6 +45,11 @@ impl Row {
         (x.to_bits() != ABSENT).then_some(x)
     }
 
+    /// Any float, if there is one.
+    pub(super) fn some_float(&self) -> Option<f64> {
+        self.floats.iter().copied().find(|x| x.to_bits() != ABSENT)
+    }
+
     pub(super) fn at(&self, place: usize) -> Option<Number> {
         if let Some(x) = self.float(place) {
             return Some(Number::Float(x));

@@ -1,15 +1,15 @@
 //! Functions of histograms of either kind: native ones, and classic ones, which are cumulative buckets, each a series with its
 //! upper bound in the label `le`.
+use crate::annotations::Repaired;
 use crate::expr::Span;
 use crate::histogram::{self, NotNumbers};
-use crate::range::Subject;
 use crate::{Annotations, Element};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use faultline_model::{Histogram, Labels, Number, float};
+use faultline_model::{Histogram, Labels, Millis, Number, float};
 
 /// One bucket: how many observations are at most `bound`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +34,23 @@ pub(crate) enum Question {
     Fraction(f64, f64),
 }
 
+/// What annotations are about: where in the text the histograms stand, and when they were taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject {
+    pub(super) at: Span,
+    pub(super) when: Millis,
+    /// Whether the metric is told.
+    pub(super) named: bool,
+}
+
+impl Subject {
+    /// A text with the metric that it is about, where that is told and known.
+    fn named(self, text: &str, labels: &Labels) -> String {
+        let metric = if self.named { labels.name() } else { "" };
+        if metric.is_empty() { text.into() } else { format!("{text} for metric name {metric:?}") }
+    }
+}
+
 /// The labels of the histogram that an element is, or is a bucket of; and the upper bound of that bucket. Nothing if it is neither.
 pub(crate) fn histogram_of(element: &Element) -> Option<(Labels, Option<f64>)> {
     if element.value.histogram().is_some() {
@@ -53,24 +70,33 @@ impl Group {
         }
     }
 
-    /// The answer; nothing where classic buckets and a native histogram contradict each other.
-    pub(crate) fn answer(&self, question: Question, subject: Subject<'_>, notes: &mut Annotations) -> Option<f64> {
+    /// The answer; nothing where classic buckets and a native histogram contradict each other. Buckets that had to be repaired for
+    /// it are not repaired again for the next one.
+    fn answer(
+        &mut self,
+        question: Question,
+        labels: &Labels,
+        subject: Subject,
+        notes: &mut Annotations,
+    ) -> Option<f64> {
         let Some(native) = &self.native else {
-            let mut buckets = self.classic.clone();
+            let buckets = &mut self.classic;
             return Some(match question {
                 Question::Quantile(q) => {
-                    let (value, repaired) = quantile(q, &mut buckets);
-                    if repaired {
-                        notes.info(named(REPAIRED, subject.metric), subject.at);
+                    let (value, repair) = quantile(q, buckets);
+                    if let Some(Repair { least, most, difference }) = repair {
+                        let times = (subject.when, subject.when);
+                        let repaired = Repaired { times, bounds: (least, most), difference, count: 1 };
+                        notes.repaired(subject.named(REPAIRED, labels), subject.at, repaired);
                     }
                     value
                 }
-                Question::Fraction(lower, upper) => fraction(lower, upper, &mut buckets),
+                Question::Fraction(lower, upper) => fraction(lower, upper, buckets),
             });
         };
         if !self.classic.is_empty() {
             let text = "vector contains a mix of classic and native histograms";
-            notes.warn(named(text, subject.metric), subject.at);
+            notes.warn(subject.named(text, labels), subject.at);
             return None;
         }
         let (value, not_numbers) = match question {
@@ -89,7 +115,7 @@ impl Group {
                 "input to histogram_fraction has NaN observations, which are excluded from all fractions"
             }
         };
-        notes.info(named(text, subject.metric), subject.at);
+        notes.info(subject.named(text, labels), subject.at);
         Some(value)
     }
 }
@@ -97,13 +123,8 @@ impl Group {
 const REPAIRED: &str = "input to histogram_quantile needed to be fixed for monotonicity (see \
     https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
 
-/// A text with the metric that it is about, where that is known.
-fn named(text: &str, metric: &str) -> String {
-    if metric.is_empty() { text.into() } else { format!("{text} for metric name {metric:?}") }
-}
-
 /// Groups elements to histograms. Those that are neither a native one nor a bucket of a classic one are left out, with a warning.
-pub(super) fn groups(elements: Vec<Element>, at: Span, notes: &mut Annotations) -> BTreeMap<Labels, Group> {
+pub(super) fn groups(elements: Vec<Element>, subject: Subject, notes: &mut Annotations) -> BTreeMap<Labels, Group> {
     let mut groups: BTreeMap<Labels, Group> = BTreeMap::new();
     for element in elements {
         match histogram_of(&element) {
@@ -111,7 +132,7 @@ pub(super) fn groups(elements: Vec<Element>, at: Span, notes: &mut Annotations) 
             None => {
                 let le = element.labels.get("le");
                 let text = format!("bucket label \"le\" is missing or has a malformed value of {le:?}");
-                notes.warn(named(&text, element.labels.name()), at);
+                notes.warn(subject.named(&text, &element.labels), subject.at);
             }
         }
     }
@@ -120,16 +141,16 @@ pub(super) fn groups(elements: Vec<Element>, at: Span, notes: &mut Annotations) 
 
 /// The answers of all histograms to one question.
 pub(super) fn answers(
-    groups: &BTreeMap<Labels, Group>,
+    groups: &mut BTreeMap<Labels, Group>,
     question: Question,
-    at: Span,
+    subject: Subject,
     notes: &mut Annotations,
 ) -> Vec<Element> {
-    let answer = |(labels, group): (&Labels, &Group)| {
-        let value = group.answer(question, Subject { metric: labels.name(), at }, notes)?;
+    let answer = |(labels, group): (&Labels, &mut Group)| {
+        let value = group.answer(question, labels, subject, notes)?;
         Some(Element { labels: labels.clone(), value: value.into() })
     };
-    groups.iter().filter_map(answer).collect()
+    groups.iter_mut().filter_map(answer).collect()
 }
 
 /// Sorts buckets by bound and adds up those of one bound. Whether the last of them holds everything.
@@ -145,21 +166,35 @@ fn order(buckets: &mut Vec<Bucket>) -> bool {
     buckets.last().is_some_and(|last| last.bound == f64::INFINITY)
 }
 
-/// Takes back small differences, which are rounding, and then any fall of the counts; says whether there was one.
+/// Which counts had to be raised: those of the buckets between two bounds, by so much at most.
+#[derive(Clone, Copy, Debug)]
+struct Repair {
+    least: f64,
+    most: f64,
+    difference: f64,
+}
+
+/// Takes back small differences, which are rounding, and then any fall of the counts; says what there was of these.
 ///
 /// Source: `ensureMonotonicAndIgnoreSmallDeltas` of Prometheus 3.15, with its tolerance.
-fn repair(buckets: &mut [Bucket]) -> bool {
+fn repair(buckets: &mut [Bucket]) -> Option<Repair> {
     const TOLERANCE: f64 = 1e-12;
     let mut before = buckets[0].count;
-    let mut repaired = false;
+    let mut repaired: Option<Repair> = None;
     for bucket in &mut buckets[1..] {
         let count = bucket.count;
         let same = close(before, count, TOLERANCE);
         if count < before || same {
             bucket.count = before;
-            repaired |= !same;
         } else {
             before = count;
+        }
+        if count < before && !same {
+            // Bounds rise.
+            let Repair { least, difference, .. } =
+                repaired.unwrap_or(Repair { least: bucket.bound, most: bucket.bound, difference: 0.0 });
+            let difference = float::max(difference, before - count);
+            repaired = Some(Repair { least, most: bucket.bound, difference });
         }
     }
     repaired
@@ -181,19 +216,19 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 /// The quantile `q` of the observations, linear within a bucket; the lowest bucket begins at 0 if its bound is above.
 ///
 /// NaN if there are no observations, fewer than two buckets or none that holds everything; infinite outside `0..=1`.
-/// In the highest bucket: the bound of the one below. Also says whether counts fell.
-fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
+/// In the highest bucket: the bound of the one below. Also says where counts fell.
+fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
     if q.is_nan() {
-        return (float::NAN, false);
+        return (float::NAN, None);
     }
     if q < 0.0 {
-        return (f64::NEG_INFINITY, false);
+        return (f64::NEG_INFINITY, None);
     }
     if q > 1.0 {
-        return (f64::INFINITY, false);
+        return (f64::INFINITY, None);
     }
     if !order(buckets) {
-        return (float::NAN, false);
+        return (float::NAN, None);
     }
     let repaired = repair(buckets);
     (ordered_quantile(q, buckets), repaired)

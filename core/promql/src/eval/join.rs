@@ -1,6 +1,6 @@
 //! Operators between two vectors: which elements belong together, and what comes of them.
 use super::arith;
-use super::names::is_metadata;
+use super::names::{check_unique, is_metadata};
 use crate::expr::{BinOp, Binary, Group, Literal, Matching, Span};
 use crate::{Annotations, Element, EvalError};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -65,6 +65,9 @@ pub(super) fn join(
     }
     for (labels, pair) in &pairs {
         join.apply(labels, pair, &mut found, notes)?;
+    }
+    if pairs.keys().any(|labels| join.loses_part_of(labels)) {
+        check_unique(found.iter().map(|element| &element.labels))?;
     }
     Ok(found)
 }
@@ -170,9 +173,19 @@ impl Join<'_> {
         }
     }
 
+    /// Whether results have no longer the metric's name.
+    pub(crate) fn drops_name(&self) -> bool {
+        self.bool || !(self.op.compares() || self.op.trims())
+    }
+
+    /// Whether results of this signature may have the labels of those of another one, because names are part of it.
+    pub(crate) fn loses_part_of(&self, signature: &Labels) -> bool {
+        self.drops_name() && signature.iter().any(|(name, _)| is_metadata(name))
+    }
+
     /// The labels of a result.
     pub(super) fn labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let drops_name = self.bool || !(self.op.compares() || self.op.trims());
+        let drops_name = self.drops_name();
         let named = |name: &str| self.matching.labels.iter().any(|l| l == name);
         let kept = |name: &str| !(drops_name && is_metadata(name));
         match &self.matching.group {

@@ -53,8 +53,8 @@ pub(crate) struct Leaf<'a> {
     pub(crate) at: Span,
     /// Whether floats take the long way too: a step says something of them.
     long_way: bool,
-    /// Whether to tell resets from one histogram to the next, where nothing says so.
-    resets: bool,
+    /// Whether histograms are read without their buckets: with what these say of resets from one to the next.
+    alone: bool,
 }
 
 impl<'a> Leaf<'a> {
@@ -66,14 +66,14 @@ impl<'a> Leaf<'a> {
             _ => Extent::Within,
         };
         let long_way = steps.iter().any(|step| step.trims());
-        Leaf { read, steps, window, extent, lookback_ms, at: Span::default(), long_way, resets: false }
+        Leaf { read, steps, window, extent, lookback_ms, at: Span::default(), long_way, alone: false }
     }
 
     /// The same, of what stands at a place in the text.
     ///
-    /// - `resets`: whether to tell resets from one histogram to the next, where nothing says so.
-    pub(super) fn annotated(self, at: Span, resets: bool) -> Leaf<'a> {
-        Leaf { at, resets, ..self }
+    /// - `alone`: whether histograms are read without their buckets.
+    pub(super) fn annotated(self, at: Span, alone: bool) -> Leaf<'a> {
+        Leaf { at, alone, ..self }
     }
 
     /// After which time and up to which this looks at samples.
@@ -163,7 +163,7 @@ impl<'a> Leaf<'a> {
             return match &newest.histogram {
                 Some(_) if newest.time <= start => (None, 0),
                 Some(histogram) if self.read == Read::Time => (Some(seconds(newest.time).into()), cost(histogram)),
-                Some(histogram) if self.resets => {
+                Some(histogram) if self.alone => {
                     let told = told(&histograms_within(series.histograms, start, end).collect::<Vec<_>>());
                     (told.into_iter().last().map(Number::Histogram), cost(histogram))
                 }
@@ -172,7 +172,7 @@ impl<'a> Leaf<'a> {
             };
         };
         let mut histograms: Vec<(Millis, &Arc<Histogram>)> = histograms_within(series.histograms, start, end).collect();
-        let told = if self.resets { told(&histograms) } else { Vec::new() };
+        let told = if self.alone { told(&histograms) } else { Vec::new() };
         histograms.iter_mut().zip(&told).for_each(|((_, histogram), told)| *histogram = told);
         if histograms.is_empty() {
             let (value, touched) = self.read(series, scratch);
@@ -211,19 +211,32 @@ impl<'a> Leaf<'a> {
     }
 }
 
-/// Histograms with what is known of resets between them.
+/// Histograms without their buckets, but with what these say of resets.
 fn told(histograms: &[(Millis, &Arc<Histogram>)]) -> Vec<Arc<Histogram>> {
     let mut all = Vec::with_capacity(histograms.len());
     for (i, (_, now)) in histograms.iter().enumerate() {
-        all.push(match i.checked_sub(1).map(|before| histograms[before].1) {
+        let hint = match i.checked_sub(1).map(|before| histograms[before].1) {
             Some(before) if now.hint == ResetHint::Unknown => {
-                let hint = if is_reset(before, now) { ResetHint::Reset } else { ResetHint::NotReset };
-                Arc::new(Histogram { hint, ..Histogram::clone(now) })
+                if is_reset(before, now) {
+                    ResetHint::Reset
+                } else {
+                    ResetHint::NotReset
+                }
             }
-            _ => Arc::clone(now),
-        });
+            _ => now.hint,
+        };
+        let Histogram { schema, count, sum, .. } = ***now;
+        all.push(Arc::new(Histogram { hint, schema, count, sum, ..Histogram::default() }));
     }
     all
+}
+
+/// Where annotations about what a function of a stretch reads say that it stands.
+///
+/// As in Prometheus: where the first argument stands, which a subquery that has been evaluated has no place for any more.
+pub(super) fn place(args: &[Node]) -> Span {
+    let first = args[0].unwrapped();
+    if matches!(first.kind, Kind::Subquery(_)) { Span::default() } else { first.span }
 }
 
 /// What touching a histogram counts as, in samples.
@@ -289,15 +302,11 @@ impl Evaluator<'_> {
             Base::Start(index) => self.selected(index, Read::Start, steps, at),
             Base::Range { func, args } => {
                 let (range, of) = self.range_func(func, args, at)?;
-                self.reading = of.span;
-                let found = match of.bare().kind {
+                self.reading = place(args);
+                match of.bare().kind {
                     Kind::Range(index) => self.selected(index, Read::Stretch(range), steps, at),
                     _ => self.subqueried(range, of, steps, at),
-                }?;
-                if func == Func::QuantileOverTime && !found.is_empty() {
-                    remarks::quantile(self.notes, range.parameters[0], args[0].span);
                 }
-                Ok(found)
             }
             Base::Node(_) => unreachable!("a base that reads no series"),
         }
@@ -310,8 +319,12 @@ impl Evaluator<'_> {
         if drops && selector.metric().is_none() {
             return self.selected_of_any_metric(index, read, steps, at);
         }
-        let leaf = Leaf::new(read, steps, selector, at, self.options.lookback_ms)
-            .annotated(self.reading, self.tells_resets(index));
+        let alone = self.reads_alone(index);
+        let leaf =
+            |steps| Leaf::new(read, steps, selector, at, self.options.lookback_ms).annotated(self.reading, alone);
+        // What is told of what is read is told of whatever the steps throw away, too.
+        let told = self.notes.listens() && matches!(read, Read::Stretch(_));
+        let leaf = if told { leaf(&[]) } else { leaf(steps) };
         let allowed = self.options.samples_max.saturating_sub(self.touched);
         let (mut touched, mut found) = (0_u64, Vec::new());
         let (scratch, notes, reading) = (&mut self.scratch, &mut *self.notes, self.reading);
@@ -319,12 +332,11 @@ impl Evaluator<'_> {
             if touched > allowed {
                 return;
             }
-            let (value, count) = leaf.value(series, scratch, notes);
+            let (mut value, count) = leaf.value(series, scratch, notes);
             touched += count;
-            if let Read::Stretch(range) = read
-                && count > 1
-            {
-                remarks::counter(notes, range.func, series.labels.name(), reading);
+            if told {
+                remarks::read(notes, read, value.as_ref(), series.labels.name(), reading);
+                value = value.and_then(|x| steps.iter().try_fold(x, |x, step| step.apply_number(x, notes)));
             }
             if let Some(value) = value {
                 let nameless = if drops { without_metadata(series.labels) } else { None };
@@ -346,7 +358,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Element>, EvalError> {
         let selector = &self.selectors[index];
         let leaf = Leaf::new(read, &[], selector, at, self.options.lookback_ms)
-            .annotated(self.reading, self.tells_resets(index));
+            .annotated(self.reading, self.reads_alone(index));
         let allowed = self.options.samples_max.saturating_sub(self.touched);
         let (mut touched, mut found) = (0_u64, Vec::new());
         let (scratch, notes, reading) = (&mut self.scratch, &mut *self.notes, self.reading);
@@ -356,11 +368,7 @@ impl Evaluator<'_> {
             }
             let (value, count) = leaf.value(series, scratch, notes);
             touched += count;
-            if let Read::Stretch(range) = read
-                && value.is_some()
-            {
-                remarks::counter(notes, range.func, series.labels.name(), reading);
-            }
+            remarks::read(notes, read, value.as_ref(), series.labels.name(), reading);
             found.extend(value.map(|value| Element { labels: series.labels.clone(), value }));
         });
         self.spend(touched)?;
@@ -409,6 +417,7 @@ impl Evaluator<'_> {
                 [] => range.value(stretch.floats, stretch.window, None).map(Number::Float),
                 _ => range.value_mixed(stretch, subject, &mut notes),
             };
+            remarks::read(&mut notes, Read::Stretch(range), value.as_ref(), labels.name(), reading);
             found.extend(value.map(|value| Element { labels: labels.clone(), value }));
         })?;
         self.notes.merge(notes);
@@ -464,8 +473,8 @@ impl Evaluator<'_> {
                 self.spend(touched)
             }
             Kind::Subquery(subquery) => {
-                let (window, stretches) = self.subquery(subquery, at)?;
-                for (labels, Points { floats, histograms }) in &stretches {
+                let window = subquery.window(at);
+                for (labels, Points { floats, histograms }) in &self.points(subquery, &[window])? {
                     let histograms: Vec<_> = histograms.iter().map(|(time, h)| (*time, h)).collect();
                     show(labels, Stretch { floats, histograms: &histograms, window });
                 }

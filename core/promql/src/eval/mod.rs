@@ -70,7 +70,7 @@ fn evaluate_bound(
 ) -> Result<Value, EvalError> {
     let mut evaluator = Evaluator::new(&expr.selectors, source, options, notes);
     let root = &expr.root;
-    evaluator.tell_resets(root);
+    evaluator.know(expr);
     Ok(match root.result_type() {
         Type::Scalar => Value::Scalar(float::canonical(evaluator.scalar(root, at)?)),
         Type::Text => Value::Text(call::text(root).into()),
@@ -107,8 +107,10 @@ pub(crate) struct Evaluator<'a> {
     source: &'a dyn Source,
     options: &'a Options,
     notes: &'a mut Annotations,
-    /// Of each selector, whether resets are to be told from one histogram to the next; empty where nobody wants to know.
+    /// Of each selector, whether its histograms are read without their buckets; empty where none is.
     stats_alone: Vec<bool>,
+    /// Whether annotations about histograms tell the metric's name.
+    tells_names: bool,
     touched: u64,
     scratch: Vec<Sample>,
     /// Where the stretch stands that is being read.
@@ -119,6 +121,8 @@ pub(crate) struct Evaluator<'a> {
     given: BTreeMap<usize, Vec<Row>>,
     /// Which of these instants it is.
     place: usize,
+    /// Whether what is evaluated is so at more than one instant, or may be: order is lost then.
+    in_range: bool,
 }
 
 impl<'a> Evaluator<'a> {
@@ -135,24 +139,25 @@ impl<'a> Evaluator<'a> {
             options,
             notes,
             stats_alone: Vec::new(),
+            tells_names: false,
             touched: 0,
             scratch: Vec::new(),
             reading: Span::default(),
             cancelled,
             given,
             place: 0,
+            in_range: false,
         }
     }
 
-    /// Finds out of which selectors resets are to be told, if anybody reads what that is for.
-    fn tell_resets(&mut self, root: &Node) {
-        if !self.notes.is_muted() {
-            self.stats_alone = stats::stats_alone(root, self.selectors.len());
-        }
+    /// Finds out what must be known of a whole expression: among it, of which selectors nobody needs the buckets.
+    fn know(&mut self, expr: &Expr) {
+        self.stats_alone = stats::stats_alone(&expr.root, self.selectors.len());
+        self.tells_names = expr.tells_names;
     }
 
-    /// Whether resets between the histograms of a selector are to be told from one to the next.
-    fn tells_resets(&self, selector: usize) -> bool {
+    /// Whether the histograms of a selector are read without their buckets.
+    fn reads_alone(&self, selector: usize) -> bool {
         self.stats_alone.get(selector).copied().unwrap_or_default()
     }
 
@@ -219,8 +224,12 @@ impl<'a> Evaluator<'a> {
             AggOp::LimitRatio => remarks::ratio,
             _ => return,
         };
-        let at = of.parameter.as_ref().map_or(Span::default(), |parameter| parameter.span);
-        parameters.iter().for_each(|parameter| remark(self.notes, *parameter, at));
+        let at = of.parameter.as_ref().map_or(Span::default(), |parameter| parameter.unwrapped().span);
+        // Of many, those that are told of are the least and the greatest; of those that are no number, that there are any.
+        let least = parameters.iter().copied().fold(f64::INFINITY, arith::lesser);
+        let most = parameters.iter().copied().fold(f64::NEG_INFINITY, arith::greater);
+        let nan = parameters.iter().copied().find(|x| x.is_nan());
+        nan.into_iter().chain([most, least]).for_each(|parameter| remark(self.notes, parameter, at));
     }
 
     /// The value of a vector that is no chain of steps.

@@ -76,8 +76,9 @@ pub fn evaluate_range(
         false => expr,
     };
     let instants: Vec<Millis> = range.instants().collect();
-    let mut evaluator = Evaluator { cancelled, ..Evaluator::new(&expr.selectors, source, options, notes) };
-    evaluator.tell_resets(&expr.root);
+    let in_range = range.start != range.end;
+    let mut evaluator = Evaluator { cancelled, in_range, ..Evaluator::new(&expr.selectors, source, options, notes) };
+    evaluator.know(expr);
     if found == Type::Scalar {
         let values = evaluator.scalars(&expr.root, &instants)?;
         let canonical = |x: f64| Number::Float(float::canonical(x));

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 /// For each selector, whether nothing but count and sum is asked of its histograms.
 ///
-/// Source: `detectHistogramStatsDecoding` of Prometheus 3.15. It changes no value here, but which resets are known, and so which
-/// of them are said to contradict each other.
+/// Source: `detectHistogramStatsDecoding` of Prometheus 3.15. It changes which resets are known, what there is to say of sums, and
+/// which histograms are held for equal.
 pub(super) fn stats_alone(root: &Node, selectors: usize) -> Vec<bool> {
     let mut alone = vec![false; selectors];
     visit(root, false, &mut alone);

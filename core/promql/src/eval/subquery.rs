@@ -1,9 +1,10 @@
 //! `vector[range:step]`: an expression evaluated at every multiple of the step within a stretch.
 use super::Evaluator;
+use super::columns::merged;
 use super::leaf::cost;
+use crate::EvalError;
 use crate::expr::{At, Subquery};
 use crate::range::Window;
-use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,34 +26,61 @@ impl Subquery {
     }
 }
 
+/// Instants that are evaluated together: few enough to hold the values of all series at each of them.
+const TOGETHER: usize = 1024;
+
+/// Every multiple of a step within windows that move forward, rising. The start of a window is not within it.
+fn multiples(windows: &[Window], step: i64) -> impl Iterator<Item = Millis> {
+    let mut next = i64::MIN;
+    windows.iter().flat_map(move |Window { start, end, .. }| {
+        let first = start.0.div_euclid(step).saturating_add(1).saturating_mul(step).max(next);
+        if first <= end.0 {
+            next = end.0.div_euclid(step).saturating_add(1).saturating_mul(step);
+        }
+        // Steps are of at least 1 ms and at most what an `i64` holds.
+        (first..=end.0).step_by(step as usize).map(Millis)
+    })
+}
+
 impl Evaluator<'_> {
-    /// Every label set with its values, in label order.
-    pub(super) fn subquery(
+    /// Every label set with its values at all instants that any of these windows holds, in label order.
+    pub(super) fn points(
         &mut self,
         subquery: &Subquery,
-        at: Millis,
-    ) -> Result<(Window, BTreeMap<Labels, Points>), EvalError> {
-        let window = subquery.window(at);
-        let Window { start, end, .. } = window;
+        windows: &[Window],
+    ) -> Result<BTreeMap<Labels, Points>, EvalError> {
         let step = subquery.step.unwrap_or(self.options.subquery_step_ms).max(1);
-        // The first multiple after the start, which is itself excluded.
-        let mut when = start.0.div_euclid(step).saturating_add(1).saturating_mul(step);
+        let (mut instants, outer) = (multiples(windows, step).peekable(), (self.place, self.in_range));
+        self.in_range = instants.peek().copied() != windows.last().map(|window| window.end);
         let mut found: BTreeMap<Labels, Points> = BTreeMap::new();
-        while when <= end.0 {
-            let elements = self.vector(&subquery.of, Millis(when))?;
-            let cost = |element: &Element| element.value.histogram().map_or(1, |histogram| cost(histogram));
-            self.spend(1 + elements.iter().map(cost).sum::<u64>())?;
-            for element in elements {
-                let points = found.entry(element.labels).or_default();
-                match element.value {
-                    Number::Float(x) => points.floats.push(Sample::new(Millis(when), x)),
-                    // What was known of the one before in the series says nothing of the one before here.
-                    Number::Histogram(histogram) => points.histograms.push((Millis(when), unknown_reset(histogram))),
-                }
+        loop {
+            let together: Vec<Millis> = instants.by_ref().take(TOGETHER).collect();
+            if together.is_empty() {
+                break;
             }
-            when = when.saturating_add(step);
+            self.spend(together.len() as u64)?;
+            for row in merged(self.columns(&subquery.of, &together)?)? {
+                let mut touched = 0;
+                let points = found.entry(row.labels.clone()).or_default();
+                for (place, when) in together.iter().enumerate() {
+                    match row.at(place) {
+                        Some(Number::Float(x)) => {
+                            touched += 1;
+                            points.floats.push(Sample::new(*when, x));
+                        }
+                        // What was known of the one before in the series says nothing of the one before here.
+                        Some(Number::Histogram(histogram)) => {
+                            touched += cost(&histogram);
+                            points.histograms.push((*when, unknown_reset(histogram)));
+                        }
+                        None => {}
+                    }
+                }
+                self.spend(touched)?;
+            }
         }
-        Ok((window, found))
+        (self.place, self.in_range) = outer;
+        Ok(found)
     }
 }
 

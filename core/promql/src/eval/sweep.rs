@@ -1,10 +1,9 @@
 //! Evaluation at many instants: each series is read once, with a window that moves over it, and what depends on labels
 //! alone is worked out once for all instants.
 use super::chain::{Base, Step, Template};
-use super::columns::{Row, drop_names, merged};
+use super::columns::{Row, drop_names};
 use super::join::{Join, signature};
 use super::leaf::{Leaf, Read, cost};
-use super::subquery::Points;
 use super::{Evaluator, aggregate, lower, remarks};
 use crate::expr::{Aggregate, At, BinOp, Binary, Group, Kind, Node, Selector, Span, Subquery, Type};
 use crate::function::{AggOp, Func};
@@ -13,7 +12,7 @@ use crate::{EvalError, SeriesView};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
-use faultline_model::{Labels, Millis, Number, Sample};
+use faultline_model::{Labels, Millis, Number};
 
 /// How many series are read between two questions whether to go on.
 const ASK_EVERY: u64 = 64;
@@ -55,18 +54,13 @@ impl Evaluator<'_> {
             Base::Start(index) => self.swept(index, &[Read::Start], instants)?,
             Base::Range { func, args } => {
                 let (functions, of) = self.range_funcs(func, args, instants)?;
-                self.reading = of.span;
+                self.reading = super::leaf::place(args);
                 match &of.bare().kind {
                     Kind::Range(index) => {
                         let reads: Vec<Read> = functions.iter().copied().map(Read::Stretch).collect();
-                        let found = self.swept(*index, &reads, instants)?;
-                        if func == Func::QuantileOverTime && !found.0.is_empty() {
-                            let quantiles = functions.iter().map(|range| range.parameters[0]);
-                            quantiles.for_each(|q| remarks::quantile(self.notes, q, args[0].span));
-                        }
-                        found
+                        self.swept(*index, &reads, instants)?
                     }
-                    Kind::Subquery(subquery) => (self.swept_subquery(&functions, of, subquery, instants)?, false),
+                    Kind::Subquery(subquery) => (self.swept_subquery(&functions, subquery, instants)?, false),
                     _ => unreachable!("checked to be a range vector"),
                 }
             }
@@ -167,7 +161,7 @@ impl Evaluator<'_> {
             .map(|(place, at)| {
                 let read = reads.get(place).copied().unwrap_or(reads[0]);
                 let leaf = Leaf::new(read, &[], selector, *at, self.options.lookback_ms);
-                leaf.annotated(self.reading, self.tells_resets(index))
+                leaf.annotated(self.reading, self.reads_alone(index))
             })
             .collect();
         // What is read at a fixed instant is the same at all of them, unless it looks at when it is asked.
@@ -198,8 +192,12 @@ impl Evaluator<'_> {
             }
             touched = touched.saturating_add(moving.read(series) as u64);
             if any {
-                if let Read::Stretch(range) = reads[0] {
-                    remarks::counter(notes, range.func, series.labels.name(), reading);
+                let mut tell = |read: Read, value: Option<f64>| {
+                    remarks::read(notes, read, value.map(Number::Float).as_ref(), series.labels.name(), reading);
+                };
+                match reads {
+                    [read] => tell(*read, row.some_float()),
+                    _ => reads.iter().enumerate().for_each(|(place, read)| tell(*read, row.float(place))),
                 }
                 if once {
                     row.repeat_first();
@@ -254,38 +252,17 @@ impl Evaluator<'_> {
     fn swept_subquery(
         &mut self,
         functions: &[RangeFunc],
-        of: &Node,
         subquery: &Subquery,
         instants: &[Millis],
     ) -> Result<Vec<Row>, EvalError> {
-        let step = subquery.step.unwrap_or(self.options.subquery_step_ms).max(1);
+        let reading = self.reading;
         let windows: Vec<Window> = instants.iter().map(|at| subquery.window(*at)).collect();
-        let mut inner: Vec<Millis> = Vec::new();
-        for Window { start, end, .. } in &windows {
-            let first = start.0.div_euclid(step).saturating_add(1).saturating_mul(step);
-            let mut when = inner.last().map_or(first, |last| first.max(last.0.saturating_add(step)));
-            while when <= end.0 {
-                inner.push(Millis(when));
-                self.spend(1)?;
-                when = when.saturating_add(step);
-            }
-        }
-        let inner_rows = if inner.is_empty() { Vec::new() } else { self.columns(&subquery.of, &inner)? };
         let mut found = Vec::new();
-        for inner_row in merged(inner_rows)? {
+        for (labels, points) in self.points(subquery, &windows)? {
             self.go_on()?;
-            let mut points = Points::default();
-            for (place, when) in inner.iter().enumerate() {
-                match inner_row.at(place) {
-                    Some(Number::Float(x)) => points.floats.push(Sample::new(*when, x)),
-                    Some(Number::Histogram(histogram)) => points.histograms.push((*when, histogram)),
-                    None => {}
-                }
-            }
             let histograms: Vec<_> = points.histograms.iter().map(|(time, h)| (*time, h)).collect();
-            self.spend(points.floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>())?;
-            let mut row = Row::new(inner_row.labels.clone(), instants.len());
-            let subject = Subject { metric: inner_row.labels.name(), at: of.span };
+            let mut row = Row::new(labels.clone(), instants.len());
+            let subject = Subject { metric: labels.name(), at: reading };
             for (place, window) in windows.iter().enumerate() {
                 let range = functions.get(place).copied().unwrap_or(functions[0]);
                 let floats = crate::range::within(&points.floats, window.start, window.end);
@@ -298,6 +275,7 @@ impl Evaluator<'_> {
                         range.value_mixed(stretch, subject, self.notes)
                     }
                 };
+                remarks::read(self.notes, Read::Stretch(range), value.as_ref(), labels.name(), reading);
                 if let Some(value) = value {
                     row.put(place, value);
                 }
@@ -345,7 +323,7 @@ impl Evaluator<'_> {
                 self.place_by_place(node, instants, keys)
             }
             Kind::Call { func, args } => {
-                if instants.len() > 1 {
+                if self.in_range {
                     remarks::sorting(self.notes, *func, node.span);
                 }
                 let mut keys = Vec::new();
@@ -508,6 +486,9 @@ fn pairs(b: &Binary, left: &[Row], right: &[Row]) -> Option<Vec<(Vec<usize>, usi
         found.entry(signature(&b.matching, &row.labels)).or_default().1.push(i);
     }
     let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at: Span::default() };
+    if found.keys().any(|labels| join.loses_part_of(labels)) {
+        return None;
+    }
     let mut pairs = Vec::with_capacity(found.len());
     for (members, ones) in found.into_values() {
         if ones.len() > 1 || (b.matching.group == Group::None && members.len() > 1) {

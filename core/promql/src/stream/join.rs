@@ -30,8 +30,9 @@ struct Matched {
 impl Matched {
     fn compute(&mut self, join: &Join<'_>, signature: &Labels) {
         let mut output = Vec::new();
-        let result = join
-            .unique(signature, &self.pair)
+        let result = if join.loses_part_of(signature) { Err(super::map::loses_metadata()) } else { Ok(()) };
+        let result = result
+            .and_then(|()| join.unique(signature, &self.pair))
             .and_then(|()| join.apply(signature, &self.pair, &mut output, &mut Annotations::muted()));
         self.error = result.err();
         let output = if self.error.is_some() { Vec::new() } else { output };
@@ -43,6 +44,11 @@ impl Joined {
     pub(super) fn new(b: &Binary, at: Span) -> Joined {
         let matching = b.matching.clone();
         Joined { op: b.op, bool: b.bool, matching, at, pairs: BTreeMap::new(), left: 0, right: 0 }
+    }
+
+    /// Whether results have no longer the metric's name.
+    pub(super) fn drops_name(&self) -> bool {
+        Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at }.drops_name()
     }
 
     /// Fails if what is compared cannot be matched.

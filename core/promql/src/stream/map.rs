@@ -50,11 +50,14 @@ pub(super) fn nameless(labels: &Labels) -> Result<Labels, EvalError> {
     match without_metadata(labels) {
         None => Ok(labels.clone()),
         Some(found) if found.len() + usize::from(!labels.get(NAME).is_empty()) == labels.len() => Ok(found),
-        Some(_) => {
-            let message = "a stream cannot drop the labels __type__ and __unit__: evaluate on the grid".into();
-            Err(EvalError::Parameter { message })
-        }
+        Some(_) => Err(loses_metadata()),
     }
+}
+
+/// Elements that differ by what is dropped would become one.
+pub(super) fn loses_metadata() -> EvalError {
+    let message = "a stream cannot drop the labels __type__ and __unit__: evaluate on the grid".into();
+    EvalError::Parameter { message }
 }
 
 #[derive(Clone, Debug)]

@@ -135,13 +135,18 @@ impl Planner<'_> {
                 Err(NotIncremental { why: format!("operator {:?}", b.op.text()), at: b.op_span.into() })
             }
             Kind::Binary(b) => {
+                let by_metadata = b.matching.on && b.matching.labels.iter().any(|l| is_metadata(l));
+                let join = Joined::new(b, node.span);
+                if by_metadata && join.drops_name() {
+                    return Err(refuse("dropping the names of several metrics", node));
+                }
                 let left = self.vector(&b.left)?;
                 let right = self.vector(&b.right)?;
-                let op = self.add(OpKind::Join(Joined::new(b, node.span)));
+                let op = self.add(OpKind::Join(join));
                 self.ops[left.op].into = Some((op, Side::Left));
                 self.ops[right.op].into = Some((op, Side::Right));
                 let distinct = match b.matching.group {
-                    Group::None => !(b.matching.on && b.matching.labels.iter().any(|l| is_metadata(l))),
+                    Group::None => !by_metadata,
                     Group::Left(_) => left.distinct,
                     Group::Right(_) => right.distinct,
                 };
