@@ -154,7 +154,8 @@ pub(crate) fn map(func: Func) -> Option<fn(f64) -> f64> {
         Func::Cosh => libm::cosh,
         Func::Tanh => libm::tanh,
         Func::Asinh => libm::asinh,
-        Func::Acosh => libm::acosh,
+        // `libm::acosh` gives numbers for large negative ones.
+        Func::Acosh => |x| if x < 1.0 { float::NAN } else { libm::acosh(x) },
         Func::Atanh => libm::atanh,
         Func::Rad => |x| x * PI / 180.0,
         Func::Deg => |x| x * 180.0 / PI,

@@ -52,10 +52,10 @@ impl Evaluator<'_> {
             Func::LabelJoin => label_join(self.vector(&args[0], at)?, &args[1..])?,
             Func::HistogramQuantile => {
                 let q = self.scalar(&args[0], at)?;
-                remarks::quantile(self.notes, q, args[0].unwrapped().span);
-                self.answers(&args[1], at, Question::Quantile(q))?
+                self.answers(&args[1], at, Question::Quantile(q), Some(&args[0]))?
             }
             Func::HistogramQuantiles => {
+                let elements = self.vector(&args[0], at)?;
                 let mut quantiles = Vec::with_capacity(args.len() - 2);
                 for arg in &args[2..] {
                     let q = self.scalar(arg, at)?;
@@ -63,7 +63,7 @@ impl Evaluator<'_> {
                     quantiles.push(q);
                 }
                 let subject = Subject { at: args[0].unwrapped().span, when: at, named: self.tells_names };
-                let mut groups = histogram::groups(self.vector(&args[0], at)?, subject, self.notes);
+                let mut groups = histogram::groups(elements, subject, self.notes);
                 let mut found = Vec::new();
                 for q in quantiles {
                     let value = open_metrics(q);
@@ -80,7 +80,7 @@ impl Evaluator<'_> {
             }
             Func::HistogramFraction => {
                 let (lower, upper) = (self.scalar(&args[0], at)?, self.scalar(&args[1], at)?);
-                self.answers(&args[2], at, Question::Fraction(lower, upper))?
+                self.answers(&args[2], at, Question::Fraction(lower, upper), None)?
             }
             // A date function without an argument: of the evaluation's instant.
             func => match arith::map(func) {
@@ -93,9 +93,21 @@ impl Evaluator<'_> {
 
 impl Evaluator<'_> {
     /// What the histograms of a vector answer.
-    fn answers(&mut self, of: &Node, at: Millis, question: Question) -> Result<Vec<Element>, EvalError> {
+    ///
+    /// - `quantile`: the argument that is asked for as a quantile.
+    fn answers(
+        &mut self,
+        of: &Node,
+        at: Millis,
+        question: Question,
+        quantile: Option<&Node>,
+    ) -> Result<Vec<Element>, EvalError> {
+        let elements = self.vector(of, at)?;
+        if let (Question::Quantile(q), Some(quantile)) = (question, quantile) {
+            remarks::quantile(self.notes, q, quantile.unwrapped().span);
+        }
         let subject = Subject { at: of.unwrapped().span, when: at, named: self.tells_names };
-        let mut groups = histogram::groups(self.vector(of, at)?, subject, self.notes);
+        let mut groups = histogram::groups(elements, subject, self.notes);
         let mut found = histogram::answers(&mut groups, question, subject, self.notes);
         drop_names(&mut found)?;
         Ok(found)

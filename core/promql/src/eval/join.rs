@@ -63,13 +63,36 @@ pub(super) fn join(
     for (labels, pair) in &pairs {
         join.unique(labels, pair)?;
     }
+    let mut said = Said { notes: notes.beside(), of: None };
     for (labels, pair) in &pairs {
-        join.apply(labels, pair, &mut found, notes)?;
+        join.apply(labels, pair, &mut found, &mut said)?;
     }
+    notes.merge(said.notes);
     if pairs.keys().any(|labels| join.loses_part_of(labels)) {
         check_unique(found.iter().map(|element| &element.labels))?;
     }
     Ok(found)
+}
+
+/// What is said of one of the elements that may be many: the last in label order of which there is anything to say, which is all
+/// that Prometheus tells of one operation at one instant.
+#[derive(Debug)]
+pub(crate) struct Said {
+    notes: Annotations,
+    of: Option<Labels>,
+}
+
+impl Said {
+    /// What nobody reads.
+    pub(crate) fn muted() -> Said {
+        Said { notes: Annotations::muted(), of: None }
+    }
+
+    fn say(&mut self, labels: &Labels, notes: Annotations) {
+        if !notes.is_empty() && self.of.as_ref().is_none_or(|of| of < labels) {
+            (self.notes, self.of) = (notes, Some(labels.clone()));
+        }
+    }
 }
 
 /// What a join does with the elements of one signature.
@@ -117,7 +140,7 @@ impl Join<'_> {
         signature: &Labels,
         pair: &Pair,
         out: &mut Vec<Element>,
-        notes: &mut Annotations,
+        said: &mut Said,
     ) -> Result<(), EvalError> {
         let swapped = matches!(self.matching.group, Group::Right(_));
         let (many, one) = if swapped { (&pair.right, &pair.left) } else { (&pair.left, &pair.right) };
@@ -146,7 +169,10 @@ impl Join<'_> {
         for (labels, value) in many {
             let (left, right) = if swapped { (one_value, value) } else { (value, one_value) };
             // A comparison lets the left value through.
-            let Some((value, kept)) = arith::binary(self.op, left, right, self.at, notes) else { continue };
+            let mut notes = said.notes.beside();
+            let found = arith::binary(self.op, left, right, self.at, &mut notes);
+            said.say(labels, notes);
+            let Some((value, kept)) = found else { continue };
             let value = if self.bool { Number::Float(f64::from(u8::from(kept))) } else { value };
             let emitted = kept || self.bool;
             if many.len() == 1 && !emitted {

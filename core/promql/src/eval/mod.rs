@@ -19,7 +19,7 @@ mod sweep;
 pub(crate) use aggregate::{Accumulator, group_key};
 pub(crate) use call::absent_labels;
 pub(crate) use chain::{Base, Step, Template, fixed, lower};
-pub(crate) use join::{Join, Pair, signature};
+pub(crate) use join::{Join, Pair, Said, signature};
 pub(crate) use leaf::{Leaf, Read, check_extent};
 pub(crate) use names::{is_metadata, without_metadata};
 pub use query::{Range, evaluate_range};

@@ -1,8 +1,8 @@
 //! Arithmetic and comparison between two vectors.
 use super::{Delta, Side};
-use crate::eval::{Join, Pair, signature};
+use crate::eval::{Join, Pair, Said, signature};
 use crate::expr::{BinOp, Binary, Matching, Span};
-use crate::{Annotations, Element, EvalError};
+use crate::{Element, EvalError};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::{Labels, Number};
@@ -33,7 +33,7 @@ impl Matched {
         let result = if join.loses_part_of(signature) { Err(super::map::loses_metadata()) } else { Ok(()) };
         let result = result
             .and_then(|()| join.unique(signature, &self.pair))
-            .and_then(|()| join.apply(signature, &self.pair, &mut output, &mut Annotations::muted()));
+            .and_then(|()| join.apply(signature, &self.pair, &mut output, &mut Said::muted()));
         self.error = result.err();
         let output = if self.error.is_some() { Vec::new() } else { output };
         self.output = output.into_iter().map(|e| (e.labels, e.value.canonical())).collect();

@@ -1,0 +1,15 @@
+//! Integration tests: the language beside a real Prometheus.
+use faultline_eval::promql::{prometheus::services, random};
+
+/// A sample of what `cargo xtask eval promql --random 100000` asks.
+#[test]
+fn random_expressions_have_the_values_of_prometheus() {
+    if services(&["need", "prometheus"]).expect("xtask runs").trim() != "yes" {
+        return;
+    }
+    let mut differences = Vec::new();
+    let counts = random::run(1, 300, &mut |difference| differences.push(difference.to_string())).expect("a run");
+    eprintln!("{counts}");
+    assert!(differences.is_empty(), "{}\n{counts}", differences.join("\n"));
+    assert!(counts.with_values > 300 && counts.failed > 10, "{counts}");
+}
