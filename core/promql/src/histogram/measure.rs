@@ -82,7 +82,8 @@ pub(crate) fn quantile(q: f64, histogram: &Histogram) -> (f64, NotNumbers) {
     let mut rank = if from_below { q } else { 1.0 - q } * histogram.count;
     let (mut found, mut count, mut all) = (None, 0.0_f64, 0.0);
     let mut look = |b: Bucket| {
-        if found.is_none() || count < rank || count.is_nan() {
+        // Negative and infinite counts may reach no rank at all.
+        if found.is_none() || count < rank || count.is_nan() || rank.is_nan() {
             found = Some(b);
             count += b.count;
         }
