@@ -1,5 +1,6 @@
 //! Settings: defaults, the configuration file, then the command line.
 use crate::cli::{EvaluationArg, RunArgs};
+use faultline_engine::ReplicaLabels;
 use faultline_model::Evaluation;
 use faultline_promql::{Features, UnknownFeature};
 use serde::Deserialize;
@@ -48,6 +49,8 @@ pub struct Config {
     pub journal_bytes: Option<u64>,
     /// Most series.
     pub series_max: Option<u64>,
+    /// Labels by which servers that send the same series are told apart.
+    pub replicas: ReplicaLabels,
     /// Whether alerts are also printed on standard output.
     pub print: bool,
 }
@@ -64,6 +67,14 @@ struct File {
     external_url: Option<String>,
     alertmanagers: Vec<String>,
     limits: Limits,
+    replicas: Replicas,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Replicas {
+    cluster_label: Option<String>,
+    replica_label: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -182,6 +193,7 @@ impl Config {
             insecure: false,
             journal_bytes: None,
             series_max: None,
+            replicas: ReplicaLabels::default(),
             print: false,
         }
     }
@@ -222,6 +234,10 @@ impl Config {
             insecure: args.insecure || file.listen.insecure,
             journal_bytes: file.limits.journal_bytes,
             series_max: file.limits.series,
+            replicas: ReplicaLabels {
+                cluster: file.replicas.cluster_label.unwrap_or(ReplicaLabels::default().cluster),
+                replica: file.replicas.replica_label.unwrap_or(ReplicaLabels::default().replica),
+            },
             print: true,
         };
         config.check()?;

@@ -212,6 +212,8 @@ impl Published {
             series: overview.series,
             samples_held: overview.held,
             samples_thinned: overview.samples.thinned,
+            replica_samples_dropped: overview.replicas.unheard,
+            replica_failovers: overview.replicas.failovers,
             services: overview.services,
             edges: overview.edges,
             anchors: self.anchors.load(Ordering::Relaxed),
@@ -223,6 +225,7 @@ impl Published {
         };
         view.stages = self.stages.get().map_or(Vec::new(), |stages| stages.shown());
         view.sources = Arc::new(sources);
+        view.elected = overview.elected;
         view.lacks = overview.lacks;
         view.alerts = Arc::new(alerts(&overview.groups));
         view.groups = Arc::new(overview.groups.into_iter().map(group).collect());

@@ -16,7 +16,7 @@ use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
 use crate::tiles::{Tiles, keep_tiles};
 use crate::world::{Stop, World, control, seal, turn};
-use faultline_engine::{ENGINE_VERSION, Effects};
+use faultline_engine::{ENGINE_VERSION, Effects, ReplicaLabels};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{
     Clock, Disk, Inlet, Journal, Limits, RealDisk, Refused, SystemClock, TellAway, inlet, random, yield_to_others,
@@ -234,7 +234,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             }
         })?);
     }
-    let records = opening(limit, config.series_max, &rules, &replay);
+    let records = opening(limit, config.series_max, &config.replicas, &rules, &replay);
     let mut world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told);
     let engine_loop = spawn("engine", move || {
         loop {
@@ -462,15 +462,28 @@ pub fn upgrade(replay: &Replay) -> Option<Decoded> {
 
 /// The records that every start writes: that it started, and engine version, settings and rules where they are not those in
 /// force.
-pub fn opening(journal_limit: u64, series_max: Option<u64>, rules: &RuleFiles, replay: &Replay) -> Vec<Decoded> {
+pub fn opening(
+    journal_limit: u64,
+    series_max: Option<u64>,
+    replicas: &ReplicaLabels,
+    rules: &RuleFiles,
+    replay: &Replay,
+) -> Vec<Decoded> {
     let seed = replay.engine.seed();
     let mut records = Vec::from_iter(upgrade(replay));
     records.push(control(Control::Started, Vec::new(), seed));
     // An anchor often enough that the journal never fills up without one to trim below.
     let anchor_bytes = (journal_limit / 4).min(4 << 30);
-    let settings = [("anchor.bytes", Some(anchor_bytes)), ("limits.series", series_max)];
+    let known = replay.engine.replica_labels();
+    let label = |configured: &String, known: &String| Some(configured.clone()).filter(|label| label != known);
+    let settings = [
+        ("anchor.bytes", Some(anchor_bytes.to_string())),
+        ("limits.series", series_max.map(|most| most.to_string())),
+        ("replicas.cluster_label", label(&replicas.cluster, &known.cluster)),
+        ("replicas.replica_label", label(&replicas.replica, &known.replica)),
+    ];
     for (name, value) in settings.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        let setting = Setting { name: name.into(), value: value.to_string() };
+        let setting = Setting { name: name.into(), value };
         records.push(control(Control::Setting, setting.to_bytes(), seed));
     }
     let rules = rules.to_bytes();

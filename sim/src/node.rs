@@ -10,7 +10,7 @@ use faultline::run::{Opened, open, opening, seal_the_rest};
 use faultline::show::{Shown, shown};
 use faultline::tiles::Tiles;
 use faultline::world::{Stop, World, own, turn};
-use faultline_engine::Ask;
+use faultline_engine::{Ask, ReplicaLabels};
 use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Pending, Reader, Refused, inlet};
 use faultline_ledger::{Head, Signer};
 use faultline_model::{Canonical, EffectId, HashSeed, Kind};
@@ -118,7 +118,8 @@ impl Node {
         let (sealer, preparer) = (journal.sealer(), journal.preparer());
         let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);
         // Bodies are small here beside what the journal takes around them: anchors, which count bodies, come as much earlier.
-        let records = opening(settings.limit / 8, None, &crate::senders::rules(rules), &replay);
+        let records =
+            opening(settings.limit / 8, None, &ReplicaLabels::default(), &crate::senders::rules(rules), &replay);
         let mut world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told);
         world.wait = Duration::ZERO;
         for record in records {

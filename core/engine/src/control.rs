@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use faultline_formats::{Decoded, Reason};
 use faultline_model::facts::{Decision, RulesInForce, RulesRefused};
 use faultline_model::{Canonical, ChangeEvent, Control, Digest, Millis, RuleFiles, Setting, SourceName};
+use faultline_observe::replicas::ReplicaLabels;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -73,6 +74,17 @@ impl Engine {
     }
 
     fn set(&mut self, setting: Setting, emit: &mut Emitter<'_>) {
+        let labels = self.replica_labels().clone();
+        let labels = match &*setting.name {
+            "replicas.cluster_label" => ReplicaLabels { cluster: setting.value.clone(), ..labels },
+            "replicas.replica_label" => ReplicaLabels { replica: setting.value.clone(), ..labels },
+            _ => return self.set_number(setting, emit),
+        };
+        self.series.set_replica_labels(labels);
+        emit.decide(Decision::Setting(setting));
+    }
+
+    fn set_number(&mut self, setting: Setting, emit: &mut Emitter<'_>) {
         match (&*setting.name, setting.value.parse::<usize>()) {
             ("limits.series", Ok(most)) => {
                 self.series.set_series_max(most);

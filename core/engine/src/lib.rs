@@ -21,6 +21,7 @@ mod views;
 pub use checkpoint::{Checkpoint, FORMAT, Layout, Page, RestoreError, core_field, state_digest};
 pub use effect::{Accepted, Ask, Effect, Effects, Rejected};
 pub use engine::Engine;
+pub use faultline_observe::replicas::ReplicaLabels;
 pub use frozen::Slice;
 pub use views::Overview;
 

@@ -1,8 +1,10 @@
 //! What one may see of the engine: copied out after a batch, so that readers never touch it.
 use crate::engine::Engine;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::facts::Coverage;
 use faultline_model::{Labels, Millis, Sample};
+use faultline_observe::replicas::{ReplicaCounts, ReplicaLabels};
 use faultline_observe::ring::SampleCounts;
 use faultline_observe::sources::Source;
 use faultline_rules::GroupView;
@@ -24,6 +26,10 @@ pub struct Overview {
     pub series: u64,
     /// Samples since the journal began.
     pub samples: SampleCounts,
+    /// What became of samples that several servers send.
+    pub replicas: ReplicaCounts,
+    /// Clusters of such servers, each with the replica that is heard.
+    pub elected: Vec<(String, String)>,
     /// Samples kept for rules, in all series together.
     pub held: u64,
     /// What a verdict taken now would lack.
@@ -42,9 +48,16 @@ impl Engine {
             edges: sizes.edges as u64,
             series: self.series.len() as u64,
             samples: self.series.counts(),
+            replicas: self.series.replicas().counts(),
+            elected: self.series.replicas().elected().iter().map(|(a, b)| (a.to_string(), b.to_string())).collect(),
             held: self.series.held() as u64,
             lacks: self.graph.lacks(self.now),
         }
+    }
+
+    /// The labels that tell servers of a cluster apart.
+    pub fn replica_labels(&self) -> &ReplicaLabels {
+        self.series.replicas().labels()
     }
 
     /// Visits every series with the samples kept of it, in id order: what the recent store begins with after a restart.

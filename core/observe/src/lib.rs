@@ -5,6 +5,7 @@ extern crate alloc;
 pub mod graph;
 pub mod histograms;
 mod postings;
+pub mod replicas;
 pub mod ring;
 pub mod series;
 pub mod sources;

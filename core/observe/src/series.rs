@@ -1,12 +1,12 @@
 //! Series: found by key, indexed by label, kept as rings, handed to selections in label order.
 use crate::histograms::{self, HistogramRing};
 use crate::postings::Postings;
+use crate::replicas::{ReplicaLabels, Replicas};
 use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, Stood, UNREAD};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::canonical_struct;
 use faultline_model::table::{Freeze, PageBytes, Paged};
 use faultline_model::{
     Canonical, CodecError, HashSeed, HistogramSample, Labels, Millis, Reader, Sample, Table, Writer,
@@ -184,6 +184,7 @@ pub struct SeriesStore {
     samples_max: usize,
     /// Time of the newest sample of all series that were forgotten.
     forgotten: Option<Millis>,
+    replicas: Replicas,
     // From here on derived, built again on restore.
     /// Samples in all rings.
     held: usize,
@@ -191,13 +192,20 @@ pub struct SeriesStore {
     histogram_bytes: usize,
     histogram_series: usize,
     histogram_bytes_max: usize,
-    keys: HashTable<(u128, u32)>,
+    keys: HashTable<(u128, Named)>,
     by_labels: HashTable<u32>,
     postings: Postings,
     selections: Vec<Selection>,
     by_name: BTreeMap<String, Vec<u32>>,
     any_name: Vec<u32>,
-    ids: Vec<u32>,
+    ids: Vec<Named>,
+}
+
+/// The series that a key names, and the number of the replica that sends it under this key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Named {
+    id: u32,
+    replica: u32,
 }
 
 /// What is written beside the rows.
@@ -207,8 +215,43 @@ struct Rest {
     swept: Millis,
     sweep_page: u64,
     forgotten: Option<Millis>,
+    /// Written where it says something: states from before it have five fields.
+    replicas: Replicas,
 }
-canonical_struct!(Rest { series_max, counts, swept, sweep_page, forgotten });
+
+impl Canonical for Rest {
+    fn write(&self, w: &mut Writer) {
+        let alone = self.replicas == Replicas::default();
+        w.array(if alone { 5 } else { 6 });
+        self.series_max.write(w);
+        self.counts.write(w);
+        self.swept.write(w);
+        self.sweep_page.write(w);
+        self.forgotten.write(w);
+        if !alone {
+            self.replicas.write(w);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let refused = r.invalid("what is beside the series");
+        let fields = r.array()?;
+        let mut rest = Rest {
+            series_max: Canonical::read(r)?,
+            counts: Canonical::read(r)?,
+            swept: Canonical::read(r)?,
+            sweep_page: Canonical::read(r)?,
+            forgotten: Canonical::read(r)?,
+            replicas: Replicas::default(),
+        };
+        if fields == 6 {
+            rest.replicas = Canonical::read(r)?;
+        }
+        // One value has one form.
+        let expected = if rest.replicas == Replicas::default() { 5 } else { 6 };
+        if fields == expected && rest.replicas.is_sound() { Ok(rest) } else { Err(refused) }
+    }
+}
 
 impl SeriesStore {
     /// An empty store that holds at most `series_max` series.
@@ -226,6 +269,7 @@ impl SeriesStore {
             histogram_series: 0,
             histogram_bytes_max: HISTOGRAM_BYTES_MAX,
             forgotten: None,
+            replicas: Replicas::default(),
             keys: HashTable::new(),
             by_labels: HashTable::new(),
             postings: Postings::default(),
@@ -259,6 +303,19 @@ impl SeriesStore {
     /// Bytes of histograms kept for rules, in all series together: at most [`HISTOGRAM_BYTES_MAX`].
     pub fn histogram_bytes(&self) -> usize {
         self.histogram_bytes
+    }
+
+    /// Servers that send the same series.
+    pub fn replicas(&self) -> &Replicas {
+        &self.replicas
+    }
+
+    /// Changes the labels that name them; keys are told apart anew.
+    pub fn set_replica_labels(&mut self, labels: ReplicaLabels) {
+        if *self.replicas.labels() != labels {
+            self.replicas.set_labels(labels);
+            self.keys.clear();
+        }
     }
 
     /// Changes the most series held; those there stay.
@@ -431,6 +488,7 @@ impl SeriesStore {
             swept: self.swept,
             sweep_page: self.sweep_page,
             forgotten: self.forgotten,
+            replicas: self.replicas.clone(),
         }
         .write(w);
     }
@@ -447,6 +505,7 @@ impl SeriesStore {
             swept: rest.swept,
             sweep_page: rest.sweep_page,
             forgotten: rest.forgotten,
+            replicas: rest.replicas,
             ..SeriesStore::new(seed, rest.series_max as usize)
         };
         for id in 0..store.rows.end() {

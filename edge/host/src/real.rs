@@ -12,6 +12,16 @@ use std::time::Duration;
 /// What the device is left alone for after each stretch that is hastened.
 const BREATH: Duration = Duration::from_millis(3);
 
+/// Makes a call again while a signal interrupts it: the standard library does so for files, and not for folders.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Files through the operating system, with `fdatasync` for data and `fsync` for folders.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
@@ -31,7 +41,7 @@ impl Disk for RealDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in uninterrupted(|| fs::read_dir(folder))? {
             names.push(entry?.file_name().to_string_lossy().into_owned());
         }
         names.sort();

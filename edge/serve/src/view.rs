@@ -26,6 +26,8 @@ pub struct View {
     pub sources: Arc<Vec<SourceStatus>>,
     /// How much there is of everything.
     pub counts: Counts,
+    /// Clusters whose servers send the same series, each with the replica that is heard, in name order.
+    pub elected: Vec<(String, String)>,
     /// What a verdict taken now would lack.
     pub lacks: Coverage,
     /// Latency of each stage of the way since the start; at most 32 are shown.
@@ -180,6 +182,10 @@ pub struct Counts {
     pub samples_held: u64,
     /// Samples given up before their time to keep those within bounds: ranges are then read at a lower resolution.
     pub samples_thinned: u64,
+    /// Samples left out because another replica of their cluster is heard.
+    pub replica_samples_dropped: u64,
+    /// How often another replica took over.
+    pub replica_failovers: u64,
     /// Services in the graph.
     pub services: u64,
     /// Calls in the graph.

@@ -21,6 +21,7 @@ mod real_sdk;
 mod real_tools;
 mod recent;
 mod replay;
+mod replicas;
 mod room;
 mod segments;
 mod sender;

@@ -1,5 +1,6 @@
 //! Samples into their rings: a record's points, what the engine makes itself, and what goes again.
-use super::{AHEAD_MAX_MS, Applied, IDLE_MS, SWEEP_MS, SeriesStore, Touch, UNKNOWN};
+use super::{AHEAD_MAX_MS, Applied, IDLE_MS, Named, SWEEP_MS, SeriesStore, Touch, UNKNOWN};
+use crate::replicas::ALONE;
 use crate::ring::{LOOKBACK_MS, Pushed, SAMPLES_MAX, SampleCounts};
 use alloc::vec::Vec;
 use faultline_formats::{Decoded, PointFlags, label_sets};
@@ -15,10 +16,11 @@ impl SeriesStore {
         let mut ids = core::mem::take(&mut self.ids);
         ids.clear();
         let keys = &self.keys;
-        let known = |key: SeriesKey| keys.find(key.0 as u64, |known| known.0 == key.0).map_or(UNKNOWN, |known| known.1);
+        let nothing = Named { id: UNKNOWN, replica: ALONE };
+        let known = |key: SeriesKey| keys.find(key.0 as u64, |known| known.0 == key.0).map_or(nothing, |known| known.1);
         ids.extend(points.iter().map(|point| known(point.key)));
         ids.extend(histograms.iter().map(|point| known(point.key)));
-        let unknown = (0..ids.len()).filter(|&i| ids[i] == UNKNOWN);
+        let unknown = (0..ids.len()).filter(|&i| ids[i].id == UNKNOWN);
         let mut unknown: Vec<(u32, SeriesKey, usize)> = unknown
             .map(|i| match points.get(i) {
                 Some(point) => (point.place, point.key, i),
@@ -33,28 +35,34 @@ impl SeriesStore {
             let sets = label_sets(decoded, &places);
             assert_eq!(sets.len(), places.len(), "a label set for each place");
             for (&(_, key, i), labels) in unknown.iter().zip(sets) {
+                let (replica, labels) = self.replicas.tell(labels, now);
                 if let Some(id) = self.intern(&labels, out) {
-                    self.alias(key, id);
-                    ids[i] = id;
+                    ids[i] = Named { id, replica };
+                    self.alias(key, ids[i]);
                 }
             }
         }
-        for (point, &id) in points.iter().zip(&ids) {
+        for (point, &Named { id, replica }) in points.iter().zip(&ids) {
             if id == UNKNOWN {
                 out.counts.cardinality += 1;
-            } else {
+            } else if self.replicas.hears(replica, now) {
                 self.put(id, point.time, point.value, point.flags, now, out);
             }
         }
-        for (point, &id) in histograms.iter().zip(&ids[points.len()..]) {
+        for (point, &Named { id, replica }) in histograms.iter().zip(&ids[points.len()..]) {
             if id == UNKNOWN {
                 out.counts.cardinality += 1;
-            } else {
+            } else if self.replicas.hears(replica, now) {
                 let sample = HistogramSample { time: point.time, histogram: point.histogram.clone() };
                 self.push_histogram(id, sample, now, out);
             }
         }
         self.ids = ids;
+        if self.replicas.is_full() {
+            // Keys hold their numbers.
+            self.replicas.forget();
+            self.keys.clear();
+        }
         add_difference(&mut self.counts, before, out.counts);
     }
 
@@ -89,13 +97,13 @@ impl SeriesStore {
 
     /// Remembers that a key names a series. A sender that spells one series in ever new ways costs a lookup by labels
     /// each time, never memory without bound.
-    fn alias(&mut self, key: SeriesKey, id: u32) {
+    fn alias(&mut self, key: SeriesKey, named: Named) {
         if self.keys.len() >= self.series_max.saturating_mul(2).max(1024) {
             self.keys.clear();
         }
         // One body may name a new series many times.
         if self.keys.find(key.0 as u64, |known| known.0 == key.0).is_none() {
-            self.keys.insert_unique(key.0 as u64, (key.0, id), |known| known.0 as u64);
+            self.keys.insert_unique(key.0 as u64, (key.0, named), |known| known.0 as u64);
         }
     }
 
@@ -305,7 +313,7 @@ impl SeriesStore {
             idle.iter().for_each(|&id| self.forget(id, out));
             // Keys of forgotten series must not lead to whoever gets the id next.
             let rows = &self.rows;
-            self.keys.retain(|(_, id)| rows.get(*id).is_some());
+            self.keys.retain(|(_, named)| rows.get(named.id).is_some());
         }
     }
 }

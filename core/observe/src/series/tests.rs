@@ -1,6 +1,7 @@
 //! Tests of the series store.
 use super::apply::add_difference;
 use super::*;
+use crate::replicas::REPLICAS_MAX;
 use crate::ring::{LOOKBACK_MS, SAMPLES_MAX};
 use alloc::format;
 use alloc::string::ToString;
@@ -18,7 +19,9 @@ fn body(series: &[(&str, &[(i64, f64)])]) -> Decoded {
     let sets: Vec<(Labels, Vec<Sample>)> = series
         .iter()
         .map(|(name, samples)| {
-            let labels = Labels::new([("__name__", "m"), ("s", *name)]);
+            // `series replica`, where there is one.
+            let (name, replica) = name.split_once(' ').unwrap_or((name, ""));
+            let labels = Labels::new([("__name__", "m"), ("s", name), ("__replica__", replica)]);
             (labels, samples.iter().map(|&(t, v)| Sample::new(NOW.plus(t), v)).collect())
         })
         .collect();
@@ -120,6 +123,49 @@ fn a_restored_store_goes_on_as_the_one_that_wrote_it() {
         assert_eq!(state(&mut whole), state(&mut part), "cut at {cut}");
         let counts = whole.counts();
         assert!(counts.cardinality > 0 && counts.thinned > 0, "both bounds are reached: {counts:?}");
+    }
+}
+
+/// Numbers of replicas stand beside keys, which a restored store does not have: it must hear the same all the same, also in the
+/// body with which they become too many.
+#[test]
+fn a_restored_store_hears_the_same_replicas() {
+    let names = |i: i64| -> Vec<String> {
+        match i {
+            20 => (0..2 * REPLICAS_MAX).map(|j| format!("{} {}", j % 20, ["a", &j.to_string()][j % 2])).collect(),
+            // One falls silent every minute.
+            _ => (0..30)
+                .map(|j| match j % 5 {
+                    0 => format!("{}", j % 20),
+                    _ => format!("{} {}", j % 20, ["a", "b", "c"][(i as usize / 7 + j % 2) % 3]),
+                })
+                .collect(),
+        }
+    };
+    let bodies: Vec<Decoded> = (0..40)
+        .map(|i| {
+            let sample = [(i * 9_000, i as f64)];
+            body(&names(i).iter().map(|name| (&**name, &sample[..])).collect::<Vec<_>>())
+        })
+        .collect();
+    for cut in [1, 6, 13, 20, 21, 30] {
+        let (mut whole, mut part) = (SeriesStore::new(SEED, 100), SeriesStore::new(SEED, 100));
+        let (mut a, mut b) = (Applied::default(), Applied::default());
+        for (i, body) in bodies.iter().enumerate() {
+            if i == cut {
+                let (rest, mut pages) = state(&mut part);
+                part = SeriesStore::read(&mut Reader::new(&rest), &mut pages, SEED).expect("just written");
+            }
+            a.clear();
+            b.clear();
+            whole.apply(body, NOW.plus(i as i64 * 9_000), &mut a);
+            part.apply(body, NOW.plus(i as i64 * 9_000), &mut b);
+            assert_eq!((&a.samples, a.counts), (&b.samples, b.counts), "cut {cut}, body {i}");
+        }
+        assert_eq!(state(&mut whole), state(&mut part), "cut at {cut}");
+        assert_eq!(whole.len(), 20, "a replica names no series");
+        let counts = whole.replicas().counts();
+        assert!(counts.unheard > 100 && counts.failovers > 1, "{counts:?}");
     }
 }
 

@@ -99,6 +99,10 @@ fn page(api: &Api) -> String {
     page.one("faultline_samples_held", "gauge", help, counts.samples_held);
     let help = "Samples given up before their time to keep those held within bounds.";
     page.one("faultline_samples_thinned_total", "counter", help, counts.samples_thinned);
+    let help = "Samples left out because another replica of their cluster is heard.";
+    page.one("faultline_replica_samples_dropped_total", "counter", help, counts.replica_samples_dropped);
+    let help = "How often another replica of a cluster was heard, because the one before fell silent.";
+    page.one("faultline_replica_failovers_total", "counter", help, counts.replica_failovers);
     page.one("faultline_services", "gauge", "Services in the graph.", counts.services);
     page.one("faultline_edges", "gauge", "Calls in the graph.", counts.edges);
     page.one("faultline_sources", "gauge", "Sources known.", view.sources.len() as u64);

@@ -86,6 +86,7 @@ async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
             turned_away,
             quarantined: book.quarantined().map(QuarantinedShape::from).collect(),
             lacks: (&view.lacks).into(),
+            replicas: view.elected.iter().map(|(cluster, replica)| (&**cluster, &**replica)).collect(),
             sources: view.sources.iter().map(SourceShape::from).collect(),
         }
     };
@@ -116,6 +117,8 @@ struct Status<'a> {
     turned_away: BTreeMap<&'static str, u64>,
     quarantined: Vec<QuarantinedShape>,
     lacks: CoverageShape<'a>,
+    /// By cluster: the replica that is heard.
+    replicas: BTreeMap<&'a str, &'a str>,
     sources: Vec<SourceShape<'a>>,
 }
 
@@ -128,6 +131,8 @@ struct CountsShape {
     series: u64,
     samples_held: u64,
     samples_thinned: u64,
+    replica_samples_dropped: u64,
+    replica_failovers: u64,
     services: u64,
     edges: u64,
     journal_bytes: u64,
@@ -138,7 +143,9 @@ struct CountsShape {
 impl From<&Counts> for CountsShape {
     fn from(it: &Counts) -> CountsShape {
         let Counts { records, points, logs, spans, series, samples_held, samples_thinned, .. } = *it;
-        let Counts { services, edges, journal_bytes, journal_first, .. } = *it;
+        let Counts {
+            replica_samples_dropped, replica_failovers, services, edges, journal_bytes, journal_first, ..
+        } = *it;
         CountsShape {
             records,
             points,
@@ -147,6 +154,8 @@ impl From<&Counts> for CountsShape {
             series,
             samples_held,
             samples_thinned,
+            replica_samples_dropped,
+            replica_failovers,
             services,
             edges,
             journal_bytes,

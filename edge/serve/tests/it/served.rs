@@ -301,10 +301,13 @@ pub fn view(offset: u64) -> View {
             series: 3,
             samples_held: 9,
             samples_thinned: 4,
+            replica_samples_dropped: 6,
+            replica_failovers: 1,
             leaves: 110,
             tree_size: 110,
             ..Counts::default()
         },
+        elected: vec![("eu".into(), "prometheus-1".into())],
         lacks: Coverage { unseen: vec!["ledger-db".into()], unpaired: 0.25, ..Coverage::default() },
         stages: vec![Stage { name: "journal", bounds_s: vec![0.001, 0.01], counts: vec![5, 2, 1], sum_s: 0.5 }],
         ..View::default()
