@@ -7,6 +7,7 @@ use faultline_host::{Clock, Extent, SystemClock, TurnedAway};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::{AlertState, Decision};
 use faultline_model::{Canonical, EffectId, Millis, Position, SourceId};
+use faultline_promql::SeriesView;
 use faultline_rules::{GroupView, Health};
 use faultline_serve::recent::Limits;
 use faultline_serve::{ActiveAlert, Counts, Rule, RuleGroup, RuleKind, SourceStatus, Store, View};
@@ -102,8 +103,8 @@ impl Published {
 
     /// Samples that were applied.
     pub fn accepted(&self, accepted: Accepted) {
-        // The recent store holds floats; of native histograms it knows the series.
-        self.store.accepted(accepted.created, accepted.samples, accepted.evicted);
+        let Accepted { created, samples, histograms, evicted } = accepted;
+        self.store.accepted(created, samples, histograms, evicted);
     }
 
     /// What a replay applied again: samples only, its decisions come as leaves. Samples that the recent store has kept are
@@ -115,6 +116,7 @@ impl Published {
             if let Effect::Accepted(mut accepted) = effect {
                 if known {
                     accepted.samples.clear();
+                    accepted.histograms.clear();
                 }
                 self.accepted(accepted);
             }
@@ -125,9 +127,11 @@ impl Published {
     /// The series of a restored engine, and what it has of their samples where the recent store has kept less.
     pub fn series(&self, engine: &Engine) {
         let known = engine.last().is_some_and(|last| self.store.recent().knows(last));
-        engine.each_series(&mut |id, labels, samples| {
-            let samples = if known { Vec::new() } else { samples.iter().map(|&sample| (id, sample)).collect() };
-            self.store.accepted(vec![(id, labels.clone())], samples, Vec::new());
+        engine.each_series(&mut |SeriesView { id, labels, samples, histograms, .. }| {
+            let (samples, histograms) = if known { (&[][..], &[][..]) } else { (samples, histograms) };
+            let samples = samples.iter().map(|&sample| (id, sample)).collect();
+            let histograms = histograms.iter().map(|sample| (id, sample.clone())).collect();
+            self.store.accepted(vec![(id, labels.clone())], samples, histograms, Vec::new());
         });
     }
 

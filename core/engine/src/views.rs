@@ -2,11 +2,12 @@
 use crate::engine::Engine;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use faultline_model::Millis;
 use faultline_model::facts::Coverage;
-use faultline_model::{Labels, Millis, Sample};
 use faultline_observe::replicas::{ReplicaCounts, ReplicaLabels};
 use faultline_observe::ring::SampleCounts;
 use faultline_observe::sources::Source;
+use faultline_promql::SeriesView;
 use faultline_rules::GroupView;
 
 /// A copy of what the engine knows, for the API.
@@ -61,9 +62,7 @@ impl Engine {
     }
 
     /// Visits every series with the samples kept of it, in id order: what the recent store begins with after a restart.
-    pub fn each_series(&self, visit: &mut dyn FnMut(u32, &Labels, &[Sample])) {
-        for view in self.series.iter() {
-            visit(view.id, view.labels, view.samples);
-        }
+    pub fn each_series(&self, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        self.series.iter().for_each(visit);
     }
 }

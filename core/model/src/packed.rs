@@ -112,7 +112,7 @@ fn append(mut bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
 }
 
 /// A number in its shortest form and what follows it.
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
     for (i, &byte) in bytes.iter().enumerate().take(10) {
         let part = u64::from(byte & 0x7f);

@@ -16,7 +16,7 @@ fn main() {
         };
         let created: Vec<_> = (0..series).map(labels).collect();
         let begun = Instant::now();
-        store.accepted(created, Vec::new(), Vec::new());
+        store.accepted(created, Vec::new(), Vec::new(), Vec::new());
         let creation = begun.elapsed().as_nanos() as f64 / f64::from(series);
         store.publish(View::default());
 
@@ -33,7 +33,7 @@ fn main() {
                     })
                     .collect();
                 let begun = Instant::now();
-                store.accepted(Vec::new(), body, Vec::new());
+                store.accepted(Vec::new(), body, Vec::new(), Vec::new());
                 spent += begun.elapsed().as_nanos();
             }
         }

@@ -2,7 +2,7 @@
 use faultline_host::{Disk, RealDisk};
 use faultline_model::{Labels, Millis, Sample};
 use faultline_promql::{MatchOp, Matcher, Options, SeriesView, Source, evaluate, parse};
-use faultline_serve::recent::select::Want;
+use faultline_serve::recent::select::{Points, Want};
 use faultline_serve::recent::{Limits, Recent};
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,11 +20,12 @@ impl Source for From<'_> {
             range => (self.1.plus(-range), Want::All),
         };
         let mut found = self.0.select(&selector.matchers, from, self.1, want).expect("it reads");
-        let mut samples = Vec::new();
+        let mut points = Points::default();
         for index in 0..found.len() {
-            found.samples(index, &mut samples).expect("it reads");
+            found.points(index, &mut points).expect("it reads");
             let (id, labels) = (found.id(index), found.labels(index));
-            visit(SeriesView { id, labels, samples: &samples, histograms: &[], starts: None, marks: None });
+            let Points { samples, histograms } = &points;
+            visit(SeriesView { id, labels, samples, histograms, starts: None, marks: None });
         }
     }
 }
@@ -50,14 +51,14 @@ fn main() {
             [("__name__", name), ("instance", format!("10.0.{}.{}", i / 250, i % 250)), ("job", "bench".into())];
         Labels::new(pairs)
     };
-    recent.accept((0..SERIES).map(|i| (i, labels(i))).collect(), &[], &[]);
+    recent.accept((0..SERIES).map(|i| (i, labels(i))).collect(), &[], &[], &[]);
     let start = 1_700_000_000_000_i64 / 7_200_000 * 7_200_000;
     let (mut spent, mut writing) = (0.0, 0.0);
     for round in 0..ROUNDS {
         let at = Millis(start + round * STEP_MS);
         let body: Vec<_> = (0..SERIES).map(|i| (i, Sample::new(at, value(i, round)))).collect();
         let begun = Instant::now();
-        recent.accept(Vec::new(), &body, &[]);
+        recent.accept(Vec::new(), &body, &[], &[]);
         spent += begun.elapsed().as_secs_f64();
         if round % 20 == 0 {
             let (before, begun) = (recent.fill(), Instant::now());
@@ -97,10 +98,10 @@ fn main() {
     let all = [Matcher::new("job", MatchOp::Equal, "bench").expect("no pattern")];
     let begun = Instant::now();
     let mut found = recent.select(&all, Millis(0), now, Want::All).expect("it reads");
-    let (mut samples, mut count) = (Vec::new(), 0);
+    let (mut points, mut count) = (Points::default(), 0);
     for index in 0..found.len() {
-        found.samples(index, &mut samples).expect("it reads");
-        count += samples.len();
+        found.points(index, &mut points).expect("it reads");
+        count += points.samples.len();
     }
     println!("{:>8.2} ns a sample read of {count}", begun.elapsed().as_secs_f64() * 1e9 / count as f64);
     let begun = Instant::now();

@@ -2,7 +2,8 @@
 use crate::real_tools::{Faultline, Service, escaped, wanted};
 use bytes::Bytes;
 use faultline_formats::encode;
-use faultline_model::{Encoding, Labels, Millis, Sample};
+use faultline_model::histogram::{Buckets, CUSTOM_SCHEMA};
+use faultline_model::{Encoding, Histogram, HistogramSample, Labels, Millis, Sample};
 use faultline_sinks::http::{Limits, Url, request};
 use http::Method;
 use serde_json::Value;
@@ -17,8 +18,17 @@ const EACH: i64 = 40;
 
 /// Writes samples as a sender would, rising in time.
 pub fn write(base: &str, body: &[(Labels, Vec<Sample>)]) {
-    let plain = encode::write_request(body.iter().map(|(labels, samples)| (labels, &samples[..])));
-    let body = encode::compress(&plain, Encoding::Snappy);
+    send(base, &encode::write_request(body.iter().map(|(labels, samples)| (labels, &samples[..]))));
+}
+
+/// Writes native histograms in the same way.
+pub fn write_histograms(base: &str, body: &[(Labels, Vec<HistogramSample>)]) {
+    let series = body.iter().map(|(labels, samples)| (labels, &[][..], &samples[..]));
+    send(base, &encode::write_request_with_histograms(series));
+}
+
+fn send(base: &str, plain: &[u8]) {
+    let body = encode::compress(plain, Encoding::Snappy);
     let url = Url::parse(&format!("{base}/api/v1/write")).expect("an address");
     let headers = [
         ("content-type", "application/x-protobuf"),
@@ -57,6 +67,38 @@ pub fn series(start: i64, from: i64) -> Vec<(Labels, Vec<Sample>)> {
     all
 }
 
+/// Native histograms of three instances, which reset now and then, end now and then, and become coarser; and one with bounds of
+/// its own.
+pub fn histograms(start: i64, from: i64) -> Vec<(Labels, Vec<HistogramSample>)> {
+    let mut all = Vec::new();
+    for (k, instance) in (1_i64..).zip(["a", "b", "c"]) {
+        let native = |n: i64| {
+            let (schema, total) = (if n < 300 { 2 } else { 1 }, n % (150 + k));
+            let positive = Buckets::new((0..6).map(|i| (i * 2, (total * (i64::from(i) + k)) as f64)));
+            let negative = Buckets::new([(0, total as f64)]);
+            let count = positive.counts().iter().chain(negative.counts()).sum::<f64>() + 3.0;
+            let (zero_count, zero_threshold, sum) = (3.0, 0.001, total as f64 * 2.5);
+            Histogram { schema, zero_threshold, zero_count, count, sum, positive, negative, ..Histogram::default() }
+        };
+        let custom = |n: i64| {
+            let positive = Buckets::new((0..4).map(|i| (i, (n * (i64::from(i) + k)) as f64)));
+            let (count, bounds) = (positive.counts().iter().sum(), [0.1, 1.0, 10.0].into());
+            Histogram { schema: CUSTOM_SCHEMA, count, sum: n as f64, positive, bounds, ..Histogram::default() }
+        };
+        let ends = |n: i64| n % 200 == 150;
+        let made: [(&str, &dyn Fn(i64) -> Histogram); 2] = [("waited_seconds", &native), ("size_bytes", &custom)];
+        for (name, value) in made {
+            let sample = |n: i64| HistogramSample {
+                time: Millis((start + n * STEP) * 1_000),
+                histogram: (!ends(n)).then(|| value(n).into()),
+            };
+            let labels = Labels::new([("__name__", name), ("instance", instance)]);
+            all.push((labels, (from..from + EACH).map(sample).collect()));
+        }
+    }
+    all
+}
+
 /// What an address answers: its status, and its text.
 pub fn asked(base: &str, path: &str) -> (u16, String) {
     let url = Url::parse(&format!("{base}{path}")).expect("an address");
@@ -89,12 +131,16 @@ fn prometheus_and_we_give_the_same_answers() {
         let body = series(start, sent);
         write(&prometheus.url, &body);
         write(&ours.api, &body);
+        let body = histograms(start, sent);
+        write_histograms(&prometheus.url, &body);
+        write_histograms(&ours.api, &body);
         sent += EACH;
     }
     let end = start + (sent - 1) * STEP;
     let last = format!("/api/v1/query?query={}&time={end}", escaped("count(hits_total)"));
     let begun = std::time::Instant::now();
-    while !asked(&ours.api, &last).1.contains("\"9\"") {
+    let histograms = format!("/api/v1/query?query=count(size_bytes)&time={end}");
+    while !asked(&ours.api, &last).1.contains("\"9\"") || !asked(&ours.api, &histograms).1.contains("\"3\"") {
         assert!(begun.elapsed() < Duration::from_secs(20), "what was acknowledged is shown");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -140,6 +186,19 @@ fn requests(start: i64, mid: i64, end: i64) -> Vec<String> {
         "level{",
         "rate(level)",
         "level + hits_total[5m]",
+        "waited_seconds",
+        "size_bytes{instance!=\"a\"}",
+        "waited_seconds[2m]",
+        "sum(rate(waited_seconds[5m]))",
+        // Powers of two come from another library there: the last bit may differ.
+        "round(histogram_quantile(0.9, sum by (instance) (rate(waited_seconds[5m]))), 1e-9)",
+        "histogram_avg(size_bytes) + histogram_count(size_bytes)",
+        "histogram_fraction(0, 2, waited_seconds)",
+        "increase(size_bytes[10m:1m])",
+        "{instance=\"a\"}",
+        "count_over_time(waited_seconds[5m])",
+        "waited_seconds + level",
+        "resets(waited_seconds[1h])",
     ] {
         for at in [mid, end, end + 240, end + 4_000] {
             all.push(query(text, &format!("&time={at}")));
@@ -172,7 +231,8 @@ fn requests(start: i64, mid: i64, end: i64) -> Vec<String> {
         "/api/v1/query_range?query=level&start=x&end=5&step=5".into(),
         "/api/v1/query_range?query=level&start=5&step=5".into(),
     ]);
-    let selectors = ["level", "{instance=~\"a|b\"}", "{path=\"/ä\"}", "nothing", "{}", "level{", "{a=~\".*\"}"];
+    let selectors =
+        ["level", "waited_seconds", "{instance=~\"a|b\"}", "{path=\"/ä\"}", "nothing", "{}", "level{", "{a=~\".*\"}"];
     let stretches = [String::new(), format!("start={start}&end={end}"), format!("start={}&end={end}", mid + 1_000)];
     for stretch in &stretches {
         for selector in selectors {

@@ -53,7 +53,7 @@ fn served() -> [Router; 2] {
     let store = Store::default();
     let labels = |i: &str| Labels::new([("__name__", "up"), ("i", i)]);
     let samples = (0..20).map(|s| (0, Sample::new(NOW.plus((s - 19) * 1_000), 1.0))).collect();
-    store.accepted(vec![(0, labels("a")), (1, labels("b"))], samples, Vec::new());
+    store.accepted(vec![(0, labels("a")), (1, labels("b"))], samples, Vec::new(), Vec::new());
     let covers = Position { partition: 0, offset: 14 };
     store.publish(View { covers, at: NOW, ready: true, ..View::default() });
     let (inlet, intake) =

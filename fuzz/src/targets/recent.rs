@@ -2,9 +2,10 @@
 use crate::Target;
 use crate::input::{Input, damage};
 use faultline_host::{Disk, MemoryDisk};
-use faultline_model::{Labels, Millis, Position, Sample};
+use faultline_model::histogram::Buckets;
+use faultline_model::{Histogram, HistogramSample, Labels, Millis, Position, Sample};
 use faultline_promql::{MatchOp, Matcher};
-use faultline_serve::recent::select::Want;
+use faultline_serve::recent::select::{Points, Want};
 use faultline_serve::recent::{Limits, Recent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,13 @@ fn sample(at: i64) -> Sample {
     if at % 7 == 0 { Sample::stale(Millis(at)) } else { Sample::new(Millis(at), (at % 13) as f64) }
 }
 
+/// What series beyond the fortieth hold.
+fn histogram(at: i64) -> HistogramSample {
+    let positive = Buckets::new((0..3 + (at % 2) as i32).map(|i| (i, 1.0 + (at % 5) as f64)));
+    let histogram = Histogram { sum: (at % 13) as f64, positive, ..Histogram::default() };
+    HistogramSample { time: Millis(at), histogram: (at % 7 != 0).then(|| histogram.into()) }
+}
+
 fn labels(number: u32) -> Labels {
     Labels::new([("__name__", format!("m{}", number % 3)), ("n", number.to_string())])
 }
@@ -28,10 +36,11 @@ fn labels(number: u32) -> Labels {
 static FILES: LazyLock<BTreeMap<PathBuf, Vec<u8>>> = LazyLock::new(|| {
     let disk = MemoryDisk::new(4 << 20);
     let recent = opened(&disk).expect("memory does not fail");
-    recent.accept((0..40).map(|number| (number, labels(number))).collect(), &[], &[]);
+    recent.accept((0..48).map(|number| (number, labels(number))).collect(), &[], &[], &[]);
     for at in (0..16_000_000).step_by(1_000_000) {
         let samples: Vec<_> = (0..40).map(|number| (number, sample(at + i64::from(number)))).collect();
-        recent.accept(Vec::new(), &samples, &[]);
+        let histograms: Vec<_> = (40..48).map(|number| (number, histogram(at + i64::from(number)))).collect();
+        recent.accept(Vec::new(), &samples, &histograms, &[]);
     }
     recent.covers(Position { partition: 0, offset: 9 });
     recent.keep().and_then(|_| recent.keep_head()).expect("there is room");
@@ -82,7 +91,7 @@ fn run(bytes: &[u8]) {
         recent.label_values("n", &[], Millis(0), Millis(1 << 40)),
     );
     if let (Ok(names), Ok(values), false) = (names, values, forged) {
-        let known: BTreeSet<String> = (0..40).map(|number| number.to_string()).collect();
+        let known: BTreeSet<String> = (0..48).map(|number| number.to_string()).collect();
         assert!(names.iter().all(|name| name == "__name__" || name == "n"), "{names:?}");
         assert!(values.iter().all(|value| known.contains(value)), "{values:?}");
     }
@@ -92,14 +101,17 @@ fn run(bytes: &[u8]) {
 /// What is read rises in time, and is what was written where nobody forged check sums.
 fn read(recent: &Recent, matchers: &[Matcher], forged: bool) {
     let Ok(mut selected) = recent.select(matchers, Millis(0), Millis(1 << 40), Want::All) else { return };
-    let mut samples = Vec::new();
+    let mut points = Points::default();
     for index in 0..selected.len() {
-        if selected.samples(index, &mut samples).is_err() {
+        if selected.points(index, &mut points).is_err() {
             return;
         }
+        let Points { samples, histograms } = &points;
         assert!(samples.is_sorted_by(|a, b| a.time() < b.time()));
+        assert!(histograms.is_sorted_by(|a, b| a.time < b.time));
         assert!(matchers.iter().all(|m| m.matches(selected.labels(index).get(&m.name))));
         assert!(forged || samples.iter().all(|it| *it == sample(it.time().0)), "samples were made of damage");
+        assert!(forged || histograms.iter().all(|it| *it == histogram(it.time.0)), "histograms were made of damage");
     }
 }
 

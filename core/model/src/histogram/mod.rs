@@ -7,6 +7,7 @@
 mod bounds;
 mod buckets;
 mod codec;
+pub mod packed;
 mod walk;
 
 pub use bounds::upper_bound;

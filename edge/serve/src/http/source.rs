@@ -1,8 +1,8 @@
 //! The recent store as what supplies series to an evaluation.
 use super::answer::PromError;
-use crate::recent::select::Want;
+use crate::recent::select::{Points, Want};
 use crate::recent::{Recent, SelectError};
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::{HistogramSample, Labels, Millis};
 use faultline_promql::{At, Extent, Selector, SeriesView, Source};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub struct RecentSource<'a> {
 struct Series {
     id: u32,
     labels: Labels,
-    samples: Vec<Sample>,
+    points: Points,
 }
 
 /// What an evaluation could not be told, and what it read.
@@ -76,8 +76,8 @@ impl<'a> RecentSource<'a> {
             return known.clone();
         }
         let mut all = Vec::new();
-        self.each(selector, &mut |id, labels, samples| {
-            all.push(Series { id, labels: labels.clone(), samples: samples.to_vec() });
+        self.each(selector, &mut |id, labels, points| {
+            all.push(Series { id, labels: labels.clone(), points: points.clone() });
         });
         let all: Rc<[Series]> = all.into();
         self.loaded.borrow_mut().insert(index, all.clone());
@@ -113,7 +113,7 @@ impl<'a> RecentSource<'a> {
     }
 
     /// Shows the series of a selector, each with its samples.
-    fn each(&self, selector: &Selector, visit: &mut dyn FnMut(u32, &Labels, &[Sample])) {
+    fn each(&self, selector: &Selector, visit: &mut dyn FnMut(u32, &Labels, &Points)) {
         if !self.goes_on() {
             return;
         }
@@ -131,13 +131,13 @@ impl<'a> RecentSource<'a> {
         if selected.lost() {
             self.warn("a damaged block of the time asked for was set aside: samples are missing".into());
         }
-        let mut samples = Vec::new();
+        let mut points = Points::default();
         for index in 0..selected.len() {
-            if let Err(error) = selected.samples(index, &mut samples) {
+            if let Err(error) = selected.points(index, &mut points) {
                 return self.refuse(refusal(&error));
             }
             // The newest sample suffices where it is all that is asked for, and is there.
-            let lacks = |at: &Millis| *at >= from && (!newest || samples.is_empty());
+            let lacks = |at: &Millis| *at >= from && (!newest || points.is_empty());
             if let Some(dropped) = selected.dropped(index).filter(lacks) {
                 let labels = selected.labels(index);
                 let why = format!(
@@ -146,15 +146,16 @@ impl<'a> RecentSource<'a> {
                 );
                 return self.refuse(PromError::execution(why));
             }
-            self.touched.set(self.touched.get() + samples.len() as u64);
+            let histograms: u64 = points.histograms.iter().map(weight).sum();
+            self.touched.set(self.touched.get() + points.samples.len() as u64 + histograms);
             if self.first < self.last && self.touched.get() > SAMPLES_MAX {
                 return self.refuse(PromError::too_many_samples());
             }
             if index % LOOK == 0 && !self.goes_on() {
                 return;
             }
-            if !samples.is_empty() {
-                visit(selected.id(index), selected.labels(index), &samples);
+            if !points.is_empty() {
+                visit(selected.id(index), selected.labels(index), &points);
             }
         }
     }
@@ -163,14 +164,24 @@ impl<'a> RecentSource<'a> {
 impl Source for RecentSource<'_> {
     fn select(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
         if self.first == self.last {
-            return self.each(selector, &mut |id, labels, samples| {
-                visit(SeriesView { id, labels, samples, histograms: &[], starts: None, marks: None });
-            });
+            return self.each(selector, &mut |id, labels, points| visit(view(id, labels, points)));
         }
-        for Series { id, labels, samples } in &*self.loaded(index, selector) {
-            visit(SeriesView { id: *id, labels, samples, histograms: &[], starts: None, marks: None });
+        for Series { id, labels, points } in &*self.loaded(index, selector) {
+            visit(view(*id, labels, points));
         }
     }
+}
+
+fn view<'a>(id: u32, labels: &'a Labels, points: &'a Points) -> SeriesView<'a> {
+    let Points { samples, histograms } = points;
+    SeriesView { id, labels, samples, histograms, starts: None, marks: None }
+}
+
+/// How many numbers a histogram counts as: the memory it takes, in samples of 16 bytes, as in Prometheus.
+fn weight(sample: &HistogramSample) -> u64 {
+    let Some(histogram) = &sample.histogram else { return 1 };
+    let sides = [&histogram.positive, &histogram.negative].map(|side| side.len() + side.spans().len());
+    (8 + (sides[0] + sides[1] + histogram.bounds.len()) / 2) as u64
 }
 
 /// What a reader is told of it.

@@ -1,7 +1,9 @@
 //! What is in memory: of each series an open chunk and closed ones, within a number of bytes.
-use super::chunk::{CHUNK_SAMPLES, Chunk, ChunkKind, LATE_SAMPLES, Late, Open, insert_late};
+use super::chunk::{CHUNK_SAMPLES, Chunk, Late, Open, put_behind};
+use super::histograms::Histograms;
 use super::{WINDOW_MS, window};
-use faultline_model::{Millis, Sample};
+use faultline_model::{HistogramSample, Millis, Sample};
+use std::collections::BTreeMap;
 
 /// Slots that are allocated together, so that growth never moves a million of them while the lock is held.
 const PAGE: usize = 1024;
@@ -18,7 +20,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Default)]
 #[repr(align(128))]
 pub struct Slot {
-    pub open: Open,
+    pub open: Open<Sample>,
     newest: Option<Sample>,
     pub closed: Vec<Chunk>,
     /// Time of the newest sample that was given up, `i64::MIN` where none was.
@@ -82,6 +84,8 @@ pub struct Counted {
 /// All series by place.
 pub struct Head {
     pages: Vec<Box<[Slot]>>,
+    /// Of series that have any, by place.
+    histograms: BTreeMap<u32, Histograms>,
     /// The place of each id of the engine.
     ids: Vec<u32>,
     budget: usize,
@@ -109,6 +113,7 @@ impl Head {
     pub fn new(budget: usize) -> Head {
         Head {
             pages: Vec::new(),
+            histograms: BTreeMap::new(),
             ids: Vec::new(),
             budget,
             bytes: 0,
@@ -203,7 +208,7 @@ impl Head {
             self.bytes += slot.closed.last().map_or(0, Chunk::size);
             self.chunks += 1;
         }
-        slot.open.push(sample);
+        slot.open.push(&sample);
         slot.newest = Some(sample);
         self.bytes = self.bytes + slot.open.size() - before.0;
         self.chunks = self.chunks + 1 - before.1;
@@ -212,12 +217,64 @@ impl Head {
         }
     }
 
+    /// Takes in histograms by ids of the engine.
+    pub fn push_histograms(&mut self, samples: &[(u32, HistogramSample)]) {
+        for (id, sample) in samples {
+            match self.ids.get(*id as usize).copied().unwrap_or(NONE) {
+                NONE => self.counted.orphans += 1,
+                REFUSED => self.counted.refused += 1,
+                place => self.put_histogram(place, sample),
+            }
+        }
+        if self.bytes > self.budget {
+            self.sweep();
+        }
+    }
+
+    fn put_histogram(&mut self, place: u32, sample: &HistogramSample) {
+        let (time, over) = (sample.time, self.bytes > self.budget);
+        if time < self.oldest {
+            self.counted.too_old += 1;
+            return;
+        }
+        self.newest = self.newest.max(time);
+        self.histograms.entry(place).or_default();
+        let (late, begins) = self.change(place, |_, histograms| {
+            let Some(it) = histograms else { unreachable!("it was just made") };
+            if it.newest >= time {
+                let late = put_behind(&mut it.open, &mut it.closed, it.newest, sample.clone());
+                return (Some(late), false);
+            }
+            it.push(sample, over);
+            (None, it.open.count() == 1)
+        });
+        self.counted.samples += u64::from(late != Some(Late::Repeat));
+        self.counted.late += u64::from(late == Some(Late::Inserted));
+        if over && begins {
+            self.give_up(place);
+        }
+    }
+
+    /// The histograms of the series at a place.
+    pub fn histograms(&self, place: u32) -> Option<&Histograms> {
+        if self.histograms.is_empty() { None } else { self.histograms.get(&place) }
+    }
+
     /// Changes a series and keeps account of it.
-    fn change<R>(&mut self, place: u32, change: impl FnOnce(&mut Slot) -> R) -> R {
-        let slot = self.slot_mut(place);
-        let before = slot.load();
-        let result = change(slot);
-        let after = slot.load();
+    fn change<R>(&mut self, place: u32, change: impl FnOnce(&mut Slot, Option<&mut Histograms>) -> R) -> R {
+        while self.pages.len() <= place as usize / PAGE {
+            self.pages.push((0..PAGE).map(|_| Slot::default()).collect());
+        }
+        let slot = &mut self.pages[place as usize / PAGE][place as usize % PAGE];
+        let mut histograms = if self.histograms.is_empty() { None } else { self.histograms.get_mut(&place) };
+        let load = |slot: &Slot, histograms: Option<&Histograms>| {
+            let (bytes, chunks) = slot.load();
+            let more = histograms.map_or((0, 0), Histograms::load);
+            (bytes + more.0, chunks + more.1)
+        };
+        let before = load(slot, histograms.as_deref());
+        let result = change(slot, histograms.as_deref_mut());
+        let after = load(slot, histograms.as_deref());
         self.bytes = self.bytes + after.0 - before.0;
         self.chunks = self.chunks + after.1 - before.1;
         result
@@ -226,14 +283,9 @@ impl Head {
     #[cold]
     fn put_late(&mut self, place: u32, sample: Sample) {
         let time = sample.time();
-        let late = self.change(place, |slot| {
-            if slot.open.count() > 0 && slot.open.first() <= time {
-                if slot.open.count() < LATE_SAMPLES {
-                    return slot.open.insert(sample);
-                }
-                slot.close();
-            }
-            insert_late(&mut slot.closed, sample, |first| window(first) == window(time))
+        let late = self.change(place, |slot, _| {
+            let newest = slot.newest.map_or(time, |newest| newest.time());
+            put_behind(&mut slot.open, &mut slot.closed, newest, sample)
         });
         self.counted.samples += u64::from(late == Late::Inserted);
         self.counted.late += u64::from(late == Late::Inserted);
@@ -254,33 +306,66 @@ impl Head {
     fn give_up(&mut self, place: u32) {
         let share = (self.budget / self.live.max(1)).max(DUE);
         let mut excess = self.bytes.saturating_sub(self.budget);
-        self.counted.dropped += self.change(place, |slot| {
-            let mut size = slot.load().0;
-            if size > share && slot.open.bytes().len() >= DUE {
-                slot.close();
-                size = slot.load().0;
-            }
-            let (mut gone, mut dropped) = (0, 0);
-            for chunk in &slot.closed {
-                if excess == 0 || size <= share {
-                    break;
+        self.counted.dropped += self.change(place, |slot, histograms| {
+            let (mut none, mut dropped) = (Histograms::default(), 0);
+            let it = histograms.unwrap_or(&mut none);
+            let mut size = slot.load().0 + it.load().0;
+            if size > share {
+                if slot.open.bytes().len() >= DUE {
+                    slot.close();
                 }
+                if it.is_due() {
+                    it.close();
+                }
+                size = slot.load().0 + it.load().0;
+            }
+            // The oldest chunk of either kind goes first.
+            let (mut numbers, mut others) = (slot.closed.iter().peekable(), it.closed.iter().peekable());
+            let (mut gone, mut others_gone) = (0, 0);
+            while excess > 0 && size > share {
+                let next = match (numbers.peek(), others.peek()) {
+                    (Some(a), Some(b)) if a.first <= b.first => numbers.next(),
+                    (Some(_), None) => numbers.next(),
+                    _ => None,
+                };
+                let chunk = match next {
+                    Some(chunk) => {
+                        gone += 1;
+                        chunk
+                    }
+                    None => {
+                        let Some(chunk) = others.next() else { break };
+                        others_gone += 1;
+                        chunk
+                    }
+                };
                 slot.dropped.0 = slot.dropped.0.max(chunk.last);
-                (gone, dropped) = (gone + 1, dropped + u64::from(chunk.count));
+                dropped += u64::from(chunk.count);
                 (excess, size) = (excess.saturating_sub(chunk.size()), size - chunk.size());
             }
             slot.closed.drain(..gone);
+            it.closed.drain(..others_gone);
             dropped
         });
     }
 
     /// The chunks of a series of windows before `end`, or all; an open one among them is closed.
     pub fn cut(&mut self, place: u32, end: Millis, all: bool) -> Vec<Chunk> {
-        self.change(place, |slot| {
+        self.change(place, |slot, histograms| {
             if slot.open.count() > 0 && (all || slot.open.first() < end) {
                 slot.close();
             }
-            slot.closed.iter().filter(|chunk| all || chunk.first < end).cloned().collect()
+            let due = |chunk: &&Chunk| all || chunk.first < end;
+            let mut chunks: Vec<Chunk> = slot.closed.iter().filter(due).cloned().collect();
+            if let Some(it) = histograms {
+                if it.open.count() > 0 && (all || it.open.first() < end) {
+                    it.close();
+                }
+                chunks.extend(it.closed.iter().filter(due).cloned());
+                // Stable: of one time the numbers stay in front.
+                chunks.sort_by_key(|chunk| chunk.first);
+            }
+            chunks
         })
     }
 
@@ -288,28 +373,42 @@ impl Head {
     pub fn image(&self, place: u32) -> Vec<Chunk> {
         let Some(slot) = self.slot(place) else { return Vec::new() };
         let mut chunks = slot.closed.clone();
-        if slot.open.count() > 0 {
-            let last = slot.newest.map_or(Millis(0), |newest| newest.time());
-            let (count, first, bytes) = (slot.open.count(), slot.open.first(), slot.open.bytes().into());
-            chunks.push(Chunk { kind: ChunkKind::Numbers, count, first, last, bytes });
+        chunks.extend(slot.open.image(slot.newest.map_or(Millis(0), |newest| newest.time())));
+        if let Some(it) = self.histograms(place) {
+            chunks.extend(it.closed.iter().cloned().chain(it.open.image(it.newest)));
+            chunks.sort_by_key(|chunk| chunk.first);
         }
         chunks
     }
 
     /// Gives back chunks that are on disk now.
     pub fn written(&mut self, place: u32, chunks: &[Chunk]) {
-        self.change(place, |slot| {
-            slot.closed.retain(|chunk| !chunks.iter().any(|written| written.is(chunk)));
-            if slot.closed.is_empty() {
-                slot.closed = Vec::new();
+        self.change(place, |slot, histograms| {
+            for closed in [Some(&mut slot.closed), histograms.map(|it| &mut it.closed)].into_iter().flatten() {
+                closed.retain(|chunk| !chunks.iter().any(|written| written.is(chunk)));
+                if closed.is_empty() {
+                    *closed = Vec::new();
+                }
             }
         });
     }
 
-    /// Takes in a chunk that was read from disk, and whose last sample is `last`.
+    /// Takes in a chunk of histograms that was read from disk.
+    pub fn restore_histograms(&mut self, place: u32, chunk: Chunk) {
+        self.newest = self.newest.max(chunk.last);
+        self.histograms.entry(place).or_default();
+        self.change(place, |_, histograms| {
+            if let Some(it) = histograms {
+                it.newest = it.newest.max(chunk.last);
+                it.closed.push(chunk);
+            }
+        });
+    }
+
+    /// Takes in a chunk of numbers that was read from disk, and whose last sample is `last`.
     pub fn restore(&mut self, place: u32, chunk: Chunk, last: Sample) {
         self.newest = self.newest.max(chunk.last);
-        self.change(place, |slot| {
+        self.change(place, |slot, _| {
             if slot.newest.is_none_or(|newest| newest.time() < last.time()) {
                 slot.newest = Some(last);
             }
@@ -319,12 +418,16 @@ impl Head {
 
     /// Whether a series holds nothing and nobody names it.
     pub fn is_idle(&self, place: u32) -> bool {
-        self.slot(place).is_some_and(|slot| slot.newest.is_some() && slot.names == 0 && slot.is_empty())
+        let histograms = self.histograms(place);
+        let holds_none = histograms.is_none_or(Histograms::is_empty);
+        let held = |slot: &Slot| slot.newest.is_some() || histograms.is_some();
+        self.slot(place).is_some_and(|slot| held(slot) && slot.names == 0 && slot.is_empty() && holds_none)
     }
 
     /// Forgets a series that holds nothing.
     pub fn forget(&mut self, place: u32) {
         *self.slot_mut(place) = Slot::default();
+        self.histograms.remove(&place);
     }
 }
 

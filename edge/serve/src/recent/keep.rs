@@ -1,12 +1,11 @@
 //! From memory to disk and back: blocks of complete windows, what is in memory at a stop or checkpoint, and retention.
 use super::block::{Block, BlockError, Purpose, Written, write_block};
 use super::blocks::{HEAD_FILE, Opened};
-use super::chunk::Chunk;
+use super::chunk::{Chunk, ChunkKind};
 use super::head::complete;
 use super::{READ_CHUNK, Recent, window};
 use faultline_host::{Disk, yield_to_others};
-use faultline_model::packed::unpack;
-use faultline_model::{Labels, Millis, Position, Sample};
+use faultline_model::{HistogramSample, Labels, Millis, Position, Sample};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
@@ -32,12 +31,18 @@ pub struct Kept {
 /// Series of one window, with their places.
 type Cut = BTreeMap<i64, Vec<(u32, Labels, Vec<Chunk>)>>;
 
-/// The last sample of a chunk that holds what is said of it.
+const UNLIKE: BlockError = BlockError::Damaged("a chunk does not hold what is said of it");
+
+/// The last sample of a chunk of numbers that holds what is said of it.
 fn last(chunk: &Chunk) -> Result<Sample, BlockError> {
-    let samples = unpack(&chunk.bytes).filter(|samples| samples.len() == usize::from(chunk.count));
-    let ends = samples.as_deref().and_then(|all| Some((all.first()?.time(), *all.last()?)));
-    let last = ends.filter(|(first, last)| (*first, last.time()) == (chunk.first, chunk.last)).map(|(_, last)| last);
-    last.ok_or(BlockError::Damaged("a chunk does not hold what is said of it"))
+    let mut samples = Vec::new();
+    let last = if chunk.read(&mut samples) { samples.last().copied() } else { None };
+    last.ok_or(UNLIKE)
+}
+
+/// Histograms in the same way.
+fn checked(chunk: &Chunk) -> Result<(), BlockError> {
+    if chunk.read::<HistogramSample>(&mut Vec::new()) { Ok(()) } else { Err(UNLIKE) }
 }
 
 /// Does what nobody waits for on a thread that yields to all others. Not for work under a lock: whoever wants the lock would wait until
@@ -76,13 +81,25 @@ impl Recent {
     fn restore(&self, disk: &dyn Disk, path: &Path) -> Result<(), BlockError> {
         let block = Block::open(disk, path)?;
         let (mut reading, mut bad) = (super::block::Reading::default(), None);
+        let restore = |chunk: Chunk, place: Option<u32>| {
+            match (chunk.kind, place) {
+                (_, None) => {}
+                (ChunkKind::Numbers, Some(place)) => {
+                    let last = last(&chunk)?;
+                    self.write().restore(place, chunk, last);
+                }
+                (ChunkKind::Histograms, Some(place)) => {
+                    checked(&chunk)?;
+                    self.write().restore_histograms(place, chunk);
+                }
+            }
+            Ok(())
+        };
         block.each(&mut |series| {
             let place = self.index.lock().intern(&series.labels, self.limits.series);
             for at in &series.chunks {
-                match (block.chunk(at, &mut reading).and_then(|chunk| Ok((last(&chunk)?, chunk))), place) {
-                    (Ok((last, chunk)), Some(place)) => self.write().restore(place, chunk, last),
-                    (Ok(_), None) => {}
-                    (Err(error), _) => bad = Some(error),
+                if let Err(error) = block.chunk(at, &mut reading).and_then(|chunk| restore(chunk, place)) {
+                    bad = Some(error);
                 }
             }
             if bad.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -7,6 +7,7 @@ pub mod block;
 pub mod blocks;
 mod chunk;
 mod head;
+mod histograms;
 mod index;
 mod keep;
 mod matching;
@@ -17,7 +18,7 @@ pub use keep::Kept;
 pub use select::{SelectError, Selected};
 
 use blocks::Blocks;
-use faultline_model::{Labels, Millis, Position, Sample};
+use faultline_model::{HistogramSample, Labels, Millis, Position, Sample};
 use faultline_promql::Matcher;
 use head::Head;
 use index::Index;
@@ -127,7 +128,13 @@ impl Recent {
     }
 
     /// Takes in new series, then samples, then the ids to forget.
-    pub fn accept(&self, created: Vec<(u32, Labels)>, samples: &[(u32, Sample)], evicted: &[u32]) {
+    pub fn accept(
+        &self,
+        created: Vec<(u32, Labels)>,
+        samples: &[(u32, Sample)],
+        histograms: &[(u32, HistogramSample)],
+        evicted: &[u32],
+    ) {
         for chunk in created.chunks(READ_CHUNK) {
             let mut index = self.index.lock();
             let places: Vec<Option<u32>> =
@@ -138,6 +145,9 @@ impl Recent {
         }
         for chunk in samples.chunks(WRITE_CHUNK) {
             self.write().push(chunk);
+        }
+        for chunk in histograms.chunks(READ_CHUNK) {
+            self.write().push_histograms(chunk);
         }
         for chunk in evicted.chunks(READ_CHUNK) {
             let mut head = self.write();

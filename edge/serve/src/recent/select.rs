@@ -1,9 +1,8 @@
 //! What a selector reads: series in label order, each put together from memory and from blocks.
 use super::block::{Block, BlockError, Place, Reading};
-use super::chunk::Chunk;
+use super::chunk::{Chunk, ChunkKind, Item};
 use super::{READ_CHUNK, Recent};
-use faultline_model::packed::unpack_onto;
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::{HistogramSample, Labels, Millis, Sample};
 use faultline_promql::Matcher;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,8 +59,24 @@ struct Parts {
 enum Part {
     Block(u32, Place),
     Chunk(Chunk),
-    Open(Box<[u8]>),
+    Open(ChunkKind, Box<[u8]>),
     One(Sample),
+}
+
+/// What a series holds: numbers and histograms, each rising in time, no time in both.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Points {
+    /// Numbers.
+    pub samples: Vec<Sample>,
+    /// Histograms.
+    pub histograms: Vec<HistogramSample>,
+}
+
+impl Points {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.histograms.is_empty()
+    }
 }
 
 impl Recent {
@@ -106,13 +121,22 @@ impl Recent {
                 let Some(slot) = head.slot(it.place) else { continue };
                 let mut parts = Vec::new();
                 let newest = slot.newest().filter(|newest| newest.time() >= from);
-                match newest.filter(|newest| want == Want::Newest && newest.time() <= to) {
+                let histograms = head.histograms(it.place).filter(|histograms| histograms.newest >= from);
+                let is_newest = |newest: &Sample| histograms.is_none_or(|it| it.newest < newest.time());
+                let one = newest.filter(|newest| want == Want::Newest && newest.time() <= to && is_newest(newest));
+                match one {
                     Some(newest) => parts.push(Part::One(newest)),
                     None => {
-                        let chunks = slot.closed.iter().filter(|chunk| chunk.first <= to && chunk.last >= from);
-                        parts.extend(chunks.cloned().map(Part::Chunk));
+                        let within = |chunk: &&Chunk| chunk.first <= to && chunk.last >= from;
+                        parts.extend(slot.closed.iter().filter(within).cloned().map(Part::Chunk));
                         if slot.open.count() > 0 && slot.open.first() <= to && newest.is_some() {
-                            parts.push(Part::Open(slot.open.bytes().into()));
+                            parts.push(Part::Open(ChunkKind::Numbers, slot.open.bytes().into()));
+                        }
+                        if let Some(histograms) = histograms {
+                            parts.extend(histograms.closed.iter().filter(within).cloned().map(Part::Chunk));
+                            if histograms.open.count() > 0 && histograms.open.first() <= to {
+                                parts.push(Part::Open(ChunkKind::Histograms, histograms.open.bytes().into()));
+                            }
                         }
                     }
                 }
@@ -187,44 +211,69 @@ impl Selected<'_> {
     }
 
     /// Puts the samples of a series within the stretch into `out`, rising in time. Of two of one time the first that came
-    /// stays, as in the engine.
-    pub fn samples(&mut self, index: usize, out: &mut Vec<Sample>) -> Result<(), SelectError> {
+    /// stays, as in the engine; of a number and a histogram, which the engine never takes both, the number.
+    pub fn points(&mut self, index: usize, out: &mut Points) -> Result<(), SelectError> {
+        let Points { samples, histograms } = out;
+        self.read(index, samples)?;
+        self.read(index, histograms)?;
+        if !samples.is_empty() && !histograms.is_empty() {
+            histograms.retain(|it| samples.binary_search_by_key(&it.time, Sample::time).is_err());
+        }
+        Ok(())
+    }
+
+    /// Those of one kind.
+    fn read<T: Item + FromOne>(&mut self, index: usize, out: &mut Vec<T>) -> Result<(), SelectError> {
         out.clear();
         let mut rising = true;
         for part in &self.series[index].parts {
             let begun = out.len();
-            let bad = match part {
+            let good = match part {
                 Part::One(sample) => {
-                    out.push(*sample);
-                    false
+                    out.extend(T::from_one(*sample));
+                    true
                 }
-                Part::Open(bytes) => !unpack_onto(bytes, out),
-                Part::Chunk(chunk) => !unpack_onto(&chunk.bytes, out),
+                Part::Open(kind, bytes) => *kind != T::KIND || T::unpack_onto(bytes, out),
+                Part::Chunk(chunk) => chunk.kind != T::KIND || T::unpack_onto(&chunk.bytes, out),
+                Part::Block(_, place) if place.kind != T::KIND => true,
                 Part::Block(number, place) => {
                     let (block, reading) = (&self.blocks[*number as usize], &mut self.reading[*number as usize]);
                     let refused = |error| self.recent.blocks.refused(block, error);
                     let chunk = block.chunk(place, reading).map_err(refused)?;
-                    let good = unpack_onto(&chunk.bytes, out)
-                        && out.len() - begun == usize::from(chunk.count)
-                        && out.get(begun).map(Sample::time) == Some(chunk.first)
-                        && out.last().map(Sample::time) == Some(chunk.last);
-                    if !good {
+                    if !chunk.read(out) {
                         return Err(refused(BlockError::Damaged("a chunk does not hold what is said of it")));
                     }
-                    false
+                    true
                 }
             };
-            assert!(!bad, "a chunk in memory is what was packed");
+            assert!(good, "a chunk in memory is what was packed");
             rising &= begun == 0 || begun == out.len() || out[begun - 1].time() < out[begun].time();
         }
         if !rising {
             // Stable: those of one time stay in the order of their parts.
-            out.sort_by_key(Sample::time);
+            out.sort_by_key(T::time);
             out.dedup_by_key(|sample| sample.time());
         }
         let start = out.partition_point(|sample| sample.time() < self.from);
         out.truncate(out.partition_point(|sample| sample.time() <= self.to));
         out.drain(..start.min(out.len()));
         Ok(())
+    }
+}
+
+/// What a series' newest number is among items of a kind.
+trait FromOne: Sized {
+    fn from_one(sample: Sample) -> Option<Self>;
+}
+
+impl FromOne for Sample {
+    fn from_one(sample: Sample) -> Option<Sample> {
+        Some(sample)
+    }
+}
+
+impl FromOne for HistogramSample {
+    fn from_one(_: Sample) -> Option<HistogramSample> {
+        None
     }
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use faultline_formats::Reject;
 use faultline_host::TurnedAway;
 use faultline_model::facts::Decision;
-use faultline_model::{EffectId, Labels, Millis, Position, Sample, SourceId};
+use faultline_model::{EffectId, HistogramSample, Labels, Millis, Position, Sample, SourceId};
 use rejects::{Refusal, Rejects};
 use std::sync::{Arc, Mutex, MutexGuard};
 use stream::Listeners;
@@ -73,8 +73,14 @@ impl Store {
     /// Takes in samples that were applied: first the series that are new, then the samples, then the ids to forget.
     ///
     /// After a restart the series that the engine still knows have to be `created` anew.
-    pub fn accepted(&self, created: Vec<(u32, Labels)>, samples: Vec<(u32, Sample)>, evicted: Vec<u32>) {
-        self.shared.recent.accept(created, &samples, &evicted);
+    pub fn accepted(
+        &self,
+        created: Vec<(u32, Labels)>,
+        samples: Vec<(u32, Sample)>,
+        histograms: Vec<(u32, HistogramSample)>,
+        evicted: Vec<u32>,
+    ) {
+        self.shared.recent.accept(created, &samples, &histograms, &evicted);
     }
 
     /// Takes in what a decoder refused of the record at `at`, with the record's body as received.

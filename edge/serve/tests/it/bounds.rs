@@ -2,7 +2,8 @@
 use super::served::*;
 use faultline_host::{AwayReason, TurnedAway};
 use faultline_model::facts::{AlertState, Decision, IncidentPhase};
-use faultline_model::{Labels, Millis, Sample};
+use faultline_model::histogram::Buckets;
+use faultline_model::{Histogram, HistogramSample, Labels, Millis, Sample};
 use faultline_serve::Store;
 use faultline_serve::recent::Limits;
 use std::net::{IpAddr, Ipv4Addr};
@@ -85,6 +86,31 @@ fn senders_turned_away_are_bounded_and_no_count_is_lost() {
 }
 
 #[test]
+fn histograms_keep_within_the_memory() {
+    let memory = 1 << 20;
+    let store = Store::within(Limits { memory, ..Limits::default() });
+    let served = served(store.clone());
+    let created = (0..60).map(|id| (id, Labels::new([("__name__", "h".to_owned()), ("i", id.to_string())])));
+    store.accepted(created.collect(), Vec::new(), Vec::new(), Vec::new());
+    for time in 0..400_i64 {
+        let histogram = |id: u32| {
+            // All buckets change each time, which is the worst for what is told from one to the next.
+            let count = |i: i32| (time * 7_919 + i64::from(i) * 104_729 + i64::from(id)) as f64 / 3.0;
+            let positive = Buckets::new((0..50).map(|i| (i, count(i))));
+            let histogram = Some(Histogram { schema: 2, positive, ..Histogram::default() }.into());
+            (id, HistogramSample { time: Millis(time * 1_000), histogram })
+        };
+        store.accepted(Vec::new(), Vec::new(), (0..60).map(histogram).collect(), Vec::new());
+        let fill = store.recent().fill();
+        assert!(fill.bytes <= memory + memory / 8, "{time}: {fill:?}");
+    }
+    let fill = store.recent().fill();
+    assert!(fill.dropped > 1_000 && fill.bytes > memory / 2, "{fill:?}");
+    let metrics = run(served.get("/metrics")).text;
+    assert_eq!(number(&metrics, "faultline_recent_bytes"), fill.bytes as u64);
+}
+
+#[test]
 fn rejected_bodies_are_cut() {
     let text = run(small_book().get("/api/faultline/v1/rejects?reason=bad-encoding")).text;
     assert!(text.contains(r#""body_size":9000"#), "{text}");
@@ -99,7 +125,7 @@ fn check(memory: usize, steps: &[(u32, i64)]) {
     for (series, each) in steps {
         let created =
             (next..next + series).map(|id| (id, Labels::new([("__name__", "m".to_owned()), ("i", id.to_string())])));
-        store.accepted(created.collect(), Vec::new(), Vec::new());
+        store.accepted(created.collect(), Vec::new(), Vec::new(), Vec::new());
         next += series;
         for _ in 0..*each {
             time += 1_000;
@@ -107,6 +133,7 @@ fn check(memory: usize, steps: &[(u32, i64)]) {
             store.accepted(
                 Vec::new(),
                 (0..next).map(|id| (id, Sample::new(Millis(time), value))).collect(),
+                Vec::new(),
                 Vec::new(),
             );
         }
@@ -116,7 +143,7 @@ fn check(memory: usize, steps: &[(u32, i64)]) {
         assert!(bytes <= most, "{memory} {steps:?}: {bytes} > {most}");
         assert!(bytes >= u64::from(next), "{memory} {steps:?}: {bytes}");
     }
-    store.accepted(Vec::new(), vec![(next, Sample::new(Millis(0), 1.0))], (0..next).collect());
+    store.accepted(Vec::new(), vec![(next, Sample::new(Millis(0), 1.0))], Vec::new(), (0..next).collect());
     store.recent().keep().expect("without a folder nothing is written");
     let metrics = run(served.get("/metrics")).text;
     assert_eq!(number(&metrics, "faultline_recent_live_series"), 0);
@@ -135,7 +162,7 @@ fn series_beyond_the_bound_are_refused_and_counted() {
     let store = Store::within(Limits { series: 3, ..Limits::default() });
     let created = (0..5).map(|id| (id, Labels::new([("__name__", "m".to_owned()), ("i", id.to_string())]))).collect();
     let sample = |id| (id, Sample::new(Millis(NOW), 1.0));
-    store.accepted(created, (0..5).map(sample).collect(), Vec::new());
+    store.accepted(created, (0..5).map(sample).collect(), Vec::new(), Vec::new());
     store.publish(view(1));
     let served = served(store);
     let metrics = run(served.get("/metrics")).text;
@@ -148,8 +175,8 @@ fn series_beyond_the_bound_are_refused_and_counted() {
 fn ids_may_be_used_again() {
     let store = Store::default();
     let labels = |name: &str| Labels::new([("__name__", name)]);
-    store.accepted(vec![(0, labels("old"))], vec![(0, Sample::new(Millis(NOW), 1.0))], vec![0]);
-    store.accepted(vec![(0, labels("new"))], vec![(0, Sample::new(Millis(NOW), 2.0))], vec![]);
+    store.accepted(vec![(0, labels("old"))], vec![(0, Sample::new(Millis(NOW), 1.0))], vec![], vec![0]);
+    store.accepted(vec![(0, labels("new"))], vec![(0, Sample::new(Millis(NOW), 2.0))], vec![], vec![]);
     store.publish(view(1));
     let served = served(store);
     // What the engine forgets has been all the same.

@@ -114,7 +114,7 @@ fn what_is_no_longer_kept_is_an_error_and_never_a_part() {
     let created = (0..8).map(|n| (n, labels(n))).collect();
     let samples =
         (0..30).flat_map(|s| (0..8).map(move |n| (n, Sample::new(Millis(NOW - 29_000 + s * 1_000), s as f64))));
-    store.accepted(created, samples.collect(), Vec::new());
+    store.accepted(created, samples.collect(), Vec::new(), Vec::new());
     store.publish(view(1));
     let served = served(store);
     for (query, status) in [

@@ -1,8 +1,9 @@
 //! The recent store beside a plain list of samples: random series, late samples, blocks cut at random, restarts and crashes.
 use faultline_host::{CrashPolicy, Disk, MemoryDisk};
-use faultline_model::{Labels, Millis, Position, Sample};
+use faultline_model::histogram::Buckets;
+use faultline_model::{Histogram, HistogramSample, Labels, Millis, Number, Position, Sample};
 use faultline_promql::{MatchOp, Matcher};
-use faultline_serve::recent::select::Want;
+use faultline_serve::recent::select::{Points, Want};
 use faultline_serve::recent::{Limits, Recent};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,8 +22,20 @@ impl Dice {
     }
 }
 
-/// All that was taken in, by labels and time.
-type Truth = BTreeMap<Labels, BTreeMap<i64, f64>>;
+/// All that was taken in, by labels and time; no value for a stale marker.
+type Truth = BTreeMap<Labels, BTreeMap<i64, Option<Number>>>;
+
+/// What a record brings.
+type Body = (Vec<(u32, Sample)>, Vec<(u32, HistogramSample)>);
+
+/// What a series holds, in rising time.
+fn flat(points: &Points) -> Vec<(i64, Option<Number>)> {
+    let number = |it: &Sample| (it.time().0, (!it.is_stale()).then(|| Number::from(it.value())));
+    let other = |it: &HistogramSample| (it.time.0, it.histogram.clone().map(Number::Histogram));
+    let mut all: Vec<_> = points.samples.iter().map(number).chain(points.histograms.iter().map(other)).collect();
+    all.sort_by_key(|(time, _)| *time);
+    all
+}
 
 struct Run {
     dice: Dice,
@@ -33,7 +46,7 @@ struct Run {
     now: i64,
     records: u64,
     /// What was taken in by each record, for a replay.
-    log: Vec<Vec<(u32, Sample)>>,
+    log: Vec<Body>,
 }
 
 fn limits() -> Limits {
@@ -61,13 +74,13 @@ impl Run {
         let pairs = [("__name__", format!("m{name}")), ("a", format!("{a}")), ("b", format!("x{b}"))];
         let labels = Labels::new(pairs.into_iter().filter(|(name, value)| (*name, &**value) != ("a", "0")));
         if !self.ids.contains(&labels) {
-            self.recent.accept(vec![(self.ids.len() as u32, labels.clone())], &[], &[]);
+            self.recent.accept(vec![(self.ids.len() as u32, labels.clone())], &[], &[], &[]);
             self.ids.push(labels);
         }
     }
 
     fn record(&mut self) {
-        let mut samples = Vec::new();
+        let (mut samples, mut histograms) = (Vec::new(), Vec::new());
         for _ in 0..self.dice.roll(200) {
             if self.ids.is_empty() {
                 break;
@@ -75,25 +88,46 @@ impl Run {
             let id = self.dice.roll(self.ids.len() as u64) as u32;
             let late = if self.dice.roll(10) == 0 { self.dice.roll(4 * HOUR as u64) as i64 } else { 0 };
             let at = self.now - late - self.dice.roll(20_000) as i64;
-            let sample = Sample::new(Millis(at), self.dice.roll(1_000) as f64 / 4.0);
-            self.truth.entry(self.ids[id as usize].clone()).or_default().entry(at).or_insert(sample.value());
-            samples.push((id, sample));
+            // One series in three is of histograms, another changes between the two.
+            let native = id % 3 == 1 || id % 3 == 2 && self.dice.roll(4) == 0;
+            let value = if native { self.histogram() } else { Some(Number::from(self.dice.roll(1_000) as f64 / 4.0)) };
+            let before =
+                self.truth.entry(self.ids[id as usize].clone()).or_default().entry(at).or_insert(value.clone());
+            let kind = |value: &Option<Number>| value.as_ref().and_then(Number::float).is_some();
+            match value {
+                // The engine takes no number and histogram of one time.
+                value if kind(before) != kind(&value) => {}
+                Some(Number::Float(x)) => samples.push((id, Sample::new(Millis(at), x))),
+                Some(Number::Histogram(it)) => {
+                    histograms.push((id, HistogramSample { time: Millis(at), histogram: Some(it) }));
+                }
+                None => histograms.push((id, HistogramSample { time: Millis(at), histogram: None })),
+            }
         }
-        self.recent.accept(Vec::new(), &samples, &[]);
+        self.recent.accept(Vec::new(), &samples, &histograms, &[]);
         self.recent.covers(Position { partition: 0, offset: self.records });
         self.records += 1;
-        self.log.push(samples);
+        self.log.push((samples, histograms));
         self.now += self.dice.roll(300_000) as i64;
+    }
+
+    /// One of few layouts, some buckets of which are filled; now and then a stale marker.
+    fn histogram(&mut self) -> Option<Number> {
+        let layout = self.dice.roll(10);
+        let buckets = Buckets::new((0..3 + layout as i32 / 4).map(|i| (i * 2, 1.0 + self.dice.roll(50) as f64)));
+        let (schema, sum) = ((layout % 3) as i8, self.dice.roll(1_000) as f64 / 8.0);
+        let count = buckets.counts().iter().sum();
+        (layout > 0).then(|| Histogram { schema, count, sum, positive: buckets, ..Histogram::default() }.into())
     }
 
     /// A new process on what the disk holds: ids are named anew, and what the disk does not know is replayed.
     fn restart(&mut self) {
         self.recent = opened(&self.disk);
         let created = self.ids.iter().enumerate().map(|(id, labels)| (id as u32, labels.clone())).collect();
-        self.recent.accept(created, &[], &[]);
-        for (offset, samples) in self.log.iter().enumerate() {
+        self.recent.accept(created, &[], &[], &[]);
+        for (offset, (samples, histograms)) in self.log.iter().enumerate() {
             if !self.recent.knows(Position { partition: 0, offset: offset as u64 }) {
-                self.recent.accept(Vec::new(), samples, &[]);
+                self.recent.accept(Vec::new(), samples, histograms, &[]);
             }
         }
         self.recent.covers(Position { partition: 0, offset: self.records.saturating_sub(1) });
@@ -126,10 +160,10 @@ impl Run {
         let newest = self.dice.roll(3) == 0;
         let want = if newest { Want::Newest } else { Want::All };
         let mut selected = self.recent.select(&matchers, Millis(from), Millis(to), want).expect("it reads");
-        let (mut found, mut samples) = (Vec::new(), Vec::new());
+        let (mut found, mut points) = (Vec::new(), Points::default());
         for index in 0..selected.len() {
-            selected.samples(index, &mut samples).expect("it reads");
-            let mut all: Vec<(i64, f64)> = samples.iter().map(|s| (s.time().0, s.value())).collect();
+            selected.points(index, &mut points).expect("it reads");
+            let mut all = flat(&points);
             if newest {
                 all.drain(..all.len().saturating_sub(1));
             }
@@ -139,7 +173,7 @@ impl Run {
         }
         let accepted = |labels: &Labels| matchers.iter().all(|m| m.matches(labels.get(&m.name)));
         let within = self.truth.iter().filter(|(labels, _)| accepted(labels)).map(|(labels, all)| {
-            let mut all: Vec<(i64, f64)> = all.range(from..=to).map(|(time, value)| (*time, *value)).collect();
+            let mut all: Vec<_> = all.range(from..=to).map(|(time, value)| (*time, value.clone())).collect();
             if newest {
                 all.drain(..all.len().saturating_sub(1));
             }
@@ -234,14 +268,14 @@ fn damage_is_refused_and_set_aside() {
         let all = [Matcher::new("__name__", MatchOp::Regex, "m.*").expect("a pattern")];
         let mut found = 0;
         let read = recent.select(&all, Millis(i64::MIN), Millis(i64::MAX), Want::All).and_then(|mut selected| {
-            let mut samples = Vec::new();
+            let mut points = Points::default();
             (0..selected.len()).try_for_each(|index| {
-                selected.samples(index, &mut samples)?;
+                selected.points(index, &mut points)?;
                 let truth = &run.truth[selected.labels(index)];
-                for sample in &samples {
-                    assert_eq!(truth.get(&sample.time().0), Some(&sample.value()), "byte {at}");
+                for (time, value) in flat(&points) {
+                    assert_eq!(truth.get(&time), Some(&value), "byte {at}");
                 }
-                found += samples.len();
+                found += points.samples.len() + points.histograms.len();
                 Ok(())
             })
         });
@@ -254,18 +288,36 @@ fn damage_is_refused_and_set_aside() {
     assert!(told > 250, "{told}");
 }
 
+/// A file without histograms is one that releases before read, too; one with them has a version that they leave alone.
+#[test]
+fn files_say_what_may_be_in_them() {
+    for (native, version) in [(false, 1), (true, 2)] {
+        let disk = MemoryDisk::new(1 << 20);
+        let recent = opened(&disk);
+        let histogram = (0, HistogramSample { time: Millis(1_000), histogram: Some(Histogram::default().into()) });
+        let histograms = if native { vec![histogram] } else { Vec::new() };
+        let created = vec![(0, Labels::new([("__name__", "m")]))];
+        recent.accept(created, &[(0, Sample::new(Millis(0), 1.0))], &histograms, &[]);
+        recent.keep_head().expect("the disk works");
+        let head = disk.content(&Path::new(FOLDER).join("head")).expect("it is there");
+        assert_eq!(head[8..12], u32::to_le_bytes(version));
+        assert_eq!(opened(&disk).fill().chunks, 1 + histograms.len());
+    }
+}
+
 #[test]
 fn any_number_of_late_samples_finds_its_place() {
     let recent = Recent::new(limits());
     let sample = |at: i64| Sample::new(Millis(at), at as f64);
-    recent.accept(vec![(0, Labels::new([("__name__", "m")]))], &[(0, sample(0)), (0, sample(100_000))], &[]);
+    recent.accept(vec![(0, Labels::new([("__name__", "m")]))], &[(0, sample(0)), (0, sample(100_000))], &[], &[]);
     // More than any chunk can count, all before the newest, in no order.
     let late: Vec<_> = (1..90_000_i64).map(|n| (0, sample(n * 7_919 % 90_001))).collect();
-    recent.accept(Vec::new(), &late, &[]);
+    recent.accept(Vec::new(), &late, &[], &[]);
     let all = [Matcher::new("__name__", MatchOp::Equal, "m").expect("no pattern")];
     let mut selected = recent.select(&all, Millis(0), Millis(100_000), Want::All).expect("it reads");
-    let mut samples = Vec::new();
-    selected.samples(0, &mut samples).expect("it reads");
+    let mut points = Points::default();
+    selected.points(0, &mut points).expect("it reads");
+    let samples = points.samples;
     assert_eq!(samples.len(), late.len() + 2);
     assert!(samples.is_sorted_by_key(Sample::time) && samples.iter().all(|it| it.value() == it.time().0 as f64));
     assert_eq!(recent.fill().late, late.len() as u64);
@@ -277,11 +329,11 @@ fn old_blocks_go_by_time_and_by_bytes() {
     let limits = Limits { retention_ms: 10 * HOUR, disk: 40_000, ..limits() };
     let recent = Recent::new(limits);
     recent.open(Arc::new(disk.clone()), Path::new(FOLDER)).expect("the disk works");
-    recent.accept(vec![(0, Labels::new([("__name__", "m")]))], &[], &[]);
+    recent.accept(vec![(0, Labels::new([("__name__", "m")]))], &[], &[], &[]);
     let (mut removed, mut written) = (0, 0);
     for minute in 0..60 * 48 {
         let sample = Sample::new(Millis(minute * 60_000), (minute * 7_919 % 1_000) as f64 / 3.0);
-        recent.accept(Vec::new(), &[(0, sample)], &[]);
+        recent.accept(Vec::new(), &[(0, sample)], &[], &[]);
         if minute % 30 == 0 {
             let kept = recent.keep().expect("the disk works");
             (removed, written) = (removed + kept.removed, written + kept.written);
@@ -291,7 +343,7 @@ fn old_blocks_go_by_time_and_by_bytes() {
     let fill = recent.fill();
     assert_eq!((fill.blocks, removed + fill.blocks), (5, written));
     assert!(recent.gone().is_some_and(|gone| gone < Millis(38 * HOUR)));
-    recent.accept(Vec::new(), &[(0, Sample::new(Millis(HOUR), 1.0))], &[]);
+    recent.accept(Vec::new(), &[(0, Sample::new(Millis(HOUR), 1.0))], &[], &[]);
     assert_eq!(recent.fill().too_old, 1);
     assert!(disk.list(Path::new(FOLDER)).expect("it is there").len() == 5);
 }

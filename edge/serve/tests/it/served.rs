@@ -223,7 +223,7 @@ fn series(store: &Store) {
         samples.push((2, Sample::new(time, second as f64 * 2.0)));
     }
     samples.push((1, Sample::new(Millis(NOW - 10_000), f64::NAN)));
-    store.accepted(created, samples, Vec::new());
+    store.accepted(created, samples, Vec::new(), Vec::new());
 }
 
 pub fn view(offset: u64) -> View {

@@ -16,8 +16,10 @@ use std::io;
 
 /// The first bytes of a file.
 const MAGIC: &[u8; 8] = b"FLRECENT";
-/// The layout that this release writes, and the newest that it reads.
-const VERSION: u32 = 1;
+/// The newest layout that this release reads: chunks may be of histograms.
+const VERSION: u32 = 2;
+/// The layout of a file without histograms, which releases before read, too.
+const NUMBERS_VERSION: u32 = 1;
 /// Size of the header, in bytes.
 const HEADER: usize = 64;
 /// Size of the footer, in bytes.

@@ -33,7 +33,8 @@ struct Directories {
 /// A chunk's place in a block, and what is known of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    kind: ChunkKind,
+    /// What its bytes are.
+    pub kind: ChunkKind,
     count: u16,
     /// Time of its first sample.
     pub first: Millis,

@@ -1,8 +1,8 @@
 //! Writing a block: under another name first, synced, then renamed.
 use super::bytes::{put, put_signed};
 use super::table::{Run, frame};
-use super::{BETWEEN, BlockError, FOOTER, GROUP, HEADER, MAGIC, Purpose, Summary, TERMS, VERSION};
-use crate::recent::chunk::Chunk;
+use super::{BETWEEN, BlockError, FOOTER, GROUP, HEADER, MAGIC, NUMBERS_VERSION, Purpose, Summary, TERMS, VERSION};
+use crate::recent::chunk::{Chunk, ChunkKind};
 use faultline_host::{Disk, File};
 use faultline_model::{Labels, Millis, Position};
 use std::collections::BTreeMap;
@@ -75,7 +75,10 @@ pub fn write_block(
 }
 
 fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Written) -> io::Result<Summary> {
-    let mut out = Out { file, at: 0, waiting: header(purpose, covers) };
+    let of_numbers = |chunk: &Chunk| chunk.kind == ChunkKind::Numbers;
+    let only_numbers = series.iter().flat_map(|(_, chunks)| chunks).all(of_numbers);
+    let version = if only_numbers { NUMBERS_VERSION } else { VERSION };
+    let mut out = Out { file, at: 0, waiting: header(version, purpose, covers) };
     let mut places = Vec::with_capacity(series.len().div_ceil(GROUP));
     for group in series.chunks(GROUP) {
         places.push(out.place());
@@ -120,10 +123,10 @@ fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Wr
     Ok(summary)
 }
 
-fn header(purpose: Purpose, covers: Position) -> Vec<u8> {
+fn header(version: u32, purpose: Purpose, covers: Position) -> Vec<u8> {
     let mut header = Vec::with_capacity(WRITE + (WRITE >> 3));
     header.extend_from_slice(MAGIC);
-    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&version.to_le_bytes());
     header.extend_from_slice(&(purpose as u32).to_le_bytes());
     header.extend_from_slice(&covers.partition.to_le_bytes());
     header.extend_from_slice(&covers.offset.to_le_bytes());
