@@ -51,6 +51,9 @@ pub enum EvalError {
         /// [`crate::Options::samples_max`].
         limit: u64,
     },
+    /// A stream came upon histograms, which it does not follow: evaluate on the grid.
+    #[error("a stream cannot read histograms: evaluate on the grid")]
+    Histograms,
     /// Two elements of a result have equal labels, for instance once the metric's name is dropped.
     #[error("vector cannot contain metrics with the same labelset: {labels}")]
     SameLabels {

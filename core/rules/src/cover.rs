@@ -11,6 +11,7 @@ use crate::grid::{instant_after, offset_ms};
 use crate::rules::Rules;
 use crate::series::{RuleSelector, RuleSeries};
 use crate::set::{Rule, RuleKind};
+use crate::state::Standing;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -63,7 +64,7 @@ impl Rules {
         }
         for (number, from) in known_from.into_iter().enumerate() {
             if let Some(live) = self.state_mut(number).live.as_mut().filter(|_| from > at) {
-                live.ready = false;
+                live.standing = Standing::Unread;
             }
         }
     }

@@ -2,7 +2,7 @@
 use crate::alert::{Alert, Found, Moment, Step, step, timer};
 use crate::series::{OfRule, RuleSeries, elements, query, result};
 use crate::set::{Alerting, Group, Rule, RuleKind};
-use crate::state::{Held, RuleState, Timers};
+use crate::state::{Held, RuleState, Standing, Timers};
 use crate::template::{Context, Template};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::facts::{AlertState, Transition};
 use faultline_model::{AlertId, HistogramSample, Labels, Millis, Number, Position, Sample, TenantId, labels};
-use faultline_promql::{Change, Element, Features, Options, Value};
+use faultline_promql::{Change, Element, EvalError, Features, Options, Value};
 
 /// Where a rule stands and what it is judged with.
 #[derive(Clone, Copy)]
@@ -63,13 +63,14 @@ impl Judge<'_> {
     ) -> Result<(), String> {
         let seen_at = at.plus(-self.group.query_offset_ms);
         let source = OfRule { rule: self.number, series };
-        let elements = match &mut state.live {
-            Some(live) => {
-                let mut changes = Vec::new();
-                live.stream
-                    .refresh(&self.rule.expr, seen_at, &source, self.options, &mut changes)
-                    .map_err(|e| e.to_string())?;
-                live.ready = true;
+        let mut changes = Vec::new();
+        let refreshed = state
+            .live
+            .as_mut()
+            .map(|live| live.stream.refresh(&self.rule.expr, seen_at, &source, self.options, &mut changes));
+        let elements = match (refreshed, &mut state.live) {
+            (Some(Ok(())), Some(live)) => {
+                live.standing = Standing::Follows;
                 for change in changes {
                     live.take(change);
                 }
@@ -79,7 +80,12 @@ impl Judge<'_> {
                     .map(|(labels, held)| Element { labels: labels.clone(), value: held.value.clone() });
                 elements(Value::Vector(all.collect()))?
             }
-            None => result(&self.rule.expr, seen_at, &source, self.options)?,
+            (Some(Err(EvalError::Histograms)), _) => {
+                self.fall_back(state, timers);
+                result(&self.rule.expr, seen_at, &source, self.options)?
+            }
+            (Some(Err(error)), _) => return Err(error.to_string()),
+            _ => result(&self.rule.expr, seen_at, &source, self.options)?,
         };
         let appended = match &self.rule.kind {
             RuleKind::Record => self.recorded(elements)?,
@@ -90,6 +96,19 @@ impl Judge<'_> {
         };
         self.append(state, appended, seen_at, series);
         Ok(())
+    }
+
+    /// A selector found histograms: from here on the rule is evaluated on the grid alone, as one of a `grid` group is, until at
+    /// one of its instants there are none. Its alerts stay what they are until then.
+    pub fn fall_back(&self, state: &mut RuleState, timers: &mut Timers) {
+        let Some(live) = state.live.as_mut().filter(|live| live.standing != Standing::Grid) else { return };
+        live.standing = Standing::Grid;
+        live.stream.forget();
+        live.elements.replace(BTreeMap::new());
+        let RuleKind::Alert(alerting) = &self.rule.kind else { return };
+        for (labels, alert) in state.alerts.iter() {
+            self.drop_timer(timers, alerting, labels, Some(alert), true);
+        }
     }
 
     /// An instant at which the rule is unknown: its alerts stay what they are, and `ALERTS` goes on saying so.
@@ -164,6 +183,7 @@ impl Judge<'_> {
         for Element { labels: element, value } in elements {
             let (labels, this) = self.found(alerting, &element, &value, at, series);
             if let Some(live) = &mut state.live
+                && live.standing == Standing::Follows
                 && live.elements.get(&element).is_some_and(|held| held.alert.as_ref() != Some(&labels))
             {
                 live.hold(&element, &labels);
@@ -213,7 +233,7 @@ impl Judge<'_> {
             state.ended.note(self.cause, &labels, step.alert.occurrence);
             return;
         }
-        if state.live.is_some()
+        if state.follows()
             && let Some(due) = timer(&step.alert, alerting).filter(|due| *due > at)
         {
             timers.insert((due, self.number, labels.clone()));

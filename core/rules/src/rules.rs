@@ -5,7 +5,7 @@ use crate::grid::{instant_after, instant_at_or_before, offset_ms};
 use crate::judge::Judge;
 use crate::series::{RuleSelector, RuleSeries, SelectorId};
 use crate::set::{RuleKind, RuleSet};
-use crate::state::{GroupState, Held, Live, RuleState, Timers, read_timers, write_timers};
+use crate::state::{GroupState, Held, Live, RuleState, Standing, Timers, read_timers, write_timers};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ use faultline_model::{
     Canonical, CodecError, Digest, Evaluation, Labels, Millis, Position, Reader, RuleFiles, Sample, Table, TenantId,
     Writer,
 };
-use faultline_promql::{Options, Stream};
+use faultline_promql::{EvalError, Options, Stream};
 
 /// The rules in force and all that they remember. Driven by the engine; it knows neither clocks nor series of its own.
 ///
@@ -152,7 +152,8 @@ impl Rules {
                     old.set.groups[b].rules[r].text == rule.text
                 });
                 let kept = state.live.take().filter(|_| same_text);
-                state.live = live(group, rule).ok().map(|fresh| kept.unwrap_or(Live { ready: !begun, ..fresh }));
+                let standing = if begun { Standing::Unread } else { Standing::Follows };
+                state.live = live(group, rule).ok().map(|fresh| kept.unwrap_or(Live { standing, ..fresh }));
                 self.rules.insert(state);
             }
         }
@@ -366,6 +367,14 @@ impl Rules {
         if changes.is_empty() && touched.is_ok() {
             return;
         }
+        if touched == Err(EvalError::Histograms) {
+            let mut state = core::mem::take(self.state_mut(number));
+            let mut timers = core::mem::take(&mut self.timers);
+            self.judge(number, cause).fall_back(&mut state, &mut timers);
+            *self.state_mut(number) = state;
+            self.timers = timers;
+            return;
+        }
         let mut state = core::mem::take(self.state_mut(number));
         let mut timers = core::mem::take(&mut self.timers);
         let changed = self.judge(number, cause).changes(&mut state, &mut timers, at, changes, access, out);
@@ -376,8 +385,12 @@ impl Rules {
 
     /// Why a rule is evaluated on the grid only, and nothing where each sample counts.
     pub(crate) fn grid_only(&self, number: usize) -> Option<String> {
-        if self.state(number).live.is_some() {
-            return None;
+        match &self.state(number).live {
+            Some(live) if live.standing == Standing::Grid => {
+                return Some("a selector finds native histograms, which streams do not follow".into());
+            }
+            Some(_) => return None,
+            None => {}
         }
         let (g, r) = self.places[number];
         live(&self.set.groups[g], &self.set.groups[g].rules[r]).err()
@@ -442,5 +455,5 @@ fn live(group: &crate::Group, rule: &crate::Rule) -> Result<Live, String> {
         return Err("the group looks at another time than its own (query_offset)".into());
     }
     let stream = Stream::compile(&rule.expr).map_err(|e| e.to_string())?;
-    Ok(Live { ready: true, stream, elements: Default::default() })
+    Ok(Live { standing: Standing::Follows, stream, elements: Default::default() })
 }

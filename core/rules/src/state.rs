@@ -75,12 +75,42 @@ pub(crate) struct Held {
 }
 canonical_struct!(Held { value, alert });
 
+/// Whether samples move a rule that is to be evaluated at each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Not yet: the stream has not read all of its series, and one sample tells nothing of the others.
+    Unread,
+    /// They do.
+    Follows,
+    /// Not now: a selector found histograms, which streams do not follow. Looked at again at each instant of the grid.
+    Grid,
+}
+
+/// As the flag whether the stream has read its series; on the grid as null.
+impl Canonical for Standing {
+    fn write(&self, w: &mut Writer) {
+        match self {
+            Standing::Unread => w.bool(false),
+            Standing::Follows => w.bool(true),
+            Standing::Grid => w.null(),
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(match r.null()? {
+            true => Standing::Grid,
+            false if r.bool()? => Standing::Follows,
+            false => Standing::Unread,
+        })
+    }
+}
+
 /// A rule that is evaluated at each sample.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
-    /// Whether the stream has read all of its series: one sample tells nothing of the others.
-    pub ready: bool,
+    pub standing: Standing,
     pub stream: Stream,
+    /// The stream's result; none while it stands on the grid.
     pub elements: Kept<Labels, Held>,
 }
 
@@ -130,9 +160,14 @@ impl Ended {
 }
 
 impl RuleState {
+    /// Whether the rule has a stream that follows its series.
+    pub fn follows(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.standing == Standing::Follows)
+    }
+
     /// Whether samples and timers move the rule's alerts.
     pub fn is_ready(&self) -> bool {
-        self.unknown_until.is_none() && self.live.as_ref().is_some_and(|live| live.ready)
+        self.unknown_until.is_none() && self.follows()
     }
 }
 
@@ -167,7 +202,7 @@ pub(crate) struct RuleImage {
     record: Record,
     unknown_until: Option<Millis>,
     written_from: Option<Millis>,
-    live: Option<(bool, StreamImage)>,
+    live: Option<(Standing, StreamImage)>,
 }
 
 impl Freeze for RuleState {
@@ -178,7 +213,7 @@ impl Freeze for RuleState {
         self.appended.freeze();
         let live = self.live.as_mut().map(|live| {
             live.elements.freeze();
-            (live.ready, live.stream.freeze())
+            (live.standing, live.stream.freeze())
         });
         let record = self.record.clone();
         RuleImage { record, unknown_until: self.unknown_until, written_from: self.written_from, live }
@@ -196,7 +231,7 @@ impl Freeze for RuleState {
         if let Some(live) = &self.live {
             // Whether a rule has a stream changes with the rules only, and then another row takes its place.
             let image = image.and_then(|image| image.live.as_ref());
-            image.map_or(live.ready, |(ready, _)| *ready).write(w);
+            image.map_or(live.standing, |(standing, _)| *standing).write(w);
             live.stream.write(image.map(|(_, stream)| stream), w);
             write_all(&live.elements, when, w);
         }
@@ -224,8 +259,8 @@ impl RuleState {
         let mut state =
             RuleState { alerts, appended: appended.into(), live: None, unknown_until, written_from, record, ended };
         if live {
-            state.live =
-                Some(Live { ready: bool::read(r)?, stream: Stream::read(expr, r)?, elements: read_map(r)?.into() });
+            let standing = Standing::read(r)?;
+            state.live = Some(Live { standing, stream: Stream::read(expr, r)?, elements: read_map(r)?.into() });
         }
         Ok(state)
     }

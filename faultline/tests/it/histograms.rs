@@ -15,7 +15,8 @@ const RULES: &str = "groups:\n- name: g\n  interval: 5s\n  rules:\n  \
     - {record: 'job:took', expr: 'sum(rate(took_seconds[30s]))'}\n  \
     - {alert: Slow, expr: 'histogram_quantile(0.9, sum(rate(took_seconds[30s]))) > 4'}\n  \
     - {alert: SlowRecorded, expr: 'histogram_quantile(0.9, job:took) > 4'}\n  \
-    - {alert: Many, expr: 'histogram_count(took_seconds) > 150'}\n";
+    - {alert: Many, expr: 'histogram_count(took_seconds) > 50'}\n  \
+    - {alert: Never, expr: 'histogram_count(took_seconds) > 150'}\n";
 
 /// A body of exponential histograms of two instances: so many of 1 to 2 s, so many of 8 to 16 s.
 fn body(at: Millis, quick: u64, slow: u64) -> Decoded {
@@ -102,7 +103,7 @@ fn outcome_of(records: &[Record]) -> (Vec<(String, i64)>, usize) {
 
 #[test]
 fn rules_over_native_histograms_fire() {
-    let names = ["Slow", "SlowRecorded"];
+    let names = ["Many", "Slow", "SlowRecorded"];
     // A tenth of 30 s slow: 3 s after the first slow one, and before the next instant of the grid.
     check(Evaluation::Grid, &names, 61..=70);
     check(Evaluation::Stream, &names, 61..=66);

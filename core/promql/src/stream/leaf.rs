@@ -31,11 +31,6 @@ pub(super) struct LeafOp {
     scratch: Vec<Sample>,
 }
 
-/// A stream is of floats: aggregations of histograms are not kept up to date.
-fn of_histograms() -> EvalError {
-    EvalError::Parameter { message: "a stream cannot read histograms: evaluate on the grid".into() }
-}
-
 impl LeafOp {
     pub(super) fn new(selector: usize, read: Read, steps: Steps) -> LeafOp {
         let drops_name = read.drops_name() || steps.drops_name();
@@ -84,11 +79,12 @@ impl LeafOp {
         let (mut found, mut touched, mut error) = (Vec::new(), 0_u64, None);
         let (mut scratch, mut notes) = (Vec::new(), Annotations::muted());
         source.select(self.selector, &expr.selectors[self.selector], &mut |series| {
-            if touched > allowed {
+            if touched > allowed || error.is_some() {
                 return;
             }
+            // A stream is of floats: aggregations of histograms are not kept up to date.
             if !series.histograms.is_empty() {
-                error = Some(of_histograms());
+                error = Some(EvalError::Histograms);
                 return;
             }
             let (value, count) = leaf.value(series, &mut scratch, &mut notes);
@@ -137,7 +133,7 @@ impl LeafOp {
         held: usize,
     ) -> Result<Vec<Delta>, EvalError> {
         if !series.histograms.is_empty() {
-            return Err(of_histograms());
+            return Err(EvalError::Histograms);
         }
         let mut scratch = core::mem::take(&mut self.scratch);
         let steps = self.steps.at(at, options)?;

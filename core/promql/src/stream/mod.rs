@@ -138,7 +138,8 @@ impl Stream {
 
     /// Recomputes everything at a grid instant and appends what changed, in label order.
     ///
-    /// On an error the reported result is what it was, and the next `refresh` or `touch` tries again.
+    /// On an error the reported result is what it was, and the next `refresh` or `touch` tries again. Fails with
+    /// [`EvalError::Histograms`] where a selector finds any.
     pub fn refresh(
         &mut self,
         expr: &Expr,
@@ -208,6 +209,21 @@ impl Stream {
             // A step on the way may fail where the whole does not, so the whole decides.
             Err(_) => self.rebuild(at, options, out),
         }
+    }
+
+    /// Forgets all that was read and reported: the next `refresh` reports every element of the result.
+    pub fn forget(&mut self) {
+        for op in &mut self.ops {
+            match &mut op.kind {
+                OpKind::Leaf(leaf) => leaf.cells_mut().replace(BTreeMap::new()),
+                OpKind::Map(map) => map.held_mut().replace(BTreeMap::new()),
+                OpKind::Scalar { value, .. } => *value = None,
+                // Made anew from their inputs.
+                OpKind::Join(_) | OpKind::Aggregate(_) | OpKind::Absent(_) => {}
+            }
+        }
+        self.reported.replace(BTreeMap::new());
+        self.stale = self.ops.len() > 1 || self.leaves.is_empty();
     }
 
     fn leaf(&self, op: usize) -> &LeafOp {

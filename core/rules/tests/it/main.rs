@@ -3,6 +3,7 @@ mod added;
 mod builtin;
 mod dice;
 mod files;
+mod histograms;
 mod laws;
 mod scenarios;
 mod store;

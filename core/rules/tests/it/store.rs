@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub struct Store {
     series: BTreeMap<Labels, (u32, Vec<Sample>)>,
+    histograms: BTreeMap<Labels, Vec<HistogramSample>>,
     names: Vec<Labels>,
     selectors: Vec<RuleSelector>,
     /// What the rules appended since it was last taken.
@@ -42,10 +43,32 @@ impl Store {
         (self.selectors.iter().filter(about).map(|s| s.id).collect(), number)
     }
 
-    fn visit(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
-        for (labels, (id, samples)) in self.series.iter().filter(|(labels, _)| meets(labels, matchers)) {
-            visit(SeriesView { id: *id, labels, samples, histograms: &[], starts: None, marks: None });
+    /// Adds a histogram, in the same way; those of a series are all kept.
+    pub fn push_histogram(&mut self, labels: &Labels, sample: HistogramSample) -> (Vec<SelectorId>, u32) {
+        let next = self.names.len() as u32;
+        let number = self.series.entry(labels.clone()).or_insert((next, Vec::new())).0;
+        if number == next {
+            self.names.push(labels.clone());
         }
+        self.histograms.entry(labels.clone()).or_default().push(sample);
+        let about = |s: &&RuleSelector| s.stream && meets(labels, &s.matchers);
+        (self.selectors.iter().filter(about).map(|s| s.id).collect(), number)
+    }
+
+    /// Forgets a series.
+    pub fn remove(&mut self, labels: &Labels) {
+        self.series.remove(labels);
+        self.histograms.remove(labels);
+    }
+
+    fn visit(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
+        self.series.keys().filter(|labels| meets(labels, matchers)).for_each(|labels| visit(self.of(labels)));
+    }
+
+    fn of(&self, labels: &Labels) -> SeriesView<'_> {
+        let (labels, (id, samples)) = self.series.get_key_value(labels).expect("a series of the store");
+        let histograms = self.histograms.get(labels).map_or(&[][..], |all| all);
+        SeriesView { id: *id, labels, samples, histograms, starts: None, marks: None }
     }
 }
 
@@ -78,8 +101,7 @@ impl RuleSeries for Store {
     }
 
     fn view(&self, series: u32) -> SeriesView<'_> {
-        let labels = &self.names[series as usize];
-        SeriesView { id: series, labels, samples: &self.series[labels].1, histograms: &[], starts: None, marks: None }
+        self.of(&self.names[series as usize])
     }
 
     fn append(&mut self, labels: &Labels, sample: Sample) {
