@@ -212,12 +212,9 @@ pub struct FolderArgs {
 /// Options of `replay`.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
-    /// Tell what was decided from this place on [default: the oldest record kept].
-    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
-    pub from: Option<Place>,
-    /// Tell what was decided up to and including this place [default: the end].
-    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
-    pub to: Option<Place>,
+    /// Of which stretch.
+    #[command(flatten)]
+    pub stretch: StretchArgs,
     /// Take these rule files instead of the journal's, and compare; may be given several times. The built-in rules stay.
     #[arg(long = "rules", value_name = "FILE")]
     pub rules: Vec<PathBuf>,
@@ -233,6 +230,17 @@ pub struct ReplayArgs {
     /// The folder, and how to print.
     #[command(flatten)]
     pub folder: FolderArgs,
+}
+
+/// The stretch of a journal that is told of.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct StretchArgs {
+    /// Tell what was decided from this place on [default: the oldest record kept]. Rules see what came before, too.
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub from: Option<Place>,
+    /// Up to and including this place [default: the end].
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub to: Option<Place>,
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -308,12 +316,9 @@ pub struct BacktestArgs {
     /// What the files may use.
     #[command(flatten)]
     pub features: FeatureArgs,
-    /// Count firings from this place on [default: the oldest record kept]. Rules see what came before, too.
-    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
-    pub from: Option<Place>,
-    /// Up to and including this place [default: the end].
-    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
-    pub to: Option<Place>,
+    /// Of which stretch.
+    #[command(flatten)]
+    pub stretch: StretchArgs,
     /// The folder, and how to print.
     #[command(flatten)]
     pub folder: FolderArgs,
@@ -331,12 +336,9 @@ pub struct DiffRulesArgs {
     /// Rule files of before; may be given several times [default: what the journal holds].
     #[arg(long, value_name = "FILE")]
     pub against: Vec<PathBuf>,
-    /// Count firings from this place on [default: the oldest record kept]. Rules see what came before, too.
-    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
-    pub from: Option<Place>,
-    /// Up to and including this place [default: the end].
-    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
-    pub to: Option<Place>,
+    /// Of which stretch.
+    #[command(flatten)]
+    pub stretch: StretchArgs,
     /// The folder, and how to print.
     #[command(flatten)]
     pub folder: FolderArgs,

@@ -37,7 +37,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode, Box<dyn Error>> {
     let folder = DataFolder::inspect(disk, &args.folder.data)?;
     let inspection = SegmentJournal::inspect(&folder, None)?;
     let (segments, end) = (inspection.segments, inspection.recovered);
-    let (from, to) = (args.from.map(|it| it.resolved(end.stamp)), args.to.map(|it| it.resolved(end.stamp)));
+    let (from, to) = (args.stretch.from, args.stretch.to);
+    let (from, to) = (from.map(|it| it.resolved(end.stamp)), to.map(|it| it.resolved(end.stamp)));
 
     let reader = || segments.reader();
     let origin = match (from, &rules) {

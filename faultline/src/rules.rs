@@ -1,6 +1,6 @@
 //! `faultline rules`: what people do with rule files before a server reads them.
 mod backtest;
-mod firings;
+pub(crate) mod firings;
 mod held;
 mod history;
 mod unit_file;

@@ -17,7 +17,7 @@ const PLOT: usize = 48;
 
 /// Runs rules over the journal and says when their alerts would have fired.
 pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let stretch = Stretch { data: &args.folder.data, from: args.from, to: args.to };
+    let stretch = Stretch { data: &args.folder.data, from: args.stretch.from, to: args.stretch.to };
     let history = under(tried(Vec::new(), &args.files, args.features.set())?, &stretch)?;
     match args.folder.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&backtest_json(&history))?),
@@ -28,7 +28,7 @@ pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Box<dyn Error>> {
 
 /// Compares firings of two sets of rules; exit code 1 where they differ, which a merge may hang on.
 pub fn diff(args: &DiffRulesArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let stretch = Stretch { data: &args.folder.data, from: args.from, to: args.to };
+    let stretch = Stretch { data: &args.folder.data, from: args.stretch.from, to: args.stretch.to };
     let features = args.features.set();
     let after = under(tried(Vec::new(), &args.files, features)?, &stretch)?;
     let before = match args.against.is_empty() {

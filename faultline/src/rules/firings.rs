@@ -37,7 +37,7 @@ impl Firing {
 }
 
 /// Firings by alert: its labels, `alertname` among them. A rule may stand in another file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Firings {
     by_alert: BTreeMap<String, Vec<Firing>>,
     /// Alerts that were pending and never fired.
@@ -147,22 +147,24 @@ pub fn compare(before: &Firings, after: &Firings) -> Vec<Pair> {
     pairs
 }
 
+/// `alert from-to from-to; alert from-`, in ms.
+#[cfg(test)]
+pub(crate) fn firings(text: &str) -> Firings {
+    let mut it = Firings::default();
+    for alert in text.split(';').filter(|alert| !alert.trim().is_empty()) {
+        let (name, stretches) = alert.trim().split_once(' ').expect("name and stretches");
+        let stretch = |text: &str| {
+            let (from, to) = text.split_once('-').expect("from-to");
+            Firing { from: Millis(from.parse().expect("a number")), to: to.parse().ok().map(Millis) }
+        };
+        it.by_alert.insert(name.into(), stretches.split(' ').map(stretch).collect());
+    }
+    it
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn firings(text: &str) -> Firings {
-        let mut it = Firings::default();
-        for alert in text.split(';').filter(|alert| !alert.trim().is_empty()) {
-            let (name, stretches) = alert.trim().split_once(' ').expect("name and stretches");
-            let stretch = |text: &str| {
-                let (from, to) = text.split_once('-').expect("from-to");
-                Firing { from: Millis(from.parse().expect("a number")), to: to.parse().ok().map(Millis) }
-            };
-            it.by_alert.insert(name.into(), stretches.split(' ').map(stretch).collect());
-        }
-        it
-    }
 
     fn check(before: &str, after: &str, expected: &str) {
         let found: Vec<String> = compare(&firings(before), &firings(after))
