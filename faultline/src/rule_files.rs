@@ -2,18 +2,24 @@
 use crate::config::Config;
 use crate::world::control;
 use faultline_host::Inlet;
+use faultline_host::inlet::Pending;
 use faultline_model::{Canonical, Control, HashSeed, RuleFile, RuleFiles};
 use faultline_promql::Features;
+use faultline_serve::Reload;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Name of the built-in file in groups and errors.
 pub const BUILTIN_NAME: &str = "builtin.yml";
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long somebody who asked for it waits.
+const RELOAD_WAIT: Duration = Duration::from_secs(30);
 
 /// A rule file that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -77,37 +83,60 @@ pub fn tried(first: Vec<RuleFile>, paths: &[PathBuf], features: Features) -> Res
     }
 }
 
-/// Journals the files again whenever they change, until `stop`. Whether they are good is for the engine to say: a broken
-/// set is refused there with file and line, as a record like any other, and the rules before it stay in force. Whoever
-/// looks at the log is told as well, once for each fault.
-pub fn watch(config: &Config, mut known: RuleFiles, inlet: &Inlet, seed: HashSeed, stop: &AtomicBool) {
-    let mut told = String::new();
-    let mut tell = |what: String| {
-        if what != told && !what.is_empty() {
+/// Who is told what came of a look at the files.
+type Answer = SyncSender<Result<(), String>>;
+
+/// Where the files are asked to be read at once, and where that is heard. One request at a time.
+pub fn reloads() -> (Reload, Receiver<Answer>) {
+    let (asked, asks) = sync_channel::<Answer>(1);
+    let reload = move || {
+        let (answer, answered) = sync_channel(1);
+        asked.try_send(answer).map_err(|_| "another reload is under way, or none is possible yet".to_string())?;
+        answered.recv_timeout(RELOAD_WAIT).unwrap_or_else(|_| Err("the server stops, or is overloaded".to_string()))
+    };
+    (Arc::new(reload), asks)
+}
+
+/// Journals the files again whenever they change or somebody asks, until `stop`. Whether they are good is for the engine to say:
+/// a broken set is refused there with file and line, as a record like any other, and the rules before it stay in force.
+/// Whoever looks at the log is told as well, once for each fault.
+pub fn watch(
+    config: &Config,
+    mut known: RuleFiles,
+    inlet: &Inlet,
+    seed: HashSeed,
+    asks: &Receiver<Answer>,
+    stop: &AtomicBool,
+) {
+    let mut told = None;
+    while !stop.load(Ordering::Relaxed) {
+        let asked = asks.recv_timeout(LOOK_EVERY).ok();
+        let looked = look(config, &mut known, inlet, seed);
+        if let Err(what) = &looked
+            && told.as_ref() != Some(what)
+        {
             tracing::warn!("{what}; the rules before stay in force");
         }
-        told = what;
-    };
-    while !stop.load(Ordering::Relaxed) {
-        std::thread::sleep(LOOK_EVERY);
-        match read(config, &known.external_url) {
-            Ok(now) if now != known => {
-                let record = control(Control::Rules, now.to_bytes(), seed);
-                match inlet.offer(record).map(faultline_host::inlet::Pending::wait) {
-                    Ok(Ok(answer)) => {
-                        tracing::info!(at = %answer.at, "rule files changed on disk and were journalled");
-                        tell(
-                            fault(&now)
-                                .map_or(String::new(), |fault| format!("changed rule files are refused: {fault}")),
-                        );
-                        known = now;
-                    }
-                    // Looked at again in a second.
-                    Ok(Err(error)) | Err(error) => tell(format!("cannot journal changed rule files yet: {error}")),
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tell(crate::render::chain(&error)),
+        if let Some(asked) = asked {
+            // Nothing has changed: what was refused before still is.
+            let in_force = looked.clone().and_then(|()| fault(&known).map_or(Ok(()), Err));
+            let _gone = asked.send(in_force);
         }
+        told = looked.err();
     }
+}
+
+/// Reads the files and journals them where they have changed; says what is wrong with them or in the way.
+fn look(config: &Config, known: &mut RuleFiles, inlet: &Inlet, seed: HashSeed) -> Result<(), String> {
+    let now = read(config, &known.external_url).map_err(|error| crate::render::chain(&error))?;
+    if now == *known {
+        return Ok(());
+    }
+    let record = control(Control::Rules, now.to_bytes(), seed);
+    // Looked at again in a second.
+    let later = |refused| format!("cannot journal changed rule files yet: {refused}");
+    let answer = inlet.offer(record).and_then(Pending::wait).map_err(later)?;
+    tracing::info!(at = %answer.at, "rule files changed on disk and were journalled");
+    *known = now;
+    fault(known).map_or(Ok(()), Err)
 }

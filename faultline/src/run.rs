@@ -132,9 +132,10 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         Arc::new(move |turned| published.turned_away(clock.now(), turned))
     };
     let receiver = Receiver::new(inlet.clone(), known_seed.clone(), tell);
+    let (reload, reload_asks) = rule_files::reloads();
     let api = {
         let (store, inlet, seed) = (published.store(), inlet.clone(), known_seed.clone());
-        faultline_serve::router(store, inlet, seed, clock.clone(), config.features)
+        faultline_serve::router(store, inlet, seed, clock.clone(), config.features, reload)
     };
     let (stop, stopped) = watch::channel(false);
     {
@@ -255,7 +256,9 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         Server { addresses, inlet, stop, stopping, feed, runtime, engine_loop, release, tiles, others, shown };
     let begun = write(records, &server.inlet).and_then(|()| {
         let (config, inlet, stopping) = (config.clone(), server.inlet.clone(), server.stopping.clone());
-        server.others.push(spawn("rules", move || rule_files::watch(&config, rules, &inlet, seed, &stopping))?);
+        server
+            .others
+            .push(spawn("rules", move || rule_files::watch(&config, rules, &inlet, seed, &reload_asks, &stopping))?);
         server.others.extend(crate::outputs::start(sinks, &server.feed, &cursors, &clock)?);
         Ok(())
     });

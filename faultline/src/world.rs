@@ -243,10 +243,11 @@ fn hand_over(w: &mut World, stepped: Stepped) -> Result<(), Stop> {
 }
 
 /// What readers are to see, where it is time for it. A group that decides something is on its way before the view of it is
-/// made.
+/// made; until rule time begins, no time passes to wait for, and little is decided.
 fn view(w: &mut World, decided: bool) -> Option<Overview> {
     let age = w.engine.now().since(w.viewed);
-    let wanted = age >= if w.behind && !decided { w.view_after_ms } else { VIEW_EVERY_MS };
+    let timeless = w.engine.now() == Millis(0) && (w.behind || decided);
+    let wanted = timeless || age >= if w.behind && !decided { w.view_after_ms } else { VIEW_EVERY_MS };
     w.behind = !wanted && (w.behind || decided);
     wanted.then(|| {
         let view = w.engine.overview();

@@ -8,6 +8,6 @@ pub mod recent;
 mod store;
 pub mod view;
 
-pub use http::router;
+pub use http::{Reload, router};
 pub use store::Store;
 pub use view::{ActiveAlert, Counts, Health, Rule, RuleGroup, RuleKind, SourceStatus, Stage, View};

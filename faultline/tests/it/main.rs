@@ -20,6 +20,7 @@ mod real_script;
 mod real_sdk;
 mod real_tools;
 mod recent;
+mod reload;
 mod replay;
 mod replicas;
 mod room;

@@ -123,7 +123,14 @@ fn a_server_that_is_starting_is_healthy_and_says_when_to_come_back() {
     let seed = Arc::new(OnceLock::new());
     let receiver =
         Receiver::new(inlet.clone(), seed.clone(), Arc::new(move |turned| tell.lock().expect("no panic").push(turned)));
-    let api = faultline_serve::router(Store::default(), inlet, seed, Arc::new(SystemClock::default()), Features::NONE);
+    let api = faultline_serve::router(
+        Store::default(),
+        inlet,
+        seed,
+        Arc::new(SystemClock::default()),
+        Features::NONE,
+        Arc::new(|| Ok(())),
+    );
     let (_stop, stopped) = watch::channel(false);
     {
         let _entered = runtime.enter();

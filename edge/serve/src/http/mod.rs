@@ -11,6 +11,7 @@ mod number;
 mod params;
 mod query;
 mod rejects;
+mod reload;
 mod rules;
 mod series;
 mod shapes;
@@ -22,6 +23,8 @@ mod values;
 
 use crate::store::Store;
 use crate::view::View;
+pub use reload::Reload;
+
 use answer::Problem;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -71,6 +74,7 @@ const PATHS: &[&str] = &[
     "/api/v1/status/tsdb",
     "/-/healthy",
     "/-/ready",
+    "/-/reload",
     "/metrics",
 ];
 
@@ -82,6 +86,7 @@ pub(crate) struct Api {
     clock: Arc<dyn Clock>,
     queries: Arc<Semaphore>,
     features: Features,
+    reload: Reload,
 }
 
 /// Every route of the API.
@@ -90,15 +95,17 @@ pub(crate) struct Api {
 ///   that is ready. Until then only health, readiness, status and metrics are answered.
 /// - `clock`: gives a posted change its time where it states none.
 /// - `features`: experimental parts of PromQL that queries may use.
+/// - `reload`: has the rule files read again.
 pub fn router(
     store: Store,
     inlet: Inlet,
     seed: Arc<OnceLock<HashSeed>>,
     clock: Arc<dyn Clock>,
     features: Features,
+    reload: Reload,
 ) -> Router {
     let queries = Arc::new(Semaphore::new(QUERIES_MAX));
-    let api = Arc::new(Api { store, inlet, seed, clock, queries, features });
+    let api = Arc::new(Api { store, inlet, seed, clock, queries, features, reload });
     let once_ready = Router::new()
         .route("/api/faultline/v1/incidents", get(incidents::list))
         // Ids have a slash in them, which clients may or may not escape.
@@ -108,6 +115,7 @@ pub fn router(
         .route("/api/faultline/v1/changes", get(changes::list).post(changes::add))
         .route("/api/faultline/v1/anchors", post(anchors::want))
         .route("/api/faultline/v1/events", get(events::stream))
+        .route("/-/reload", post(reload::reload).put(reload::reload))
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
         .route("/api/v1/query_exemplars", get(about::exemplars).post(about::exemplars))

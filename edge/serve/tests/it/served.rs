@@ -40,7 +40,14 @@ pub fn served(store: Store) -> Served {
     let (inlet, intake) =
         inlet(Limits { bytes: 1 << 20, count: 32, reading: 1 << 20, retry_after: Duration::from_millis(1_500) });
     let clock = Arc::new(ManualClock::at(Millis(NOW)));
-    let router = router(store.clone(), inlet.clone(), Arc::new(HashSeed(1).into()), clock, Features::NONE);
+    let router = router(
+        store.clone(),
+        inlet.clone(),
+        Arc::new(HashSeed(1).into()),
+        clock,
+        Features::NONE,
+        Arc::new(|| Err("r.yml:3: it is broken".into())),
+    );
     Served { store, router, intake: Some(intake), inlet }
 }
 
