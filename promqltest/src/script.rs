@@ -292,22 +292,12 @@ fn expectations(command: &str, below: &[&str]) -> Result<Expected, Failure> {
 
 fn eval(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
     match evaluated(store, line, below) {
-        Err(Failure::Wrong(why)) => Err(match OPEN.iter().find(|(part, _)| line.contains(part)) {
-            Some((_, what)) => Failure::Skip((*what).into()),
-            None if store.starts => Failure::Skip("starts of histograms, and annotations of starts, are".into()),
-            None => Failure::Wrong(why),
-        }),
+        Err(Failure::Wrong(_)) if store.starts => {
+            Err(Failure::Skip("starts of histograms, and annotations of starts, are".into()))
+        }
         result => result,
     }
 }
-
-/// What is open, by a part of the evaluations that it fails.
-const OPEN: &[(&str, &str)] = &[
-    ("anchored", "anchored and smoothed stretches of histograms are"),
-    ("smoothed", "anchored and smoothed stretches of histograms are"),
-    ("limit_ratio(", "annotations of limit_ratio are"),
-    ("info(metric, {__name__=\"histogram\"})", "info() of histograms is"),
-];
 
 fn evaluated(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
     let (command, rest) = line.split_once(' ').expect("eval and what follows");
@@ -347,8 +337,10 @@ fn evaluated(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
     };
     compare_notes(&expected, &notes, query).map_err(Failure::Wrong)?;
     match compare(&expected, &found, &instants, words[0] == "range") {
-        // Of starts after their own samples one is taken there as a new start, though all are the same.
-        Err(_) if query == "increase(series[5m])" => Err(Failure::Skip("a start that is after its sample is".into())),
+        // The shared scripts are older than 3.15, whose own say what is computed here: equal starts are no new start.
+        Err(_) if query == "increase(series[5m])" => {
+            Err(Failure::Skip("starts after their samples, as before Prometheus 3.15, are".into()))
+        }
         Err(_) if DELAYED.contains(&query) => Err(Failure::Skip("delayed name removal is".into())),
         result => result.map_err(Failure::Wrong),
     }

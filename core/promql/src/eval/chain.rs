@@ -11,8 +11,8 @@ use faultline_model::{Histogram, Number, float};
 /// What a chain of steps starts from.
 #[derive(Clone, Copy)]
 pub(crate) enum Base<'e> {
-    /// The samples of an instant selector.
-    Instant(usize),
+    /// The samples of an instant selector, and where it stands.
+    Instant(usize, Span),
     /// Their times: `timestamp(selector)`.
     Stamp(usize),
     /// When they began to be counted: `start_timestamp(selector)`.
@@ -238,7 +238,7 @@ pub(crate) fn lower(node: &Node) -> Chain<'_> {
     let node = node.bare();
     let base = |base| Chain { base, steps: Vec::new() };
     let (mut chain, step) = match &node.kind {
-        Kind::Instant(index) => return base(Base::Instant(*index)),
+        Kind::Instant(index) => return base(Base::Instant(*index, node.span)),
         Kind::Unary { minus: true, of } => (lower(of), Template::Fixed(Step::Negate)),
         Kind::Binary(b) if !b.op.is_set() => {
             let (left, right) = (b.left.result_type(), b.right.result_type());

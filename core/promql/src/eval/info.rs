@@ -1,5 +1,6 @@
 //! `info()`: labels of info series, added to the elements that they describe.
 use super::Evaluator;
+use super::join::braced;
 use super::leaf::window;
 use crate::expr::Info;
 use crate::{Element, EvalError, Matcher};
@@ -93,30 +94,48 @@ impl Evaluator<'_> {
         asked.remove(&[false, false]);
         let selector = &self.selectors[info.selector];
         let window = window(selector, at, self.options.lookback_ms);
-        let (mut touched, mut error) = (0_u64, None);
+        let (mut touched, mut no_float, mut error) = (0_u64, None, None);
         let mut held: BTreeMap<Identity, BTreeMap<String, Held>> = BTreeMap::new();
         if asked.is_empty() {
             return Ok(held);
         }
         self.source.select(info.selector, selector, &mut |series| {
-            let samples = series.samples;
+            let (samples, histograms) = (series.samples, series.histograms);
             let newest = samples[..samples.partition_point(|s| s.time() <= window.end)].last();
-            let Some(newest) = newest.filter(|s| s.time() > window.start && !s.is_stale()) else { return };
+            let histogram = histograms[..histograms.partition_point(|s| s.time <= window.end)].last();
+            let histogram = histogram.filter(|h| newest.is_none_or(|s| s.time() < h.time));
+            let (time, live) = match (histogram, newest) {
+                (Some(histogram), _) => (histogram.time, histogram.histogram.is_some()),
+                (None, Some(newest)) => (newest.time(), !newest.is_stale()),
+                (None, None) => return,
+            };
+            if time <= window.start || !live {
+                return;
+            }
             let values = identity(series.labels);
             let sets = asked.get(&[!values[0].is_empty(), !values[1].is_empty()]);
             if !sets.is_some_and(|sets| values.iter().zip(sets).all(|(value, set)| set.contains(value))) {
                 return;
             }
             touched += 1;
+            if histogram.is_some() {
+                let labels = braced(series.labels);
+                let message = format!("this should be an info metric, with float samples: {labels}");
+                no_float.get_or_insert(EvalError::Matching { message });
+                return;
+            }
             let by_name = held.entry(values).or_default();
             let name = series.labels.get(NAME);
-            let now = Held { labels: series.labels.clone(), time: newest.time() };
+            let now = Held { labels: series.labels.clone(), time };
             match by_name.get(name) {
                 Some(before) if before.time > now.time => {}
                 Some(before) if before.time == now.time => {
                     let message = format!(
                         "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
-                        before.labels, before.time.0, now.labels, now.time.0
+                        braced(&before.labels),
+                        before.time.0,
+                        braced(&now.labels),
+                        now.time.0
                     );
                     error.get_or_insert(EvalError::Matching { message });
                 }
@@ -126,6 +145,6 @@ impl Evaluator<'_> {
             }
         });
         self.spend(touched)?;
-        error.map_or(Ok(held), Err)
+        no_float.or(error).map_or(Ok(held), Err)
     }
 }

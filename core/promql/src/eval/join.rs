@@ -230,7 +230,7 @@ impl Join<'_> {
 }
 
 /// Labels as Prometheus prints them in errors: the name as one of them.
-fn braced(labels: &Labels) -> String {
+pub(super) fn braced(labels: &Labels) -> String {
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{{{}}}", pairs.join(", "))
 }

@@ -8,7 +8,8 @@ use crate::expr::{At, Extent, Kind, Node, Span};
 use crate::function::Func;
 use crate::histogram::is_reset;
 use crate::range::{
-    Marks, RangeFunc, Stretch, Subject, Window, extended, histograms_within, keeps_name, seconds, within,
+    Marks, RangeFunc, Stretch, Subject, Window, extended, extended_mixed, histograms_within, keeps_name, seconds,
+    within,
 };
 use crate::{Annotations, Element, EvalError, Selector, SeriesView};
 use alloc::format;
@@ -149,9 +150,8 @@ impl<'a> Leaf<'a> {
         notes: &mut Annotations,
     ) -> (Option<Number>, u64) {
         let Window { start, end, .. } = self.window;
-        if self.extent != Extent::Within && !series.histograms.is_empty() {
-            notes.warn("anchored and smoothed stretches of histograms are not evaluated yet", self.at);
-            return (None, 0);
+        if self.extent != Extent::Within {
+            return self.read_extended_mixed(series, scratch, notes);
         }
         let Read::Stretch(range) = self.read else {
             let newest = series.histograms[..series.histograms.partition_point(|s| s.time <= end)].last();
@@ -183,6 +183,33 @@ impl<'a> Leaf<'a> {
         let touched = floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>();
         let subject = Subject { metric: series.labels.name(), at: self.at };
         (range.value_mixed(stretch, subject, notes), touched)
+    }
+
+    /// What is read of a stretch whose ends count too, whatever it holds.
+    #[cold]
+    fn read_extended_mixed(
+        &self,
+        series: SeriesView<'_>,
+        scratch: &mut Vec<Sample>,
+        notes: &mut Annotations,
+    ) -> (Option<Number>, u64) {
+        let (after, until) = self.span();
+        let mut histograms: Vec<_> = histograms_within(series.histograms, after, until).collect();
+        if histograms.is_empty() {
+            let (value, touched) = self.read(series, scratch);
+            return (value.map(Number::Float), touched);
+        }
+        let told = if self.alone { told(&histograms) } else { Vec::new() };
+        histograms.iter_mut().zip(&told).for_each(|((_, histogram), told)| *histogram = told);
+        let (floats, _) = live(within(series.samples, after, until), None, scratch);
+        let stretch = Stretch { floats, histograms: &histograms, window: self.window };
+        let touched = floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>();
+        let subject = Subject { metric: series.labels.name(), at: self.at };
+        let value = match self.read {
+            Read::Stretch(range) => range.value_extended_mixed(stretch, self.extent, subject, notes),
+            _ => extended_mixed::instant(stretch, subject, notes),
+        };
+        (value, touched)
     }
 
     /// The same of a series that can hold floats alone; nothing where more must be known of it.
@@ -288,16 +315,24 @@ pub(crate) fn check_extent(of: &Node, selectors: &[Selector], func: Func) -> Res
     if extent == Extent::Within || allowed.contains(&name) {
         return Ok(());
     }
-    let modifier = if extent == Extent::Anchored { "anchored" } else { "smoothed" };
-    let message = format!("{modifier} modifier can only be used with: {} - not with {name}", allowed.join(", "));
+    let (modifier, allowed) = (modifier(extent), allowed.join(", "));
+    let message = format!("{modifier} modifier can only be used with: {allowed} - not with {name}");
     Err(EvalError::Parameter { message })
+}
+
+/// How the language writes that the ends of a stretch count.
+fn modifier(extent: Extent) -> &'static str {
+    if extent == Extent::Anchored { "anchored" } else { "smoothed" }
 }
 
 impl Evaluator<'_> {
     /// The vector of a base that reads series, and of the steps on it.
     pub(super) fn leaf(&mut self, base: Base<'_>, steps: &[Step], at: Millis) -> Result<Vec<Element>, EvalError> {
         match base {
-            Base::Instant(index) => self.selected(index, Read::Value, steps, at),
+            Base::Instant(index, span) => {
+                self.reading = span;
+                self.selected(index, Read::Value, steps, at)
+            }
             Base::Stamp(index) => self.selected(index, Read::Time, steps, at),
             Base::Start(index) => self.selected(index, Read::Start, steps, at),
             Base::Range { func, args } => {
@@ -440,7 +475,7 @@ impl Evaluator<'_> {
                 let selector = &self.selectors[*index];
                 let window = window(selector, at, self.options.lookback_ms);
                 let allowed = self.options.samples_max.saturating_sub(self.touched);
-                let mut touched = 0_u64;
+                let (mut touched, mut refused) = (0_u64, false);
                 let lookback_ms = self.options.lookback_ms;
                 let scratch = &mut self.scratch;
                 self.source.select(*index, selector, &mut |series| {
@@ -452,6 +487,8 @@ impl Evaluator<'_> {
                         false => within(series.samples, window.start, window.end),
                         true => {
                             let read = Read::Stretch(RangeFunc { func: Func::LastOverTime, parameters: [0.0; 2] });
+                            let (after, until) = reach(window, selector.extent, read, lookback_ms);
+                            refused |= histograms_within(series.histograms, after, until).next().is_some();
                             reached(series.samples, window, selector.extent, read, lookback_ms)
                         }
                     };
@@ -470,7 +507,12 @@ impl Evaluator<'_> {
                         show(series.labels, Stretch { floats, histograms: &histograms, window });
                     }
                 });
-                self.spend(touched)
+                self.spend(touched)?;
+                if refused {
+                    let message = format!("{} modifier is not supported with histograms", modifier(selector.extent));
+                    return Err(EvalError::Parameter { message });
+                }
+                Ok(())
             }
             Kind::Subquery(subquery) => {
                 let window = subquery.window(at);

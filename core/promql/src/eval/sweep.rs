@@ -49,7 +49,10 @@ impl Evaluator<'_> {
         let drops = chain.steps.iter().any(Template::drops_name);
         let (mut rows, one_metric) = match chain.base {
             Base::Node(of) => (self.whole_columns(of, instants)?, false),
-            Base::Instant(index) => self.swept(index, &[Read::Value], instants)?,
+            Base::Instant(index, span) => {
+                self.reading = span;
+                self.swept(index, &[Read::Value], instants)?
+            }
             Base::Stamp(index) => self.swept(index, &[Read::Time], instants)?,
             Base::Start(index) => self.swept(index, &[Read::Start], instants)?,
             Base::Range { func, args } => {

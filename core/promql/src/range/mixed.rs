@@ -18,7 +18,7 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn mixed(self, notes: &mut Annotations) {
+    pub(super) fn mixed(self, notes: &mut Annotations) {
         let text = format!("encountered a mix of histograms and floats for metric name {:?}", self.metric);
         notes.warn(text, self.at);
     }
@@ -38,7 +38,7 @@ impl Subject<'_> {
         notes.warn(text, self.at);
     }
 
-    fn not_a(self, kind: &str, notes: &mut Annotations) {
+    pub(super) fn not_a(self, kind: &str, notes: &mut Annotations) {
         notes.warn(format!("this native histogram metric is not a {kind}: {:?}", self.metric), self.at);
     }
 }
@@ -60,13 +60,13 @@ pub(crate) fn tell(outcome: Outcome, at: Span, notes: &mut Annotations) {
 
 /// A point of a mixed stretch.
 #[derive(Clone, Copy)]
-enum Point<'a> {
+pub(super) enum Point<'a> {
     Float(Sample),
     Histogram(Millis, &'a Arc<Histogram>),
 }
 
 impl Point<'_> {
-    fn time(self) -> Millis {
+    pub(super) fn time(self) -> Millis {
         match self {
             Point::Float(sample) => sample.time(),
             Point::Histogram(time, _) => time,
@@ -75,7 +75,7 @@ impl Point<'_> {
 }
 
 /// All points, rising in time.
-fn merged<'a>(stretch: Stretch<'a>) -> Vec<Point<'a>> {
+pub(super) fn merged<'a>(stretch: Stretch<'a>) -> Vec<Point<'a>> {
     let histograms = stretch.histograms.iter().map(|(time, h)| Point::Histogram(*time, h));
     let mut all: Vec<Point<'a>> = stretch.floats.iter().copied().map(Point::Float).chain(histograms).collect();
     all.sort_by_key(|point| point.time());
@@ -256,7 +256,7 @@ fn instant(stretch: Stretch<'_>, counter: bool, subject: Subject<'_>, notes: &mu
 }
 
 /// How often a point differs from the one before; a float always differs from a histogram.
-fn changes(points: &[Point<'_>]) -> f64 {
+pub(super) fn changes(points: &[Point<'_>]) -> f64 {
     let differ = |pair: &&[Point<'_>]| match (pair[0], pair[1]) {
         (Point::Float(a), Point::Float(b)) => a.value() != b.value() && !(a.value().is_nan() && b.value().is_nan()),
         (Point::Histogram(_, a), Point::Histogram(_, b)) => !a.same_data(b),
@@ -266,7 +266,7 @@ fn changes(points: &[Point<'_>]) -> f64 {
 }
 
 /// How often a counter begins anew; it does when it changes between floats and histograms.
-fn resets(points: &[Point<'_>]) -> f64 {
+pub(super) fn resets(points: &[Point<'_>]) -> f64 {
     let begins = |pair: &&[Point<'_>]| match (pair[0], pair[1]) {
         (Point::Float(a), Point::Float(b)) => b.value() < a.value(),
         (Point::Histogram(_, a), Point::Histogram(_, b)) => is_reset(a, b),

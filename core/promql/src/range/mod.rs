@@ -1,5 +1,6 @@
 //! Functions of a stretch of one series: a value of the samples in the window, recomputed from all of them every time.
 pub(crate) mod extended;
+pub(crate) mod extended_mixed;
 mod marks;
 mod mixed;
 mod over_time;
@@ -8,10 +9,10 @@ mod starts;
 mod trend;
 
 use crate::function::Func;
-use crate::{EvalError, Extent};
+use crate::{Annotations, EvalError, Extent};
 use alloc::format;
 use alloc::sync::Arc;
-use faultline_model::{Histogram, HistogramSample, Millis, Sample};
+use faultline_model::{Histogram, HistogramSample, Millis, Number, Sample};
 use rate::Falls;
 
 pub use marks::Marks;
@@ -119,6 +120,17 @@ impl RangeFunc {
     /// The value of a stretch whose ends count too.
     pub(crate) fn value_extended(&self, points: &[Sample], window: Window, extent: Extent) -> Option<f64> {
         extended::value(self.func, points, window, extent)
+    }
+
+    /// The same with at least one histogram in it.
+    pub(crate) fn value_extended_mixed(
+        &self,
+        stretch: Stretch<'_>,
+        extent: Extent,
+        subject: Subject<'_>,
+        notes: &mut Annotations,
+    ) -> Option<Number> {
+        extended_mixed::value(self.func, stretch, extent, subject, notes)
     }
 }
 

@@ -76,7 +76,7 @@ impl Planner<'_> {
         }
         let steps = Steps::new(chain.steps);
         let (index, read) = match chain.base {
-            Base::Instant(index) => (index, Read::Value),
+            Base::Instant(index, _) => (index, Read::Value),
             Base::Stamp(index) => (index, Read::Time),
             Base::Start(index) => (index, Read::Start),
             Base::Range { func, args } => self.stretch(func, args)?,
