@@ -291,15 +291,6 @@ fn expectations(command: &str, below: &[&str]) -> Result<Expected, Failure> {
 }
 
 fn eval(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
-    match evaluated(store, line, below) {
-        Err(Failure::Wrong(_)) if store.starts => {
-            Err(Failure::Skip("starts of histograms, and annotations of starts, are".into()))
-        }
-        result => result,
-    }
-}
-
-fn evaluated(store: &Store, line: &str, below: &[&str]) -> Result<(), Failure> {
     let (command, rest) = line.split_once(' ').expect("eval and what follows");
     let expected = expectations(command, below)?;
     let words: Vec<&str> = rest.trim().splitn(8, ' ').collect();

@@ -9,10 +9,8 @@ struct Held {
     samples: Vec<Sample>,
     histograms: Vec<HistogramSample>,
     marks: Marks,
-    /// When samples began to be counted, by their times.
-    starts: BTreeMap<Millis, Millis>,
-    /// The same beside the samples.
-    starts_beside: Vec<Millis>,
+    /// When samples began to be counted, by their times, rising.
+    starts: Vec<(Millis, Millis)>,
 }
 
 /// Series by their labels.
@@ -31,7 +29,6 @@ impl Store {
         held.samples.extend(samples);
         held.samples.sort_by_key(Sample::time);
         held.marks = Marks::of(&held.samples);
-        held.arrange_starts();
     }
 
     /// Says when samples of a series began to be counted: by the samples' times.
@@ -39,7 +36,7 @@ impl Store {
         self.starts = true;
         let held = self.held(labels);
         held.starts.extend(starts);
-        held.arrange_starts();
+        held.starts.sort();
     }
 
     /// The same of histograms.
@@ -77,24 +74,12 @@ impl Store {
 
 impl Held {
     fn new(id: u32) -> Held {
-        Held {
-            id,
-            samples: Vec::new(),
-            histograms: Vec::new(),
-            marks: Marks::default(),
-            starts: BTreeMap::new(),
-            starts_beside: Vec::new(),
-        }
-    }
-
-    fn arrange_starts(&mut self) {
-        let start = |sample: &Sample| self.starts.get(&sample.time()).copied().unwrap_or(Millis(0));
-        self.starts_beside = self.samples.iter().map(start).collect();
+        Held { id, samples: Vec::new(), histograms: Vec::new(), marks: Marks::default(), starts: Vec::new() }
     }
 
     /// Every second series comes with its marks.
     fn view<'a>(&'a self, labels: &'a Labels, starts: bool) -> SeriesView<'a> {
-        let starts = starts.then_some(&self.starts_beside[..]);
+        let starts = starts.then_some(&self.starts[..]);
         let marks = self.id.is_multiple_of(2).then_some(&self.marks);
         SeriesView { id: self.id, labels, samples: &self.samples, histograms: &self.histograms, starts, marks }
     }

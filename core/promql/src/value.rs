@@ -15,9 +15,9 @@ pub struct SeriesView<'a> {
     pub samples: &'a [Sample],
     /// The same of histograms; no time is in both, for a series may change from one to the other.
     pub histograms: &'a [HistogramSample],
-    /// When each of the samples began to be counted, as its sender says it, 0 where it does not; nothing where no sender
-    /// says it or nobody asked for it.
-    pub starts: Option<&'a [Millis]>,
+    /// When samples and histograms began to be counted, as their senders say it: by their times, rising, none of those of which
+    /// it is not said; nothing where no sender says it or nobody asked for it.
+    pub starts: Option<&'a [(Millis, Millis)]>,
     /// Those of the samples, where the holder keeps them: so long stretches are read faster.
     pub marks: Option<&'a Marks>,
 }

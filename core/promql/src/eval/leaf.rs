@@ -8,8 +8,8 @@ use crate::expr::{At, Extent, Kind, Node, Span};
 use crate::function::Func;
 use crate::histogram::is_reset;
 use crate::range::{
-    Marks, RangeFunc, Stretch, Subject, Window, extended, extended_mixed, histograms_within, keeps_name, seconds,
-    within,
+    Marks, RangeFunc, Starts, Stretch, Subject, Window, extended, extended_mixed, histograms_within, keeps_name,
+    seconds, starts, within,
 };
 use crate::{Annotations, Element, EvalError, Selector, SeriesView};
 use alloc::format;
@@ -94,11 +94,6 @@ impl<'a> Leaf<'a> {
         if self.extent != Extent::Within {
             return self.read_extended(samples, scratch);
         }
-        if let Some(starts) = series.starts
-            && (self.read == Read::Start || matches!(self.read, Read::Stretch(range) if range.looks_at_starts()))
-        {
-            return self.read_started(samples, starts);
-        }
         if let Read::Stretch(range) = self.read {
             let (points, marks) = live(within(samples, start, end), series.marks, scratch);
             return (range.value(points, self.window, marks), points.len() as u64);
@@ -128,17 +123,43 @@ impl<'a> Leaf<'a> {
     }
 
     /// What is read of samples of which it is known when they began to be counted.
-    #[cold]
-    fn read_started(&self, samples: &[Sample], starts: &[Millis]) -> (Option<f64>, u64) {
+    fn read_started(
+        &self,
+        series: SeriesView<'_>,
+        starts: Starts<'_>,
+        scratch: &mut Vec<Sample>,
+        notes: &mut Annotations,
+    ) -> (Option<f64>, u64) {
         let Window { start, end, .. } = self.window;
-        let Read::Stretch(range) = self.read else {
-            let newest = samples.partition_point(|s| s.time() <= end).checked_sub(1);
-            let newest = newest.filter(|i| samples[*i].time() > start && !samples[*i].is_stale());
-            return (newest.map(|i| seconds(starts[i])), newest.iter().len() as u64);
-        };
-        let within = samples.iter().zip(starts).filter(|(s, _)| s.time() > start && s.time() <= end && !s.is_stale());
-        let (points, starts): (Vec<Sample>, Vec<Millis>) = within.unzip();
-        (range.value_started(&points, &starts, self.window), points.len() as u64)
+        match self.read {
+            Read::Start => {
+                let newest = series.samples[..series.samples.partition_point(|s| s.time() <= end)].last();
+                let newest = newest.filter(|s| s.time() > start && !s.is_stale());
+                (newest.map(|s| seconds(starts::of(starts, s.time()))), newest.iter().len() as u64)
+            }
+            Read::Stretch(range) if range.looks_at_starts() && self.extent == Extent::Within => {
+                let (points, _) = live(within(series.samples, start, end), series.marks, scratch);
+                let rises = matches!(range.func, Func::Rate | Func::Increase);
+                if rises && starts::overlap(starts, points.iter().map(Sample::time)) {
+                    Subject { metric: series.labels.name(), at: self.at }.overlap(notes);
+                }
+                (range.value_started(points, starts, self.window), points.len() as u64)
+            }
+            _ => self.read(series, scratch),
+        }
+    }
+
+    /// What is read of the floats of a series.
+    fn read_floats(
+        &self,
+        series: SeriesView<'_>,
+        scratch: &mut Vec<Sample>,
+        notes: &mut Annotations,
+    ) -> (Option<f64>, u64) {
+        match series.starts {
+            Some(starts) => self.read_started(series, starts, scratch, notes),
+            None => self.read(series, scratch),
+        }
     }
 
     /// What is read of a series, whatever it holds.
@@ -157,12 +178,16 @@ impl<'a> Leaf<'a> {
             let newest = series.histograms[..series.histograms.partition_point(|s| s.time <= end)].last();
             let float = series.samples[..series.samples.partition_point(|s| s.time() <= end)].last();
             let Some(newest) = newest.filter(|h| float.is_none_or(|s| s.time() < h.time)) else {
-                let (value, touched) = self.read(series, scratch);
+                let (value, touched) = self.read_floats(series, scratch, notes);
                 return (value.map(Number::Float), touched);
             };
             return match &newest.histogram {
                 Some(_) if newest.time <= start => (None, 0),
                 Some(histogram) if self.read == Read::Time => (Some(seconds(newest.time).into()), cost(histogram)),
+                Some(histogram) if self.read == Read::Start => {
+                    let start = series.starts.map(|starts| seconds(starts::of(starts, newest.time)));
+                    (start.map(Number::Float), cost(histogram))
+                }
                 Some(histogram) if self.alone => {
                     let told = told(&histograms_within(series.histograms, start, end).collect::<Vec<_>>());
                     (told.into_iter().last().map(Number::Histogram), cost(histogram))
@@ -175,11 +200,12 @@ impl<'a> Leaf<'a> {
         let told = if self.alone { told(&histograms) } else { Vec::new() };
         histograms.iter_mut().zip(&told).for_each(|((_, histogram), told)| *histogram = told);
         if histograms.is_empty() {
-            let (value, touched) = self.read(series, scratch);
+            let (value, touched) = self.read_floats(series, scratch, notes);
             return (value.map(Number::Float), touched);
         }
         let (floats, _) = live(within(series.samples, start, end), None, scratch);
-        let stretch = Stretch { floats, histograms: &histograms, window: self.window };
+        let starts = series.starts.unwrap_or_default();
+        let stretch = Stretch { floats, histograms: &histograms, starts, window: self.window };
         let touched = floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>();
         let subject = Subject { metric: series.labels.name(), at: self.at };
         (range.value_mixed(stretch, subject, notes), touched)
@@ -195,14 +221,16 @@ impl<'a> Leaf<'a> {
     ) -> (Option<Number>, u64) {
         let (after, until) = self.span();
         let mut histograms: Vec<_> = histograms_within(series.histograms, after, until).collect();
-        if histograms.is_empty() {
+        let resets = matches!(self.read, Read::Stretch(range) if range.func == Func::Resets);
+        if histograms.is_empty() && !(resets && series.starts.is_some()) {
             let (value, touched) = self.read(series, scratch);
             return (value.map(Number::Float), touched);
         }
         let told = if self.alone { told(&histograms) } else { Vec::new() };
         histograms.iter_mut().zip(&told).for_each(|((_, histogram), told)| *histogram = told);
         let (floats, _) = live(within(series.samples, after, until), None, scratch);
-        let stretch = Stretch { floats, histograms: &histograms, window: self.window };
+        let starts = series.starts.unwrap_or_default();
+        let stretch = Stretch { floats, histograms: &histograms, starts, window: self.window };
         let touched = floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>();
         let subject = Subject { metric: series.labels.name(), at: self.at };
         let value = match self.read {
@@ -215,7 +243,7 @@ impl<'a> Leaf<'a> {
     /// The same of a series that can hold floats alone; nothing where more must be known of it.
     #[inline]
     pub(crate) fn float(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> Option<(Option<f64>, u64)> {
-        if !series.histograms.is_empty() || self.long_way {
+        if !series.histograms.is_empty() || self.long_way || series.starts.is_some() {
             return None;
         }
         let (value, touched) = self.read(series, scratch);
@@ -504,7 +532,7 @@ impl Evaluator<'_> {
                     let histograms: Vec<_> = histograms_within(series.histograms, window.start, window.end).collect();
                     touched += floats.len() as u64 + histograms.iter().map(|(_, h)| cost(h)).sum::<u64>();
                     if floats.len() + histograms.len() > 0 {
-                        show(series.labels, Stretch { floats, histograms: &histograms, window });
+                        show(series.labels, Stretch { floats, histograms: &histograms, starts: &[], window });
                     }
                 });
                 self.spend(touched)?;
@@ -518,7 +546,7 @@ impl Evaluator<'_> {
                 let window = subquery.window(at);
                 for (labels, Points { floats, histograms }) in &self.points(subquery, &[window])? {
                     let histograms: Vec<_> = histograms.iter().map(|(time, h)| (*time, h)).collect();
-                    show(labels, Stretch { floats, histograms: &histograms, window });
+                    show(labels, Stretch { floats, histograms: &histograms, starts: &[], window });
                 }
                 Ok(())
             }

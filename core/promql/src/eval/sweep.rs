@@ -274,7 +274,7 @@ impl Evaluator<'_> {
                 let value = match &histograms[from..until] {
                     [] => range.value(floats, *window, None).map(Number::Float),
                     histograms => {
-                        let stretch = Stretch { floats, histograms, window: *window };
+                        let stretch = Stretch { floats, histograms, starts: &[], window: *window };
                         range.value_mixed(stretch, subject, self.notes)
                     }
                 };
@@ -436,12 +436,7 @@ impl Moving {
         while histograms.get(*h_end).is_some_and(|s| s.time <= until) {
             *h_end += 1;
         }
-        SeriesView {
-            samples: &samples[*from..*end],
-            starts: series.starts.map(|starts| &starts[*from..*end]),
-            histograms: &histograms[*h_from..*h_end],
-            ..series
-        }
+        SeriesView { samples: &samples[*from..*end], histograms: &histograms[*h_from..*h_end], ..series }
     }
 
     /// What all the windows held counts as, in samples.

@@ -23,12 +23,12 @@ pub(super) fn value(
     subject: Subject<'_>,
     notes: &mut Annotations,
 ) -> Option<Number> {
-    let Stretch { floats, histograms, window } = stretch;
+    let Stretch { floats, histograms, starts, window } = stretch;
     if let Func::Changes | Func::Resets = func {
         let all = merged(stretch);
         let after = all.partition_point(|point| point.time() <= window.start);
         let points = all.get(after.saturating_sub(1)..).filter(|_| after < all.len())?;
-        return Some(if func == Func::Changes { changes(points) } else { resets(points) }.into());
+        return Some(if func == Func::Changes { changes(points) } else { resets(points, starts) }.into());
     }
     if !floats.is_empty() {
         subject.mixed(notes);
@@ -163,7 +163,7 @@ fn between<'h>(
 /// - `stretch`: what lies a look-back around the window's end.
 #[cold]
 pub(crate) fn instant(stretch: Stretch<'_>, subject: Subject<'_>, notes: &mut Annotations) -> Option<Number> {
-    let Stretch { floats, histograms, window } = stretch;
+    let Stretch { floats, histograms, window, .. } = stretch;
     if !floats.is_empty() {
         subject.mixed(notes);
         return None;

@@ -1,4 +1,5 @@
 //! Functions of a stretch that holds histograms, alone or beside floats.
+use super::starts::{self, Starts};
 use super::{RangeFunc, Stretch, rate, seconds};
 use crate::Annotations;
 use crate::expr::Span;
@@ -21,6 +22,12 @@ impl Subject<'_> {
     pub(super) fn mixed(self, notes: &mut Annotations) {
         let text = format!("encountered a mix of histograms and floats for metric name {:?}", self.metric);
         notes.warn(text, self.at);
+    }
+
+    /// Samples say that they began to be counted before others that began at other times.
+    pub(crate) fn overlap(self, notes: &mut Annotations) {
+        let text = "sample has start time that overlaps with previous sample timestamp";
+        notes.warn(format!("{text} for metric {:?}", self.metric), self.at);
     }
 
     fn ignored(self, notes: &mut Annotations) {
@@ -91,7 +98,7 @@ impl RangeFunc {
         subject: Subject<'_>,
         notes: &mut Annotations,
     ) -> Option<Number> {
-        let Stretch { floats, histograms, window } = stretch;
+        let Stretch { floats, histograms, starts, window } = stretch;
         let (first, last) = (histograms.first()?, histograms.last()?);
         let float_first = floats.first().filter(|s| s.time() < first.0);
         let float_last = floats.last().filter(|s| s.time() > last.0);
@@ -116,7 +123,7 @@ impl RangeFunc {
             Func::Delta => extrapolated(stretch, false, false, subject, notes),
             Func::Irate => instant(stretch, true, subject, notes),
             Func::Idelta => instant(stretch, false, subject, notes),
-            Func::Resets => Some(resets(&merged(stretch)).into()),
+            Func::Resets => Some(resets(&merged(stretch), starts).into()),
             Func::Changes => Some(changes(&merged(stretch)).into()),
             Func::SumOverTime => total(histograms, subject, notes, histogram::sum),
             Func::AvgOverTime => total(histograms, subject, notes, histogram::mean),
@@ -159,16 +166,31 @@ fn extrapolated(
     subject: Subject<'_>,
     notes: &mut Annotations,
 ) -> Option<Number> {
-    let [(first_time, first), .., (last_time, _)] = stretch.histograms else { return None };
+    let Stretch { histograms, starts, window, .. } = stretch;
+    let ((first_time, first), (last_time, _)) = (histograms.first()?, histograms.last()?);
+    let began = if counter { starts::began(starts, *first_time, window.start) } else { None };
+    if histograms.len() < 2 {
+        // What was counted since it began.
+        let factor = rate::factor(*first_time, *last_time, 1, window, rate::Begun::At(began?), per_second);
+        return Some(histogram::mul(first, factor).into());
+    }
     let mut own = notes.beside();
-    let Ok(difference) = difference(stretch.histograms, counter, subject, &mut own) else {
+    let difference = difference(stretch, counter, subject, &mut own).and_then(|mut difference| {
+        // All of the first was counted within the window, too.
+        if began.is_some() && difference.add(first)?.reconciled {
+            reconciled("addition", subject.at, &mut own);
+        }
+        Ok(difference.gauge())
+    });
+    let Ok(difference) = difference else {
         subject.incompatible(notes);
         return None;
     };
     notes.merge(own);
-    let begun = match counter {
-        true => rate::Begun::Before { at_first: first.count, rise: difference.count },
-        false => rate::Begun::Unknown,
+    let begun = match (counter, began) {
+        (_, Some(began)) => rate::Begun::At(began),
+        (true, None) => rate::Begun::Before { at_first: first.count, rise: difference.count },
+        (false, None) => rate::Begun::Unknown,
     };
     let count = stretch.histograms.len();
     let factor = rate::factor(*first_time, *last_time, count, stretch.window, begun, per_second);
@@ -177,11 +199,15 @@ fn extrapolated(
 
 /// The difference between the last and the first of at least two histograms; of a counter, with what it lost at resets.
 fn difference(
-    points: &[(Millis, &Arc<Histogram>)],
+    stretch: Stretch<'_>,
     counter: bool,
     subject: Subject<'_>,
     notes: &mut Annotations,
-) -> Result<Histogram, Incompatible> {
+) -> Result<Sum, Incompatible> {
+    let Stretch { histograms: points, starts, .. } = stretch;
+    let begins = |i: usize, before: &Histogram| {
+        starts::restarted(starts, points[i - 1].0, points[i].0) || is_reset(before, points[i].1)
+    };
     let histogram_at = |i: usize| -> &Histogram { points[i].1 };
     let (first, last) = (histogram_at(0), histogram_at(points.len() - 1));
     let gauge = |h: &Histogram| h.hint == ResetHint::Gauge;
@@ -194,7 +220,7 @@ fn difference(
     // After a reset right behind it, the first does not matter, whatever it is.
     let second = histogram_at(1);
     let nothing = Histogram { schema: second.schema, bounds: second.bounds.clone(), ..Histogram::default() };
-    let start = if counter && is_reset(first, second) { &nothing } else { first };
+    let start = if counter && begins(1, first) { &nothing } else { first };
     let looked_at = if counter { &points[1..] } else { &points[points.len() - 1..] };
     if looked_at.iter().any(|(_, h)| h.is_custom() != start.is_custom()) {
         return Err(Incompatible);
@@ -205,14 +231,17 @@ fn difference(
     }
     if counter {
         let mut before = start;
-        for (_, now) in &points[1..] {
-            if is_reset(before, now) && sum.add(before)?.reconciled {
+        if starts::overlap(starts, points.iter().map(|(time, _)| *time)) {
+            subject.overlap(notes);
+        }
+        for (i, (_, now)) in points.iter().enumerate().skip(1) {
+            if begins(i, before) && sum.add(before)?.reconciled {
                 reconciled("addition", subject.at, notes);
             }
             before = now;
         }
     }
-    Ok(sum.gauge())
+    Ok(sum)
 }
 
 /// `irate` and `idelta`: of the last two points.
@@ -220,12 +249,18 @@ fn instant(stretch: Stretch<'_>, counter: bool, subject: Subject<'_>, notes: &mu
     let all = merged(stretch);
     let [.., before, last] = &all[..] else { return None };
     let elapsed = last.time().since(before.time());
+    let restarted = starts::restarted(stretch.starts, before.time(), last.time());
     if elapsed == 0 {
         return None;
     }
     let (before, last) = match (*before, *last) {
         (Point::Float(before), Point::Float(last)) => {
-            return rate::instant(&[before, last], counter).map(Number::Float);
+            let points = [before, last];
+            return match counter {
+                true => rate::instant_started(&points, stretch.starts),
+                false => rate::instant(&points, false),
+            }
+            .map(Number::Float);
         }
         (Point::Histogram(_, before), Point::Histogram(_, last)) => (before, last),
         _ => {
@@ -241,7 +276,7 @@ fn instant(stretch: Stretch<'_>, counter: bool, subject: Subject<'_>, notes: &mu
         subject.not_a("gauge", notes);
     }
     let mut difference = Sum::of(last);
-    if !(counter && is_reset(before, last)) {
+    if !(counter && (restarted || is_reset(before, last))) {
         match difference.sub(before) {
             Ok(Outcome { reconciled: true, .. }) => reconciled("subtraction", subject.at, notes),
             Ok(_) => {}
@@ -266,10 +301,11 @@ pub(super) fn changes(points: &[Point<'_>]) -> f64 {
 }
 
 /// How often a counter begins anew; it does when it changes between floats and histograms.
-pub(super) fn resets(points: &[Point<'_>]) -> f64 {
+pub(super) fn resets(points: &[Point<'_>], starts: Starts<'_>) -> f64 {
+    let restarted = |pair: &[Point<'_>]| starts::restarted(starts, pair[0].time(), pair[1].time());
     let begins = |pair: &&[Point<'_>]| match (pair[0], pair[1]) {
-        (Point::Float(a), Point::Float(b)) => b.value() < a.value(),
-        (Point::Histogram(_, a), Point::Histogram(_, b)) => is_reset(a, b),
+        (Point::Float(a), Point::Float(b)) => b.value() < a.value() || restarted(pair),
+        (Point::Histogram(_, a), Point::Histogram(_, b)) => restarted(pair) || is_reset(a, b),
         _ => true,
     };
     points.windows(2).filter(begins).count() as f64

@@ -5,7 +5,7 @@ mod marks;
 mod mixed;
 mod over_time;
 mod rate;
-mod starts;
+pub(crate) mod starts;
 mod trend;
 
 use crate::function::Func;
@@ -18,6 +18,7 @@ use rate::Falls;
 pub use marks::Marks;
 pub(crate) use mixed::{Subject, reconciled, tell};
 pub(crate) use over_time::{Compensated, quantile};
+pub(crate) use starts::Starts;
 
 /// A function of a stretch, with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,6 +45,8 @@ pub(crate) struct Stretch<'a> {
     pub(crate) floats: &'a [Sample],
     /// Rising in time, at none of the floats' times.
     pub(crate) histograms: &'a [(Millis, &'a Arc<Histogram>)],
+    /// When any of them began to be counted; empty where that is not known.
+    pub(crate) starts: Starts<'a>,
     pub(crate) window: Window,
 }
 
@@ -107,7 +110,7 @@ impl RangeFunc {
     }
 
     /// [`RangeFunc::value`] of samples of which it is known when they began to be counted.
-    pub(crate) fn value_started(&self, points: &[Sample], starts: &[Millis], window: Window) -> Option<f64> {
+    pub(crate) fn value_started(&self, points: &[Sample], starts: Starts<'_>, window: Window) -> Option<f64> {
         match self.func {
             Func::Rate => rate::extrapolated_started(points, starts, window, true),
             Func::Increase => rate::extrapolated_started(points, starts, window, false),

@@ -1,5 +1,6 @@
 //! Rates and differences: how fast a series rises.
-use super::{Marks, Window, starts};
+use super::starts::{self, Starts};
+use super::{Marks, Window};
 use faultline_model::{Millis, Sample};
 
 /// What it means that a series falls.
@@ -33,12 +34,12 @@ pub(super) fn extrapolated(points: &[Sample], window: Window, falls: Falls<'_>, 
 #[cold]
 pub(super) fn extrapolated_started(
     points: &[Sample],
-    starts: &[Millis],
+    starts: Starts<'_>,
     window: Window,
     per_second: bool,
 ) -> Option<f64> {
     let (first, last) = (points.first()?, points.last()?);
-    let began = starts::began(points, starts, window.start);
+    let began = starts::began(starts, first.time(), window.start);
     if points.len() < 2 && began.is_none() {
         return None;
     }
@@ -111,17 +112,17 @@ pub(super) fn instant(points: &[Sample], counter: bool) -> Option<f64> {
 }
 
 /// `irate` of samples of which it is known when they began to be counted.
-pub(super) fn instant_started(points: &[Sample], starts: &[Millis]) -> Option<f64> {
-    let ([.., before, last], [.., before_start, start]) = (points, starts) else { return None };
+pub(super) fn instant_started(points: &[Sample], starts: Starts<'_>) -> Option<f64> {
+    let [.., before, last] = points else { return None };
     let seconds = last.time().since(before.time()) as f64 / 1000.0;
-    match starts::restarted(*before, *before_start, *last, *start) {
+    match starts::restarted(starts, before.time(), last.time()) {
         true => Some(last.value() / seconds),
         false => instant(points, true),
     }
 }
 
 /// `resets` of samples of which it is known when they began to be counted.
-pub(super) fn resets_started(points: &[Sample], starts: &[Millis]) -> Option<f64> {
+pub(super) fn resets_started(points: &[Sample], starts: Starts<'_>) -> Option<f64> {
     points.first()?;
     let mut count = 0_u32;
     starts::each_fall(points, starts, &mut |_| count += 1);

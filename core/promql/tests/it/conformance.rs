@@ -3,7 +3,7 @@ use crate::corpus;
 use faultline_promqltest::script;
 
 /// Evaluations that pass, all shared scripts together. Only ever raised.
-const PASSED_MIN: usize = 2097;
+const PASSED_MIN: usize = 2108;
 
 /// Scripts that ship with the sources, so that every checkout has some; `data/NOTICE` says whose they are.
 #[test]
@@ -13,7 +13,7 @@ fn shipped_scripts_pass() {
         ("literals", include_str!("data/literals.test"), 25),
         ("selectors", include_str!("data/selectors.test"), 31),
         ("operators", include_str!("data/operators.test"), 142),
-        ("found", include_str!("data/found.test"), 45),
+        ("found", include_str!("data/found.test"), 55),
     ] {
         let outcome = script::run(text);
         assert!(outcome.failed.is_empty(), "{name}\n{}", outcome.failed.join("\n"));
