@@ -1,6 +1,6 @@
 //! The values of many label sets at many instants: one column for each label set.
 use super::chain::Step;
-use super::names::without_metadata;
+use super::names::{check_unique, without_metadata};
 use crate::{Annotations, Element, EvalError};
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -159,7 +159,14 @@ pub(super) fn nameless(row: Row) -> Row {
     Row { labels: without_metadata(&row.labels).unwrap_or_else(|| row.labels.clone()), ..row }
 }
 
-/// Drops the metrics' names from all rows.
+/// Drops the metrics' names from what a function of stretches gave: no two rows may be one then, even at different instants.
+pub(super) fn drop_names_of_stretches(rows: Vec<Row>) -> Result<Vec<Row>, EvalError> {
+    let rows: Vec<Row> = rows.into_iter().map(nameless).collect();
+    check_unique(rows.iter().map(|row| &row.labels))?;
+    Ok(rows)
+}
+
+/// Drops the metrics' names from all rows; those that are one then are put together, where they have no instant in common.
 pub(super) fn drop_names(rows: Vec<Row>) -> Result<Vec<Row>, EvalError> {
     let mut dropped = false;
     let nameless = |row: Row| match without_metadata(&row.labels) {

@@ -1,7 +1,7 @@
 //! Evaluation at many instants: each series is read once, with a window that moves over it, and what depends on labels
 //! alone is worked out once for all instants.
 use super::chain::{Base, Step, Template};
-use super::columns::{Row, drop_names};
+use super::columns::{Row, drop_names, drop_names_of_stretches};
 use super::join::{Join, signature};
 use super::leaf::{Leaf, Read, cost};
 use super::{Evaluator, aggregate, lower, remarks};
@@ -218,6 +218,7 @@ impl Evaluator<'_> {
         let drops = reads[0].drops_name();
         let found = match (drops, one_metric) {
             (true, true) => found.into_iter().map(super::columns::nameless).collect(),
+            (true, false) if matches!(reads[0], Read::Stretch(_)) => drop_names_of_stretches(found)?,
             (true, false) => drop_names(found)?,
             (false, _) => found,
         };
@@ -286,7 +287,7 @@ impl Evaluator<'_> {
             found.push(row);
         }
         found.retain(|row| !row.is_empty());
-        if keeps_name(functions[0].func) { Ok(found) } else { drop_names(found) }
+        if keeps_name(functions[0].func) { Ok(found) } else { drop_names_of_stretches(found) }
     }
 
     /// The values of a vector that is no chain of steps.

@@ -13,7 +13,7 @@ fn shipped_scripts_pass() {
         ("literals", include_str!("data/literals.test"), 25),
         ("selectors", include_str!("data/selectors.test"), 31),
         ("operators", include_str!("data/operators.test"), 142),
-        ("found", include_str!("data/found.test"), 55),
+        ("found", include_str!("data/found.test"), 59),
     ] {
         let outcome = script::run(text);
         assert!(outcome.failed.is_empty(), "{name}\n{}", outcome.failed.join("\n"));
