@@ -58,12 +58,22 @@ struct Report {
 /// `cargo xtask fuzz`.
 pub fn fuzz(words: &[String]) -> Outcome {
     let (only, seconds) = parse(words)?;
-    run(only.as_deref(), seconds)
+    run(only.as_deref(), &Plan { seconds, seed: None, grown: "corpus" })
 }
 
-/// The same as a stage of `ci`.
+/// The same as a stage of `ci`, which is to fail for what a change brings and not by luck: always the same inputs in the same
+/// order, from what is committed, as far as 30 s go.
 pub fn in_ci() -> Outcome {
-    run(None, SECONDS)
+    run(None, &Plan { seconds: SECONDS, seed: Some(1), grown: "corpus-ci" })
+}
+
+/// How targets are run.
+struct Plan {
+    seconds: u64,
+    /// What libFuzzer draws from; its own choice where there is none.
+    seed: Option<u32>,
+    /// Where it puts inputs that are worth keeping, beside the program. With a seed it begins empty.
+    grown: &'static str,
 }
 
 fn parse(words: &[String]) -> Result<(Option<String>, u64), String> {
@@ -82,7 +92,7 @@ fn parse(words: &[String]) -> Result<(Option<String>, u64), String> {
     if seconds == 0 { Err("`--seconds` must be at least 1".into()) } else { Ok((only, seconds)) }
 }
 
-fn run(only: Option<&str>, seconds: u64) -> Outcome {
+fn run(only: Option<&str>, plan: &Plan) -> Outcome {
     let root = workspace::here()?.root;
     let targets = targets(&root)?;
     let chosen: Vec<&String> = targets.iter().filter(|name| only.is_none_or(|only| only == **name)).collect();
@@ -97,7 +107,7 @@ fn run(only: Option<&str>, seconds: u64) -> Outcome {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(name) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(finding) = one(&root, &folder, &program, name, seconds) {
+                    if let Err(finding) = one(&root, &folder, &program, name, plan) {
                         findings.lock().expect("no holder panics").push(finding);
                     }
                 }
@@ -134,8 +144,11 @@ fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
 }
 
 /// Runs one target and prints its line; the error is the finding with what to do.
-fn one(root: &Path, folder: &Path, program: &Path, name: &str, seconds: u64) -> Outcome {
-    let (grown, found) = (folder.join("corpus").join(name), folder.join("findings").join(name));
+fn one(root: &Path, folder: &Path, program: &Path, name: &str, plan: &Plan) -> Outcome {
+    let (grown, found) = (folder.join(plan.grown).join(name), folder.join("findings").join(name));
+    if plan.seed.is_some() && grown.is_dir() {
+        fs::remove_dir_all(&grown).map_err(|error| format!("{} cannot be emptied: {error}", grown.display()))?;
+    }
     for folder in [&grown, &found] {
         fs::create_dir_all(folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
     }
@@ -143,7 +156,8 @@ fn one(root: &Path, folder: &Path, program: &Path, name: &str, seconds: u64) -> 
     command.env("FAULTLINE_FUZZ", name);
     // Freed memory that the sanitizer holds back must not count as ours for long.
     command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0");
-    command.arg(format!("-max_total_time={seconds}")).arg(format!("-rss_limit_mb={MEMORY_MIB}"));
+    command.args(plan.seed.map(|seed| format!("-seed={seed}")));
+    command.arg(format!("-max_total_time={}", plan.seconds)).arg(format!("-rss_limit_mb={MEMORY_MIB}"));
     command.arg(format!("-malloc_limit_mb={MEMORY_MIB}")).arg(format!("-timeout={TIMEOUT_S}"));
     command.arg(format!("-max_len={INPUT_SIZE_MAX}")).arg("-print_final_stats=1");
     command.arg(format!("-artifact_prefix={}/", found.display())).arg(&grown);

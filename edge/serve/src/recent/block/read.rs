@@ -258,7 +258,7 @@ impl Block {
                 }
                 numbers.sort();
             }
-            Plan::All => numbers.extend(0..self.summary.series),
+            Plan::All => numbers = self.numbers_of_all()?,
         }
         let (mut known, mut found) = (Known::new(matchers), Vec::new());
         self.series(&numbers, from, to, &mut |series| {
@@ -270,10 +270,15 @@ impl Block {
         Ok((found.len() <= most).then_some(found))
     }
 
+    fn numbers_of_all(&self) -> Result<Vec<u32>, BlockError> {
+        // Holds the footer's number against the directory's size: nobody else has, and a few bytes can say four billion.
+        self.directories()?;
+        Ok((0..self.summary.series).collect())
+    }
+
     /// Visits all series with all their chunks, in label order.
     pub fn each(&self, visit: &mut dyn FnMut(BlockSeries) -> ControlFlow<()>) -> Result<(), BlockError> {
-        let numbers: Vec<u32> = (0..self.summary.series).collect();
-        self.series(&numbers, Millis(i64::MIN), Millis(i64::MAX), visit)
+        self.series(&self.numbers_of_all()?, Millis(i64::MIN), Millis(i64::MAX), visit)
     }
 
     /// Visits the series of these rising numbers that have chunks within `from..=to`.
