@@ -9,7 +9,7 @@ const NAMED: usize = 10;
 /// What was decided.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Alerts that began to fire.
+    /// Firings; one that went on where imported telemetry went live is one.
     pub fired: u64,
     /// Alerts that were over after they had fired.
     pub resolved: u64,
@@ -29,10 +29,9 @@ impl Tally {
     pub fn count(&mut self, decision: &Decision) {
         self.decisions += 1;
         if let Decision::Alert(it) = decision {
-            self.firings.take(it);
+            self.fired += u64::from(self.firings.take(it));
         }
         match decision {
-            Decision::Alert(it) if it.to == AlertState::Firing => self.fired += 1,
             Decision::Alert(it) if it.to == AlertState::Ok && it.from != AlertState::Pending => self.resolved += 1,
             Decision::Incident(it) => self.incidents += u64::from(it.phase == IncidentPhase::Opened),
             Decision::Verdict(_) => self.verdicts += 1,

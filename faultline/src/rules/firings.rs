@@ -45,14 +45,15 @@ pub struct Firings {
 }
 
 impl Firings {
-    /// Takes the next transition.
-    pub fn take(&mut self, it: &Transition) {
+    /// Takes the next transition; says whether a firing begins with it.
+    pub fn take(&mut self, it: &Transition) -> bool {
         match (it.from, it.to) {
             (_, AlertState::Firing) => {
                 let firings = self.by_alert.entry(it.labels.to_string()).or_default();
                 // One that has not ended goes on: where imported telemetry goes live, alerts begin anew.
                 if firings.last().is_none_or(|last| last.to.is_some()) {
                     firings.push(Firing { from: it.at, to: None });
+                    return true;
                 }
             }
             (AlertState::Pending, AlertState::Ok) => self.pending_only += 1,
@@ -64,6 +65,7 @@ impl Firings {
             }
             _ => {}
         }
+        false
     }
 
     /// Alerts that fired, in order.
