@@ -126,9 +126,9 @@ impl Chunk {
         self.bytes.len() + CHUNK_OVERHEAD
     }
 
-    /// Whether it is the same chunk, not one with the same content.
-    pub fn is(&self, other: &Chunk) -> bool {
-        Arc::ptr_eq(&self.bytes, &other.bytes)
+    /// Where its bytes lie: the same of its clones, another of each other chunk that there is.
+    pub fn place(&self) -> *const u8 {
+        self.bytes.as_ptr()
     }
 }
 

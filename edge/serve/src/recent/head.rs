@@ -3,7 +3,7 @@ use super::chunk::{CHUNK_SAMPLES, Chunk, Late, Open, put_behind};
 use super::histograms::Histograms;
 use super::{WINDOW_MS, window};
 use faultline_model::{HistogramSample, Millis, Sample};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Slots that are allocated together, so that growth never moves a million of them while the lock is held.
 const PAGE: usize = 1024;
@@ -383,9 +383,11 @@ impl Head {
 
     /// Gives back chunks that are on disk now.
     pub fn written(&mut self, place: u32, chunks: &[Chunk]) {
+        // A busy series has thousands of chunks, and the lock is held meanwhile.
+        let written: HashSet<*const u8> = chunks.iter().map(Chunk::place).collect();
         self.change(place, |slot, histograms| {
             for closed in [Some(&mut slot.closed), histograms.map(|it| &mut it.closed)].into_iter().flatten() {
-                closed.retain(|chunk| !chunks.iter().any(|written| written.is(chunk)));
+                closed.retain(|chunk| !written.contains(&chunk.place()));
                 if closed.is_empty() {
                     *closed = Vec::new();
                 }
