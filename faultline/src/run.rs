@@ -34,6 +34,7 @@ use std::sync::mpsc::{self, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Telemetry under way at once: what is received and not yet durable, and beside it bodies that are still being read.
@@ -68,18 +69,22 @@ pub struct Server {
 /// Runs until SIGTERM or SIGINT, then drains.
 pub fn run(config: Config) -> Result<ExitCode, Box<dyn Error>> {
     let server = start(&config)?;
+    // Before anyone is told where it listens: who knows that may also end it.
+    let [mut terminate, mut interrupt] = {
+        let _entered = server.runtime.enter();
+        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?]
+    };
     banner(&config, &server.addresses);
     server.runtime.block_on(async {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let mut interval = tokio::time::interval(Duration::from_millis(200));
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok::<_, std::io::Error>(()),
-                result = tokio::signal::ctrl_c() => return result,
-                _ = interval.tick() => if server.ended() { return Ok(()) },
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = interval.tick() => if server.ended() { return },
             }
         }
-    })?;
+    });
     eprintln!("stopping: finishing what was received");
     server.stop()?;
     eprintln!("stopped cleanly; everything acknowledged is on disk");

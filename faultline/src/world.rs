@@ -22,9 +22,10 @@ pub const TICK: Duration = Duration::from_millis(100);
 const GROUP_BYTES: usize = 4 << 20;
 /// Most records in a group.
 const GROUP_COUNT: usize = 512;
-/// How often the views for readers are made anew when nothing was decided, and at least otherwise, in ms of rule time.
+/// How often the views for readers are made anew when nothing was decided, and at least otherwise, in ms of records' stamps, which
+/// go on also before rule time begins and do not race as an import's times do.
 const VIEW_EVERY_MS: i64 = 1_000;
-/// How old the last view is at least when a new one is made because of a decision, in ms of rule time: a view of many
+/// How old the last view is at least when a new one is made because of a decision, in ms of stamps: a view of many
 /// rules takes a millisecond, which the next alert would wait,
 const VIEW_AFTER_MS: i64 = 50;
 /// and one of a thousand alerts four: so many make it a ms longer.
@@ -68,11 +69,11 @@ pub struct World {
     pub outlet: Outlet,
     /// Number of leaves written to the journal.
     pub leaves: u64,
-    /// Rule time of the last view.
+    /// Stamp of the record of the last view.
     pub viewed: Millis,
     /// Whether something was decided since.
     pub behind: bool,
-    /// How old the last view is at least when a new one is made because of that, in ms of rule time.
+    /// How old the last view is at least when a new one is made because of that, in ms of stamps.
     pub view_after_ms: i64,
     /// What the keeper of checkpoints has to say.
     pub told: Receiver<Told>,
@@ -217,7 +218,8 @@ fn hand_over(w: &mut World, stepped: Stepped) -> Result<(), Stop> {
     let Stepped { records, replies, effects, leaves, quiet, begun } = stepped;
     let first_leaf = w.leaves;
     w.leaves += leaves.len() as u64;
-    let view = view(w, !leaves.is_empty());
+    let stamp = records.last().map_or(w.viewed, |record| record.stamp.millis());
+    let view = view(w, !leaves.is_empty(), stamp);
     let rejected = rejected_bodies(&records, &effects);
     let answers = replies.into_iter().zip(records.iter().map(|record| record.at)).collect();
     let batch = Batch {
@@ -243,18 +245,19 @@ fn hand_over(w: &mut World, stepped: Stepped) -> Result<(), Stop> {
 }
 
 /// What readers are to see, where it is time for it. A group that decides something is on its way before the view of it is
-/// made; until rule time begins, no time passes to wait for, and little is decided.
-fn view(w: &mut World, decided: bool) -> Option<Overview> {
-    let age = w.engine.now().since(w.viewed);
-    let timeless = w.engine.now() == Millis(0) && (w.behind || decided);
-    let wanted = timeless || age >= if w.behind && !decided { w.view_after_ms } else { VIEW_EVERY_MS };
+/// made.
+///
+/// - `stamp`: of the group's last record.
+fn view(w: &mut World, decided: bool, stamp: Millis) -> Option<Overview> {
+    let age = stamp.since(w.viewed);
+    let wanted = age >= if w.behind && !decided { w.view_after_ms } else { VIEW_EVERY_MS };
     w.behind = !wanted && (w.behind || decided);
     wanted.then(|| {
         let view = w.engine.overview();
         let rules = view.groups.iter().flat_map(|group| &group.rules);
         let alerts: usize = rules.filter_map(|rule| rule.alerting.as_ref()).map(|it| it.alerts.len()).sum();
         w.view_after_ms = VIEW_EVERY_MS.min(VIEW_AFTER_MS + alerts as i64 / ALERTS_PER_MS);
-        w.viewed = view.at;
+        w.viewed = stamp;
         view
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: opentelemetry-proto `metrics/v1/metrics.proto`; `exponentialToNativeHistogram` and `addSummaryDataPoints` in
 //! prometheus/storage/remote/otlptranslator/prometheusremotewrite, v3.15.
-use super::metrics::{Refused, Walk, millis};
+use super::metrics::{Refused, Walk, named};
 use crate::attributes::Attributes;
 use crate::events::PointFlags;
 use crate::keys::Part;
@@ -97,12 +97,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             }
             before = after;
         }
-        let size = match attributes.check()? {
-            Ok(size) => size + self.identity_size + self.name_size,
+        let (time, size) = match named(&attributes, time, self.identity_size + self.name_size)? {
+            Ok(named) => named,
             Err(reason) => return Ok(Err(reason)),
-        };
-        let Some(time) = millis(time) else {
-            return Ok(Err(Reason::TimeOutOfRange));
         };
         let histogram = if gone {
             None
@@ -149,12 +146,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             }
             before = after;
         }
-        let size = match attributes.check()? {
-            Ok(size) => size + self.identity_size + self.name_size,
+        let (time, size) = match named(&attributes, time, self.identity_size + self.name_size)? {
+            Ok(named) => named,
             Err(reason) => return Ok(Err(reason)),
-        };
-        let Some(time) = millis(time) else {
-            return Ok(Err(Reason::TimeOutOfRange));
         };
         if let Err(reason) = self.budget.take(number + 2, size) {
             return Ok(Err(reason));

@@ -183,12 +183,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             }
             before = after;
         }
-        let size = match attributes.check()? {
-            Ok(size) => size + self.identity_size + self.name_size,
+        let (time, size) = match named(&attributes, time, self.identity_size + self.name_size)? {
+            Ok(named) => named,
             Err(reason) => return Ok(Err(reason)),
-        };
-        let Some(time) = millis(time) else {
-            return Ok(Err(Reason::TimeOutOfRange));
         };
         if number.is_some_and(|number| number.to_bits() == STALE_NAN) {
             flags = flags.with(PointFlags::STALE);
@@ -230,12 +227,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             }
             before = after;
         }
-        let size = match attributes.check()? {
-            Ok(size) => size + self.identity_size + self.name_size,
+        let (time, size) = match named(&attributes, time, self.identity_size + self.name_size)? {
+            Ok(named) => named,
             Err(reason) => return Ok(Err(reason)),
-        };
-        let Some(time) = millis(time) else {
-            return Ok(Err(Reason::TimeOutOfRange));
         };
         // Some senders spell out the last bound, which the format leaves unsaid; its count is the whole count anyway.
         if bounds.last() == Some(&f64::INFINITY) {
@@ -312,8 +306,24 @@ fn naming_fails(metric: &Metric<'_>) -> bool {
         && naming::metric(metric.name, metric.unit, metric.kind).is_none()
 }
 
+/// When a point was taken, and the size of all that names its series, or why it cannot be taken.
+///
+/// - `others`: size of what names it beside its attributes.
 #[inline(always)]
-pub(super) fn millis(nanos: u64) -> Option<Millis> {
+pub(super) fn named(
+    attributes: &Attributes<'_>,
+    nanos: u64,
+    others: usize,
+) -> Result<Result<(Millis, usize), Reason>, Malformed> {
+    Ok(match (attributes.check()?, millis(nanos)) {
+        (Err(reason), _) => Err(reason),
+        (Ok(_), None) => Err(Reason::TimeOutOfRange),
+        (Ok(size), Some(time)) => Ok((time, size + others)),
+    })
+}
+
+#[inline(always)]
+fn millis(nanos: u64) -> Option<Millis> {
     let ms = (nanos / 1_000_000) as i64;
     time_works(ms).then_some(Millis(ms))
 }
