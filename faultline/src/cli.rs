@@ -55,7 +55,7 @@ pub enum Command {
     /// Compare the engine's state in two data folders, or at two positions of one, and name the first row that differs.
     #[command(after_help = DIFF_HELP)]
     DiffState(DiffArgs),
-    /// Rule files: check them, or print the built-in ones.
+    /// Rule files: check, test and try them, and ask why an alert fires or does not.
     #[command(subcommand)]
     Rules(RulesCommand),
 }
@@ -289,6 +289,36 @@ pub enum RulesCommand {
     /// Compare when alerts fire under two sets of rules, or with what was decided; exit code 1 where they differ.
     #[command(after_help = DIFF_RULES_HELP)]
     Diff(DiffRulesArgs),
+    /// Why an alert fires or does not, now or at any instant that the journal reaches: samples with the records that brought
+    /// them, timers, the rules' version, and what it did before.
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(ExplainArgs),
+}
+
+const EXPLAIN_HELP: &str = "\
+The journal is replayed from a checkpoint before that place. Nothing is written, notified or asked, and a server may go on in
+the same folder.
+
+Try:
+  faultline rules explain HighErrors                                   as things stand
+  faultline rules explain 'HighErrors{service=\"pay\"}' --at -2h        two hours before the journal's end
+  faultline rules explain HighErrors --at 2026-11-21T00:54:16Z --not-fired
+  faultline rules explain HighErrors -o json                           for a program";
+
+/// Options of `rules explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// The alert or recording rule: its name, or with some of its labels as a selector.
+    pub alert: String,
+    /// Look at this place [default: the end of the journal].
+    #[arg(long, value_name = "PLACE", allow_hyphen_values = true)]
+    pub at: Option<Place>,
+    /// Say why it does not fire; exit code 1 where it does.
+    #[arg(long)]
+    pub not_fired: bool,
+    /// The folder, and how to print.
+    #[command(flatten)]
+    pub folder: FolderArgs,
 }
 
 const BACKTEST_HELP: &str = "\

@@ -1,5 +1,6 @@
-//! `faultline rules`: what people do with rule files before a server reads them.
+//! `faultline rules`: what people do with rule files before a server reads them, and what they ask once it has.
 mod backtest;
+mod explain;
 pub(crate) mod firings;
 mod held;
 mod history;
@@ -26,6 +27,7 @@ pub fn run(command: RulesCommand) -> Result<ExitCode, Box<dyn Error>> {
         RulesCommand::Test(args) => test(&args),
         RulesCommand::Backtest(args) => backtest::backtest(&args),
         RulesCommand::Diff(args) => backtest::diff(&args),
+        RulesCommand::Explain(args) => explain::run(&args),
     }
 }
 

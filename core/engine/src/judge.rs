@@ -6,7 +6,7 @@ use faultline_model::table::PageBytes;
 use faultline_model::{CodecError, HistogramSample, Labels, Millis, Position, Reader, RuleFiles, Sample, TenantId};
 use faultline_observe::series::{Applied, SeriesStore};
 use faultline_promql::{Matcher, SeriesView};
-use faultline_rules::{RuleSeries, Rules, SelectorId};
+use faultline_rules::{Explained, RuleSeries, Rules, SelectorId};
 
 /// Recording rules feed `stream` rules feed recording rules: so many rounds, then the grid sees to the rest.
 const ROUNDS_MAX: usize = 8;
@@ -91,6 +91,18 @@ impl Judge {
     ) {
         let mut access = Access { series, applied, selections: &self.selections, now: at };
         self.rules.advance(at, cause, &mut access, out);
+    }
+
+    /// Looks closely at the rules of a name.
+    pub(crate) fn explain(
+        &self,
+        name: &str,
+        asked: &[Matcher],
+        at: Millis,
+        series: &mut SeriesStore,
+    ) -> Vec<Explained> {
+        let access = Access { series, applied: &mut Applied::default(), selections: &self.selections, now: at };
+        self.rules.explain(name, asked, at, &access)
     }
 
     /// Lets `stream` rules react to the samples in `applied.touches`, which it empties.

@@ -2,13 +2,13 @@
 use crate::engine::Engine;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use faultline_model::Millis;
 use faultline_model::facts::Coverage;
+use faultline_model::{Millis, RuleFiles};
 use faultline_observe::replicas::{ReplicaCounts, ReplicaLabels};
 use faultline_observe::ring::SampleCounts;
 use faultline_observe::sources::Source;
-use faultline_promql::SeriesView;
-use faultline_rules::GroupView;
+use faultline_promql::{Matcher, SeriesView};
+use faultline_rules::{Explained, GroupView};
 
 /// A copy of what the engine knows, for the API.
 #[derive(Clone, Debug)]
@@ -54,6 +54,18 @@ impl Engine {
             held: self.series.held() as u64,
             lacks: self.graph.lacks(self.now),
         }
+    }
+
+    /// Every rule of a name, looked at closely now.
+    ///
+    /// - `asked`: which elements and series are told one by one.
+    pub fn explain_rules(&mut self, name: &str, asked: &[Matcher]) -> Vec<Explained> {
+        self.judge.explain(name, asked, self.now, &mut self.series)
+    }
+
+    /// The rule files in force.
+    pub fn rule_files(&self) -> &RuleFiles {
+        self.judge.rules.files()
     }
 
     /// The labels that tell servers of a cluster apart.

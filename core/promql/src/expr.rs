@@ -201,6 +201,12 @@ impl Selector {
         Some(length.saturating_add(self.offset).saturating_add(self.reach).max(0))
     }
 
+    /// The stretch that it reads at `at`, outside of any subquery: after the first instant, up to the second.
+    pub fn stretch(&self, at: Millis, options: &Options) -> (Millis, Millis) {
+        let to = At::resolve(self.at, at).plus(-self.offset);
+        (to.plus(if self.range > 0 { -self.range } else { -options.lookback_ms }), to)
+    }
+
     /// The metric that every selected series belongs to, where the selector fixes it.
     pub fn metric(&self) -> Option<&str> {
         let name = self.matchers.first()?;

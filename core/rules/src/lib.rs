@@ -13,6 +13,7 @@ mod alert;
 mod cover;
 mod duration;
 mod error;
+mod explain;
 mod file;
 mod grid;
 mod judge;
@@ -26,6 +27,7 @@ mod yaml;
 
 pub use duration::{parse_ns as parse_duration_ns, print_ms as print_duration_ms};
 pub use error::RuleError;
+pub use explain::{Explained, PartView, Reads, SeriesTold, TOLD_MAX, Told, agree};
 pub use file::{FILE_SIZE_MAX, LABELS_MAX, RULES_MAX, parse};
 pub use rules::Rules;
 pub use series::{RuleSelector, RuleSeries, SelectorId};

@@ -34,9 +34,9 @@ pub struct Rules {
     pub(crate) places: Vec<(usize, usize)>,
     /// Next instants, by time and group.
     grid: BTreeSet<(Millis, usize)>,
-    timers: Timers,
-    suspended: bool,
-    options: Options,
+    pub(crate) timers: Timers,
+    pub(crate) suspended: bool,
+    pub(crate) options: Options,
 }
 
 /// What rules remember, a rule a page: one may have 100,000 elements and the next none.

@@ -138,7 +138,8 @@ impl Watch for Collect {
     }
 }
 
-fn transition(decision: &Decision) -> Option<&Transition> {
+/// What a decision says of an alert, if it does.
+pub(super) fn transition(decision: &Decision) -> Option<&Transition> {
     match decision {
         Decision::Alert(transition) => Some(transition),
         _ => None,

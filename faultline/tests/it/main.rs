@@ -3,6 +3,7 @@ mod added_rules;
 mod all_flips;
 mod bad_input;
 mod crash;
+mod explain;
 mod features;
 mod flips;
 mod histograms;

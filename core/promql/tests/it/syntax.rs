@@ -1,6 +1,6 @@
 //! The parser against `promql-parser`, and against its own printer.
 use crate::corpus;
-use faultline_promql::{Expr, Features, ParseError, Type, parse, parse_with};
+use faultline_promql::{Expr, Features, PARTS_MAX, ParseError, Type, parse, parse_with};
 use faultline_promqltest::random::Random;
 use promql_parser::parser as oracle;
 
@@ -188,4 +188,30 @@ fn nothing_makes_the_parser_panic() {
         }
     }
     assert!(accepted > 500, "only {accepted} of the texts were expressions");
+}
+
+#[test]
+fn parts_are_told_from_the_whole_to_what_is_read() {
+    let check = |text: &str, expected: &[(usize, &str)]| {
+        let parts = parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).parts();
+        let found: Vec<(usize, String)> = parts.iter().map(|part| (part.depth, part.expr.to_string())).collect();
+        let found: Vec<(usize, &str)> = found.iter().map(|(depth, text)| (*depth, &**text)).collect();
+        assert_eq!(found, expected, "{text}");
+    };
+    check("1 + 1", &[(0, "1 + 1")]);
+    check("(a) > 5", &[(0, "(a) > 5"), (1, "a")]);
+    check(
+        "sum(rate(a[5m])) / on (x) -b",
+        &[
+            (0, "sum(rate(a[5m])) / on (x) -b"),
+            (1, "sum(rate(a[5m]))"),
+            (2, "rate(a[5m])"),
+            (3, "a[5m]"),
+            (1, "-b"),
+            (2, "b"),
+        ],
+    );
+    check("max_over_time(a[1h:1m])", &[(0, "max_over_time(a[1h:1m])"), (1, "a[1h:1m]"), (2, "a")]);
+    check("topk(scalar(n), a)", &[(0, "topk(scalar(n), a)"), (1, "scalar(n)"), (2, "n"), (1, "a")]);
+    assert_eq!(parse(&["a"; 300].join(" + ").replace("a + a", "(a + a)")).map(|it| it.parts().len()), Ok(PARTS_MAX));
 }

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a start, an answer, or an end may take before the process hangs: many run at once, some under strace.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a start, an answer, or an end may take before the process hangs: many run at once, some under strace, perhaps beside
+/// a build that takes every core for a minute.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a run with a fault waits for the first checkpoint: the fault may prevent it.
 pub const CHECKPOINT: Duration = Duration::from_secs(4);
 /// Small bodies of a run.
@@ -95,7 +96,8 @@ impl Scene {
     pub fn run(&self, dir: &Path, strace: &[String], checkpoint: Duration) -> (Seen, Process) {
         let mut process = Process::start(dir, strace);
         let Some(addresses) = process.addresses() else {
-            let wrong = process.status().is_none().then(|| "it neither listens nor ends".to_string());
+            let hangs = process.status().is_none();
+            let wrong = hangs.then(|| format!("it neither listens nor ends\n{}", process.threads()));
             process.kill();
             return (Seen { wrong, ..Seen::default() }, process);
         };
