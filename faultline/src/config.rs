@@ -4,7 +4,7 @@ use faultline_engine::ReplicaLabels;
 use faultline_model::Evaluation;
 use faultline_promql::{Features, UnknownFeature};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,8 @@ pub struct Config {
     pub evaluation: Evaluation,
     /// How single groups are evaluated.
     pub groups: BTreeMap<String, Evaluation>,
+    /// Groups whose alerts reach the ledger and nobody.
+    pub dry_run: BTreeSet<String>,
     /// Experimental parts of PromQL that are on, in rules and in queries.
     pub features: Features,
     /// Labels added to every alert that leaves.
@@ -93,6 +95,7 @@ struct Rules {
     builtin: Option<bool>,
     evaluation: Option<Mode>,
     groups: BTreeMap<String, Mode>,
+    dry_run: BTreeSet<String>,
     interval_seconds: Option<u32>,
 }
 
@@ -182,6 +185,7 @@ impl Config {
             builtin_rules: true,
             evaluation: Evaluation::Grid,
             groups: BTreeMap::new(),
+            dry_run: BTreeSet::new(),
             features: Features::NONE,
             external_labels: BTreeMap::new(),
             external_url: None,
@@ -224,6 +228,7 @@ impl Config {
                 .or(file.rules.evaluation.map(Evaluation::from))
                 .unwrap_or_default(),
             groups: file.rules.groups.into_iter().map(|(name, mode)| (name, mode.into())).collect(),
+            dry_run: file.rules.dry_run,
             external_labels: file.external_labels,
             external_url: file.external_url,
             interval_ms: i64::from(file.rules.interval_seconds.unwrap_or(60)) * 1000,

@@ -284,6 +284,7 @@ fn group(view: GroupView) -> RuleGroup {
         name: view.name,
         interval_ms: view.interval_ms,
         evaluation: view.evaluation,
+        dry_run: view.dry_run,
         last_evaluation: view.last_at,
     }
 }

@@ -52,6 +52,7 @@ pub fn read(config: &Config, external_url: &str) -> Result<RuleFiles, ReadError>
         default_interval: config.interval_ms,
         external_url: external_url.into(),
         features: config.features.names().map(str::to_string).collect(),
+        dry_run: config.dry_run.iter().cloned().collect(),
     })
 }
 

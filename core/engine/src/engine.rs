@@ -333,7 +333,7 @@ impl Engine {
         for mut transition in transitions.drain(..) {
             transition.imported = imported;
             emit.decide(Decision::Alert(transition.clone()));
-            if !imported {
+            if !transition.is_silent() {
                 self.correlate(&transition, &mut updates, emit);
             }
         }

@@ -44,7 +44,9 @@ impl Engine {
         let going_on: Vec<Transition> = self.judge.rules.active().map(|alert| begun(alert, self.now)).collect();
         for transition in going_on {
             emit.decide(Decision::Alert(transition.clone()));
-            self.correlate(&transition, &mut updates, emit);
+            if !transition.is_silent() {
+                self.correlate(&transition, &mut updates, emit);
+            }
         }
         self.explain(self.now, emit);
         self.deliver(emit);
@@ -66,5 +68,6 @@ fn begun(alert: faultline_rules::ActiveAlert, at: Millis) -> Transition {
         annotations: alert.annotations,
         value: alert.value,
         imported: false,
+        dry_run: alert.dry_run,
     }
 }

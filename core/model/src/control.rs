@@ -71,27 +71,31 @@ pub struct RuleFiles {
     pub external_url: String,
     /// Experimental parts of PromQL that are on, by Prometheus' names, in name order.
     pub features: Vec<String>,
+    /// Groups whose alerts reach the ledger and nobody, by name, in name order.
+    pub dry_run: Vec<String>,
 }
 
 impl RuleFiles {
-    /// The files and features of `other` in place of these; what else is set stays.
+    /// The files, features and tried groups of `other` in place of these; what else is set stays.
     #[must_use]
     pub fn with_rules_of(self, other: &RuleFiles) -> RuleFiles {
-        RuleFiles { files: other.files.clone(), features: other.features.clone(), ..self }
+        let RuleFiles { files, features, dry_run, .. } = other.clone();
+        RuleFiles { files, features, dry_run, ..self }
     }
 
     /// Fields that are written: the last of those beyond the fifth that says something, and all before it.
     fn field_count(&self) -> usize {
-        match (self.external_url.is_empty(), self.features.is_empty()) {
-            (_, false) => 7,
-            (false, true) => 6,
-            (true, true) => 5,
+        match (self.external_url.is_empty(), self.features.is_empty(), self.dry_run.is_empty()) {
+            (_, _, false) => 8,
+            (_, false, true) => 7,
+            (false, true, true) => 6,
+            (true, true, true) => 5,
         }
     }
 }
 
-/// Five fields; a sixth where `external_url` is not empty, and both that and a seventh where there are `features`: records
-/// from before them have five or six.
+/// Five fields; a sixth where `external_url` is not empty, a seventh and all before it where there are `features`, an eighth
+/// in the same way where something is `dry_run`: records from before them have fewer.
 impl Canonical for RuleFiles {
     fn write(&self, w: &mut Writer) {
         let count = self.field_count();
@@ -107,6 +111,9 @@ impl Canonical for RuleFiles {
         if count > 6 {
             self.features.write(w);
         }
+        if count > 7 {
+            self.dry_run.write(w);
+        }
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
@@ -120,12 +127,16 @@ impl Canonical for RuleFiles {
             default_interval: Canonical::read(r)?,
             external_url: String::new(),
             features: Vec::new(),
+            dry_run: Vec::new(),
         };
         if count > 5 {
             files.external_url = Canonical::read(r)?;
         }
         if count > 6 {
             files.features = Canonical::read(r)?;
+        }
+        if count > 7 {
+            files.dry_run = Canonical::read(r)?;
         }
         // One value has one form.
         if files.field_count() == count { Ok(files) } else { Err(error) }

@@ -17,6 +17,8 @@ pub struct Explained {
     pub file: String,
     /// Its group.
     pub group: String,
+    /// Whether that is tried only.
+    pub dry_run: bool,
     /// Time between the group's evaluations on the grid, in ms.
     pub interval_ms: i64,
     /// The instant the group was evaluated at last.
@@ -133,6 +135,7 @@ impl Rules {
                 held_back: self.suspended && of_rule.asks_absence,
                 timers: timers.map(|(at, _, labels)| (*at, labels.clone())).collect(),
                 parts: of_rule.expr.parts().into_iter().map(part).collect(),
+                dry_run: of_group.dry_run,
                 file,
                 group,
                 interval_ms,

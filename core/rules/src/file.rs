@@ -50,6 +50,11 @@ pub fn parse(files: &RuleFiles) -> Result<RuleSet, RuleError> {
         let mut reader = FileReader { file: &file.name, files, features, count: &mut count };
         set.groups.append(&mut reader.read(&file.text).map_err(refuse)?);
     }
+    // A slip in such a name would page people.
+    if let Some(name) = files.dry_run.iter().find(|name| set.groups.iter().all(|group| group.name != **name)) {
+        let reason = format!("no rule file has a group {name:?}, which is to be tried only: mend rules.dry_run");
+        return Err(RuleError { file: String::new(), line: 0, reason });
+    }
     Ok(set)
 }
 
@@ -182,6 +187,7 @@ impl FileReader<'_> {
             query_offset_ms: fields.duration("query_offset")?.unwrap_or(0),
             limit,
             evaluation: self.evaluation(&name),
+            dry_run: self.files.dry_run.contains(&name),
             rules,
             name,
         })

@@ -91,7 +91,7 @@ impl Judge<'_> {
             RuleKind::Record => self.recorded(elements)?,
             RuleKind::Alert(alerting) => {
                 self.alerts(alerting, state, timers, elements, at, series, out)?;
-                self.alert_series(state)
+                if self.group.dry_run { Vec::new() } else { self.alert_series(state) }
             }
         };
         self.append(state, appended, seen_at, series);
@@ -113,7 +113,7 @@ impl Judge<'_> {
 
     /// An instant at which the rule is unknown: its alerts stay what they are, and `ALERTS` goes on saying so.
     pub fn while_unknown(&self, state: &mut RuleState, at: Millis, series: &mut dyn RuleSeries) {
-        if matches!(self.rule.kind, RuleKind::Alert(_)) {
+        if matches!(self.rule.kind, RuleKind::Alert(_)) && !self.group.dry_run {
             let appended = self.alert_series(state);
             self.append(state, appended, at.plus(-self.group.query_offset_ms), series);
         }
@@ -276,6 +276,7 @@ impl Judge<'_> {
             annotations: alert.annotations.clone(),
             value: alert.value.float_or_zero(),
             imported: false,
+            dry_run: self.group.dry_run,
         }
     }
 

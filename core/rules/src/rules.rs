@@ -143,7 +143,9 @@ impl Rules {
             self.groups.push(state);
             for rule in &group.rules {
                 // The first of a name takes the first of that name, the second the second, as in Prometheus.
-                let key = before.map(|b| (b, &*rule.name, rule.kind == RuleKind::Record));
+                // Alerts of a group that was tried only were told to nobody, and those of one that is now must end for everybody.
+                let is_same = |b: &usize| rule.kind == RuleKind::Record || old.set.groups[*b].dry_run == group.dry_run;
+                let key = before.filter(is_same).map(|b| (b, &*rule.name, rule.kind == RuleKind::Record));
                 let number = key.and_then(|key| free.get_mut(&key)).and_then(|numbers| numbers.pop_front());
                 let mut state = number.map(|n| old.state(n).clone()).unwrap_or_default();
                 carried.extend(number);

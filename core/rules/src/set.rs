@@ -33,6 +33,8 @@ pub struct Group {
     pub limit: i64,
     /// On the grid, or at each sample too.
     pub evaluation: Evaluation,
+    /// Whether it is tried only: its alerts reach the ledger and nobody, and are no series.
+    pub dry_run: bool,
     /// The rules, in the file's order.
     pub rules: Vec<Rule>,
 }

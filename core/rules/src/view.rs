@@ -33,6 +33,8 @@ pub struct ActiveAlert {
     pub annotations: Vec<(String, String)>,
     /// Value of the expression.
     pub value: f64,
+    /// Whether its group is tried only.
+    pub dry_run: bool,
 }
 
 /// A group as it stands.
@@ -48,6 +50,8 @@ pub struct GroupView {
     pub limit: i64,
     /// As chosen for the group.
     pub evaluation: Evaluation,
+    /// Whether it is tried only.
+    pub dry_run: bool,
     /// The instant it was evaluated at last.
     pub last_at: Option<Millis>,
     /// The instant it is evaluated at next.
@@ -120,6 +124,7 @@ impl Rules {
                 labels: with_external(labels, &self.set.external_labels),
                 annotations: alert.annotations.clone(),
                 value: alert.value.float_or_zero(),
+                dry_run: group.dry_run,
             })
         })
     }
@@ -186,6 +191,7 @@ impl Rules {
                 interval_ms: group.interval_ms,
                 limit: group.limit,
                 evaluation: group.evaluation,
+                dry_run: group.dry_run,
                 last_at: state.last,
                 next_at: state.next,
                 missed: state.missed,

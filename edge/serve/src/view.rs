@@ -58,6 +58,8 @@ pub struct RuleGroup {
     pub interval_ms: i64,
     /// How it is evaluated.
     pub evaluation: Evaluation,
+    /// Whether it is tried only: nobody is told of its alerts.
+    pub dry_run: bool,
     /// Rule time of the last evaluation on the grid; none before the first.
     pub last_evaluation: Option<Millis>,
     /// Its rules, in file order.

@@ -225,7 +225,7 @@ impl<'a> Runner<'a> {
         let number = self.next_leaf;
         self.next_leaf += 1;
         match LedgerEntry::from_bytes(leaf).map(|entry| entry.fact) {
-            Ok(Fact::Decided { id, decision }) if !imported(&decision) => {
+            Ok(Fact::Decided { id, decision }) if !is_silent(&decision) => {
                 self.sink.take(number, id, decision, self.clock);
             }
             Ok(Fact::Decided { .. } | Fact::Sealed(_)) => {}
@@ -250,10 +250,10 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// Whether a decision rests on imported data: those reach no sink.
-fn imported(decision: &Decision) -> bool {
+/// Whether a decision is for the ledger alone: it rests on imported data, or its rule is tried only.
+fn is_silent(decision: &Decision) -> bool {
     match decision {
-        Decision::Alert(transition) => transition.imported,
+        Decision::Alert(transition) => transition.is_silent(),
         Decision::Incident(update) => update.imported,
         _ => false,
     }

@@ -3,6 +3,7 @@ mod added_rules;
 mod all_flips;
 mod bad_input;
 mod crash;
+mod dry_run;
 mod explain;
 mod features;
 mod flips;

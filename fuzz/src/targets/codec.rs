@@ -69,6 +69,7 @@ fn seeds() -> Vec<Vec<u8>> {
         annotations: vec![("summary".into(), "it fails".into())],
         value: 0.1,
         imported: false,
+        dry_run: true,
     };
     let verdict = Verdict {
         incident: EffectId::default(),
@@ -105,6 +106,7 @@ fn seeds() -> Vec<Vec<u8>> {
         files: vec![RuleFile { name: "f.yml".into(), text: "groups: []".into() }],
         external_url: "http://x".into(),
         features: vec!["promql-duration-expr".into()],
+        dry_run: vec!["tried".into()],
         ..RuleFiles::default()
     };
     let genesis = Genesis { format: 1, journal: [7; 16], seed: HashSeed(1), created: Millis(1) };

@@ -57,6 +57,7 @@ pub(crate) fn transition(name: &str, entity: &str, to: AlertState, at: Millis, a
         annotations: Vec::new(),
         value: 1.0,
         imported: false,
+        dry_run: false,
     }
 }
 

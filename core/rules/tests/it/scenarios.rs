@@ -40,6 +40,7 @@ stories!(
     recording,
     errors,
     reload,
+    dry_run,
     unknown,
     unknown_chain,
     unknown_stream,

@@ -3,7 +3,7 @@
 //! A file is commands, a line `----`, what came of them, an empty line, and so on; `UPDATE=1` writes the answers anew.
 //! Times count from the first grid instant of the first group, so that a story need not know how groups are spread.
 //! ```text
-//! rules [stream] [external NAME=VALUE]...   the rule file follows, up to a line `end`; in force now
+//! rules [stream] [dry_run=GROUP] [NAME=VALUE]...   the rule file follows, up to a line `end`; in force now
 //! 5s up{job="a"} 0                          a sample (or `stale`); what is due before it is done first
 //! 1m                                        time passes, instant by instant
 //! jump 10m                                  time passes with nobody running
@@ -165,6 +165,7 @@ impl Story {
         for option in options {
             match option.split_once('=') {
                 Some(("external_url", value)) => files.external_url = value.into(),
+                Some(("dry_run", group)) => files.dry_run.push(group.into()),
                 Some((name, value)) => files.external_labels.push((name.into(), value.into())),
                 None if *option == "stream" => files.default_evaluation = Evaluation::Stream,
                 None => panic!("{option}: an option of rules"),
@@ -244,6 +245,9 @@ impl Story {
             let again =
                 if t.occurrence.ordinal > 0 { format!(", time {}", t.occurrence.ordinal + 1) } else { String::new() };
             write!(out, ", of record {}{again}", t.occurrence.began.offset).unwrap();
+            if t.dry_run {
+                out.push_str(", dry run");
+            }
             for (name, text) in &t.annotations {
                 write!(out, ", {name} {text:?}").unwrap();
             }

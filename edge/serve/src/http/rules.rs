@@ -18,7 +18,7 @@ pub async fn rules(State(api): State<Arc<Api>>, uri: Uri) -> Response {
     rules_answer(&api, &uri).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Every alert that is not `ok`.
+/// Every alert that is not `ok`, but for those of groups that are tried only.
 pub async fn alerts(State(api): State<Arc<Api>>, uri: Uri) -> Response {
     alerts_answer(&api, &uri).await.unwrap_or_else(IntoResponse::into_response)
 }
@@ -40,7 +40,8 @@ async fn rules_answer(api: &Api, uri: &Uri) -> Result<Response, PromError> {
 
 async fn alerts_answer(api: &Api, uri: &Uri) -> Result<Response, PromError> {
     let view = api.covered_prometheus(&Params::of(uri)).await?;
-    let alerts = view.alerts.iter().map(AlertShape::from).collect();
+    let is_told = |alert: &&ActiveAlert| view.groups.get(alert.group as usize).is_none_or(|group| !group.dry_run);
+    let alerts = view.alerts.iter().filter(is_told).map(AlertShape::from).collect();
     Ok(PromAnswer::new(Alerts { alerts }, Told::default()).at(view.covers))
 }
 
@@ -65,6 +66,8 @@ struct GroupShape<'a> {
     #[serde(serialize_with = "maybe", skip_serializing_if = "Option::is_none")]
     last_evaluation: Option<Millis>,
     evaluation: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
 }
 
 /// A duration in ms, shown in seconds: whole ones without decimals.
@@ -181,6 +184,7 @@ impl<'a> GroupShape<'a> {
                 Evaluation::Grid => "grid",
                 Evaluation::Stream => "stream",
             },
+            dry_run: group.dry_run,
         }
     }
 }

@@ -69,6 +69,8 @@ pub struct TransitionShape<'a> {
     annotations: &'a [(String, String)],
     value: String,
     imported: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
 }
 
 impl<'a> From<&'a Transition> for TransitionShape<'a> {
@@ -86,6 +88,7 @@ impl<'a> From<&'a Transition> for TransitionShape<'a> {
             annotations: &it.annotations,
             value: number::plain(it.value),
             imported: it.imported,
+            dry_run: it.dry_run,
         }
     }
 }

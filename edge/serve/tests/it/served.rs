@@ -101,6 +101,7 @@ pub fn transition(alert: u8, to: AlertState, ms: i64) -> Transition {
         annotations: vec![("summary".into(), format!("{service} fails"))],
         value: 0.25,
         imported: false,
+        dry_run: false,
     }
 }
 
@@ -263,6 +264,7 @@ pub fn view(offset: u64) -> View {
         name: "red".into(),
         interval_ms: 1_000,
         evaluation: Evaluation::Stream,
+        dry_run: false,
         last_evaluation: Some(Millis(NOW)),
         rules: vec![rule, record, slow],
     };

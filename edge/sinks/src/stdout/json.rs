@@ -29,6 +29,7 @@ fn alert(it: &Transition) -> Value {
         "labels": labels(&it.labels),
         "annotations": it.annotations.iter().map(|(n, v)| (n.clone(), v.clone().into())).collect::<Map<_, _>>(),
         "value": number(it.value),
+        "dryRun": it.dry_run,
     })
 }
 

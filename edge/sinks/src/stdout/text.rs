@@ -39,7 +39,8 @@ fn colour_of(state: AlertState) -> &'static str {
 
 fn alert(it: &Transition) -> String {
     let labels = it.labels.filter(|name| name != "alertname" && name != "__name__");
-    format!("{}{labels}  value {}  since {}", it.name, super::json::number(it.value), it.active_at)
+    let tried = if it.dry_run { "  dry run" } else { "" };
+    format!("{}{labels}  value {}  since {}{tried}", it.name, super::json::number(it.value), it.active_at)
 }
 
 fn incident(it: &IncidentUpdate) -> String {

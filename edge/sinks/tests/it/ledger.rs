@@ -87,5 +87,6 @@ pub fn alert(name: &str, occurrence: u64, from: AlertState, to: AlertState, at: 
         annotations: vec![("summary".to_owned(), format!("{name} is \"wrong\""))],
         value: 0.5,
         imported: false,
+        dry_run: false,
     })
 }

@@ -23,7 +23,8 @@ pub fn text(story: &Story, not_fired: bool) -> String {
     let mut lines = Vec::new();
     for it in &story.rules {
         let kind = if it.rule.alerting.is_some() { "alert" } else { "recording rule" };
-        let group = format!("{kind} in group {} of {}", visible(&it.group), visible(&it.file));
+        let tried = if it.dry_run { ", tried only: nobody is told" } else { "" };
+        let group = format!("{kind} in group {} of {}{tried}", visible(&it.group), visible(&it.file));
         lines.push(format!("{}  {group}", paint.bold(&visible(&it.rule.name))));
         let (digest, at) = &story.version;
         let since = at.map_or("a record below the ledger's last 100,000 leaves".into(), |at| format!("record {at}"));
@@ -328,6 +329,7 @@ fn rule_json(story: &Story, it: &Explained) -> Value {
     json!({
         "file": it.file,
         "group": it.group,
+        "dry_run": it.dry_run,
         "query": it.rule.query,
         "state": alerting.map(|it| it.state.word()),
         "evaluation": it.rule.explain(),
