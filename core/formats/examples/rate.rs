@@ -9,7 +9,7 @@ use bytes::Bytes;
 use faultline_formats::encode::{
     self, Attributes, Data, HistogramPoint, Log, Metric, Number, NumberPoint, Span, Value,
 };
-use faultline_formats::{Decoded, SpanKind, SpanStatus, decode, label_sets};
+use faultline_formats::{Decoded, Exemplar, SpanKind, SpanStatus, decode, label_sets};
 use faultline_model::{
     Clock, Digest, Encoding, EventTime, Format, HashSeed, Kind, Labels, Millis, Payload, Sample, SourceId, TenantId,
 };
@@ -40,7 +40,8 @@ fn attributes(count: usize, i: usize) -> Attributes {
     (0..count).map(pair).collect()
 }
 
-fn numbers(count: usize, attribute_count: usize) -> Vec<u8> {
+/// - `each`: points of a metric.
+fn numbers(count: usize, attribute_count: usize, each: usize) -> Vec<u8> {
     let points = |base: usize, n: usize| {
         let point = |i| NumberPoint {
             attributes: attributes(attribute_count, base + i),
@@ -49,10 +50,10 @@ fn numbers(count: usize, attribute_count: usize) -> Vec<u8> {
         };
         (0..n).map(point).collect::<Vec<_>>()
     };
-    let metrics = (0..count / 20).map(|m| Metric {
+    let metrics = (0..count / each).map(|m| Metric {
         name: format!("http.server.requests.{m}"),
         unit: "{request}".into(),
-        data: Data::Sum { points: points(m * 20, 20), delta: false, monotonic: true },
+        data: Data::Sum { points: points(m * each, each), delta: false, monotonic: true },
     });
     encode::metrics(&[encode::ResourceMetrics { resource: resource(), metrics: metrics.collect() }])
 }
@@ -99,7 +100,7 @@ fn spans(count: usize) -> Vec<u8> {
     encode::traces(&[encode::ResourceSpans { resource: resource(), spans: spans.collect() }])
 }
 
-fn series(count: usize) -> Vec<u8> {
+fn series(count: usize) -> Vec<(Labels, [Sample; 1])> {
     let labels = |i: usize| {
         let pairs = attributes(4, i).into_iter().map(|(name, value)| match value {
             Value::Text(text) => (name.replace('.', "_"), text),
@@ -109,8 +110,13 @@ fn series(count: usize) -> Vec<u8> {
         let fixed = fixed.map(|(name, value)| (name.to_string(), value.to_string()));
         (Labels::new(pairs.chain(fixed)), [Sample::new(Millis(T / 1_000_000), i as f64)])
     };
-    let all: Vec<_> = (0..count).map(labels).collect();
-    encode::write_request(all.iter().map(|(labels, samples)| (labels, &samples[..])))
+    (0..count).map(labels).collect()
+}
+
+/// The id of the trace and of the span.
+fn exemplar(i: usize) -> Exemplar {
+    let labels = [("trace_id", format!("{:032x}", i + 1)), ("span_id", format!("{i:016x}"))];
+    Exemplar { time: Millis(T / 1_000_000), value: i as f64, labels: Labels::new(labels) }
 }
 
 fn payload(format: Format, encoding: Encoding, plain: &[u8]) -> Payload {
@@ -152,15 +158,21 @@ fn measure(name: &str, format: Format, encoding: Encoding, plain: &[u8]) -> Deco
 
 fn main() {
     use Encoding::{Gzip, Identity, Snappy, Zstd};
-    let four = numbers(10_000, 4);
+    let four = numbers(10_000, 4, 20);
     let decoded = measure("metric points, 4 attributes", Format::OtlpMetrics, Identity, &four);
     measure("  in gzip", Format::OtlpMetrics, Gzip, &four);
     measure("  in zstd", Format::OtlpMetrics, Zstd, &four);
-    measure("metric points, 10 attributes", Format::OtlpMetrics, Identity, &numbers(10_000, 10));
+    measure("metric points, 10 attributes", Format::OtlpMetrics, Identity, &numbers(10_000, 10, 20));
+    measure("metrics of one point each", Format::OtlpMetrics, Identity, &numbers(10_000, 4, 1));
     measure("histogram samples, 17 a point", Format::OtlpMetrics, Identity, &histograms(2_000));
-    let write = series(10_000);
+    let all = series(10_000);
+    let write = encode::write_request(all.iter().map(|(labels, samples)| (labels, &samples[..])));
     measure("remote write samples, 6 labels", Format::RemoteWrite1, Identity, &write);
     measure("  in snappy", Format::RemoteWrite1, Snappy, &write);
+    let exemplars: Vec<_> = (0..all.len()).map(|i| [exemplar(i)]).collect();
+    let with = all.iter().zip(&exemplars).map(|((labels, samples), one)| (labels, &samples[..], &one[..]));
+    let with = encode::write_request_with_exemplars(with, &[]);
+    measure("  each with an exemplar", Format::RemoteWrite1, Identity, &with);
     measure("log records, 3 attributes", Format::OtlpLogs, Identity, &logs(10_000));
     measure("spans, 4 attributes", Format::OtlpTraces, Identity, &spans(10_000));
     let places: Vec<u32> = (0..decoded.events.points.len() as u32).collect();

@@ -154,6 +154,11 @@ pub(crate) struct Occurrences<'a> {
 }
 
 impl<'a> Occurrences<'a> {
+    /// Those of field `number` of `message`.
+    pub fn new(message: &'a [u8], number: u32) -> Occurrences<'a> {
+        Occurrences { fields: Fields::new(message), number }
+    }
+
     /// The next one; `None` at the end.
     #[inline(always)]
     pub fn next(&mut self) -> Result<Option<&'a [u8]>, Malformed> {

@@ -12,11 +12,31 @@ pub(crate) struct Budget {
     points: usize,
     label_bytes: usize,
     buckets: usize,
+    exemplars: usize,
+    exemplar_bytes: usize,
 }
 
 impl Budget {
     pub fn new() -> Budget {
-        Budget { points: limits::POINTS, label_bytes: limits::LABEL_BYTES, buckets: limits::BUCKETS }
+        Budget {
+            points: limits::POINTS,
+            label_bytes: limits::LABEL_BYTES,
+            buckets: limits::BUCKETS,
+            exemplars: limits::EXEMPLARS,
+            exemplar_bytes: limits::EXEMPLAR_BYTES,
+        }
+    }
+
+    /// Takes an exemplar of a series with labels of `label_bytes`, or nothing. Points have room of their own.
+    pub fn take_exemplar(&mut self, label_bytes: usize) -> Result<(), Reason> {
+        // Its own labels have four bytes a character at most, and sizes.
+        let bytes = label_bytes + 8 * limits::EXEMPLAR_CHARS;
+        if self.exemplars == 0 || bytes > self.exemplar_bytes {
+            return Err(Reason::TooManyExemplars);
+        }
+        self.exemplars -= 1;
+        self.exemplar_bytes -= bytes;
+        Ok(())
     }
 
     /// Takes a histogram with labels of `label_bytes`, or nothing.

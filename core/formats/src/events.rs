@@ -1,4 +1,6 @@
 //! What a body says, in the order in which it says it.
+use crate::exemplar::ExemplarPoint;
+use crate::metadata::Metadata;
 use crate::reject::Reject;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -46,6 +48,10 @@ pub struct Events {
     pub points: Vec<Point>,
     /// Native histograms, in the order of the body.
     pub histograms: Vec<NativePoint>,
+    /// Exemplars, in the order of the body.
+    pub exemplars: Vec<ExemplarPoint>,
+    /// Where it says what of its metrics beside their points.
+    pub metadata: Metadata,
     /// One per `ResourceMetrics`, `ResourceLogs` or `ResourceSpans` whose items can be taken; remote write has none.
     pub resources: Vec<Resource>,
     /// Log records.

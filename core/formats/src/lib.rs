@@ -13,10 +13,12 @@ mod attributes;
 mod budget;
 pub mod encode;
 mod events;
+mod exemplar;
 mod gofloat;
 mod inflate;
 mod keys;
 pub mod limits;
+mod metadata;
 pub mod naming;
 mod native;
 mod otlp;
@@ -29,7 +31,9 @@ pub use events::{
     Decoded, Events, LogEvent, NativePoint, Point, PointFlags, Record, Resource, Sampling, SpanEvent, SpanKind,
     SpanStatus, Text,
 };
+pub use exemplar::{Exemplar, ExemplarPoint};
 pub use inflate::inflate;
+pub use metadata::{Metadata, MetricType, Told, series_suffixes};
 pub use otlp::traces::PEER_ATTRIBUTES;
 pub use reject::{Reason, Reject, Scope, summary};
 
@@ -38,7 +42,7 @@ use bytes::Bytes;
 use faultline_model::{BodyDigest, Format, HashSeed, Kind, Labels, Payload};
 use keys::Keys;
 use reject::Rejects;
-use sink::{Collect, Name};
+use sink::{Collect, Name, Of};
 
 /// Decodes a payload. Total: what cannot be taken is in `rejects`, and control records, replies and ticks have no events.
 pub fn decode(payload: Payload, seed: HashSeed) -> Decoded {
@@ -110,10 +114,21 @@ fn read(plain: &[u8], format: Format, seed: HashSeed) -> (Events, Vec<Reject>) {
 ///
 /// Panics where `places` does not rise or names a point that is not there.
 pub fn label_sets(decoded: &Decoded, places: &[u32]) -> Vec<Labels> {
+    named(decoded, Of::Points, places)
+}
+
+/// Label sets of the series of some exemplars, in the same way.
+///
+/// - `indices`: into [`Events::exemplars`], strictly rising.
+pub fn exemplar_series(decoded: &Decoded, indices: &[u32]) -> Vec<Labels> {
+    named(decoded, Of::Exemplars, indices)
+}
+
+fn named(decoded: &Decoded, of: Of, places: &[u32]) -> Vec<Labels> {
     if places.is_empty() {
         return Vec::new();
     }
-    let (mut name, mut rejects) = (Name::new(places), Rejects::default());
+    let (mut name, mut rejects) = (Name::new(of, places), Rejects::default());
     let walked = match decoded.payload.kind {
         Kind::Telemetry { format: Format::OtlpMetrics | Format::OtlpMetricsJson, .. } => {
             otlp::metrics::walk(&decoded.plain, &mut name, &mut rejects)

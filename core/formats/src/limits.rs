@@ -22,6 +22,16 @@ pub const BUCKETS: usize = 1 << 21;
 pub const BUCKETS_READ: usize = 1 << 20;
 /// Symbols of a remote write 2.0 request.
 pub const SYMBOLS: usize = 1 << 20;
+/// Exemplars in a body.
+pub const EXEMPLARS: usize = 1 << 16;
+/// Bytes of labels that a body's exemplars may have together, those of their series counted for each.
+pub const EXEMPLAR_BYTES: usize = 64 << 20;
+/// Characters of an exemplar's own labels, names and values together (OpenMetrics 1.0, "Exemplars").
+pub const EXEMPLAR_CHARS: usize = 128;
+/// Metrics of which a body may say help, type and unit.
+pub const METADATA: usize = 1 << 16;
+/// Size to which a metric's help is cut.
+pub const HELP_SIZE: usize = 1 << 10;
 /// Log records in a body.
 pub const LOGS: usize = 1 << 18;
 /// Spans in a body.

@@ -63,6 +63,23 @@ pub fn metric(name: &str, unit: &str, kind: MetricKind) -> Option<String> {
     out.contains(|c| c != '_').then_some(out)
 }
 
+/// A unit in Prometheus' words, as metadata tells it: empty where there is nothing to tell.
+///
+/// Source: `UnitNamer.Build` of prometheus/otlptranslator v1.0.0.
+pub fn unit(unit: &str) -> String {
+    let (main, per) = unit_suffixes(unit);
+    // What is said per is `per_` and the unit, and `per_` alone where it is not said; there it is nothing.
+    let [main, per] = [main, per].map(|half| clean_unit(&half));
+    let mut out = match (&*main, &*per) {
+        ("", "") => String::new(),
+        (_, "") => main,
+        ("", _) => per,
+        (main, per) => [main, "_", per].concat(),
+    };
+    trim_underscore(&mut out);
+    out
+}
+
 /// The label's name in Prometheus; `None` where nothing of it is left. Borrowed where it is already one.
 pub fn label(name: &str) -> Option<Cow<'_, str>> {
     let first = *name.as_bytes().first()?;

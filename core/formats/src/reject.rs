@@ -49,6 +49,8 @@ pub enum Scope {
     Item,
     /// Something beside the items; all of them may have been taken. Not counted in a partial success.
     Extra,
+    /// What only readers would have seen: told and counted as [`Scope::Extra`], but no part of the engine's state.
+    Shown,
 }
 
 reasons! {
@@ -129,6 +131,16 @@ reasons! {
     Quarantined = "quarantined", Body;
     /// A resource's attributes cannot become the labels of `target_info`; its points were taken.
     TargetInfo = "target-info", Extra;
+    /// An exemplar that is not well formed, without a value, with labels or a time that cannot be taken.
+    BadExemplar = "bad-exemplar", Shown;
+    /// An exemplar whose labels have more characters than the limit.
+    ExemplarTooLong = "exemplar-too-long", Shown;
+    /// The body holds more exemplars than the limit, or the labels of their series are together larger than it.
+    TooManyExemplars = "too-many-exemplars", Shown;
+    /// Help, type and unit of a metric that cannot be taken: not well formed, not UTF-8, without a name or with one that is too long.
+    BadMetadata = "bad-metadata", Shown;
+    /// The body says help, type and unit of more metrics than the limit.
+    TooMuchMetadata = "too-much-metadata", Shown;
 }
 
 /// Collects rejects by reason, in the order in which the reasons turned up.

@@ -3,10 +3,13 @@
 //! Both are the same walk, so a point has the same place in both.
 use crate::attributes::Attributes;
 use crate::events::{Events, NativePoint, Point, PointFlags, Text};
+use crate::exemplar::{Exemplar, ExemplarPoint};
 use crate::gofloat;
 use crate::keys::{Keys, Part};
+use crate::metadata::Spelling;
 use crate::naming::{self, MetricKind};
 use crate::otlp::resource::Origin;
+use crate::reject::Reason;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -46,6 +49,12 @@ pub(crate) trait Sink<'a> {
     fn histogram(&mut self, time: Millis, histogram: Option<Histogram>);
     /// The `target_info` sample of the resource at hand.
     fn target_info(&mut self, origin: &Origin<'a>, time: Millis);
+    /// Whether exemplars are wanted; where they are not, none is read.
+    fn wants_exemplars(&self) -> bool;
+    /// An exemplar of the part of the metric at hand, under the attributes or labels at hand.
+    fn exemplar(&mut self, part: Part, exemplar: Exemplar);
+    /// Help, type and unit of a metric, whose name and unit have been found to be UTF-8; fails where they cannot be taken.
+    fn metadata(&mut self, spelling: Spelling, name: &str, unit: &str, help: &[u8]) -> Result<(), Reason>;
 }
 
 /// Collects points.
@@ -118,10 +127,34 @@ impl<'a> Sink<'a> for Collect<'a> {
         let histogram = histogram.map(|histogram| Arc::new(histogram.canonical()));
         self.events.histograms.push(NativePoint { key, time, histogram, place });
     }
+
+    fn wants_exemplars(&self) -> bool {
+        true
+    }
+
+    fn exemplar(&mut self, part: Part, exemplar: Exemplar) {
+        let key = self.keys.series(self.identity, self.metric, self.attributes, part);
+        self.events.exemplars.push(ExemplarPoint { key, exemplar });
+    }
+
+    #[inline]
+    fn metadata(&mut self, spelling: Spelling, name: &str, unit: &str, help: &[u8]) -> Result<(), Reason> {
+        self.events.metadata.note(self.plain, spelling, name, unit, help)
+    }
 }
 
-/// Names the points at some places.
+/// What of a body is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// Points and histograms.
+    Points,
+    /// Series of exemplars.
+    Exemplars,
+}
+
+/// Names the points at some places, or the series of the exemplars there.
 pub(crate) struct Name<'a, 'p> {
+    of: Of,
     /// Labels of the places so far.
     pub out: Vec<Labels>,
     places: &'p [u32],
@@ -134,8 +167,9 @@ pub(crate) struct Name<'a, 'p> {
 }
 
 impl<'a, 'p> Name<'a, 'p> {
-    pub fn new(places: &'p [u32]) -> Name<'a, 'p> {
+    pub fn new(of: Of, places: &'p [u32]) -> Name<'a, 'p> {
         Name {
+            of,
             out: Vec::with_capacity(places.len()),
             places,
             place: 0,
@@ -145,6 +179,15 @@ impl<'a, 'p> Name<'a, 'p> {
             attributes: Attributes::new(&[], 0),
             pairs: Vec::new(),
         }
+    }
+
+    /// Goes on to the next place, and names it where it is one of those wanted.
+    fn pass(&mut self, part: Part) {
+        if self.places.get(self.out.len()) == Some(&self.place) {
+            let labels = self.labels(part);
+            self.out.push(labels);
+        }
+        self.place += 1;
     }
 
     fn labels(&mut self, part: Part) -> Labels {
@@ -215,10 +258,20 @@ impl<'a> Sink<'a> for Name<'a, '_> {
     }
 
     fn sample(&mut self, part: Part, _: Value) {
-        if self.places.get(self.out.len()) == Some(&self.place) {
-            let labels = self.labels(part);
-            self.out.push(labels);
+        if self.of == Of::Points {
+            self.pass(part);
         }
-        self.place += 1;
+    }
+
+    fn wants_exemplars(&self) -> bool {
+        self.of == Of::Exemplars
+    }
+
+    fn exemplar(&mut self, part: Part, _: Exemplar) {
+        self.pass(part);
+    }
+
+    fn metadata(&mut self, _: Spelling, _: &str, _: &str, _: &[u8]) -> Result<(), Reason> {
+        Ok(())
     }
 }

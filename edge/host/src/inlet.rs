@@ -311,6 +311,8 @@ fn weight(decoded: &Decoded) -> usize {
         + decoded.plain.len()
         + size_of_val(&*events.points)
         + events.histograms.iter().map(|point| point.size()).sum::<usize>()
+        + events.exemplars.iter().map(|it| it.size()).sum::<usize>()
+        + events.metadata.size()
         + size_of_val(&*events.resources)
         + size_of_val(&*events.logs)
         + size_of_val(&*events.spans)

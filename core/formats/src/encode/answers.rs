@@ -49,7 +49,8 @@ pub fn status_json(message: &str) -> String {
 fn told(rejects: &[Reject]) -> (u64, String) {
     let items = rejects.iter().filter(|reject| reject.reason.scope() == Scope::Item);
     let count = items.fold(0u64, |sum, reject| sum.saturating_add(reject.count)).min(i64::MAX as u64);
-    (count, summary(rejects, if count > 0 { Scope::Item } else { Scope::Extra }))
+    let words = if count > 0 { summary(rejects, Scope::Item) } else { summary(rejects, Scope::Extra) };
+    (count, if words.is_empty() { summary(rejects, Scope::Shown) } else { words })
 }
 
 /// A `google.rpc.Status`: the answer to a body that was refused as a whole, or not taken for now.

@@ -11,7 +11,7 @@ pub use otlp::{
     Attributes, Data, HistogramPoint, Log, Metric, Number, NumberPoint, ResourceLogs, ResourceMetrics, ResourceSpans,
     Span, Value, logs, metrics, traces,
 };
-pub use remote_write::{write_request, write_request_with_histograms};
+pub use remote_write::{write_request, write_request_with_exemplars, write_request_with_histograms};
 
 extern crate std;
 

@@ -1,5 +1,7 @@
 //! Remote write 1.0 requests.
 use super::wire::Message;
+use crate::exemplar::Exemplar;
+use crate::metadata::MetricType;
 use crate::otlp::metrics::STALE_NAN;
 use alloc::vec::Vec;
 use faultline_model::histogram::{Buckets, ResetHint};
@@ -17,24 +19,62 @@ pub fn write_request_with_histograms<'a>(
     let mut out = Message::default();
     for (labels, samples, histograms) in series {
         out.message(1, |message| {
-            for (name, value) in labels.iter() {
-                message.message(1, |label| {
-                    label.bytes(1, name.as_bytes());
-                    label.bytes(2, value.as_bytes());
-                });
-            }
-            for sample in samples {
-                message.message(2, |m| {
-                    m.fixed64(1, if sample.is_stale() { STALE_NAN } else { sample.value().to_bits() });
-                    m.varint(2, sample.time().0 as u64);
-                });
-            }
+            write_labels(message, labels);
+            write_samples(message, samples);
             for sample in histograms {
                 message.message(4, |m| histogram(m, sample.time, sample.histogram.as_deref()));
             }
         });
     }
     out.into_bytes()
+}
+
+/// The same of series that have exemplars, too, and of metrics with their type, name, help and unit.
+pub fn write_request_with_exemplars<'a>(
+    series: impl IntoIterator<Item = (&'a Labels, &'a [Sample], &'a [Exemplar])>,
+    metadata: &[(MetricType, &str, &str, &str)],
+) -> Vec<u8> {
+    let mut out = Message::default();
+    for (labels, samples, exemplars) in series {
+        out.message(1, |message| {
+            write_labels(message, labels);
+            write_samples(message, samples);
+            for exemplar in exemplars {
+                message.message(3, |m| {
+                    write_labels(m, &exemplar.labels);
+                    m.fixed64(2, exemplar.value.to_bits());
+                    m.varint(3, exemplar.time.0 as u64);
+                });
+            }
+        });
+    }
+    for (kind, name, help, unit) in metadata {
+        out.message(3, |m| {
+            m.varint(1, *kind as u64);
+            m.bytes(2, name.as_bytes());
+            m.bytes(4, help.as_bytes());
+            m.bytes(5, unit.as_bytes());
+        });
+    }
+    out.into_bytes()
+}
+
+fn write_labels(message: &mut Message, labels: &Labels) {
+    for (name, value) in labels.iter() {
+        message.message(1, |label| {
+            label.bytes(1, name.as_bytes());
+            label.bytes(2, value.as_bytes());
+        });
+    }
+}
+
+fn write_samples(message: &mut Message, samples: &[Sample]) {
+    for sample in samples {
+        message.message(2, |m| {
+            m.fixed64(1, if sample.is_stale() { STALE_NAN } else { sample.value().to_bits() });
+            m.varint(2, sample.time().0 as u64);
+        });
+    }
 }
 
 /// `prometheus.Histogram` (`prompb/types.proto` of Prometheus 3.15); without a value it is a stale marker.

@@ -12,6 +12,11 @@ impl Message {
         self.bytes
     }
 
+    /// Appends the fields of another.
+    pub fn append(&mut self, other: &Message) {
+        self.bytes.extend_from_slice(&other.bytes);
+    }
+
     fn raw_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);

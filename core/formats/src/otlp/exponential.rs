@@ -3,7 +3,7 @@
 //! Source: opentelemetry-proto `metrics/v1/metrics.proto`; `exponentialToNativeHistogram` and `addSummaryDataPoints` in
 //! prometheus/storage/remote/otlptranslator/prometheusremotewrite, v3.15.
 use super::metrics::{Refused, Walk, named};
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, Occurrences};
 use crate::events::PointFlags;
 use crate::keys::Part;
 use crate::limits;
@@ -75,6 +75,7 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
     pub(super) fn exponential(&mut self, message: &'a [u8]) -> Refused {
         let (mut attributes, mut time, mut count, mut sum) = (Attributes::new(message, 1), 0, 0, 0.0);
         let (mut scale, mut zero, mut gone) = (0, 0, false);
+        let mut exemplars = false;
         let (mut positive, mut negative) = (Dense::default(), Dense::default());
         let mut fields = Fields::new(message);
         let mut before = message.len();
@@ -93,6 +94,7 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
                 8 => positive = Dense::read(value.bytes()?)?,
                 9 => negative = Dense::read(value.bytes()?)?,
                 10 => gone = value.varint()? & GONE != 0,
+                11 => exemplars = true,
                 _ => {}
             }
             before = after;
@@ -115,6 +117,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
         self.newest = self.newest.max(Some(time));
         self.sink.attributes(&attributes);
         self.sink.histogram(time, histogram);
+        if exemplars && !gone {
+            self.exemplars(Occurrences::new(message, 11), size, &[], Part::Native);
+        }
         Ok(Ok(()))
     }
 

@@ -39,10 +39,14 @@ enum Presence {
     Said,
     /// Any number of them.
     List,
+    /// For readers alone, and left out at its default: what does not read is passed over.
+    Aside,
+    /// Any number of them, for readers alone: one that does not read becomes an empty one.
+    Asides,
 }
 
 use Kind::{Base64, Bool, Double, Fixed32, Fixed64, Hex, Signed, SignedFixed64, Text, Unsigned, Zigzag};
-use Presence::{List, Plain, Said};
+use Presence::{Aside, Asides, List, Plain, Said};
 
 static METRICS: [Field; 1] = [Field("resourceMetrics", 1, Kind::Message(&RESOURCE_METRICS), List)];
 static LOGS: [Field; 1] = [Field("resourceLogs", 1, Kind::Message(&RESOURCE_LOGS), List)];
@@ -71,8 +75,9 @@ static ANY: [Field; 7] = [
 ];
 static VALUES: [Field; 1] = [Field("values", 1, Kind::Message(&ANY), List)];
 static PAIRS: [Field; 1] = [Field("values", 1, Kind::Message(&PAIR), List)];
-static METRIC: [Field; 7] = [
+static METRIC: [Field; 8] = [
     Field("name", 1, Text, Plain),
+    Field("description", 2, Text, Aside),
     Field("unit", 3, Text, Plain),
     Field("gauge", 5, Kind::Message(&SUM), Said),
     Field("sum", 7, Kind::Message(&SUM), Said),
@@ -94,23 +99,25 @@ static EXPONENTIAL: [Field; 2] = [
     Field("aggregationTemporality", 2, Unsigned, Plain),
 ];
 static SUMMARY: [Field; 1] = [Field("dataPoints", 1, Kind::Message(&SUMMARY_POINT), List)];
-static NUMBER: [Field; 5] = [
+static NUMBER: [Field; 6] = [
     Field("timeUnixNano", 3, Fixed64, Plain),
     Field("asDouble", 4, Double, Said),
+    Field("exemplars", 5, Kind::Message(&EXEMPLAR), Asides),
     Field("asInt", 6, SignedFixed64, Said),
     Field("attributes", 7, Kind::Message(&PAIR), List),
     Field("flags", 8, Unsigned, Plain),
 ];
-static HISTOGRAM_POINT: [Field; 7] = [
+static HISTOGRAM_POINT: [Field; 8] = [
     Field("timeUnixNano", 3, Fixed64, Plain),
     Field("count", 4, Fixed64, Plain),
     Field("sum", 5, Double, Said),
     Field("bucketCounts", 6, Fixed64, List),
     Field("explicitBounds", 7, Double, List),
+    Field("exemplars", 8, Kind::Message(&EXEMPLAR), Asides),
     Field("attributes", 9, Kind::Message(&PAIR), List),
     Field("flags", 10, Unsigned, Plain),
 ];
-static EXPONENTIAL_POINT: [Field; 9] = [
+static EXPONENTIAL_POINT: [Field; 10] = [
     Field("attributes", 1, Kind::Message(&PAIR), List),
     Field("timeUnixNano", 3, Fixed64, Plain),
     Field("count", 4, Fixed64, Plain),
@@ -120,6 +127,15 @@ static EXPONENTIAL_POINT: [Field; 9] = [
     Field("positive", 8, Kind::Message(&BUCKETS), Said),
     Field("negative", 9, Kind::Message(&BUCKETS), Said),
     Field("flags", 10, Unsigned, Plain),
+    Field("exemplars", 11, Kind::Message(&EXEMPLAR), Asides),
+];
+static EXEMPLAR: [Field; 6] = [
+    Field("timeUnixNano", 2, Fixed64, Plain),
+    Field("asDouble", 3, Double, Said),
+    Field("spanId", 4, Hex, Plain),
+    Field("traceId", 5, Hex, Plain),
+    Field("asInt", 6, SignedFixed64, Said),
+    Field("filteredAttributes", 7, Kind::Message(&PAIR), List),
 ];
 static BUCKETS: [Field; 2] = [Field("offset", 1, Zigzag, Plain), Field("bucketCounts", 2, Unsigned, List)];
 static SUMMARY_POINT: [Field; 6] = [
@@ -264,6 +280,25 @@ impl<'a> Reader<'a> {
             }
             let mut out = Message::default();
             match (presence, kind) {
+                (Aside, _) => {
+                    let at = reader.at;
+                    if reader.field(&mut out, *number, *kind, Plain, depth + 1).is_err() {
+                        (reader.at, out) = (at, Message::default());
+                        reader.skip(depth + 1)?;
+                    }
+                }
+                (Asides, _) if reader.peek() != b'[' => return reader.skip(depth + 1),
+                (Asides, _) => reader.list(|reader| {
+                    let (at, mut one) = (reader.at, Message::default());
+                    if reader.field(&mut one, *number, *kind, Said, depth + 2).is_err() {
+                        reader.at = at;
+                        reader.skip(depth + 2)?;
+                        one = Message::default();
+                        one.some_bytes(*number, &[]);
+                    }
+                    out.append(&one);
+                    Ok(())
+                })?,
                 (List, Kind::Message(_)) => {
                     reader.list(|reader| reader.field(&mut out, *number, *kind, Said, depth + 1))?;
                 }

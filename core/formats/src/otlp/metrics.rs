@@ -6,11 +6,13 @@
 use super::resource::Origin;
 use super::{messages, quoted, resource_of, time_works};
 use crate::any;
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, Occurrences};
 use crate::budget::Budget;
 use crate::events::PointFlags;
+use crate::exemplar::{self, Exemplar, Wrong};
 use crate::keys::Part;
 use crate::limits;
+use crate::metadata::Spelling;
 use crate::naming::{self, MetricKind};
 use crate::reject::{Reason, Rejects};
 use crate::sink::{Metric, Sink, Value};
@@ -93,12 +95,16 @@ enum Data {
 impl<'a, S: Sink<'a>> Walk<'_, S> {
     /// A `Metric`; `fault` is the reason for which its resource's points cannot be taken.
     fn metric(&mut self, message: &'a [u8], fault: Option<Reason>) -> Result<(), Malformed> {
-        let (mut name, mut unit, mut data) = (&[][..], &[][..], None);
+        let (mut name, mut unit, mut help, mut data) = (&[][..], &[][..], &[][..], None);
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
             let kind = match number {
                 1 => {
                     name = value.bytes()?;
+                    continue;
+                }
+                2 => {
+                    help = if let Wire::Bytes(text) = value { text } else { help };
                     continue;
                 }
                 3 => {
@@ -144,6 +150,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             return Ok(());
         }
         self.sink.metric(&metric);
+        if let Err(reason) = self.sink.metadata(Spelling::Otlp(kind, delta), metric.name, metric.unit, help) {
+            self.rejects.add(reason, 1, || quoted("metadata of metric", name));
+        }
         // Units grow to words and parts to `_bucket`; the bound of a bucket, or a quantile, may print as 326 digits.
         self.name_size =
             name.len() + unit.len() + if matches!(data, Data::Histogram | Data::Summary) { 352 } else { 32 };
@@ -153,7 +162,7 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
                 Data::Histogram => self.histogram(point, flags)?,
                 Data::ExponentialHistogram => self.exponential(point)?,
                 Data::Summary => self.summary(point)?,
-                _ => self.number(point, flags)?,
+                _ => self.number(point, flags, data)?,
             };
             if let Err(reason) = refused {
                 self.rejects.add(reason, 1, || quoted("metric", name));
@@ -164,8 +173,9 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
 
     /// A `NumberDataPoint`.
     #[inline(always)]
-    fn number(&mut self, message: &'a [u8], mut flags: PointFlags) -> Refused {
+    fn number(&mut self, message: &'a [u8], mut flags: PointFlags, data: Data) -> Refused {
         let (mut attributes, mut time, mut number) = (Attributes::new(message, 7), 0, None);
+        let mut exemplars = false;
         let mut fields = Fields::new(message);
         let mut before = message.len();
         while let Some((field, value)) = fields.next()? {
@@ -173,6 +183,7 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             match field {
                 3 => time = value.fixed64()?,
                 4 => number = Some(f64::from_bits(value.fixed64()?)),
+                5 => exemplars = true,
                 6 => number = Some(value.fixed64()? as i64 as f64),
                 7 => {
                     value.bytes()?;
@@ -199,12 +210,49 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
         self.newest = self.newest.max(Some(time));
         self.sink.attributes(&attributes);
         self.sink.sample(Part::Value, Value { time, value: number.unwrap_or(0.0), flags });
+        // Of gauges Prometheus takes none.
+        if exemplars && data == Data::Sum && !flags.has(PointFlags::STALE) {
+            self.exemplars(Occurrences::new(message, 5), size, &[], Part::Value);
+        }
         Ok(Ok(()))
+    }
+
+    /// The exemplars of a point that was taken.
+    ///
+    /// - `size`: of the labels of its series.
+    /// - `bounds`: of its buckets, rising; an exemplar belongs to the first that holds it, and to none below that of the one before,
+    ///   as in Prometheus. One above all of them belongs to `last`.
+    #[cold]
+    pub(super) fn exemplars(&mut self, mut items: Occurrences<'a>, size: usize, mut bounds: &[f64], last: Part) {
+        if !self.sink.wants_exemplars() {
+            return;
+        }
+        loop {
+            let read = match items.next() {
+                Ok(Some(message)) => exemplar::of_otlp(message),
+                // One that is no message; nor is any behind it looked at.
+                Err(_) => return self.rejects.add(Reason::BadExemplar, 1, || "exemplar: it is no message".into()),
+                Ok(None) => return,
+            };
+            let taken = read.and_then(|exemplar: Exemplar| {
+                let no_room = |reason| Wrong { reason, what: "there is no room for more" };
+                self.budget.take_exemplar(size).map_err(no_room)?;
+                while bounds.first().is_some_and(|bound| exemplar.value > *bound) {
+                    bounds = &bounds[1..];
+                }
+                self.sink.exemplar(bounds.first().map_or(last, |bound| Part::Bucket(*bound)), exemplar);
+                Ok(())
+            });
+            if let Err(Wrong { reason, what }) = taken {
+                self.rejects.add(reason, 1, || format!("exemplar: {what}"));
+            }
+        }
     }
 
     /// A `HistogramDataPoint`: its sum if it has one, its count, its buckets summed upwards, and `+Inf`.
     fn histogram(&mut self, message: &'a [u8], mut flags: PointFlags) -> Refused {
         let (mut attributes, mut time, mut count, mut sum) = (Attributes::new(message, 9), 0, 0, None);
+        let mut exemplars = false;
         let (bounds, counts) = (&mut self.bounds, &mut self.counts);
         bounds.clear();
         counts.clear();
@@ -218,6 +266,7 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
                 5 => sum = Some(f64::from_bits(value.fixed64()?)),
                 6 => fill(value, counts, |bits| bits)?,
                 7 => fill(value, bounds, f64::from_bits)?,
+                8 => exemplars = true,
                 9 => {
                     value.bytes()?;
                     attributes.note(before, after);
@@ -256,6 +305,11 @@ impl<'a, S: Sink<'a>> Walk<'_, S> {
             sink.sample(Part::Bucket(*bound), Value { time, value: total as f64, flags });
         }
         sink.sample(Part::Bucket(f64::INFINITY), Value { time, value: count as f64, flags });
+        if exemplars && !flags.has(PointFlags::STALE) {
+            let bounds = core::mem::take(&mut self.bounds);
+            self.exemplars(Occurrences::new(message, 8), size, &bounds, Part::Bucket(f64::INFINITY));
+            self.bounds = bounds;
+        }
         Ok(Ok(()))
     }
 }

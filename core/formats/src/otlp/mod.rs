@@ -55,7 +55,7 @@ pub(crate) fn time_works(ms: i64) -> bool {
 
 /// Nanoseconds as sent, where they are a time that is taken.
 #[inline(always)]
-fn nanos(time: u64) -> Option<i64> {
+pub(crate) fn nanos(time: u64) -> Option<i64> {
     let time = i64::try_from(time).ok()?;
     time_works(time / 1_000_000).then_some(time)
 }

@@ -7,14 +7,16 @@ use crate::any;
 use crate::attributes::Attributes;
 use crate::budget::Budget;
 use crate::events::PointFlags;
+use crate::exemplar::{self, Exemplar, Wrong};
 use crate::keys::Part;
 use crate::limits;
+use crate::metadata::{MetricType, Spelling};
 use crate::native;
 use crate::otlp::metrics::STALE_NAN;
 use crate::otlp::time_works;
 use crate::reject::{Reason, Rejects, printable};
 use crate::sink::{Sink, Value};
-use crate::wire::{Fields, Malformed};
+use crate::wire::{Fields, Malformed, Wire};
 use alloc::format;
 use alloc::vec::Vec;
 use faultline_model::labels::NAME;
@@ -24,10 +26,64 @@ use faultline_model::{LabelsBuilder, Millis};
 pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut Rejects) -> Result<(), Malformed> {
     let (mut fields, mut budget, mut scratch) = (Fields::new(plain), Budget::new(), Check::default());
     while let Some((number, value)) = fields.next()? {
-        if number == 1 {
-            series(value.bytes()?, sink, rejects, &mut budget, &mut scratch)?;
+        match (number, value) {
+            (1, value) => series(value.bytes()?, sink, rejects, &mut budget, &mut scratch)?,
+            (3, Wire::Bytes(message)) => metadata(message, sink, rejects),
+            _ => {}
         }
     }
+    Ok(())
+}
+
+/// A `MetricMetadata`. What is wrong with it costs nothing else.
+fn metadata<'a>(message: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut Rejects) {
+    let (mut kind, mut name, mut help, mut unit) = (0, &[][..], &[][..], &[][..]);
+    let mut read = || -> Result<(), Malformed> {
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => kind = value.varint()?,
+                2 => name = value.bytes()?,
+                4 => help = value.bytes()?,
+                5 => unit = value.bytes()?,
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    let read = read().map_err(|_| Reason::BadMetadata);
+    let taken = read.and_then(|()| tell(Spelling::Family(MetricType::of_number(kind)), name, unit, help, sink));
+    if let Err(reason) = taken {
+        rejects.add(reason, 1, || format!("metadata of metric \"{}\"", printable(name)));
+    }
+}
+
+/// Hands on help, type and unit of a metric.
+fn tell<'a>(spelling: Spelling, name: &[u8], unit: &[u8], help: &[u8], sink: &mut impl Sink<'a>) -> Result<(), Reason> {
+    let (Ok(name), Ok(unit)) = (core::str::from_utf8(name), core::str::from_utf8(unit)) else {
+        return Err(Reason::BadMetadata);
+    };
+    if name.is_empty() || name.len() + unit.len() > limits::NAME_SIZE {
+        return Err(Reason::BadMetadata);
+    }
+    sink.metadata(spelling, name, unit, help)
+}
+
+/// Counts what is wrong with exemplars of a series.
+fn refuse(rejects: &mut Rejects, reason: Reason, count: u64, name: &[u8], what: &str) {
+    rejects.add(reason, count, || format!("exemplar of metric \"{}\": {what}", printable(name)));
+}
+
+/// Takes an exemplar, where there is room, of a series whose labels have `size`.
+fn take_exemplar<'a>(
+    read: Result<Exemplar, Wrong>,
+    size: usize,
+    budget: &mut Budget,
+    sink: &mut impl Sink<'a>,
+) -> Result<(), Wrong> {
+    let exemplar = read?;
+    budget.take_exemplar(size).map_err(|reason| Wrong { reason, what: "there is no room for more" })?;
+    sink.exemplar(Part::Value, exemplar);
     Ok(())
 }
 
@@ -39,7 +95,7 @@ fn series<'a>(
     budget: &mut Budget,
     scratch: &mut Check<'a>,
 ) -> Result<(), Malformed> {
-    let (mut labels, mut samples, mut histograms) = (Attributes::new(message, 1), 0, 0);
+    let (mut labels, mut samples, mut histograms, mut exemplars) = (Attributes::new(message, 1), 0, 0, 0);
     let mut fields = Fields::new(message);
     let mut before = message.len();
     while let Some((number, value)) = fields.next()? {
@@ -50,6 +106,7 @@ fn series<'a>(
                 labels.note(before, after);
             }
             2 => samples += 1,
+            3 => exemplars += 1,
             4 => histograms += 1,
             _ => {}
         }
@@ -61,6 +118,7 @@ fn series<'a>(
         Ok(size) => size,
         Err(reason) => {
             rejects.add(reason, samples + histograms, detail);
+            refuse(rejects, Reason::BadExemplar, exemplars, name, "its series is refused");
             return Ok(());
         }
     };
@@ -78,6 +136,11 @@ fn series<'a>(
             }
         }
         if number != 2 {
+            if let (3, Wire::Bytes(message), true) = (number, value, sink.wants_exemplars())
+                && let Err(wrong) = take_exemplar(exemplar::of_remote_write(message), size, budget, sink)
+            {
+                refuse(rejects, wrong.reason, 1, name, wrong.what);
+            }
             continue;
         }
         let value = sample(value.bytes()?)?;
@@ -108,7 +171,7 @@ fn sample(message: &[u8]) -> Result<Value, Malformed> {
 
 /// A `Label`.
 #[inline(always)]
-fn label(message: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+pub(crate) fn label(message: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let (mut name, mut text) = (&[][..], &[][..]);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {

@@ -1,16 +1,17 @@
 //! Prometheus remote write 2.0: `io.prometheus.write.v2.Request`.
 //!
-//! Source: prompb `io/prometheus/write/v2/types.proto`; "Prometheus Remote-Write 2.0 specification". Exemplars, metadata and start
-//! times are passed over.
-use super::{Check, sample};
+//! Source: prompb `io/prometheus/write/v2/types.proto`; "Prometheus Remote-Write 2.0 specification". Start times are passed over.
+use super::{Check, refuse, sample, take_exemplar, tell};
 use crate::budget::Budget;
+use crate::exemplar;
 use crate::keys::Part;
 use crate::limits;
+use crate::metadata::{MetricType, Spelling};
 use crate::native;
 use crate::otlp::time_works;
 use crate::reject::{Reason, Rejects, printable};
-use crate::sink::Sink;
-use crate::wire::{Fields, Malformed, packed_varint};
+use crate::sink::{Sink, text_in};
+use crate::wire::{Fields, Malformed, Wire, packed_varint};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -32,10 +33,11 @@ pub(crate) fn walk<'a>(plain: &'a [u8], sink: &mut impl Sink<'a>, rejects: &mut 
         }
     }
     let (mut fields, mut budget) = (Fields::new(plain), Budget::new());
-    let mut scratch = Scratch { refs: Vec::new(), labels: Vec::new(), check: Check::default() };
+    let (refs, labels, check) = (Vec::new(), Vec::new(), Check::default());
+    let mut scratch = Scratch { refs, labels, check, told: [Row::default(); TOLD] };
     while let Some((number, value)) = fields.next()? {
         if number == 5 {
-            series(value.bytes()?, &symbols, sink, rejects, &mut budget, &mut scratch)?;
+            series(plain, value.bytes()?, &symbols, sink, rejects, &mut budget, &mut scratch)?;
         }
     }
     Ok(())
@@ -46,10 +48,77 @@ struct Scratch<'a> {
     refs: Vec<u64>,
     labels: Vec<(&'a [u8], &'a [u8])>,
     check: Check<'a>,
+    /// What was told of metrics lately, each at a place of its own or in place of another: every series says it again.
+    told: [Row; TOLD],
+}
+
+/// Metrics of which it is remembered what was told.
+const TOLD: usize = 256;
+
+/// What a series says of its metric: where the metric's name stands, and what else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Row {
+    name: u32,
+    kind: u64,
+    help: u64,
+    unit: u64,
+}
+
+impl Row {
+    /// Reads a `Metadata`.
+    fn read(name: u32, message: &[u8]) -> Result<Row, Malformed> {
+        let mut row = Row { name, ..Row::default() };
+        let mut fields = Fields::new(message);
+        while let Some((number, value)) = fields.next()? {
+            match number {
+                1 => row.kind = value.varint()?,
+                3 => row.help = value.varint()?,
+                4 => row.unit = value.varint()?,
+                _ => {}
+            }
+        }
+        Ok(row)
+    }
+
+    fn says_something(&self) -> bool {
+        (self.kind, self.help, self.unit) != (0, 0, 0)
+    }
+
+    fn place(&self) -> usize {
+        (self.name as usize ^ self.help as usize) % TOLD
+    }
+}
+
+/// What a series says of its metric, unless it was just told. What is wrong with it costs nothing else.
+fn metadata<'a>(
+    row: Result<Row, Malformed>,
+    name: &[u8],
+    symbols: &[&'a [u8]],
+    sink: &mut impl Sink<'a>,
+    rejects: &mut Rejects,
+    told: &mut [Row; TOLD],
+) {
+    let row = match row {
+        Ok(row) if !row.says_something() || told[row.place()] == row => return,
+        row => row.map_err(|_| Reason::BadMetadata),
+    };
+    let symbol = |index: u64| {
+        let found = usize::try_from(index).ok().and_then(|index| symbols.get(index).copied());
+        found.ok_or(Reason::BadMetadata)
+    };
+    let taken = row.and_then(|row| {
+        told[row.place()] = row;
+        let spelling = Spelling::Series(MetricType::of_number(row.kind));
+        tell(spelling, name, symbol(row.unit)?, symbol(row.help)?, sink)
+    });
+    if let Err(reason) = taken {
+        rejects.add(reason, 1, || format!("metadata of metric \"{}\"", printable(name)));
+    }
 }
 
 /// A `TimeSeries`. Its labels are read first, wherever they stand.
 fn series<'a>(
+    plain: &'a [u8],
     message: &'a [u8],
     symbols: &[&'a [u8]],
     sink: &mut impl Sink<'a>,
@@ -57,13 +126,15 @@ fn series<'a>(
     budget: &mut Budget,
     scratch: &mut Scratch<'a>,
 ) -> Result<(), Malformed> {
-    let Scratch { refs, labels, check } = scratch;
+    let Scratch { refs, labels, check, told } = scratch;
     refs.clear();
     labels.clear();
-    let mut items = 0;
+    let (mut items, mut exemplars, mut about) = (0, 0, &[][..]);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
         match number {
+            4 => exemplars += 1,
+            5 => about = if let Wire::Bytes(message) = value { message } else { about },
             // One more pair than there may be labels is enough to refuse them.
             1 => packed_varint(value, |index| {
                 if refs.len() < 2 * limits::LABELS + 2 {
@@ -86,15 +157,15 @@ fn series<'a>(
     let detail = || format!("series of metric \"{}\"", printable(name));
     let size = match checked {
         Ok(size) if complete => size,
-        Ok(_) => {
-            rejects.add(Reason::BadSymbol, items, detail);
-            return Ok(());
-        }
-        Err(reason) => {
-            rejects.add(if complete { reason } else { Reason::BadSymbol }, items, detail);
+        refused => {
+            rejects.add(refused.err().filter(|_| complete).unwrap_or(Reason::BadSymbol), items, detail);
+            refuse(rejects, Reason::BadExemplar, exemplars, name, "its series is refused");
             return Ok(());
         }
     };
+    if !about.is_empty() {
+        metadata(Row::read(text_in(plain, name).start, about), name, symbols, sink, rejects, told);
+    }
     sink.labels(labels);
     let mut fields = Fields::new(message);
     while let Some((number, value)) = fields.next()? {
@@ -112,6 +183,14 @@ fn series<'a>(
                 sink.histogram(time, histogram);
                 Ok(())
             }),
+            4 if sink.wants_exemplars() => {
+                if let Wire::Bytes(message) = value
+                    && let Err(wrong) = take_exemplar(exemplar::of_remote_write2(message, symbol), size, budget, sink)
+                {
+                    refuse(rejects, wrong.reason, 1, name, wrong.what);
+                }
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(reason) = refused {

@@ -156,7 +156,7 @@ fn remote_write_keeps_labels_as_they_are() {
     );
     assert_eq!(
         rejects(&decoded),
-        "bad-histogram=2 empty-name=2 duplicate-label=1 bad-label-name=1 time-out-of-range=2"
+        "bad-exemplar=1 bad-histogram=2 empty-name=2 duplicate-label=1 bad-label-name=1 time-out-of-range=2"
     );
     let points = &decoded.events.points;
     assert_eq!(points[0].key, points[2].key);
