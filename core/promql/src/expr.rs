@@ -121,7 +121,7 @@ pub struct Selector {
     pub reach: i64,
     /// Whether what lies beyond the stretch's ends counts too.
     pub extent: Extent,
-    /// Whether the metric's name stands outside the braces.
+    /// Whether the metric's name stands outside the braces, and else which of those within them gives it.
     pub(crate) outside: Outside,
     /// What `range` and `offset` are computed from.
     pub(crate) computed: Computed,
@@ -129,7 +129,7 @@ pub struct Selector {
 
 /// How a selector is written, which is no part of what it means: any two are equal.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outside(pub(crate) bool);
+pub(crate) struct Outside(pub(crate) bool, pub(crate) usize);
 
 impl PartialEq for Outside {
     fn eq(&self, _: &Outside) -> bool {

@@ -39,6 +39,7 @@ mod pattern;
 mod range;
 mod stream;
 mod syntax;
+mod tree;
 mod value;
 
 pub use annotations::{Annotation, Annotations, Level};
@@ -52,4 +53,5 @@ pub use parts::{PARTS_MAX, Part, Role};
 pub use range::Marks;
 pub use stream::{Change, Stream, StreamImage};
 pub use syntax::{format_query, parse, parse_with};
+pub use tree::Tree;
 pub use value::{Element, Options, Series, SeriesView, Source, Value};

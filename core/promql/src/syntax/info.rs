@@ -37,7 +37,8 @@ pub(super) fn resolve(expr: &mut Expr) {
                 _ => (selectors.len(), None),
             };
             let matchers = effective(given.clone().unwrap_or_default());
-            let (extent, computed, outside) = (Extent::Within, Computed::default(), Outside(false));
+            let (extent, computed) = (Extent::Within, Computed::default());
+            let outside = selectors.get(selector).map_or(Outside(false, 0), |held| held.outside);
             let found = Selector { matchers, range: 0, offset: 0, at: None, reach: 0, extent, outside, computed };
             match selectors.get_mut(selector) {
                 Some(held) => *held = found,

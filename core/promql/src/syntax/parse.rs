@@ -467,10 +467,11 @@ impl<'t> Parser<'t> {
             let message = format!("metric name must not be set twice: {:?} or {:?}", matchers[0].value, twice.value);
             return Err(Wrong::syntax(token.start..self.closed, message));
         }
+        let mut outside = Outside(named, 0);
         if !named && let Some(place) = matchers.iter().position(Matcher::is_metric) {
             matchers[..=place].rotate_right(1);
+            outside.1 = place;
         }
-        let outside = Outside(named);
         let (extent, computed) = (Extent::Within, Computed::default());
         self.selectors.push(Selector { matchers, range: 0, offset: 0, at: None, reach: 0, extent, outside, computed });
         Ok(Kind::Instant(self.selectors.len() - 1))
