@@ -2,7 +2,7 @@
 use crate::ledger_feed::LedgerFeed;
 use crate::stages::Stages;
 use faultline_engine::{Accepted, Effect, Effects, Engine, Overview};
-use faultline_formats::Reject;
+use faultline_formats::{Metadata, Record, Reject};
 use faultline_host::{Clock, Extent, SystemClock, TurnedAway};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::{AlertState, Decision};
@@ -103,13 +103,22 @@ impl Published {
 
     /// Samples that were applied.
     pub fn accepted(&self, accepted: Accepted) {
-        let Accepted { created, samples, histograms, evicted } = accepted;
-        self.store.accepted(created, samples, histograms, evicted);
+        let Accepted { created, samples, histograms, exemplars, strays, evicted } = accepted;
+        self.store.accepted(created, samples, histograms, Vec::new());
+        self.store.exemplars_of(exemplars, strays);
+        self.store.accepted(Vec::new(), Vec::new(), Vec::new(), evicted);
     }
 
-    /// What a replay applied again: samples only, its decisions come as leaves. Samples that the recent store has kept are
-    /// not taken in twice.
-    pub fn replayed(&self, at: Position, effects: Effects) {
+    /// What a body says of its metrics.
+    pub fn said(&self, metadata: &Metadata, plain: &[u8]) {
+        self.store.said(metadata, plain);
+    }
+
+    /// What a replay applied again, and what it read of metrics; its decisions come as leaves. Samples that the recent store has
+    /// kept are not taken in twice.
+    pub fn replayed(&self, record: &Record, effects: Effects) {
+        let at = record.at;
+        self.said(&record.decoded.events.metadata, &record.decoded.plain);
         self.records.fetch_add(1, Ordering::Relaxed);
         let known = self.store.recent().knows(at);
         for effect in effects.list {

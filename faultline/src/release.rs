@@ -2,7 +2,7 @@
 use crate::keeper::{Keep, KeeperQueue};
 use crate::ledger_feed::LedgerFeed;
 use crate::published::RejectedBody;
-use crate::show::Shown;
+use crate::show::{Said, Shown};
 use crate::stages::{Stage, Stages};
 use crate::tiles::Group;
 use faultline_engine::{Ask, Effect, Effects, Overview};
@@ -10,6 +10,7 @@ use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
 use faultline_model::facts::Decision;
 use faultline_model::{EffectId, Millis, Position, mutant};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 
 /// Groups that may wait for the disk at once: more would only hide a slow disk from the senders.
@@ -27,6 +28,8 @@ pub struct Batch {
     pub first_leaf: u64,
     /// Leaves, in ledger order.
     pub leaves: Vec<Box<[u8]>>,
+    /// What it says of metrics.
+    pub said: Said,
     /// What readers see from here on.
     pub view: Option<Overview>,
     /// Whether the view that readers have lacks decisions.
@@ -79,13 +82,15 @@ pub struct Outlet {
     pub keeper: KeeperQueue,
     /// How long each stage takes.
     pub stages: Arc<Stages>,
+    /// Bytes of bodies that wait to be shown.
+    pub waiting: Arc<AtomicUsize>,
 }
 
 impl Outlet {
     /// The two ends.
     pub fn new(keeper: KeeperQueue) -> (Outlet, Receiver<Batch>) {
         let (batches, receiver) = sync_channel(DEPTH);
-        (Outlet { batches, keeper, stages: Arc::default() }, receiver)
+        (Outlet { batches, keeper, stages: Arc::default(), waiting: Arc::default() }, receiver)
     }
 
     /// Hands a group over; blocks while too many wait.
@@ -138,8 +143,8 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         if let Some(flush) = flush {
             flush.wait()?;
         }
-        let Batch { effects, first_leaf, rejected, view, behind, now, extent, records, last, .. } = batch;
-        let shown = Shown { effects, first_leaf, rejected, view, behind, now, extent, records, last };
+        let Batch { effects, first_leaf, rejected, said, view, behind, now, extent, records, last, .. } = batch;
+        let shown = Shown { effects, first_leaf, rejected, said, view, behind, now, extent, records, last };
         let _ended = doors.shown.send(shown);
     }
     Ok(())

@@ -424,7 +424,7 @@ fn recover(
     }
     impl Watch for Fill<'_> {
         fn stepped(&mut self, record: &Record, effects: Effects) {
-            self.published.replayed(record.at, effects);
+            self.published.replayed(record, effects);
             self.records += 1;
             if self.records.is_multiple_of(20_000) {
                 eprintln!("replaying: {} records", self.records);

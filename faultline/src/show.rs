@@ -1,12 +1,65 @@
 //! What readers are shown of a released group. On a thread of its own: answers and alerts must not wait for it.
 use crate::published::{Published, RejectedBody};
+use bytes::Bytes;
 use faultline_engine::{Effect, Effects, Overview};
+use faultline_formats::{Metadata, Record};
 use faultline_host::Extent;
 use faultline_model::{Millis, Position};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Groups that may wait to be shown: past it the release waits, and with it the senders.
 const DEPTH: usize = 4;
+
+/// Inflated bodies that may wait to be asked what they say of their metrics, in bytes: of more that is passed over, and comes again with
+/// the next body.
+const SAID_BYTES: usize = 64 << 20;
+
+/// What bodies of a group say of their metrics.
+#[derive(Default)]
+pub struct Said {
+    bodies: Vec<Body>,
+    /// How many are passed over.
+    unheard: usize,
+}
+
+/// A body, held until it is looked at.
+struct Body {
+    metadata: Metadata,
+    plain: Bytes,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.plain.len(), Ordering::Relaxed);
+    }
+}
+
+impl Said {
+    /// Takes it out of a group's records.
+    ///
+    /// - `waiting`: bytes of bodies that wait, of all groups.
+    pub fn of(records: &mut [Record], waiting: &Arc<AtomicUsize>) -> Said {
+        Said::within(SAID_BYTES, records, waiting)
+    }
+
+    fn within(most: usize, records: &mut [Record], waiting: &Arc<AtomicUsize>) -> Said {
+        let mut said = Said::default();
+        for record in records.iter_mut().filter(|record| !record.decoded.events.metadata.is_empty()) {
+            let plain = record.decoded.plain.clone();
+            let before = waiting.fetch_add(plain.len(), Ordering::Relaxed);
+            let metadata = std::mem::take(&mut record.decoded.events.metadata);
+            let body = Body { metadata, plain, waiting: waiting.clone() };
+            match before > 0 && before + body.plain.len() > most {
+                true => said.unheard += 1,
+                false => said.bodies.push(body),
+            }
+        }
+        said
+    }
+}
 
 /// A durable group, for readers.
 pub struct Shown {
@@ -16,6 +69,8 @@ pub struct Shown {
     pub first_leaf: u64,
     /// What decoders and `step` refused of it.
     pub rejected: Vec<RejectedBody>,
+    /// What it says of metrics.
+    pub said: Said,
     /// What readers see from here on.
     pub view: Option<Overview>,
     /// Whether the view that readers have lacks decisions of this group or of one before.
@@ -54,10 +109,52 @@ pub fn show(groups: Receiver<Shown>, published: &Published) {
         for body in group.rejected {
             published.rejected(body);
         }
+        let Said { bodies, unheard } = group.said;
+        bodies.iter().for_each(|body| published.said(&body.metadata, &body.plain));
+        (0..unheard).for_each(|_| published.store().said_unheard());
+        drop(bodies);
         published.journal(group.extent);
         if let Some(last) = group.last {
             published.store().recent().covers(last);
             published.covers((!group.behind).then_some(last), group.records, group.view);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::control;
+    use faultline_formats::{Decoded, MetricType, decode, encode};
+    use faultline_model::{Clock, Control, Encoding, Format, HashSeed, Hlc, Kind, Labels, Payload, SourceId, TenantId};
+
+    fn record(offset: u64, decoded: Decoded) -> Record {
+        Record { at: Position { partition: 0, offset }, stamp: Hlc::default(), decoded }
+    }
+
+    fn telling(help: &str) -> Decoded {
+        let metadata = [(MetricType::Counter, "a_total", help, "")];
+        let plain = encode::write_request_with_exemplars([] as [(&Labels, &[_], &[_]); 0], &metadata);
+        let (source, format, encoding) = (SourceId::default(), Format::RemoteWrite1, Encoding::Identity);
+        let kind = Kind::Telemetry { source, format, encoding, clock: Clock::Live };
+        decode(Payload { tenant: TenantId(0), kind, body: plain.into() }, HashSeed(7))
+    }
+
+    #[test]
+    fn bodies_that_wait_are_bounded() {
+        let waiting = Arc::default();
+        let small = || record(2, telling("Help."));
+        let (size, most) = (small().decoded.plain.len(), 1_000);
+        let mut records = [record(1, control(Control::Started, Vec::new(), HashSeed(7))), small(), small()];
+        let first = Said::within(most, &mut records, &waiting);
+        assert_eq!((first.bodies.len(), first.unheard, waiting.load(Ordering::Relaxed)), (2, 0, 2 * size));
+        // Others wait: what would go beyond the bound is passed over, and takes no room.
+        let mut large = [record(3, telling(&"x".repeat(most - 2 * size))), small()];
+        let second = Said::within(most, &mut large, &waiting);
+        assert_eq!((second.bodies.len(), second.unheard, waiting.load(Ordering::Relaxed)), (1, 1, 3 * size));
+        drop((first, second));
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
+        // Where none waits, any body may.
+        assert_eq!(Said::within(1, &mut [small()], &waiting).bodies.len(), 1);
     }
 }

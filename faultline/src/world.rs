@@ -4,6 +4,7 @@ use crate::published::RejectedBody;
 use crate::quarantine::caught;
 use crate::release::{Batch, Outlet, Released};
 use crate::replayed::{Replay, ReplayError, Watch};
+use crate::show::Said;
 use crate::stages::Stage;
 use crate::start::Origin;
 use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine, Overview};
@@ -215,12 +216,13 @@ fn wait_for_room(w: &mut World, stepped: Stepped, error: AppendError) -> Result<
 
 /// Hands a group over whose leaves are written.
 fn hand_over(w: &mut World, stepped: Stepped) -> Result<(), Stop> {
-    let Stepped { records, replies, effects, leaves, quiet, begun } = stepped;
+    let Stepped { mut records, replies, effects, leaves, quiet, begun } = stepped;
     let first_leaf = w.leaves;
     w.leaves += leaves.len() as u64;
     let stamp = records.last().map_or(w.viewed, |record| record.stamp.millis());
     let view = view(w, !leaves.is_empty(), stamp);
     let rejected = rejected_bodies(&records, &effects);
+    let said = Said::of(&mut records, &w.outlet.waiting);
     let answers = replies.into_iter().zip(records.iter().map(|record| record.at)).collect();
     let batch = Batch {
         flush: w.journal.flush(),
@@ -231,6 +233,7 @@ fn hand_over(w: &mut World, stepped: Stepped) -> Result<(), Stop> {
         view,
         behind: w.behind,
         rejected,
+        said,
         now: w.engine.now(),
         extent: w.journal.extent(),
         records: records.len() as u64,
@@ -365,6 +368,7 @@ pub fn seal(w: &mut World) -> Result<bool, Stop> {
         view: None,
         behind: w.behind,
         rejected: Vec::new(),
+        said: Said::default(),
         now: w.engine.now(),
         extent: w.journal.extent(),
         records: 0,

@@ -2,7 +2,7 @@
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use faultline_formats::{Reason, Reject};
+use faultline_formats::{Exemplar, Reason, Reject};
 use faultline_model::facts::{Decision, Evidence};
 use faultline_model::{EffectId, HistogramSample, Labels, Position, Sample};
 
@@ -47,6 +47,10 @@ pub struct Accepted {
     pub samples: Vec<(u32, Sample)>,
     /// Histograms by series.
     pub histograms: Vec<(u32, HistogramSample)>,
+    /// Exemplars by series.
+    pub exemplars: Vec<(u32, Exemplar)>,
+    /// Exemplars of series that are not there, or of replicas that are not heard.
+    pub strays: u64,
     /// Series forgotten; their ids may come again in a later `created`.
     pub evicted: Vec<u32>,
 }

@@ -419,11 +419,14 @@ impl Engine {
     pub(crate) fn deliver(&mut self, emit: &mut Emitter<'_>) {
         let applied = &mut self.applied;
         let samples = applied.samples.len() + applied.histograms.len();
-        if !(applied.created.is_empty() && samples == 0 && applied.evicted.is_empty()) {
+        let exemplars = applied.exemplars.len() as u64 + applied.strays;
+        if !(applied.created.is_empty() && samples == 0 && exemplars == 0 && applied.evicted.is_empty()) {
             emit.accept(Accepted {
                 created: core::mem::take(&mut applied.created),
                 samples: core::mem::take(&mut applied.samples),
                 histograms: core::mem::take(&mut applied.histograms),
+                exemplars: core::mem::take(&mut applied.exemplars),
+                strays: applied.strays,
                 evicted: core::mem::take(&mut applied.evicted),
             });
         }

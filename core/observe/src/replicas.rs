@@ -115,6 +115,24 @@ impl Replicas {
         (number, labels.filter(|name| name != self.labels.replica))
     }
 
+    /// What [`Replicas::tell`] has told of such a series: nothing where its replica is not known.
+    pub fn told(&self, labels: Labels) -> Option<(u32, Labels)> {
+        let name = labels.get(&self.labels.replica);
+        if self.labels.replica.is_empty() || name.is_empty() {
+            return Some((ALONE, labels));
+        }
+        let cluster = labels.get(&self.labels.cluster);
+        let place = self.clusters.iter().position(|it| it.name == cluster)? as u32;
+        let member = self.members.iter().position(|it| it.cluster == place && it.name == name)?;
+        Some((member as u32 + 1, labels.filter(|name| name != self.labels.replica)))
+    }
+
+    /// Whether a replica is the one that is heard; nothing changes by the question.
+    pub fn is_heard(&self, replica: u32) -> bool {
+        let Some(index) = replica.checked_sub(1) else { return true };
+        self.clusters[self.members[index as usize].cluster as usize].elected == replica
+    }
+
     fn number(&mut self, cluster: &str, name: &str, now: Millis) -> u32 {
         let (known, next) = (self.clusters.iter().position(|it| it.name == cluster), self.members.len() as u32 + 1);
         let place = known.unwrap_or(self.clusters.len()) as u32;

@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use faultline_formats::Exemplar;
 use faultline_model::table::{Freeze, PageBytes, Paged};
 use faultline_model::{
     Canonical, CodecError, HashSeed, HistogramSample, Labels, Millis, Reader, Sample, Table, Writer,
@@ -15,6 +16,7 @@ use faultline_promql::{MatchOp, Matcher, SeriesView};
 use hashbrown::HashTable;
 
 mod apply;
+mod exemplars;
 
 /// Most samples ahead of rule time that is still believed: a sender's clock may be this wrong.
 pub const AHEAD_MAX_MS: i64 = 10 * 60_000;
@@ -147,6 +149,10 @@ pub struct Applied {
     pub samples: Vec<(u32, Sample)>,
     /// Histograms accepted, with their series.
     pub histograms: Vec<(u32, HistogramSample)>,
+    /// Exemplars of series that are there.
+    pub exemplars: Vec<(u32, Exemplar)>,
+    /// Exemplars of others, and of replicas that are not heard.
+    pub strays: u64,
     /// Series first seen, with their labels, before any sample of theirs.
     pub created: Vec<(u32, Labels)>,
     /// Series forgotten. Their ids may come again in a later `created`.
@@ -165,6 +171,8 @@ impl Applied {
         self.samples.clear();
         self.histograms.clear();
         self.no_room = 0;
+        self.exemplars.clear();
+        self.strays = 0;
         self.created.clear();
         self.evicted.clear();
         self.touches.clear();
@@ -323,11 +331,15 @@ impl SeriesStore {
         self.series_max = series_max;
     }
 
+    /// The id of a label set that is there.
+    fn find_labels(&self, labels: &Labels) -> Option<u32> {
+        let (hash, rows) = (labels.key(self.seed).0 as u64, &self.rows);
+        self.by_labels.find(hash, |&id| row(rows, id).labels == *labels).copied()
+    }
+
     /// The id of a label set, new or not; nothing where there is no room.
     fn intern(&mut self, labels: &Labels, out: &mut Applied) -> Option<u32> {
-        let hash = labels.key(self.seed).0 as u64;
-        let rows = &self.rows;
-        if let Some(&id) = self.by_labels.find(hash, |&id| row(rows, id).labels == *labels) {
+        if let Some(id) = self.find_labels(labels) {
             return Some(id);
         }
         if self.rows.len() >= self.series_max {

@@ -5,7 +5,7 @@
 //! been quiet for five minutes does not hold the whole back.
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use faultline_formats::Decoded;
+use faultline_formats::{Decoded, Scope};
 use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
     CodecError, Kind, Millis, Reader, SourceId, SourceName, Table, Writer, canonical_struct, freeze_by_copy,
@@ -130,7 +130,8 @@ impl Sources {
         source.points += (events.points.len() + events.histograms.len()) as u64;
         source.logs += events.logs.len() as u64;
         source.spans += events.spans.len() as u64;
-        source.rejects += decoded.rejects.iter().map(|reject| reject.count).sum::<u64>();
+        let refused = decoded.rejects.iter().filter(|reject| reject.reason.scope() != Scope::Shown);
+        source.rejects += refused.map(|reject| reject.count).sum::<u64>();
         let points = events.points.iter().map(|point| point.time);
         let histograms = events.histograms.iter().map(|point| point.time);
         let logs = events.logs.iter().map(|log| log.time.millis());

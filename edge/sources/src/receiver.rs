@@ -47,6 +47,8 @@ pub struct Written {
     pub samples: u64,
     /// Native histograms.
     pub histograms: u64,
+    /// Exemplars, those among them of series that turn out not to be there.
+    pub exemplars: u64,
 }
 
 impl Written {
@@ -56,7 +58,7 @@ impl Written {
         let refused: u64 = items.map(|reject| reject.count).sum();
         let floats = refused.min(self.samples);
         let histograms = self.histograms.saturating_sub(refused - floats);
-        Written { samples: self.samples - floats, histograms }
+        Written { samples: self.samples - floats, histograms, ..self }
     }
 }
 
@@ -179,8 +181,10 @@ impl Receiver {
         let kind = Kind::Telemetry { source, format, encoding, clock };
         let decoded = self.decoders.decode(Payload { tenant: TenantId(0), kind, body }, seed).await;
         let mut rejects = decoded.rejects.clone();
-        let (samples, histograms) = (decoded.events.points.len() as u64, decoded.events.histograms.len() as u64);
-        let decoded_all = Written { samples, histograms };
+        let events = &decoded.events;
+        let [samples, histograms, exemplars] =
+            [events.points.len(), events.histograms.len(), events.exemplars.len()].map(|count| count as u64);
+        let decoded_all = Written { samples, histograms, exemplars };
         match self.inlet.submit_in(room, decoded).await {
             Ok(answer) => {
                 let written = decoded_all.without(&answer.rejects);

@@ -48,8 +48,8 @@ async fn write(
     };
     let mut response = told(outcome);
     if format == Format::RemoteWrite2 {
-        // Exemplars are passed over.
-        for (name, count) in [("samples", written.samples), ("histograms", written.histograms), ("exemplars", 0)] {
+        let Written { samples, histograms, exemplars } = written;
+        for (name, count) in [("samples", samples), ("histograms", histograms), ("exemplars", exemplars)] {
             let name = HeaderName::try_from(format!("x-prometheus-remote-write-{name}-written")).expect("ASCII");
             response.headers_mut().insert(name, HeaderValue::from(count));
         }

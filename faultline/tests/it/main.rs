@@ -16,6 +16,7 @@ mod node;
 mod quarantine;
 mod real_alerts;
 mod real_api;
+mod real_exemplars;
 mod real_machine;
 mod real_prometheus;
 mod real_script;

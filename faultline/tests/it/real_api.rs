@@ -27,7 +27,7 @@ pub fn write_histograms(base: &str, body: &[(Labels, Vec<HistogramSample>)]) {
     send(base, &encode::write_request_with_histograms(series));
 }
 
-fn send(base: &str, plain: &[u8]) {
+pub fn send(base: &str, plain: &[u8]) {
     let body = encode::compress(plain, Encoding::Snappy);
     let url = Url::parse(&format!("{base}/api/v1/write")).expect("an address");
     let headers = [
@@ -107,7 +107,7 @@ pub fn asked(base: &str, path: &str) -> (u16, String) {
 }
 
 /// An answer with what has no order of its own in one.
-fn ordered(text: &str) -> Value {
+pub fn ordered(text: &str) -> Value {
     let mut answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let is_vector = answer["data"]["resultType"] == "vector";
     let list = if is_vector { answer.pointer_mut("/data/result") } else { answer.pointer_mut("/data") };

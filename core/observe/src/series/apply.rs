@@ -58,6 +58,9 @@ impl SeriesStore {
             }
         }
         self.ids = ids;
+        if !decoded.events.exemplars.is_empty() {
+            self.exemplars(decoded, out);
+        }
         if self.replicas.is_full() {
             // Keys hold their numbers.
             self.replicas.forget();
@@ -97,7 +100,7 @@ impl SeriesStore {
 
     /// Remembers that a key names a series. A sender that spells one series in ever new ways costs a lookup by labels
     /// each time, never memory without bound.
-    fn alias(&mut self, key: SeriesKey, named: Named) {
+    pub(super) fn alias(&mut self, key: SeriesKey, named: Named) {
         if self.keys.len() >= self.series_max.saturating_mul(2).max(1024) {
             self.keys.clear();
         }

@@ -9,14 +9,15 @@ use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use faultline_host::machine_name;
 use faultline_model::Millis;
-use serde::Serialize;
+use faultline_promql::Tree;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Most rows of each list of the status of the store.
 const ROWS_MAX: usize = 10_000;
 
-fn answer(api: &Api, data: impl Serialize) -> Response {
+pub(super) fn answer(api: &Api, data: impl Serialize) -> Response {
     PromAnswer::new(data, Told::default()).at(api.store.view().covers)
 }
 
@@ -131,36 +132,6 @@ pub async fn alertmanagers(State(api): State<Arc<Api>>) -> Response {
     answer(&api, json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }))
 }
 
-/// Metadata is not kept.
-pub async fn metadata(State(api): State<Arc<Api>>, uri: Uri) -> Response {
-    let params = Params::of(&uri);
-    for name in ["limit", "limit_per_metric"] {
-        if params.get(name).is_some_and(|text| !text.is_empty() && text.parse::<i64>().is_err()) {
-            return PromError::data(format!("{name} must be a number")).into_response();
-        }
-    }
-    answer(&api, json!({}))
-}
-
-/// Exemplars are not kept.
-pub async fn exemplars(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let checked = async {
-        let params = Params::with_body(request).await?;
-        let (start, end) = (params.time("start")?, params.time("end")?);
-        if let (Some(start), Some(end)) = (start, end)
-            && end < start
-        {
-            return Err(PromError::data("end timestamp must not be before start timestamp".into()));
-        }
-        let text = params.get("query").unwrap_or("");
-        api.parse(text).map_err(|error| PromError::data(PromError::expression(text, &error)))
-    };
-    match checked.await {
-        Ok(_) => answer(&api, json!([])),
-        Err(error) => error.into_response(),
-    }
-}
-
 /// The expression, spread over several lines where it is long.
 pub async fn format_query(State(api): State<Arc<Api>>, request: Request) -> Response {
     let formatted = async {
@@ -172,5 +143,45 @@ pub async fn format_query(State(api): State<Arc<Api>>, request: Request) -> Resp
     match formatted.await {
         Ok(formatted) => answer(&api, formatted),
         Err(error) => PromError::into_response(error),
+    }
+}
+
+/// The expression as a tree.
+pub async fn parse_query(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let parsed = async {
+        let params = Params::with_body(request).await?;
+        let text = params.get("query").unwrap_or("");
+        let expr = api.parse(text).map_err(|error| PromError::bad("query", PromError::expression(text, &error)))?;
+        Ok(Shown(expr.tree()))
+    };
+    match parsed.await {
+        Ok(tree) => answer(&api, tree),
+        Err(error) => PromError::into_response(error),
+    }
+}
+
+/// A tree as JSON.
+struct Shown(Tree);
+
+impl Serialize for Shown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        fn show<S: Serializer>(tree: &Tree, serializer: S) -> Result<S::Ok, S::Error> {
+            match tree {
+                Tree::Null => serializer.serialize_unit(),
+                Tree::Bool(value) => serializer.serialize_bool(*value),
+                Tree::Whole(number) => serializer.serialize_i64(*number),
+                Tree::Number(number) => serializer.serialize_f64(*number),
+                Tree::Text(text) => serializer.serialize_str(text),
+                Tree::List(list) => serializer.collect_seq(list.iter().map(Ref)),
+                Tree::Object(fields) => serializer.collect_map(fields.iter().map(|(name, tree)| (name, Ref(tree)))),
+            }
+        }
+        struct Ref<'a>(&'a Tree);
+        impl Serialize for Ref<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                show(self.0, serializer)
+            }
+        }
+        show(&self.0, serializer)
     }
 }

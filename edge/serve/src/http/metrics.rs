@@ -2,6 +2,8 @@
 use super::Api;
 use super::number::plain;
 use crate::recent::Fill;
+use crate::store::exemplars::ExemplarCounts;
+use crate::store::metadata::MetadataCounts;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -59,6 +61,38 @@ fn recent(page: &mut Page, fill: &Fill) {
     }
     let help = "Samples given up for want of memory before they were on disk.";
     page.one("faultline_recent_dropped_samples_total", "counter", help, fill.dropped);
+}
+
+/// What readers have beside samples.
+fn beside(page: &mut Page, exemplars: ExemplarCounts, metadata: MetadataCounts) {
+    page.one("faultline_exemplars", "gauge", "Exemplars kept.", exemplars.held as u64);
+    page.one("faultline_exemplar_series", "gauge", "Series that have any.", exemplars.series as u64);
+    page.one("faultline_exemplars_total", "counter", "Exemplars taken.", exemplars.taken);
+    page.one("faultline_exemplars_replaced_total", "counter", "Of those, given up for newer ones.", exemplars.replaced);
+    let name = "faultline_exemplars_passed_total";
+    page.family(
+        name,
+        "counter",
+        "Exemplars left out: older than their series' newest, or of series that are not there.",
+    );
+    for (reason, count) in [("out-of-order", exemplars.out_of_order), ("no-series", exemplars.strays)] {
+        page.sample(name, &[("reason", reason)], count as f64);
+    }
+    let help = "Metrics whose help, type and unit are kept.";
+    page.one("faultline_metadata_metrics", "gauge", help, metadata.metrics as u64);
+    page.one("faultline_metadata_bytes", "gauge", "Bytes of their texts.", metadata.bytes as u64);
+    let name = "faultline_metadata_passed_total";
+    page.family(
+        name,
+        "counter",
+        "Help, type and unit left out: for want of room, given up for newer ones of their metric.",
+    );
+    for (reason, count) in [("full", metadata.full), ("replaced", metadata.replaced)] {
+        page.sample(name, &[("reason", reason)], count as f64);
+    }
+    page.one("faultline_metadata_cut_total", "counter", "Helps that were cut.", metadata.cut);
+    let help = "Bodies of which nobody looked at what they say of their metrics, because too many waited.";
+    page.one("faultline_metadata_bodies_passed_total", "counter", help, metadata.bodies_passed);
 }
 
 fn page(api: &Api) -> String {
@@ -142,6 +176,10 @@ fn page(api: &Api) -> String {
     page.one("faultline_inlet_reading_bytes", "gauge", "Bytes held for bodies being read.", reading);
     page.one("faultline_inlet_records", "gauge", "Records under way, not yet answered.", inlet_records as u64);
     recent(&mut page, &fill);
+    // One lock after the other, none while another is held.
+    let exemplars = api.store.exemplars().counts();
+    let metadata = api.store.metadata().counts();
+    beside(&mut page, exemplars, metadata);
 
     let name = "faultline_stage_seconds";
     page.family(name, "histogram", "Latency of each stage of the way.");

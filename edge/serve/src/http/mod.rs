@@ -4,8 +4,10 @@ mod anchors;
 mod answer;
 mod changes;
 pub(crate) mod events;
+mod exemplars;
 mod health;
 mod incidents;
+mod metadata;
 mod metrics;
 mod number;
 mod params;
@@ -58,6 +60,7 @@ const PATHS: &[&str] = &[
     "/api/v1/query_range",
     "/api/v1/query_exemplars",
     "/api/v1/format_query",
+    "/api/v1/parse_query",
     "/api/v1/series",
     "/api/v1/labels",
     "/api/v1/label/{name}/values",
@@ -65,6 +68,7 @@ const PATHS: &[&str] = &[
     "/api/v1/rules",
     "/api/v1/alerts",
     "/api/v1/targets",
+    "/api/v1/targets/metadata",
     "/api/v1/scrape_pools",
     "/api/v1/alertmanagers",
     "/api/v1/status/buildinfo",
@@ -118,13 +122,15 @@ pub fn router(
         .route("/-/reload", post(reload::reload).put(reload::reload))
         .route("/api/v1/query", get(query::instant).post(query::instant))
         .route("/api/v1/query_range", get(query::range).post(query::range))
-        .route("/api/v1/query_exemplars", get(about::exemplars).post(about::exemplars))
+        .route("/api/v1/query_exemplars", get(exemplars::query).post(exemplars::query))
         .route("/api/v1/format_query", get(about::format_query).post(about::format_query))
+        .route("/api/v1/parse_query", get(about::parse_query).post(about::parse_query))
         .route("/api/v1/series", get(series::series).post(series::series))
         .route("/api/v1/labels", get(series::names).post(series::names))
         .route("/api/v1/label/{name}/values", get(series::values))
-        .route("/api/v1/metadata", get(about::metadata))
+        .route("/api/v1/metadata", get(metadata::metadata))
         .route("/api/v1/targets", get(about::targets))
+        .route("/api/v1/targets/metadata", get(metadata::of_targets))
         .route("/api/v1/scrape_pools", get(about::scrape_pools))
         .route("/api/v1/alertmanagers", get(about::alertmanagers))
         .route("/api/v1/status/config", get(about::config))
@@ -181,6 +187,7 @@ async fn wrong_method(request: Request) -> Response {
         | "/api/v1/query_range"
         | "/api/v1/query_exemplars"
         | "/api/v1/format_query"
+        | "/api/v1/parse_query"
         | "/api/v1/series"
         | "/api/v1/labels" => "GET and POST",
         _ => "GET",

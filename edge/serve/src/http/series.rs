@@ -5,6 +5,7 @@ use super::params::Params;
 use super::shapes::labels;
 use super::source::refusal;
 use crate::recent::{Recent, SelectError};
+use crate::store::Store;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
@@ -91,7 +92,7 @@ impl Asked {
 }
 
 /// The matchers of a selector and nothing else.
-fn selector(text: &str, features: Features) -> Result<Vec<Matcher>, String> {
+pub(super) fn selector(text: &str, features: Features) -> Result<Vec<Matcher>, String> {
     let expr = match parse_with(text, features) {
         Ok(expr) => expr,
         Err(error) => {
@@ -105,7 +106,26 @@ fn selector(text: &str, features: Features) -> Result<Vec<Matcher>, String> {
     matchers.ok_or_else(|| format!("1:1: parse error: a series selector is expected, not the expression {text:?}"))
 }
 
-/// Looks up on a thread where it holds up no other answer, and cuts what is too long.
+impl Api {
+    /// Looks something up on a thread where it holds up no other answer, few at a time.
+    pub(super) async fn look_up<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Store) -> T + Send + 'static,
+    ) -> Result<T, PromError> {
+        let permit = tokio::time::timeout(WAIT, Arc::clone(&self.queries).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(PromError::unavailable("too many queries at once; ask again".into()));
+        };
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            look(&store)
+        });
+        done.await.map_err(|_| PromError::internal("the look-up broke; this is our fault".into()))
+    }
+}
+
+/// Looks up, and cuts what is too long.
 async fn found<T: Serialize + Send + 'static>(
     api: &Api,
     params: &Params,
@@ -113,16 +133,8 @@ async fn found<T: Serialize + Send + 'static>(
     look: impl FnOnce(&Recent, &Asked) -> Result<Vec<T>, SelectError> + Send + 'static,
 ) -> Result<Response, PromError> {
     let view = api.covered_prometheus(params).await?;
-    let permit = tokio::time::timeout(WAIT, Arc::clone(&api.queries).acquire_owned()).await;
-    let Ok(Ok(permit)) = permit else {
-        return Err(PromError::unavailable("too many queries at once; ask again".into()));
-    };
-    let (store, limit) = (api.store.clone(), asked.limit);
-    let done = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        look(store.recent(), &asked).map_err(|error| refusal(&error))
-    });
-    let done = done.await.map_err(|_| PromError::internal("the look-up broke; this is our fault".into()))?;
+    let limit = asked.limit;
+    let done = api.look_up(move |store| look(store.recent(), &asked).map_err(|error| refusal(&error))).await?;
     let (mut all, mut told) = (done?, Told::default());
     if all.len() > limit {
         all.truncate(limit);

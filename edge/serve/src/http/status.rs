@@ -5,6 +5,8 @@ use super::params::Params;
 use super::shapes::{CoverageShape, Place, maybe, text};
 use crate::recent::Fill;
 use crate::store::book::Entry;
+use crate::store::exemplars::ExemplarCounts;
+use crate::store::metadata::MetadataCounts;
 use crate::view::{Counts, Rule, RuleGroup, SourceStatus};
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -54,6 +56,8 @@ async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
     let params = Params::of(uri).only(&[])?;
     let view = api.covered(&params).await?;
     let fill = api.store.recent().fill();
+    let exemplars = ExemplarsShape::from(api.store.exemplars().counts());
+    let metadata = MetadataShape::from(api.store.metadata().counts());
     let (rejects, turned_away) = (api.store.rejects().counts().clone(), api.store.away().counts());
     let body = {
         let book = api.store.book();
@@ -82,6 +86,8 @@ async fn answer(api: &Api, uri: &Uri) -> Result<Response, Problem> {
             open_incidents: book.open_count(),
             alerts: view.alerts.len(),
             recent: RecentShape::from(fill),
+            exemplars,
+            metadata,
             rejects,
             turned_away,
             quarantined: book.quarantined().map(QuarantinedShape::from).collect(),
@@ -112,6 +118,8 @@ struct Status<'a> {
     /// Alerts that are not `ok`.
     alerts: usize,
     recent: RecentShape,
+    exemplars: ExemplarsShape,
+    metadata: MetadataShape,
     rejects: BTreeMap<&'static str, u64>,
     /// Requests that never became a record, by reason.
     turned_away: BTreeMap<&'static str, u64>,
@@ -266,6 +274,50 @@ struct RecentShape {
 impl From<Fill> for RecentShape {
     fn from(Fill { series, bytes, blocks, block_bytes, damaged, .. }: Fill) -> RecentShape {
         RecentShape { series, bytes, blocks, block_bytes, damaged }
+    }
+}
+
+#[derive(Serialize)]
+struct ExemplarsShape {
+    held: usize,
+    /// Series that have any.
+    series: usize,
+    taken: u64,
+    /// Of those, given up for newer ones.
+    replaced: u64,
+    /// Left out: older than the newest of their series.
+    out_of_order: u64,
+    /// Left out: of series that are not there, or of replicas that are not heard.
+    no_series: u64,
+}
+
+impl From<ExemplarCounts> for ExemplarsShape {
+    fn from(it: ExemplarCounts) -> ExemplarsShape {
+        let ExemplarCounts { held, series, taken, replaced, out_of_order, strays: no_series } = it;
+        ExemplarsShape { held, series, taken, replaced, out_of_order, no_series }
+    }
+}
+
+#[derive(Serialize)]
+struct MetadataShape {
+    /// Metrics whose help, type and unit are kept, and how many different ones.
+    metrics: usize,
+    entries: usize,
+    bytes: usize,
+    /// Left out for want of room.
+    full: u64,
+    /// Given up for newer ones of the same metric.
+    replaced: u64,
+    /// Helps that were cut.
+    cut: u64,
+    /// Bodies that nobody looked at, because too many waited.
+    bodies_passed: u64,
+}
+
+impl From<MetadataCounts> for MetadataShape {
+    fn from(it: MetadataCounts) -> MetadataShape {
+        let MetadataCounts { metrics, entries, bytes, full, replaced, cut, bodies_passed } = it;
+        MetadataShape { metrics, entries, bytes, full, replaced, cut, bodies_passed }
     }
 }
 

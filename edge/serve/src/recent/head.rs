@@ -157,6 +157,11 @@ impl Head {
         }
     }
 
+    /// The place that an id names, if there is one.
+    pub fn place(&self, id: u32) -> Option<u32> {
+        self.ids.get(id as usize).copied().filter(|&place| place < REFUSED)
+    }
+
     /// The engine forgets a series; its samples stay.
     pub fn unname(&mut self, id: u32) {
         let Some(place) = self.ids.get_mut(id as usize).map(|place| std::mem::replace(place, NONE)) else { return };

@@ -95,6 +95,11 @@ impl Inner {
         self.labels.get(found.place as usize).is_some_and(|labels| labels.as_ref() == Some(&found.labels))
     }
 
+    /// Labels of the series at a place.
+    pub fn labels(&self, place: u32) -> Option<&Labels> {
+        self.labels.get(place as usize)?.as_ref()
+    }
+
     fn list(&self, name: &str, value: &str) -> Option<&BTreeSet<u32>> {
         self.names.get(name)?.get(value)
     }

@@ -19,7 +19,7 @@ pub use select::{SelectError, Selected};
 
 use blocks::Blocks;
 use faultline_model::{HistogramSample, Labels, Millis, Position, Sample};
-use faultline_promql::Matcher;
+use faultline_promql::{MatchOp, Matcher};
 use head::Head;
 use index::Index;
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,6 +153,27 @@ impl Recent {
             let mut head = self.write();
             chunk.iter().for_each(|id| head.unname(*id));
         }
+    }
+
+    /// Labels of series by ids of the engine; nothing for one that names no series.
+    pub fn labels(&self, ids: &[u32]) -> Vec<Option<Labels>> {
+        let mut all = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(READ_CHUNK) {
+            let index = self.index.lock();
+            let head = self.write();
+            all.extend(chunk.iter().map(|id| index.labels(head.place(*id)?).cloned()));
+        }
+        all
+    }
+
+    /// The different values of two labels that series in memory of one metric have.
+    pub fn pairs(&self, metric: &str, names: [&str; 2]) -> BTreeSet<[String; 2]> {
+        let name = Matcher::new(faultline_model::labels::NAME, MatchOp::Equal, metric).expect("no pattern");
+        let mut all = BTreeSet::new();
+        for found in self.index.find(&[name], usize::MAX).unwrap_or_default() {
+            all.insert(names.map(|name| found.labels.get(name).to_owned()));
+        }
+        all
     }
 
     /// All samples of records up to this one are in.

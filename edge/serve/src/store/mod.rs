@@ -1,9 +1,12 @@
 //! What the API answers from: fed by one thread in journal order, read by many.
 //!
 //! Bounds, in constants beside the code: recent samples as [`Limits`] says; 1,000 incidents, 10,000 transitions, 1,000 changes; 1,000 rejects of at most
-//! 4 KiB; 1,024 rows of what was turned away, with 4 KiB each; 64 listeners with 1,024 waiting texts each.
+//! 4 KiB; 1,024 rows of what was turned away, with 4 KiB each; 64 listeners with 1,024 waiting texts each; 100,000 exemplars; help, type and unit of
+//! 100,000 metrics, of each at most ten, together 64 MiB.
 pub(crate) mod book;
+pub(crate) mod exemplars;
 pub(crate) mod incident;
+pub(crate) mod metadata;
 pub(crate) mod rejects;
 pub(crate) mod stream;
 pub(crate) mod turned_away;
@@ -13,10 +16,12 @@ use crate::recent::{Limits, Recent};
 use crate::view::View;
 use book::Book;
 use bytes::Bytes;
-use faultline_formats::Reject;
+use exemplars::Exemplars;
+use faultline_formats::{Exemplar, Reject};
 use faultline_host::TurnedAway;
 use faultline_model::facts::Decision;
 use faultline_model::{EffectId, HistogramSample, Labels, Millis, Position, Sample, SourceId};
+use metadata::Metadata;
 use rejects::{Refusal, Rejects};
 use std::sync::{Arc, Mutex, MutexGuard};
 use stream::Listeners;
@@ -37,6 +42,8 @@ struct Shared {
     recent: Recent,
     rejects: Mutex<Rejects>,
     away: Mutex<Away>,
+    exemplars: Mutex<Exemplars>,
+    metadata: Mutex<Metadata>,
     listeners: Listeners,
     view: watch::Sender<Arc<View>>,
 }
@@ -55,6 +62,8 @@ impl Store {
             recent: Recent::new(limits),
             rejects: Mutex::default(),
             away: Mutex::default(),
+            exemplars: Mutex::default(),
+            metadata: Mutex::default(),
             listeners: Listeners::default(),
             view: watch::Sender::new(Arc::new(View { not_ready: "starting".into(), ..View::default() })),
         };
@@ -81,6 +90,36 @@ impl Store {
         evicted: Vec<u32>,
     ) {
         self.shared.recent.accept(created, &samples, &histograms, &evicted);
+    }
+
+    /// Takes in exemplars of series that were created, and how many others there were.
+    pub fn exemplars_of(&self, found: Vec<(u32, Exemplar)>, strays: u64) {
+        if found.is_empty() && strays == 0 {
+            return;
+        }
+        let ids: Vec<u32> = found.iter().map(|(id, _)| *id).collect();
+        let series = self.shared.recent.labels(&ids);
+        let mut exemplars = self.exemplars();
+        exemplars.pass(strays);
+        for ((_, exemplar), series) in found.into_iter().zip(series) {
+            match series {
+                Some(series) => exemplars.add(&series, exemplar),
+                None => exemplars.pass(1),
+            }
+        }
+    }
+
+    /// Takes in what a body says of its metrics.
+    ///
+    /// - `plain`: the body that was decoded.
+    pub fn said(&self, said: &faultline_formats::Metadata, plain: &[u8]) {
+        let mut metadata = self.metadata();
+        said.iter(plain).for_each(|told| metadata.add(&told));
+    }
+
+    /// Counts a body of which it is not looked at what it says of its metrics.
+    pub fn said_unheard(&self) {
+        self.metadata().pass();
     }
 
     /// Takes in what a decoder refused of the record at `at`, with the record's body as received.
@@ -125,6 +164,14 @@ impl Store {
 
     pub(crate) fn away(&self) -> MutexGuard<'_, Away> {
         self.shared.away.lock().expect("no holder panics")
+    }
+
+    pub(crate) fn exemplars(&self) -> MutexGuard<'_, Exemplars> {
+        self.shared.exemplars.lock().expect("no holder panics")
+    }
+
+    pub(crate) fn metadata(&self) -> MutexGuard<'_, Metadata> {
+        self.shared.metadata.lock().expect("no holder panics")
     }
 
     /// Rule time of the snapshot in force; none before it begins.

@@ -17,6 +17,13 @@ const CASES: &[(&str, &str)] = &[
     ("status", "/api/faultline/v1/status"),
     ("prom_rules", "/api/v1/rules"),
     ("prom_alerts", "/api/v1/alerts"),
+    ("prom_exemplars", "/api/v1/query_exemplars?query=up%20or%20hits_total"),
+    ("prom_metadata", "/api/v1/metadata?limit_per_metric=1"),
+    ("prom_targets_metadata", "/api/v1/targets/metadata"),
+    (
+        "prom_tree",
+        "/api/v1/parse_query?query=sum%20by%20(a)%20(rate(up%7Bb%3D~%22c%22%7D%5B5m%5D%20offset%201m))%20%3E%201",
+    ),
     ("prom_buildinfo", "/api/v1/status/buildinfo"),
     ("unknown_path", "/api/v1/nope"),
     ("metrics", "/metrics"),

@@ -2,11 +2,12 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use faultline_formats::{Exemplar, MetricType, decode, encode};
 use faultline_host::{AwayReason, Inlet, Intake, Limits, ManualClock, TurnedAway, inlet};
 use faultline_model::facts::*;
 use faultline_model::{
-    AlertId, ChangeEvent, Digest, EffectId, Evaluation, HashSeed, IncidentId, Labels, Millis, Occurrence, Position,
-    Sample, SourceId,
+    AlertId, ChangeEvent, Clock, Digest, EffectId, Encoding, Evaluation, Format, HashSeed, IncidentId, Kind, Labels,
+    Millis, Occurrence, Payload, Position, Sample, SourceId, TenantId,
 };
 use faultline_promql::Features;
 use faultline_serve::*;
@@ -216,6 +217,15 @@ pub fn small_book() -> Served {
     store.turned_away(Millis(NOW - 2_000), turned(AwayReason::TooLarge, Some(200 << 20), b""));
     store.turned_away(Millis(NOW - 1_000), turned(AwayReason::ContentType, None, b"{}"));
     store.turned_away(Millis(NOW), turned(AwayReason::TooLarge, Some(300 << 20), b"\x0a\xff"));
+    tell(
+        &store,
+        &[
+            (MetricType::Counter, "hits_total", "Requests.", ""),
+            (MetricType::Gauge, "up", "Whether it is there.", ""),
+            (MetricType::Gauge, "up", "Whether it answers.", "answers"),
+            (MetricType::Histogram, "gone_seconds", "Of no series.", "seconds"),
+        ],
+    );
     store.publish(view(14));
     served(store)
 }
@@ -232,6 +242,21 @@ fn series(store: &Store) {
     }
     samples.push((1, Sample::new(Millis(NOW - 10_000), f64::NAN)));
     store.accepted(created, samples, Vec::new(), Vec::new());
+    let exemplar =
+        |ms, value, trace| Exemplar { time: Millis(NOW + ms), value, labels: Labels::new([("trace_id", trace)]) };
+    let of_first = [exemplar(-2_500, 0.25, "0af7651916cd43dd8448eb211c80319c"), exemplar(-1_000, f64::INFINITY, "b")];
+    let late = exemplar(-9_000, 1.0, "c");
+    let all = of_first.into_iter().chain([late]).map(|it| (0, it)).chain([(9, exemplar(0, 1.0, "d"))]);
+    store.exemplars_of(all.collect(), 2);
+}
+
+/// What is said of metrics, as remote write 1.0 says it.
+fn tell(store: &Store, metadata: &[(MetricType, &str, &str, &str)]) {
+    let plain = encode::write_request_with_exemplars([] as [(&Labels, &[_], &[_]); 0], metadata);
+    let (source, format, encoding) = (SourceId::default(), Format::RemoteWrite1, Encoding::Identity);
+    let kind = Kind::Telemetry { source, format, encoding, clock: Clock::Live };
+    let decoded = decode(Payload { tenant: TenantId(0), kind, body: plain.into() }, HashSeed(7));
+    store.said(&decoded.events.metadata, &decoded.plain);
 }
 
 pub fn view(offset: u64) -> View {
