@@ -138,6 +138,12 @@ fn texts(list: &[String]) -> Tree {
     List(list.iter().map(|it| text(it)).collect())
 }
 
+/// A number; whole ones without a point, as Go writes them.
+fn number(value: f64) -> Tree {
+    let whole = value as i64;
+    if whole as f64 == value { Whole(whole) } else { Tree::Number(value) }
+}
+
 /// Digits without an exponent, as Go's `FormatFloat(value, 'f', -1, 64)`.
 fn decimal(number: Literal) -> Tree {
     let value = number.value;
@@ -258,7 +264,7 @@ fn matching(it: &Matching, set: bool) -> Tree {
         Group::Left(labels) => ("many-to-one", &labels[..]),
         Group::Right(labels) => ("one-to-many", &labels[..]),
     };
-    let fill = |value: Option<Literal>| value.map_or(Null, |literal| Tree::Number(literal.value));
+    let fill = |value: Option<Literal>| value.map_or(Null, |literal| number(literal.value));
     Object(vec![
         ("card", text(card)),
         ("labels", texts(&it.labels)),

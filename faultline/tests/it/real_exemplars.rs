@@ -26,7 +26,6 @@ took_seconds_bucket{le=\"+Inf\"} 3
 took_seconds_count 3
 took_seconds_sum 1.5
 # TYPE level gauge
-# HELP level
 level 4
 # TYPE waits summary
 # HELP waits Ä.
