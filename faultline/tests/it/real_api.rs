@@ -108,6 +108,9 @@ pub fn asked(base: &str, path: &str) -> (u16, String) {
 
 /// An answer with what has no order of its own in one.
 pub fn ordered(text: &str) -> Value {
+    if text.is_empty() {
+        return Value::Null;
+    }
     let mut answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let is_vector = answer["data"]["resultType"] == "vector";
     let list = if is_vector { answer.pointer_mut("/data/result") } else { answer.pointer_mut("/data") };

@@ -170,8 +170,7 @@ impl IntoResponse for PromError {
 #[derive(Serialize)]
 pub struct PromAnswer<T> {
     status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<T>,
+    data: T,
     #[serde(flatten)]
     told: Told,
 }
@@ -190,19 +189,12 @@ pub struct Told {
 impl<T: Serialize> PromAnswer<T> {
     /// A success.
     pub fn new(data: T, told: Told) -> PromAnswer<T> {
-        PromAnswer { status: "success", data: Some(data), told }
+        PromAnswer { status: "success", data, told }
     }
 
     /// The answer, at the position it covers.
     pub fn at(self, position: Position) -> Response {
         covers(json(StatusCode::OK, &self), position)
-    }
-}
-
-impl PromAnswer<()> {
-    /// A success of which there is nothing to tell.
-    pub fn without_data() -> PromAnswer<()> {
-        PromAnswer { status: "success", data: None, told: Told::default() }
     }
 }
 

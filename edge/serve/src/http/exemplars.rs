@@ -1,11 +1,12 @@
 //! `/api/v1/query_exemplars`: exemplars of the series that an expression reads.
 use super::Api;
-use super::answer::{PromAnswer, PromError, Told, query_answer};
+use super::answer::{PromError, Told, covers, query_answer};
 use super::number::plain;
 use super::params::Params;
 use super::shapes::labels;
 use crate::store::Store;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use faultline_formats::Exemplar;
 use faultline_model::{Labels, Millis};
@@ -26,8 +27,8 @@ pub async fn query(State(api): State<Arc<Api>>, request: Request) -> Response {
         let sets: Vec<Vec<Matcher>> = expr.written_matchers().into_iter().map(<[Matcher]>::to_vec).collect();
         let view = api.covered_prometheus(&params).await?;
         if sets.is_empty() {
-            // Prometheus answers without data, and so do we.
-            return Ok(PromAnswer::without_data().at(view.covers));
+            // Nothing to look for: Prometheus answers without a body.
+            return Ok(covers(StatusCode::NO_CONTENT.into_response(), view.covers));
         }
         let found = api.look_up(move |store| found(store, &sets, span)).await?;
         Ok(query_answer(found, Told::default(), view.covers))
