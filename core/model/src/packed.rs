@@ -81,7 +81,11 @@ fn append(mut bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
     let begun = samples.len();
     let (mut time, mut distance, mut value) = (0_i64, 0_i64, 0_u64);
     while !bytes.is_empty() {
-        let (change, rest) = varint(bytes)?;
+        let (change, rest) = match bytes {
+            // At even distances it does not change.
+            [0, rest @ ..] => (0, rest),
+            _ => varint(bytes)?,
+        };
         distance = distance.wrapping_add((change >> 1) as i64 ^ -((change & 1) as i64));
         time = time.wrapping_add(distance);
         let (&head, rest) = rest.split_first()?;
@@ -91,11 +95,18 @@ fn append(mut bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
         } else {
             let (leading, count) = (usize::from(head >> 4), usize::from(head & 15));
             if head != 0 {
-                let fits = count >= 1 && leading + count <= 8;
-                let part = rest.get(..count).filter(|part| fits && part[0] != 0 && part[count - 1] != 0)?;
-                let mut word = [0; 8];
-                word[leading..leading + count].copy_from_slice(part);
-                value ^= u64::from_be_bytes(word);
+                if count < 1 || leading + count > 8 {
+                    return None;
+                }
+                // Mostly more follows than is wanted: a word is read at once, and what is not wanted falls off its end.
+                let word = match rest.first_chunk() {
+                    Some(word) => u64::from_be_bytes(*word) >> (64 - 8 * count),
+                    None => rest.get(..count)?.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+                };
+                if word >> (8 * count - 8) == 0 || word & 0xff == 0 {
+                    return None;
+                }
+                value ^= word << (64 - 8 * (leading + count));
             }
             bytes = &rest[count..];
             let sample = Sample::new(Millis(time), f64::from_bits(value));

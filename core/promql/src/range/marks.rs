@@ -77,6 +77,25 @@ impl Marks {
         marks
     }
 
+    /// The same, but that of samples which fall too often to be kept it is only known that they do: what is to be read once
+    /// costs little more than to look at each.
+    pub fn of_past(samples: &[Sample]) -> Marks {
+        let mut marks = Marks::default();
+        let mut before = Sample::new(Millis(i64::MIN), f64::NEG_INFINITY);
+        for &sample in samples {
+            if sample.is_stale() {
+                marks.stale.add(sample.time(), ());
+            } else if sample.value() < before.value() && !before.is_stale() {
+                match marks.falls.places.len() < PLACES_MAX {
+                    true => marks.falls.places.push_back((sample.time(), before.value())),
+                    false => marks.falls.given_up = Millis(i64::MAX),
+                }
+            }
+            before = sample;
+        }
+        marks
+    }
+
     /// A sample came between these two neighbours.
     pub fn inserted(&mut self, before: Option<Sample>, sample: Sample, after: Option<Sample>) {
         if sample.is_stale() {
@@ -156,8 +175,12 @@ mod tests {
                 let from = next(samples.len() as u64) as usize;
                 let part = &samples[from..from + 1 + next((samples.len() - from) as u64) as usize];
                 let stale = part.iter().any(Sample::is_stale);
+                assert!(Marks::of_past(part).none_stale(part).is_none_or(|none| none != stale));
                 assert!(marks.none_stale(part).is_none_or(|none| none != stale));
                 if !stale {
+                    if let Some(falls) = Marks::of_past(&samples).falls(part) {
+                        assert_eq!(falls.collect::<Vec<f64>>(), brute(part));
+                    }
                     match marks.falls(part) {
                         Some(falls) => assert_eq!(falls.collect::<Vec<f64>>(), brute(part)),
                         None => unknown += 1,
