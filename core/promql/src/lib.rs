@@ -1,7 +1,7 @@
 //! The PromQL language: parse, evaluate at an instant, compile to a stream.
 //!
 //! [`parse`] accepts what Prometheus 3 accepts, [`parse_with`] its experiments too. [`evaluate`] gives the value at one
-//! instant, [`evaluate_range`] at many. A [`Stream`] keeps
+//! instant, [`evaluate_range`] and [`evaluate_columns`] at many. A [`Stream`] keeps
 //! that value up to date sample by sample, equal to `evaluate` to the bit at every `refresh`.
 //!
 //! ```
@@ -44,7 +44,7 @@ mod value;
 
 pub use annotations::{Annotation, Annotations, Level};
 pub use error::{EvalError, NotIncremental, ParseError};
-pub use eval::{Range, evaluate, evaluate_annotated, evaluate_range};
+pub use eval::{Column, Range, evaluate, evaluate_annotated, evaluate_columns, evaluate_range};
 pub use expr::{At, Expr, Extent, Selector, Type};
 pub use feature::{Feature, Features, UnknownFeature};
 pub use histogram::stored_hint;

@@ -9,6 +9,7 @@ mod info;
 mod join;
 mod leaf;
 mod names;
+mod past;
 mod pick;
 mod query;
 mod remarks;
@@ -22,6 +23,7 @@ pub(crate) use chain::{Base, Step, Template, fixed, lower};
 pub(crate) use join::{Join, Pair, Said, signature};
 pub(crate) use leaf::{Leaf, Read, check_extent};
 pub(crate) use names::{is_metadata, without_metadata};
+pub use past::{Column, evaluate_columns};
 pub use query::{Range, evaluate_range};
 
 use crate::bind::{self, Bounds};
