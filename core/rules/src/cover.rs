@@ -183,7 +183,7 @@ fn first_sample(query_offset_ms: i64, at: Millis) -> Millis {
 
 /// Whether a recording rule may write a series that the matchers accept. Labels that it does not set are its result's:
 /// they may be anything.
-fn may_give(rule: &Rule, matchers: &[Matcher]) -> bool {
+pub(crate) fn may_give(rule: &Rule, matchers: &[Matcher]) -> bool {
     matchers.iter().all(|m| match &*m.name {
         labels::NAME => m.matches(&rule.name),
         name => rule.labels.iter().find(|(own, _)| own == name).is_none_or(|(_, value)| m.matches(value)),

@@ -87,14 +87,34 @@ impl Judge<'_> {
             (Some(Err(error)), _) => return Err(error.to_string()),
             _ => result(&self.rule.expr, seen_at, &source, self.options)?,
         };
+        self.given(state, timers, at, elements, true, series, out)
+    }
+
+    /// Takes the rule's value at an instant.
+    ///
+    /// - `shown`: whether `ALERTS` and its like are to be appended.
+    #[expect(clippy::too_many_arguments, reason = "one step of one rule, in one place")]
+    pub fn given(
+        &self,
+        state: &mut RuleState,
+        timers: &mut Timers,
+        at: Millis,
+        elements: Vec<Element>,
+        shown: bool,
+        series: &mut dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) -> Result<(), String> {
         let appended = match &self.rule.kind {
             RuleKind::Record => self.recorded(elements)?,
             RuleKind::Alert(alerting) => {
                 self.alerts(alerting, state, timers, elements, at, series, out)?;
+                if !shown {
+                    return Ok(());
+                }
                 if self.group.dry_run { Vec::new() } else { self.alert_series(state) }
             }
         };
-        self.append(state, appended, seen_at, series);
+        self.append(state, appended, at.plus(-self.group.query_offset_ms), series);
         Ok(())
     }
 
@@ -144,12 +164,7 @@ impl Judge<'_> {
         let mut seen = BTreeSet::new();
         let mut all = Vec::with_capacity(elements.len());
         for Element { labels, value } in elements {
-            let mut builder = labels.to_builder();
-            builder.set(labels::NAME, &self.rule.name);
-            for (name, value) in &self.rule.labels {
-                builder.set(name, value);
-            }
-            let labels = builder.build();
+            let labels = self.recorded_as(&labels);
             if !seen.insert(labels.clone()) {
                 return Err(SAME_LABELS_RECORD.into());
             }
@@ -161,6 +176,16 @@ impl Judge<'_> {
             }
             _ => Ok(all),
         }
+    }
+
+    /// The labels of the series that an element is recorded in.
+    pub fn recorded_as(&self, element: &Labels) -> Labels {
+        let mut builder = element.to_builder();
+        builder.set(labels::NAME, &self.rule.name);
+        for (name, value) in &self.rule.labels {
+            builder.set(name, value);
+        }
+        builder.build()
     }
 
     /// The circumstances of a step of the alert with these labels.

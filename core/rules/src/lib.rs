@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 mod alert;
+mod chain;
 mod cover;
 mod duration;
 mod error;
@@ -22,9 +23,11 @@ mod series;
 mod set;
 mod state;
 mod template;
+mod trial;
 mod view;
 mod yaml;
 
+pub use chain::{Reading, readings};
 pub use duration::{parse_ns as parse_duration_ns, print_ms as print_duration_ms};
 pub use error::RuleError;
 pub use explain::{Explained, PartView, Reads, SeriesTold, TOLD_MAX, Told, agree};
@@ -34,6 +37,7 @@ pub use series::{RuleSelector, RuleSeries, SelectorId};
 pub use set::{Alerting, Group, Rule, RuleKind, RuleSet};
 pub use state::{Health, Record};
 pub use template::{Context, Query, Template};
+pub use trial::{Appended, Came, Trial};
 pub use view::{ActiveAlert, AlertingView, GroupView, RuleView};
 
 /// The rules that ship with the product, over the series that are made of spans. An ordinary rule file: print it, edit

@@ -8,3 +8,4 @@ mod laws;
 mod scenarios;
 mod store;
 mod story;
+mod trial;
