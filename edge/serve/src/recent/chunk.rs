@@ -104,7 +104,7 @@ pub struct Chunk {
 
 impl Chunk {
     /// A chunk of samples in rising time, at least one and at most [`u16::MAX`].
-    fn of<T: Item>(samples: &[T]) -> Chunk {
+    pub fn of<T: Item>(samples: &[T]) -> Chunk {
         let (first, last) = (samples[0].time(), samples[samples.len() - 1].time());
         let (mut packer, mut bytes) = (T::Packer::default(), Vec::new());
         samples.iter().for_each(|sample| sample.pack(&mut packer, &mut bytes));

@@ -8,6 +8,7 @@ pub mod blocks;
 mod chunk;
 mod head;
 mod histograms;
+pub mod past;
 mod index;
 mod keep;
 mod matching;

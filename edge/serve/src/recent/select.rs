@@ -77,6 +77,14 @@ impl Points {
     pub fn is_empty(&self) -> bool {
         self.samples.is_empty() && self.histograms.is_empty()
     }
+
+    /// Leaves the number where there is a histogram of the same time.
+    pub(super) fn settle(&mut self) {
+        let Points { samples, histograms } = self;
+        if !samples.is_empty() && !histograms.is_empty() {
+            histograms.retain(|it| samples.binary_search_by_key(&it.time, Sample::time).is_err());
+        }
+    }
 }
 
 impl Recent {
@@ -213,12 +221,9 @@ impl Selected<'_> {
     /// Puts the samples of a series within the stretch into `out`, rising in time. Of two of one time the first that came
     /// stays, as in the engine; of a number and a histogram, which the engine never takes both, the number.
     pub fn points(&mut self, index: usize, out: &mut Points) -> Result<(), SelectError> {
-        let Points { samples, histograms } = out;
-        self.read(index, samples)?;
-        self.read(index, histograms)?;
-        if !samples.is_empty() && !histograms.is_empty() {
-            histograms.retain(|it| samples.binary_search_by_key(&it.time, Sample::time).is_err());
-        }
+        self.read(index, &mut out.samples)?;
+        self.read(index, &mut out.histograms)?;
+        out.settle();
         Ok(())
     }
 
@@ -238,27 +243,28 @@ impl Selected<'_> {
                 Part::Block(_, place) if place.kind != T::KIND => true,
                 Part::Block(number, place) => {
                     let (block, reading) = (&self.blocks[*number as usize], &mut self.reading[*number as usize]);
-                    let refused = |error| self.recent.blocks.refused(block, error);
-                    let chunk = block.chunk(place, reading).map_err(refused)?;
-                    if !chunk.read(out) {
-                        return Err(refused(BlockError::Damaged("a chunk does not hold what is said of it")));
-                    }
+                    block.unpack(place, reading, out).map_err(|error| self.recent.blocks.refused(block, error))?;
                     true
                 }
             };
             assert!(good, "a chunk in memory is what was packed");
             rising &= begun == 0 || begun == out.len() || out[begun - 1].time() < out[begun].time();
         }
-        if !rising {
-            // Stable: those of one time stay in the order of their parts.
-            out.sort_by_key(T::time);
-            out.dedup_by_key(|sample| sample.time());
-        }
-        let start = out.partition_point(|sample| sample.time() < self.from);
-        out.truncate(out.partition_point(|sample| sample.time() <= self.to));
-        out.drain(..start.min(out.len()));
+        tidied(out, rising, self.from, self.to);
         Ok(())
     }
+}
+
+/// Leaves those within `from..=to`, rising in time: of two of one time the first.
+pub(super) fn tidied<T: Item>(out: &mut Vec<T>, rising: bool, from: Millis, to: Millis) {
+    if !rising {
+        // Stable: those of one time stay in the order of their parts.
+        out.sort_by_key(T::time);
+        out.dedup_by_key(|sample| sample.time());
+    }
+    let start = out.partition_point(|sample| sample.time() < from);
+    out.truncate(out.partition_point(|sample| sample.time() <= to));
+    out.drain(..start.min(out.len()));
 }
 
 /// What a series' newest number is among items of a kind.

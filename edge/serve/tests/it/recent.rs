@@ -3,6 +3,7 @@ use faultline_host::{CrashPolicy, Disk, MemoryDisk};
 use faultline_model::histogram::Buckets;
 use faultline_model::{Histogram, HistogramSample, Labels, Millis, Number, Position, Sample};
 use faultline_promql::{MatchOp, Matcher};
+use faultline_serve::recent::past::Past;
 use faultline_serve::recent::select::{Points, Want};
 use faultline_serve::recent::{Limits, Recent};
 use std::collections::BTreeMap;
@@ -182,6 +183,7 @@ impl Run {
         let expected: Vec<_> = within.filter(|(_, all)| !all.is_empty()).collect();
         assert_eq!(found, expected, "{matchers:?} {from}..={to}");
 
+        self.check_past(&matchers, (from, to), newest);
         let sets = [matchers];
         let values = self.recent.label_values("b", &sets, Millis(from), Millis(to)).expect("it reads");
         let mut least: Vec<&str> = expected.iter().map(|(labels, _)| labels.get("b")).collect();
@@ -189,6 +191,30 @@ impl Run {
         least.dedup();
         // Chunks that only overlap the stretch may name more.
         assert!(least.iter().all(|value| values.iter().any(|v| v == value)), "{values:?} lacks some of {least:?}");
+    }
+}
+
+impl Run {
+    /// What is on disk, read without a store: all of it right, and all there is once the head is written down.
+    fn check_past(&mut self, matchers: &[Matcher], (from, to): (i64, i64), whole: bool) {
+        if whole {
+            self.recent.keep_head().expect("the disk works");
+        }
+        let past = Past::open(&self.disk, Path::new(FOLDER)).expect("the disk works");
+        let (mut found, mut cursor, mut points) = (BTreeMap::new(), past.cursor(), Points::default());
+        for series in past.select(matchers, Millis(from), Millis(to), 1_000).expect("there are few") {
+            past.read(&series, Millis(from), Millis(to), &mut cursor, &mut points);
+            assert!(series.count(Millis(from), Millis(to)) >= (points.samples.len() + points.histograms.len()) as u64);
+            found.insert(series.labels.clone(), flat(&points));
+        }
+        let meets = |labels: &Labels| matchers.iter().all(|m| m.matches(labels.get(&m.name)));
+        for (labels, all) in self.truth.iter().filter(|(labels, _)| meets(labels)) {
+            let all: Vec<_> = all.range(from..=to).map(|(time, value)| (*time, value.clone())).collect();
+            let found = found.remove(labels).unwrap_or_default();
+            assert!(found.iter().all(|it| all.contains(it)) && found.is_sorted_by_key(|(time, _)| *time), "{labels}");
+            assert!(!whole || found.len() == all.len(), "{labels}: {} of {}", found.len(), all.len());
+        }
+        assert!(found.is_empty() && past.missing().is_empty(), "{:?}", past.missing());
     }
 }
 
@@ -279,6 +305,22 @@ fn damage_is_refused_and_set_aside() {
                 Ok(())
             })
         });
+        // The same read without a store, of a folder in which nothing was set aside yet.
+        let disk_again = run.disk.copy();
+        disk_again.set_content(&path, &bad);
+        let past = Past::open(&disk_again, Path::new(FOLDER)).expect("the disk works");
+        let (mut cursor, mut points) = (past.cursor(), Points::default());
+        for series in past.select(&all, Millis(i64::MIN), Millis(i64::MAX), 1_000).expect("there are few") {
+            past.read(&series, Millis(i64::MIN), Millis(i64::MAX), &mut cursor, &mut points);
+            let truth = &run.truth[&series.labels];
+            assert!(flat(&points).iter().all(|(time, value)| truth.get(time) == Some(value)), "byte {at}");
+        }
+        assert_eq!(disk_again.files(), files, "nothing is renamed");
+        // A store looks at more of a file.
+        assert!(
+            past.missing().len() <= 1 && (past.missing().is_empty() || !refused.is_empty() || read.is_err()),
+            "byte {at}"
+        );
         let aside = disk.files().iter().any(|path| path.to_string_lossy().ends_with(".damaged"));
         let is_told = !refused.is_empty() || read.is_err();
         assert_eq!((recent.fill().damaged > 0, aside), (is_told, is_told), "byte {at}: {refused:?} {read:?}");

@@ -8,8 +8,8 @@ mod read;
 mod table;
 mod write;
 
-pub use read::{Block, BlockSeries, Place, Reading};
-pub use write::{Written, write_block};
+pub use read::{Block, BlockSeries, Place, Reading, is_key_of, labels_of};
+pub use write::{Written, chunks, write_block};
 
 use faultline_model::{Millis, Position};
 use std::io;

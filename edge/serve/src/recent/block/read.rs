@@ -3,7 +3,7 @@ use super::bytes::Left;
 use super::table::{next_key, unframe};
 use super::write::term_of;
 use super::{BETWEEN, BlockError, FOOTER, HEADER, MAGIC, Purpose, Summary, VERSION};
-use crate::recent::chunk::{Chunk, ChunkKind};
+use crate::recent::chunk::{Chunk, ChunkKind, Item};
 use crate::recent::matching::{Known, Plan};
 use faultline_host::{Disk, File};
 use faultline_model::{Labels, Millis, Position};
@@ -35,7 +35,8 @@ struct Directories {
 pub struct Place {
     /// What its bytes are.
     pub kind: ChunkKind,
-    count: u16,
+    /// How many samples it has.
+    pub count: u16,
     /// Time of its first sample.
     pub first: Millis,
     /// Time of its last sample.
@@ -227,6 +228,34 @@ impl Block {
         to: Millis,
         most: usize,
     ) -> Result<Option<Vec<BlockSeries>>, BlockError> {
+        let Some(numbers) = self.candidates(matchers)? else { return Ok(Some(Vec::new())) };
+        let (mut known, mut found) = (Known::new(matchers), Vec::new());
+        self.series(&numbers, from, to, &mut |series| {
+            if known.accept(&series.labels) {
+                found.push(series);
+            }
+            if found.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok((found.len() <= most).then_some(found))
+    }
+
+    /// Visits the series among which are all that the matchers accept: their keys, whose [`labels_of`] are to be asked, and
+    /// their chunks that overlap `from..=to`, at least one.
+    pub fn each_candidate(
+        &self,
+        matchers: &[Matcher],
+        from: Millis,
+        to: Millis,
+        visit: &mut dyn FnMut(&[u8], &[Place]) -> Result<ControlFlow<()>, BlockError>,
+    ) -> Result<(), BlockError> {
+        match self.candidates(matchers)? {
+            Some(numbers) => self.keys(&numbers, from, to, visit),
+            None => Ok(()),
+        }
+    }
+
+    /// Numbers of the series among which are all that the matchers accept.
+    fn candidates(&self, matchers: &[Matcher]) -> Result<Option<Vec<u32>>, BlockError> {
         let (mut wrong, mut numbers) = (None, Vec::new());
         let plan = Plan::of(matchers, |name, value| match self.list(name, value) {
             Ok(list) => list.map_or(0, |(count, _)| count as usize),
@@ -241,7 +270,7 @@ impl Block {
         match plan {
             Plan::Value(name, value) => match self.list(name, value)? {
                 Some((_, place)) => self.numbers(place, &mut numbers)?,
-                None => return Ok(Some(Vec::new())),
+                None => return Ok(None),
             },
             Plan::Values(matcher) => {
                 let (mut prefix, mut places) = (Vec::new(), Vec::new());
@@ -260,14 +289,7 @@ impl Block {
             }
             Plan::All => numbers = self.numbers_of_all()?,
         }
-        let (mut known, mut found) = (Known::new(matchers), Vec::new());
-        self.series(&numbers, from, to, &mut |series| {
-            if known.accept(&series.labels) {
-                found.push(series);
-            }
-            if found.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        Ok((found.len() <= most).then_some(found))
+        Ok(Some(numbers))
     }
 
     fn numbers_of_all(&self) -> Result<Vec<u32>, BlockError> {
@@ -288,6 +310,19 @@ impl Block {
         from: Millis,
         to: Millis,
         visit: &mut dyn FnMut(BlockSeries) -> ControlFlow<()>,
+    ) -> Result<(), BlockError> {
+        self.keys(numbers, from, to, &mut |key, chunks| {
+            Ok(visit(BlockSeries { labels: labels_of(key)?, chunks: chunks.to_vec() }))
+        })
+    }
+
+    /// The same, with keys instead of labels.
+    fn keys(
+        &self,
+        numbers: &[u32],
+        from: Millis,
+        to: Millis,
+        visit: &mut dyn FnMut(&[u8], &[Place]) -> Result<ControlFlow<()>, BlockError>,
     ) -> Result<(), BlockError> {
         let groups = &self.directories()?.groups;
         let (mut reading, mut next) = (Reading::default(), 0);
@@ -311,15 +346,16 @@ impl Block {
         wanted: &[usize],
         from: Millis,
         to: Millis,
-        visit: &mut dyn FnMut(BlockSeries) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(&[u8], &[Place]) -> Result<ControlFlow<()>, BlockError>,
     ) -> Result<ControlFlow<()>, BlockError> {
-        let (mut left, mut key, mut number) = (Left(body), Vec::new(), 0);
+        let (mut left, mut key, mut number, mut chunks) = (Left(body), Vec::new(), 0, Vec::new());
         let mut at = left.number()?;
         let mut wanted = wanted.iter().copied().peekable();
         while wanted.peek().is_some() {
             next_key(&mut left, &mut key)?;
             let is_wanted = wanted.next_if_eq(&number).is_some();
-            let (count, mut chunks, mut before) = (left.number()?, Vec::new(), 0_i64);
+            let (count, mut before) = (left.number()?, 0_i64);
+            chunks.clear();
             for _ in 0..count {
                 let kind = left.byte()?;
                 let count = u16::try_from(left.number()?).map_err(|_| DAMAGED("a chunk has too many samples"))?;
@@ -337,11 +373,8 @@ impl Block {
                 (at, before) = (end, last);
             }
             number += 1;
-            if !chunks.is_empty() {
-                let labels = labels(&key).ok_or(DAMAGED("a series has no labels that could be"))?;
-                if visit(BlockSeries { labels, chunks }).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
+            if !chunks.is_empty() && visit(&key, &chunks)?.is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -349,12 +382,26 @@ impl Block {
 
     /// The chunk at a place.
     pub fn chunk(&self, place: &Place, reading: &mut Reading) -> Result<Chunk, BlockError> {
-        let bytes = reading.read(&*self.file, place.at, u64::from(place.size), self.places[0])?;
-        if crc32c::crc32c(bytes) != place.check {
-            return Err(DAMAGED("a chunk's check sum does not fit"));
-        }
+        let bytes = self.bytes(place, reading)?;
         let Place { kind, count, first, last, .. } = *place;
         Ok(Chunk { kind, count, first, last, bytes: bytes.into() })
+    }
+
+    /// Appends the samples of a chunk of their kind.
+    pub fn unpack<T: Item>(&self, place: &Place, reading: &mut Reading, out: &mut Vec<T>) -> Result<(), BlockError> {
+        let bytes = self.bytes(place, reading)?;
+        let begun = out.len();
+        let good = place.kind == T::KIND
+            && T::unpack_onto(bytes, out)
+            && out.len() - begun == usize::from(place.count)
+            && out.get(begun).map(T::time) == Some(place.first)
+            && out.last().map(T::time) == Some(place.last);
+        if good { Ok(()) } else { Err(DAMAGED("a chunk does not hold what is said of it")) }
+    }
+
+    fn bytes<'r>(&self, place: &Place, reading: &'r mut Reading) -> Result<&'r [u8], BlockError> {
+        let bytes = reading.read(&*self.file, place.at, u64::from(place.size), self.places[0])?;
+        if crc32c::crc32c(bytes) == place.check { Ok(bytes) } else { Err(DAMAGED("a chunk's check sum does not fit")) }
     }
 }
 
@@ -391,6 +438,20 @@ fn checked(bytes: &[u8]) -> Result<(), BlockError> {
     let (body, check) = bytes.split_at(bytes.len() - 4);
     let fits = crc32c::crc32c(body).to_le_bytes() == *check;
     if fits { Ok(()) } else { Err(DAMAGED("a check sum does not fit")) }
+}
+
+/// The labels of a series' key.
+pub fn labels_of(key: &[u8]) -> Result<Labels, BlockError> {
+    labels(key).ok_or(DAMAGED("a series has no labels that could be"))
+}
+
+/// Whether a series' key is that of these labels.
+pub fn is_key_of(labels: &Labels, mut key: &[u8]) -> bool {
+    let mut part = |text: &str| {
+        let rest = key.strip_prefix(text.as_bytes()).and_then(|rest| rest.strip_prefix(&[BETWEEN]));
+        rest.map(|rest| key = rest).is_some()
+    };
+    labels.iter().all(|(name, value)| part(name) && part(value)) && key.is_empty()
 }
 
 /// The labels that [`super::write::key`] wrote.

@@ -2,7 +2,8 @@
 use super::bytes::{put, put_signed};
 use super::table::{Run, frame};
 use super::{BETWEEN, BlockError, FOOTER, GROUP, HEADER, MAGIC, NUMBERS_VERSION, Purpose, Summary, TERMS, VERSION};
-use crate::recent::chunk::{Chunk, ChunkKind};
+use crate::recent::chunk::{CHUNK_SAMPLES, Chunk, ChunkKind, Item};
+use crate::recent::window;
 use faultline_host::{Disk, File};
 use faultline_model::{Labels, Millis, Position};
 use std::collections::BTreeMap;
@@ -15,6 +16,13 @@ const WRITE: usize = 256 << 10;
 
 /// A block's series, in label order, each with at least one chunk, in the order of their first samples.
 pub type Written = Vec<(Labels, Vec<Chunk>)>;
+
+/// Samples in rising time as chunks, for whoever writes blocks of what was never in memory: none crosses from one window to the
+/// next.
+pub fn chunks<T: Item>(samples: &[T]) -> Vec<Chunk> {
+    let windows = samples.chunk_by(|a, b| window(a.time()) == window(b.time()));
+    windows.flat_map(|window| window.chunks(usize::from(CHUNK_SAMPLES))).map(Chunk::of).collect()
+}
 
 struct Out<'a> {
     file: &'a Arc<dyn File>,
