@@ -232,6 +232,15 @@ pub struct ReplayArgs {
     pub folder: FolderArgs,
 }
 
+/// On what rules are tried.
+#[derive(Debug, Clone, Args)]
+pub struct PastArgs {
+    /// Try the rules on blocks of samples, which reach further back than the journal: those of the recent store in the data
+    /// folder, or of FOLDER (written with `=`). Evaluation is then on the grid.
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true)]
+    pub history: Option<Option<PathBuf>>,
+}
+
 /// The stretch of a journal that is told of.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct StretchArgs {
@@ -325,9 +334,15 @@ const BACKTEST_HELP: &str = "\
 Only these files count, the built-in rules are left out. Nothing is written, notified or asked, and a server may go on in the same folder.
 A flap is a firing within 10 minutes of the alert's last one.
 
+The journal is what came, as it came, and reaches back hours; rules are replayed by the engine. With --history the samples that the recent
+store keeps (15 days by default) are read from its blocks, on all cores; what a server did not write to disk yet, up to two and a half
+hours, is missing. Series that these rules record are made anew, as are ALERTS and ALERTS_FOR_STATE; others recorded then are there.
+
 Try:
   faultline rules backtest mine.yml
-  faultline rules backtest mine.yml --from -6h -o json";
+  faultline rules backtest mine.yml --from -6h -o json
+  faultline rules backtest mine.yml --history --from -7d
+  faultline rules backtest mine.yml --history=imported/blocks";
 
 const DIFF_RULES_HELP: &str = "\
 Firings of an alert (its labels) that overlap are one; `+` appears, `-` vanishes, `~` begins or ends at another time.
@@ -335,6 +350,7 @@ Firings of an alert (its labels) that overlap are one; `+` appears, `-` vanishes
 Try:
   faultline rules diff mine.yml                        with what was decided
   faultline rules diff new.yml --against old.yml       two sets over the same telemetry
+  faultline rules diff new.yml --against old.yml --history --from -7d
   faultline rules diff new.yml --against old.yml || exit 1";
 
 /// Options of `rules backtest`.
@@ -346,6 +362,9 @@ pub struct BacktestArgs {
     /// What the files may use.
     #[command(flatten)]
     pub features: FeatureArgs,
+    /// On what.
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Of which stretch.
     #[command(flatten)]
     pub stretch: StretchArgs,
@@ -366,6 +385,9 @@ pub struct DiffRulesArgs {
     /// Rule files of before; may be given several times [default: what the journal holds].
     #[arg(long, value_name = "FILE")]
     pub against: Vec<PathBuf>,
+    /// On what.
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Of which stretch.
     #[command(flatten)]
     pub stretch: StretchArgs,

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Its folder in the data folder.
-const FOLDER: &str = "recent";
+pub const FOLDER: &str = "recent";
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(500);
 /// After this long what could not be written is tried again.

@@ -4,6 +4,7 @@ mod explain;
 pub(crate) mod firings;
 mod held;
 mod history;
+mod past;
 mod unit_file;
 mod unit_test;
 

@@ -1,13 +1,16 @@
 //! `faultline rules backtest` and `faultline rules diff`: rules tried on what was received.
 use super::firings::{Fate, Firing, Firings, Pair, compare, flaps, lengths};
-use super::history::{History, Stretch, under};
-use crate::cli::{BacktestArgs, DiffRulesArgs, Output};
+use super::history::{History, Read, Stretch, under, under_blocks};
+use super::past;
+use crate::cli::{BacktestArgs, DiffRulesArgs, FolderArgs, Output, PastArgs, StretchArgs};
 use crate::render::{Paint, duration, table};
 use crate::rule_files::tried;
 use faultline_model::Millis;
+use faultline_promql::Features;
 use faultline_sinks::stdout::visible;
 use serde_json::{Value, json};
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Alerts shown one by one; JSON has all of them.
@@ -17,8 +20,7 @@ const PLOT: usize = 48;
 
 /// Runs rules over the journal and says when their alerts would have fired.
 pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let stretch = Stretch { data: &args.folder.data, from: args.stretch.from, to: args.stretch.to };
-    let history = under(tried(Vec::new(), &args.files, args.features.set())?, &stretch)?;
+    let history = over(&args.files, args.features.set(), &args.past, &args.folder, &args.stretch)?;
     match args.folder.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&backtest_json(&history))?),
         Output::Table => print!("{}", backtest_text(&history)),
@@ -28,12 +30,14 @@ pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Box<dyn Error>> {
 
 /// Compares firings of two sets of rules; exit code 1 where they differ, which a merge may hang on.
 pub fn diff(args: &DiffRulesArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let stretch = Stretch { data: &args.folder.data, from: args.stretch.from, to: args.stretch.to };
-    let features = args.features.set();
-    let after = under(tried(Vec::new(), &args.files, features)?, &stretch)?;
+    if args.past.history.is_some() && args.against.is_empty() {
+        return Err("blocks do not say what was decided: name the rules to compare with (--against FILE)".into());
+    }
+    let over = |files: &[PathBuf]| over(files, args.features.set(), &args.past, &args.folder, &args.stretch);
+    let after = over(&args.files)?;
     let before = match args.against.is_empty() {
         true => after.held.clone(),
-        false => under(tried(Vec::new(), &args.against, features)?, &stretch)?.tried,
+        false => over(&args.against)?.tried,
     };
     let pairs = compare(&before, &after.tried);
     let differ = pairs.iter().any(|pair| pair.fate != Fate::Same);
@@ -44,22 +48,72 @@ pub fn diff(args: &DiffRulesArgs) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if differ { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
+/// Runs rule files over the journal, or over blocks where they are named.
+fn over(
+    files: &[PathBuf],
+    features: Features,
+    past: &PastArgs,
+    folder: &FolderArgs,
+    stretch: &StretchArgs,
+) -> Result<History, Box<dyn Error>> {
+    let rules = tried(Vec::new(), files, features)?;
+    let (from, to) = (stretch.from, stretch.to);
+    match &past.history {
+        None => under(rules, &Stretch { data: &folder.data, from, to }),
+        Some(named) => {
+            let own = || folder.data.join(crate::recent::FOLDER);
+            let folder = named.clone().unwrap_or_else(own);
+            under_blocks(rules, &past::Stretch { folder: &folder, from, to })
+        }
+    }
+}
+
 fn head(history: &History) -> String {
     let (from, to) = history.span;
-    let mut text = format!(
-        "{} to {}: {} records, {} events in {:.1} s ({:.0} events/s)\n",
-        from,
-        to,
-        history.records,
-        history.events,
-        history.seconds,
-        history.events as f64 / history.seconds.max(1e-9)
-    );
+    let (seconds, rate) = (history.seconds, |count: u64| count as f64 / history.seconds.max(1e-9));
+    let mut text = match &history.read {
+        Read::Journal { records, events, .. } => {
+            format!(
+                "{from} to {to}: {records} records, {events} events in {seconds:.1} s ({:.0} events/s)\n",
+                rate(*events)
+            )
+        }
+        Read::Blocks(it) => format!(
+            "{from} to {to}: {} blocks, {} samples, {} evaluations in {seconds:.1} s ({:.0} samples/s)\n",
+            it.blocks,
+            it.samples,
+            it.evaluations,
+            rate(it.samples)
+        ),
+    };
     if history.interrupted {
         text += "interrupted: so far\n";
     }
-    if let Some(below) = history.trimmed_below {
-        text += &format!("records below {below} are trimmed: longer ranges of these rules see less at first\n");
+    match &history.read {
+        Read::Journal { trimmed_below: Some(below), .. } => {
+            text += &format!("records below {below} are trimmed: longer ranges of these rules see less at first\n");
+        }
+        Read::Journal { .. } => {}
+        Read::Blocks(it) => {
+            it.missing.iter().for_each(|(path, what)| text += &format!("{}: {}\n", path.display(), visible(what)));
+            let idle = it.idle.iter().map(|(rule, selector)| format!("{rule}: {selector} selects nothing"));
+            text += &listed(idle);
+            let failed = it
+                .failed
+                .iter()
+                .map(|(rule, failures, all, why)| format!("{rule}: failed at {failures} of {all} instants: {why}"));
+            text += &listed(failed);
+        }
+    }
+    text
+}
+
+/// The first lines, and how many more there are.
+fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
+    let more = lines.len().saturating_sub(SHOWN);
+    let mut text = lines.take(SHOWN).fold(String::new(), |text, line| text + &visible(&line) + "\n");
+    if more > 0 {
+        text += &format!("{more} more: -o json shows all\n");
     }
     text
 }
@@ -162,15 +216,33 @@ fn stretch(firing: Firing) -> String {
 }
 
 fn summary(history: &History) -> Value {
-    json!({
+    let mut all = json!({
         "from": history.span.0.to_string(),
         "to": history.span.1.to_string(),
-        "records": history.records,
-        "events": history.events,
         "seconds": history.seconds,
-        "trimmed_below": history.trimmed_below.map(|below| below.to_string()),
         "interrupted": history.interrupted,
-    })
+    });
+    match &history.read {
+        Read::Journal { records, events, trimmed_below } => {
+            all["records"] = (*records).into();
+            all["events"] = (*events).into();
+            all["trimmed_below"] = trimmed_below.map(|below| below.to_string()).into();
+        }
+        Read::Blocks(it) => {
+            let missing = it.missing.iter().map(|(path, why)| json!({ "file": path, "why": why }));
+            let idle = it.idle.iter().map(|(rule, selector)| json!({ "rule": rule, "selector": selector }));
+            let failed = it.failed.iter().map(|(rule, failures, all, why)| {
+                json!({ "rule": rule, "failures": failures, "evaluations": all, "error": why })
+            });
+            all["blocks"] = it.blocks.into();
+            all["samples"] = it.samples.into();
+            all["evaluations"] = it.evaluations.into();
+            all["missing"] = missing.collect();
+            all["select_nothing"] = idle.collect();
+            all["failed"] = failed.collect();
+        }
+    }
+    all
 }
 
 fn backtest_json(history: &History) -> Value {

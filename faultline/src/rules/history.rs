@@ -1,5 +1,6 @@
 //! What rules would have done with what the journal holds, or did: nothing is written, told or asked.
 use super::firings::Firings;
+use super::past::{self, Tried};
 use crate::replay::{Place, Progress, interrupts};
 use crate::replayed::{Mode, Replay, Watch};
 use crate::start::Origin;
@@ -15,6 +16,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 /// A stretch of a journal.
 pub struct Stretch<'a> {
@@ -34,16 +36,41 @@ pub struct History {
     pub held: Firings,
     /// Rule time of the first record that counts and of the last.
     pub span: (Millis, Millis),
-    /// Records and events in it.
-    pub records: u64,
-    /// Events in them.
-    pub events: u64,
+    /// What was read.
+    pub read: Read,
     /// How long it took, in s.
     pub seconds: f64,
-    /// Records below this one are trimmed: long ranges see less at first.
-    pub trimmed_below: Option<Position>,
     /// Ctrl-C ended it early.
     pub interrupted: bool,
+}
+
+/// Where a history comes from.
+pub enum Read {
+    /// From the journal, by the engine.
+    Journal {
+        /// Records in the stretch.
+        records: u64,
+        /// Events in them.
+        events: u64,
+        /// Records below this one are trimmed: long ranges see less at first.
+        trimmed_below: Option<Position>,
+    },
+    /// From blocks of samples.
+    Blocks(Box<Tried>),
+}
+
+/// Runs `rules` over a stretch of blocks, on the grid.
+pub fn under_blocks(rules: RuleFiles, stretch: &past::Stretch<'_>) -> Result<History, Box<dyn Error>> {
+    let begun = Instant::now();
+    let mut tried = past::under(rules, stretch, &*interrupts()?)?;
+    Ok(History {
+        tried: std::mem::take(&mut tried.firings),
+        held: Firings::default(),
+        span: tried.span,
+        seconds: begun.elapsed().as_secs_f64(),
+        interrupted: tried.interrupted,
+        read: Read::Blocks(Box::new(tried)),
+    })
 }
 
 /// Runs `rules` over a stretch, in place of those that were in force.
@@ -74,10 +101,8 @@ pub fn under(rules: RuleFiles, stretch: &Stretch<'_>) -> Result<History, Box<dyn
     result?;
     Ok(History {
         span: collect.span.ok_or("nothing is there from the place asked for")?,
-        records: collect.records,
-        events: collect.events,
+        read: Read::Journal { records: collect.records, events: collect.events, trimmed_below: replay.oldest },
         seconds: collect.progress.elapsed().as_secs_f64(),
-        trimmed_below: replay.oldest,
         interrupted: collect.interrupted.load(Ordering::Relaxed),
         tried: collect.tried,
         held: collect.held,

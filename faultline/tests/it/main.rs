@@ -1,6 +1,7 @@
 //! Integration tests of the whole: one binary, one module per promise.
 mod added_rules;
 mod all_flips;
+mod backtest;
 mod bad_input;
 mod crash;
 mod dry_run;
