@@ -5,6 +5,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 mod anchors;
+mod backtest;
 mod checkpoints;
 mod cli;
 mod drive;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         cli::Command::Checkpoints(args) => checkpoints::run(&args),
         cli::Command::Restart(args) => restart::run(&args),
         cli::Command::Replay(args) => replay::run(&args),
+        cli::Command::Backtest(args) => backtest::run(&args),
         cli::Command::Sink(args) => sink::run(&args),
     };
     match result {
