@@ -8,10 +8,10 @@ pub mod blocks;
 mod chunk;
 mod head;
 mod histograms;
-pub mod past;
 mod index;
 mod keep;
 mod matching;
+pub mod past;
 pub mod select;
 
 pub use block::BlockError;

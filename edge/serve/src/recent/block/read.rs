@@ -57,6 +57,9 @@ pub struct BlockSeries {
 
 const DAMAGED: fn(&'static str) -> BlockError = BlockError::Damaged;
 
+/// Is shown series by their keys, with chunks.
+type ByKey<'a> = dyn FnMut(&[u8], &[Place]) -> Result<ControlFlow<()>, BlockError> + 'a;
+
 impl Block {
     /// Opens a file, which must be whole.
     pub fn open(disk: &dyn Disk, path: &Path) -> Result<Block, BlockError> {
@@ -246,7 +249,7 @@ impl Block {
         matchers: &[Matcher],
         from: Millis,
         to: Millis,
-        visit: &mut dyn FnMut(&[u8], &[Place]) -> Result<ControlFlow<()>, BlockError>,
+        visit: &mut ByKey<'_>,
     ) -> Result<(), BlockError> {
         match self.candidates(matchers)? {
             Some(numbers) => self.keys(&numbers, from, to, visit),
@@ -317,13 +320,7 @@ impl Block {
     }
 
     /// The same, with keys instead of labels.
-    fn keys(
-        &self,
-        numbers: &[u32],
-        from: Millis,
-        to: Millis,
-        visit: &mut dyn FnMut(&[u8], &[Place]) -> Result<ControlFlow<()>, BlockError>,
-    ) -> Result<(), BlockError> {
+    fn keys(&self, numbers: &[u32], from: Millis, to: Millis, visit: &mut ByKey<'_>) -> Result<(), BlockError> {
         let groups = &self.directories()?.groups;
         let (mut reading, mut next) = (Reading::default(), 0);
         while next < numbers.len() {
@@ -346,7 +343,7 @@ impl Block {
         wanted: &[usize],
         from: Millis,
         to: Millis,
-        visit: &mut dyn FnMut(&[u8], &[Place]) -> Result<ControlFlow<()>, BlockError>,
+        visit: &mut ByKey<'_>,
     ) -> Result<ControlFlow<()>, BlockError> {
         let (mut left, mut key, mut number, mut chunks) = (Left(body), Vec::new(), 0, Vec::new());
         let mut at = left.number()?;
