@@ -3,7 +3,7 @@ use super::Api;
 use super::about::answer;
 use super::answer::PromError;
 use super::params::Params;
-use super::series::selector;
+use super::series::any_selector;
 use crate::store::Store;
 use crate::store::metadata::About;
 use axum::extract::{Request, State};
@@ -92,7 +92,7 @@ pub async fn of_targets(State(api): State<Arc<Api>>, request: Request) -> Respon
         let limit = usize::try_from(number(&params, "limit")?).unwrap_or(usize::MAX);
         let matchers = match params.get("match_target").filter(|text| !text.is_empty()) {
             None => Vec::new(),
-            Some(text) => selector(text, api.features).map_err(|why| PromError::bad("match_target", why))?,
+            Some(text) => any_selector(text, api.features).map_err(|why| PromError::bad("match_target", why))?,
         };
         let metric = params.get("metric").unwrap_or("").to_owned();
         api.covered_prometheus(&params).await?;

@@ -125,6 +125,18 @@ impl Api {
     }
 }
 
+/// The same of a selector that may accept everything: of a label that one has more it is taken away again.
+pub(super) fn any_selector(text: &str, features: Features) -> Result<Vec<Matcher>, String> {
+    let refused = match selector(text, features) {
+        Err(refused) if refused.contains("at least one non-empty matcher") => refused,
+        done => return done,
+    };
+    let rest = text.trim_start().strip_prefix('{').ok_or(refused)?;
+    let mut matchers = selector(&format!("{{_=\"_\",{rest}"), features)?;
+    matchers.retain(|it| it.name != "_");
+    Ok(matchers)
+}
+
 /// Looks up, and cuts what is too long.
 async fn found<T: Serialize + Send + 'static>(
     api: &Api,
@@ -184,6 +196,16 @@ mod tests {
         ] {
             assert_eq!(unescaped(name), plain, "{name}");
         }
+    }
+
+    #[test]
+    fn targets_may_be_matched_by_what_they_are_not() {
+        let names = |text| any_selector(text, Features::NONE).map(|all| all.iter().map(|it| it.name.clone()).collect());
+        for (text, expected) in [("{}", &[][..]), (" {a!=\"b\"}", &["a"]), ("{a!=\"b\",c=~\".*\"}", &["a", "c"])] {
+            assert_eq!(names(text), Ok(expected.iter().map(|name| name.to_string()).collect::<Vec<_>>()), "{text}");
+        }
+        assert_eq!(names("up"), Ok(vec!["__name__".to_string()]));
+        assert!(names("{").is_err() && names("sum(up)").is_err());
     }
 
     #[test]
