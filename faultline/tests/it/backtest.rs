@@ -155,9 +155,15 @@ fn faultline(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_faultline")).args(args).output().expect("it starts")
 }
 
-fn report(args: &[&str]) -> Value {
-    let output = faultline(args);
+/// - `folder`: where it is run: where groups lie on the grid depends on their files' names, and a temporary folder's is drawn.
+fn report_in(folder: &Path, args: &[&str]) -> Value {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_faultline")).current_dir(folder).args(args).output().expect("it starts");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {output:?}"))
+}
+
+fn report(args: &[&str]) -> Value {
+    report_in(Path::new("."), args)
 }
 
 /// Every kind of rule, with what makes blocks go by instant.
@@ -233,14 +239,14 @@ fn blocks_fire_when_the_journal_fires() {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let data = temporary.path().join("data");
         drawn(&data, seed, hours);
-        let rules = temporary.path().join("rules.yml");
-        fs::write(&rules, RULES).expect("it can be written");
-        let (rules, data) = (rules.to_str().expect("a plain path"), data.to_str().expect("a plain path"));
+        fs::write(temporary.path().join("rules.yml"), RULES).expect("it can be written");
+        let report = |words: &[&str]| report_in(temporary.path(), words);
         // A record's time: the journal evaluates up to there, too.
         let to = START.plus((hours * 120 - 20) * 30_000 + 22_003).to_string();
         // A journal's first record finds an instant before it due, of which blocks know nothing.
         for from in ["2023-11-14T22:20:00Z", "2023-11-15T01:00:00Z"] {
-            let words = ["rules", "backtest", rules, "--data", data, "-o", "json", "--to", &*to, "--from", from];
+            let words =
+                ["rules", "backtest", "rules.yml", "--data", "data", "-o", "json", "--to", &*to, "--from", from];
             let (journal, blocks) = (report(&words), report(&[&words[..], &["--history"]].concat()));
             same_firings(&journal, &blocks, &format!("seed {seed} from {from}"));
             assert_eq!((&*list(&blocks, "missing"), &*list(&blocks, "select_nothing")), (&[][..], &[][..]));
