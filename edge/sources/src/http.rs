@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(status, 400, "{text}");
         assert!(text.contains("bad-histogram: ") && text.contains("bad-schema: "), "{text}");
         assert!(told.contains("x-prometheus-remote-write-samples-written=80"), "{told}");
-        assert!(told.contains("x-prometheus-remote-write-exemplars-written=0"), "{told}");
+        assert!(told.contains("x-prometheus-remote-write-exemplars-written=400"), "{told}");
         let other = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request");
         let (status, ..) = send(&receiver, "/api/v1/write", &[other, snappy], Vec::new()).await;
         assert_eq!(status, 415);
