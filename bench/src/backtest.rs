@@ -75,7 +75,7 @@ impl Watch {
             }
             Watch::Quantile => format!("histogram_quantile(0.99, sum by (job, le) (rate({m}[5m]))) > 10"),
             Watch::Increase => format!("increase({m}[1h]) > 100000"),
-            Watch::Mean => format!("avg_over_time({m}[30m]) > 900"),
+            Watch::Mean => format!("avg_over_time({m}[30m]) > 990"),
             Watch::Highest => format!("max_over_time({m}[1h]) > 998"),
             Watch::Forecast => format!("predict_linear({m}[30m], 3600) > 10000"),
             Watch::Absence => format!("absent({m}) or count by (job) ({m}) < 1"),
