@@ -104,7 +104,9 @@ impl Scene {
         let mut seen = send(&mut process, &addresses, 1_000, self.large);
         // The first checkpoint is written once a signed head covers it: about a second later.
         let until = Instant::now() + checkpoint;
-        let written = || fs::read_dir(dir.join("data/checkpoints")).is_ok_and(|list| list.count() > 0);
+        // A draft is none yet: a stop drops it.
+        let is_whole = |entry: fs::DirEntry| !entry.file_name().to_string_lossy().ends_with(".new");
+        let written = || fs::read_dir(dir.join("data/checkpoints")).is_ok_and(|list| list.flatten().any(is_whole));
         while process.status().is_none() && !written() && Instant::now() < until {
             thread::sleep(Duration::from_millis(10));
         }
