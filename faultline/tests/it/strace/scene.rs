@@ -104,8 +104,9 @@ impl Scene {
         let mut seen = send(&mut process, &addresses, 1_000, self.large);
         // The first checkpoint is written once a signed head covers it: about a second later.
         let until = Instant::now() + checkpoint;
-        // A draft is none yet: a stop drops it.
-        let is_whole = |entry: fs::DirEntry| !entry.file_name().to_string_lossy().ends_with(".new");
+        // In a new folder a draft is none yet: a stop drops it. In the others what was there before is enough.
+        let old = self.template.is_some();
+        let is_whole = |entry: fs::DirEntry| old || !entry.file_name().to_string_lossy().ends_with(".new");
         let written = || fs::read_dir(dir.join("data/checkpoints")).is_ok_and(|list| list.flatten().any(is_whole));
         while process.status().is_none() && !written() && Instant::now() < until {
             thread::sleep(Duration::from_millis(10));
