@@ -47,6 +47,8 @@ pub struct Trace {
     pub server_cores: f64,
     pub generator_cores: f64,
     pub tally: Tally,
+    /// The longest time past its end that a thread slept which does nothing else: the machine's fault, not the server's.
+    pub overslept: Duration,
     /// Why the rate does not count as sustained; `None` where it does.
     pub failed: Option<String>,
 }
@@ -209,6 +211,7 @@ impl Bench {
             server_cores: (cpu(&pid)? - server_before) / wall,
             generator_cores: (cpu("self")? - generator_before) / wall,
             tally,
+            overslept: watched.overslept,
             failed: None,
         };
         self.applied += counters.applied.load(Ordering::Relaxed);
@@ -290,6 +293,7 @@ fn mean_rate(samples: &[(f64, u64)]) -> f64 {
 struct Watched {
     applied: f64,
     backlog: [f64; 2],
+    overslept: Duration,
 }
 
 /// Reads the counters until the step ends, and ends it early where it has clearly failed.
@@ -297,10 +301,12 @@ fn watch(step: &Step<'_>, stop: &AtomicBool) -> Watched {
     let seconds = step.end.duration_since(step.start).as_secs_f64();
     let applied = || step.counters.applied.load(Ordering::Relaxed) as f64;
     let mut quarters = [(0.0, 0_u32); 4];
-    let (mut warm, mut last) = (None, (0.0, 0.0));
+    let (mut warm, mut last, mut overslept) = (None, (0.0, 0.0), Duration::ZERO);
     thread::sleep(step.start.saturating_duration_since(Instant::now()));
     while Instant::now() < step.end && !stop.load(Ordering::Relaxed) {
-        thread::sleep(SAMPLE.min(step.end.saturating_duration_since(Instant::now())));
+        let asleep = (Instant::now(), SAMPLE.min(step.end.saturating_duration_since(Instant::now())));
+        thread::sleep(asleep.1);
+        overslept = overslept.max(asleep.0.elapsed().saturating_sub(asleep.1));
         let elapsed = step.start.elapsed().as_secs_f64();
         let backlog = step.rate * elapsed.min(seconds) - step.counters.answered.load(Ordering::Relaxed) as f64;
         let quarter = &mut quarters[((elapsed / seconds * 4.0) as usize).min(3)];
@@ -318,7 +324,8 @@ fn watch(step: &Step<'_>, stop: &AtomicBool) -> Watched {
     let mean = |(sum, count): (f64, u32)| sum / f64::from(count.max(1));
     // A step that was ended early has no last quarter: its last one that has any.
     let filled = quarters.into_iter().rev().find(|quarter| quarter.1 > 0).unwrap_or_default();
-    Watched { applied: (last.1 - before) / (last.0 - from).max(1e-9), backlog: [mean(quarters[1]), mean(filled)] }
+    let backlog = [mean(quarters[1]), mean(filled)];
+    Watched { applied: (last.1 - before) / (last.0 - from).max(1e-9), backlog, overslept }
 }
 
 /// Why a rate does not count as sustained.
@@ -355,6 +362,7 @@ mod tests {
             server_cores: 1.0,
             generator_cores: 0.1,
             tally: Tally::default(),
+            overslept: Duration::ZERO,
             failed: None,
         };
         judge(&trace, 20_000.0)

@@ -117,6 +117,7 @@ impl Report {
             );
             row("  last byte sent to alert", percentiles(&latency.from_written));
             row("  due time to alert", percentiles(&latency.from_due));
+            row("  machine stood still", format!("for {} ms at most", ms(latency.trace.overslept)));
             row(
                 "  CPU, in cores",
                 format!("server {:.2}, generator {:.2}", latency.trace.server_cores, latency.trace.generator_cores),
@@ -232,6 +233,7 @@ fn trace(trace: &Trace) -> Value {
         "server_cores": trace.server_cores, "generator_cores": trace.generator_cores,
         "acknowledged_us": histogram(&trace.tally.acknowledged), "generator_late_us": histogram(&trace.tally.late),
         "bodies": trace.tally.bodies, "bytes": trace.tally.bytes, "failed": trace.failed,
+        "overslept_us": trace.overslept.as_secs_f64() * 1e6,
     })
 }
 
