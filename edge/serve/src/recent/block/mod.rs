@@ -5,10 +5,12 @@
 //! ```
 mod bytes;
 mod read;
+mod stream;
 mod table;
 mod write;
 
 pub use read::{Block, BlockSeries, Place, Reading, is_key_of, labels_of};
+pub use stream::Stream;
 pub use write::{Written, chunks, write_block};
 
 use faultline_model::{Millis, Position};

@@ -24,22 +24,23 @@ pub fn chunks<T: Item>(samples: &[T]) -> Vec<Chunk> {
     windows.flat_map(|window| window.chunks(usize::from(CHUNK_SAMPLES))).map(Chunk::of).collect()
 }
 
-struct Out<'a> {
-    file: &'a Arc<dyn File>,
-    at: u64,
-    waiting: Vec<u8>,
+/// The end of a file that is written.
+pub(super) struct Out<'a> {
+    pub file: &'a Arc<dyn File>,
+    pub at: u64,
+    pub waiting: Vec<u8>,
 }
 
 impl Out<'_> {
-    fn place(&self) -> u64 {
+    pub fn place(&self) -> u64 {
         self.at + self.waiting.len() as u64
     }
 
-    fn full(&mut self) -> io::Result<()> {
+    pub fn full(&mut self) -> io::Result<()> {
         if self.waiting.len() < WRITE { Ok(()) } else { self.write() }
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    pub fn write(&mut self) -> io::Result<()> {
         self.file.write_at(&self.waiting, self.at)?;
         // One sync of all of it would hold up the journal's.
         self.file.hasten(self.at, self.waiting.len() as u64);
@@ -96,14 +97,8 @@ fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Wr
         }
     }
     let (groups_at, directory) = (out.place(), groups(&mut out, series, &places)?);
-    let lists_at = out.place();
-    let (terms_at, pages) = terms(&mut out, series)?;
-    let directories_at = out.place();
-    frame(&directory, &mut out.waiting);
-    let pages_at = out.place();
-    frame(&pages, &mut out.waiting);
-    let footer_at = out.place();
-
+    let mut lists = Lists::default();
+    (0_u32..).zip(series).for_each(|(number, (labels, _))| lists.add(number, labels));
     let chunks = || series.iter().flat_map(|(_, chunks)| chunks);
     let summary = Summary {
         purpose,
@@ -113,8 +108,28 @@ fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Wr
         series: series.len() as u32,
         chunks: chunks().count() as u64,
         samples: chunks().map(|chunk| u64::from(chunk.count)).sum(),
-        size: footer_at + FOOTER as u64,
+        size: 0,
     };
+    finish(out, groups_at, &directory, &lists, summary)
+}
+
+/// Writes what follows the groups.
+///
+/// - `summary`: all but the size, which comes back with it.
+pub(super) fn finish(
+    mut out: Out<'_>,
+    groups_at: u64,
+    directory: &[u8],
+    lists: &Lists,
+    summary: Summary,
+) -> io::Result<Summary> {
+    let lists_at = out.place();
+    let (terms_at, pages) = terms(&mut out, lists)?;
+    let directories_at = out.place();
+    frame(directory, &mut out.waiting);
+    let pages_at = out.place();
+    frame(&pages, &mut out.waiting);
+    let footer_at = out.place();
     let mut footer = Vec::with_capacity(FOOTER);
     for place in [groups_at, lists_at, terms_at, directories_at, pages_at, footer_at] {
         footer.extend_from_slice(&place.to_le_bytes());
@@ -128,10 +143,10 @@ fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Wr
     footer.extend_from_slice(&crc32c::crc32c(&footer).to_le_bytes());
     out.waiting.extend_from_slice(&footer);
     out.write()?;
-    Ok(summary)
+    Ok(Summary { size: footer_at + FOOTER as u64, ..summary })
 }
 
-fn header(version: u32, purpose: Purpose, covers: Position) -> Vec<u8> {
+pub(super) fn header(version: u32, purpose: Purpose, covers: Position) -> Vec<u8> {
     let mut header = Vec::with_capacity(WRITE + (WRITE >> 3));
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&version.to_le_bytes());
@@ -151,18 +166,7 @@ fn groups(out: &mut Out<'_>, series: &Written, places: &[u64]) -> io::Result<Vec
         put(&mut run.bytes, *place);
         for (labels, chunks) in group {
             key(labels, &mut name);
-            run.key(&name);
-            put(&mut run.bytes, chunks.len() as u64);
-            let mut before = 0;
-            for chunk in chunks {
-                run.bytes.push(chunk.kind as u8);
-                put(&mut run.bytes, u64::from(chunk.count));
-                put_signed(&mut run.bytes, chunk.first.0.wrapping_sub(before));
-                put(&mut run.bytes, chunk.last.0.wrapping_sub(chunk.first.0) as u64);
-                put(&mut run.bytes, chunk.bytes.len() as u64);
-                run.bytes.extend_from_slice(&crc32c::crc32c(&chunk.bytes).to_le_bytes());
-                before = chunk.last.0;
-            }
+            entry(&mut run, &name, chunks);
         }
         run.take(&mut out.waiting);
         out.full()?;
@@ -170,19 +174,52 @@ fn groups(out: &mut Out<'_>, series: &Written, places: &[u64]) -> io::Result<Vec
     Ok(directory)
 }
 
-/// Writes posting lists and terms; returns where the terms begin, and where each page is with its first term.
-fn terms(out: &mut Out<'_>, series: &Written) -> io::Result<(u64, Vec<u8>)> {
-    let mut lists: BTreeMap<Vec<u8>, Vec<u32>> = BTreeMap::new();
-    let mut term = Vec::new();
-    for (number, (labels, _)) in (0_u32..).zip(series) {
+/// Adds a series and its chunks to its group.
+pub(super) fn entry(run: &mut Run, name: &[u8], chunks: &[Chunk]) {
+    run.key(name);
+    put(&mut run.bytes, chunks.len() as u64);
+    let mut before = 0;
+    for chunk in chunks {
+        run.bytes.push(chunk.kind as u8);
+        put(&mut run.bytes, u64::from(chunk.count));
+        put_signed(&mut run.bytes, chunk.first.0.wrapping_sub(before));
+        put(&mut run.bytes, chunk.last.0.wrapping_sub(chunk.first.0) as u64);
+        put(&mut run.bytes, chunk.bytes.len() as u64);
+        run.bytes.extend_from_slice(&crc32c::crc32c(&chunk.bytes).to_le_bytes());
+        before = chunk.last.0;
+    }
+}
+
+/// Numbers of series by term.
+#[derive(Default)]
+pub(super) struct Lists {
+    by_term: BTreeMap<Vec<u8>, Vec<u32>>,
+    term: Vec<u8>,
+    /// Bytes of memory, about.
+    pub held: usize,
+}
+
+impl Lists {
+    /// Adds a series, whose number is above those before.
+    pub fn add(&mut self, number: u32, labels: &Labels) {
         for (name, value) in labels.iter() {
-            term_of(name, value, &mut term);
-            match lists.get_mut(&term) {
+            term_of(name, value, &mut self.term);
+            // Of a list some is room for more.
+            self.held += 6;
+            match self.by_term.get_mut(&self.term) {
                 Some(list) => list.push(number),
-                None => drop(lists.insert(term.clone(), vec![number])),
+                None => {
+                    self.held += self.term.len() + 80;
+                    self.by_term.insert(self.term.clone(), vec![number]);
+                }
             }
         }
     }
+}
+
+/// Writes posting lists and terms; returns where the terms begin, and where each page is with its first term.
+fn terms(out: &mut Out<'_>, lists: &Lists) -> io::Result<(u64, Vec<u8>)> {
+    let lists = &lists.by_term;
     let (mut places, mut body) = (Vec::with_capacity(lists.len()), Vec::new());
     for list in lists.values() {
         places.push(out.place());
