@@ -58,6 +58,43 @@ pub enum Command {
     /// Rule files: check, test and try them, and ask why an alert fires or does not.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Bring in history that another system keeps, to try rules on.
+    #[command(subcommand)]
+    Import(ImportCommand),
+}
+
+/// What history can be brought in from.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// From the blocks of Prometheus' storage; exit code 1 where something had to be left out.
+    #[command(after_help = IMPORT_HELP)]
+    Prometheus(ImportArgs),
+}
+
+const IMPORT_HELP: &str = "\
+Floats, native histograms and stale markers come over as they are, what was deleted does not. Every check sum is checked; what is damaged
+is named and left out. Blocks are read only. The folder is there once all is written: an import that ends early leaves none.
+
+The newest hours of a Prometheus that runs, up to three, are not in blocks yet. A snapshot has them, too (--web.enable-admin-api):
+  curl -XPOST http://localhost:9090/api/v1/admin/tsdb/snapshot
+
+Try:
+  faultline import prometheus /var/lib/prometheus
+  faultline import prometheus /var/lib/prometheus/snapshots/20261121T005416Z-4f2a --into last-year
+  faultline rules backtest mine.yml --history=last-year --from -30d";
+
+/// Options of `import prometheus`.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// Prometheus' folder (--storage.tsdb.path), a snapshot of it, or single blocks.
+    #[arg(required = true, value_name = "FOLDER")]
+    pub from: Vec<PathBuf>,
+    /// Where the history goes, for `--history=FOLDER` of `faultline rules`: a folder that is not there yet, or is empty.
+    #[arg(long, default_value = "faultline-history", value_name = "FOLDER")]
+    pub into: PathBuf,
+    /// Output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Output,
 }
 
 const REPLAY_HELP: &str = "\

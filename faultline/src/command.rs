@@ -1,5 +1,5 @@
 //! From the command line to what does it.
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ImportCommand};
 use crate::config::Config;
 use std::error::Error;
 use std::process::ExitCode;
@@ -22,5 +22,6 @@ pub fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Replay(args) => crate::replay::run(&args),
         Command::DiffState(args) => crate::diff_state::run(&args),
         Command::Rules(command) => crate::rules::run(command),
+        Command::Import(ImportCommand::Prometheus(args)) => crate::import::run(&args),
     }
 }

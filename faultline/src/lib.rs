@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod diff_state;
 pub mod explainer;
+mod import;
 pub mod keeper;
 pub mod keys;
 pub mod ledger_feed;
