@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     targets::journal::TARGET,
     targets::stores::TARGET,
     targets::recent::TARGET,
+    targets::tsdb::TARGET,
     targets::restore::TARGET,
     targets::step::TARGET,
     targets::explain::TARGET,

@@ -13,3 +13,4 @@ pub mod rules;
 pub mod step;
 pub mod stores;
 pub mod template;
+pub mod tsdb;
