@@ -260,6 +260,7 @@ fn alerts(groups: &[GroupView]) -> Vec<ActiveAlert> {
                 active_at: alert.active_at,
                 value: alert.value,
                 unknown_until: view.unknown_until,
+                silent_since: alert.silent_since,
             }));
         }
     }

@@ -280,7 +280,7 @@ impl Engine {
             return Err(RestoreError::Unknown { page: name.to_string() });
         }
         judge.select(&mut series);
-        Ok(Engine {
+        let mut engine = Engine {
             now: core.now,
             last: core.last,
             live: core.live,
@@ -301,7 +301,9 @@ impl Engine {
             sources,
             incidents,
             ..Engine::new(core.seed)
-        })
+        };
+        engine.heed_silence(from.engine);
+        Ok(engine)
     }
 }
 

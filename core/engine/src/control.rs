@@ -6,13 +6,22 @@ use faultline_model::facts::{Decision, RulesInForce, RulesRefused};
 use faultline_model::{Canonical, ChangeEvent, Control, Digest, Millis, RuleFiles, Setting, SourceName};
 use faultline_observe::replicas::ReplicaLabels;
 
+/// The first engine version that notes who sends what.
+const HEEDS_SILENCE: u32 = 5;
+
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
     /// at fault, and the state stays as it is.
     pub(crate) fn control(&mut self, control: Control, decoded: &Decoded, stamp: Millis, emit: &mut Emitter<'_>) {
         let body = &decoded.payload.body[..];
         let read = match control {
-            Control::Genesis | Control::EngineVersion => Ok(()),
+            Control::Genesis => Ok(()),
+            Control::EngineVersion => {
+                if let Ok(version) = u32::from_bytes(body) {
+                    self.heed_silence(version);
+                }
+                Ok(())
+            }
             Control::Started => {
                 // Whoever was to hash a state is gone, and the state with it.
                 self.hashing = None;
@@ -35,6 +44,12 @@ impl Engine {
         if read.is_err() {
             emit.reject(Reason::BadRecord, 1, "the control record does not read");
         }
+    }
+
+    /// An engine of this version decides from here on.
+    pub(crate) fn heed_silence(&mut self, version: u32) {
+        self.heeds_silence = version >= HEEDS_SILENCE;
+        self.sources.heed_silence(self.heeds_silence);
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.
@@ -60,8 +75,8 @@ impl Engine {
 
     fn load_rules(&mut self, files: &RuleFiles, body: &[u8], emit: &mut Emitter<'_>) {
         let digest = Digest::of(body);
-        match self.judge.load(files, self.now, emit.cause(), &mut self.series, &mut self.applied, &mut self.transitions)
-        {
+        let (series, applied, out) = (&mut self.series, &mut self.applied, &mut self.transitions);
+        match self.judge.load(files, self.now, emit.cause(), series, &self.sources, applied, out) {
             Ok(counts) => {
                 emit.decide(Decision::Rules(RulesInForce { digest, ..counts }));
                 self.decide_transitions(emit, false);

@@ -13,7 +13,7 @@ use faultline_formats::{Decoded, Reason, Record};
 use faultline_model::facts::{Asked, Decision, Evidence, IncidentUpdate, Quarantined, Transition, Verdict};
 use faultline_model::{Canonical, Clock, Digest, EffectId, HashSeed, IncidentId, Kind, Millis, Position, mutant};
 use faultline_observe::graph::Derived;
-use faultline_observe::series::{Applied, SeriesStore};
+use faultline_observe::series::{Applied, NO_SOURCE, SeriesStore};
 use faultline_observe::{Closed, Graph, Sources};
 
 /// Instants missed in a longer gap are skipped, as Prometheus skips evaluations that it slept through.
@@ -71,6 +71,8 @@ pub struct Engine {
     pub(crate) hashing: Option<(EffectId, Position)>,
     /// Series of each derived id of the graph: labels come with the first sample only.
     pub(crate) derived: Vec<u32>,
+    /// Whether it is noted who sends what. Older engines did not; what they decided is decided again as they did.
+    pub(crate) heeds_silence: bool,
     // Scratch: empty between records.
     pub(crate) applied: Applied,
     pub(crate) transitions: Vec<Transition>,
@@ -105,6 +107,7 @@ impl Engine {
             asks: BTreeMap::new(),
             hashing: None,
             derived: Vec::new(),
+            heeds_silence: true,
             applied: Applied::default(),
             transitions: Vec::new(),
             closed: Closed::default(),
@@ -257,7 +260,8 @@ impl Engine {
         }
         self.touch_rules(at, emit, imported);
         if self.judge.rules.due().is_some_and(|due| due <= at) {
-            self.judge.advance(at, emit.cause(), &mut self.series, &mut self.applied, &mut self.transitions);
+            let (series, applied) = (&mut self.series, &mut self.applied);
+            self.judge.advance(at, emit.cause(), series, &self.sources, applied, &mut self.transitions);
             self.decide_transitions(emit, imported);
             self.touch_rules(at, emit, imported);
         }
@@ -271,8 +275,8 @@ impl Engine {
 
     /// Applies a record's telemetry at rule time.
     fn observe(&mut self, decoded: &Decoded, emit: &mut Emitter<'_>, imported: bool) {
-        self.sources.observe(decoded, self.now);
-        self.series.apply(decoded, self.now, &mut self.applied);
+        let source = self.sources.observe(decoded, self.now).filter(|_| self.heeds_silence).unwrap_or(NO_SOURCE);
+        self.series.apply(decoded, source, self.now, &mut self.applied);
         self.graph.observe(decoded, self.now);
         let counts = self.applied.counts;
         emit.reject(Reason::Cardinality, counts.cardinality, "raise limits.series or send fewer series");
@@ -323,7 +327,8 @@ impl Engine {
         if self.applied.touches.is_empty() {
             return;
         }
-        self.judge.touch(at, emit.cause(), &mut self.series, &mut self.applied, &mut self.transitions);
+        let (series, applied) = (&mut self.series, &mut self.applied);
+        self.judge.touch(at, emit.cause(), series, &self.sources, applied, &mut self.transitions);
         self.decide_transitions(emit, imported);
     }
 

@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 use faultline_model::facts::{RulesInForce, RulesRefused, Transition};
 use faultline_model::table::PageBytes;
 use faultline_model::{CodecError, HistogramSample, Labels, Millis, Position, Reader, RuleFiles, Sample, TenantId};
-use faultline_observe::series::{Applied, SeriesStore};
+use faultline_observe::series::{Applied, NO_SOURCE, SeriesStore};
+use faultline_observe::sources::Sources;
 use faultline_promql::{Matcher, SeriesView};
-use faultline_rules::{Explained, RuleSeries, Rules, SelectorId};
+use faultline_rules::{Explained, RuleSeries, Rules, SelectorId, Sight};
 
 /// Recording rules feed `stream` rules feed recording rules: so many rounds, then the grid sees to the rest.
 const ROUNDS_MAX: usize = 8;
@@ -39,16 +40,18 @@ impl Judge {
     }
 
     /// Puts rule files into force, or says why not; then what was in force stays.
+    #[expect(clippy::too_many_arguments, reason = "the engine's parts, borrowed one by one")]
     pub(crate) fn load(
         &mut self,
         files: &RuleFiles,
         now: Millis,
         cause: Position,
         series: &mut SeriesStore,
+        sources: &Sources,
         applied: &mut Applied,
         out: &mut Vec<Transition>,
     ) -> Result<RulesInForce, RulesRefused> {
-        let mut access = Access { series: &mut *series, applied, selections: &self.selections, now };
+        let mut access = Access { series: &mut *series, sources, applied, selections: &self.selections, now };
         let counts = self.rules.load(files, now, cause, &mut access, out)?;
         self.select(series);
         Ok(counts)
@@ -86,10 +89,11 @@ impl Judge {
         at: Millis,
         cause: Position,
         series: &mut SeriesStore,
+        sources: &Sources,
         applied: &mut Applied,
         out: &mut Vec<Transition>,
     ) {
-        let mut access = Access { series, applied, selections: &self.selections, now: at };
+        let mut access = Access { series, sources, applied, selections: &self.selections, now: at };
         self.rules.advance(at, cause, &mut access, out);
     }
 
@@ -100,8 +104,10 @@ impl Judge {
         asked: &[Matcher],
         at: Millis,
         series: &mut SeriesStore,
+        sources: &Sources,
     ) -> Vec<Explained> {
-        let access = Access { series, applied: &mut Applied::default(), selections: &self.selections, now: at };
+        let (applied, selections) = (&mut Applied::default(), &self.selections);
+        let access = Access { series, sources, applied, selections, now: at };
         self.rules.explain(name, asked, at, &access)
     }
 
@@ -111,6 +117,7 @@ impl Judge {
         at: Millis,
         cause: Position,
         series: &mut SeriesStore,
+        sources: &Sources,
         applied: &mut Applied,
         out: &mut Vec<Transition>,
     ) {
@@ -122,7 +129,8 @@ impl Judge {
             // A series may have got many samples: its ring holds them all, so once is enough.
             touches.sort();
             touches.dedup();
-            let access = Access { series: &mut *series, applied: &mut *applied, selections: &self.selections, now: at };
+            let (series, applied, selections) = (&mut *series, &mut *applied, &self.selections);
+            let access = Access { series, sources, applied, selections, now: at };
             for touch in &touches {
                 for &selector in self.selections.told.get(&touch.selection).map_or(&[][..], |s| s) {
                     self.rules.touch(selector, touch.series, at, cause, &access, out);
@@ -136,6 +144,7 @@ impl Judge {
 /// What the rules see of the series.
 struct Access<'a> {
     series: &'a mut SeriesStore,
+    sources: &'a Sources,
     applied: &'a mut Applied,
     selections: &'a Selections,
     now: Millis,
@@ -159,6 +168,16 @@ impl RuleSeries for Access<'_> {
         for id in self.series.find(matchers) {
             visit(self.series.view(id));
         }
+    }
+
+    fn silent(&self, id: SelectorId, sight: Sight, visit: &mut dyn FnMut(&Labels)) {
+        let selection = self.selections.of_selector.get(&id).expect("every selector was registered");
+        crate::silent::silent(self.series, self.sources, *selection, sight, self.now, visit);
+    }
+
+    fn is_down(&self, series: u32) -> bool {
+        let is_sent = self.series.heard(series).0 != NO_SOURCE;
+        is_sent && crate::silent::is_down(self.series, &self.series.view(series), self.now)
     }
 
     fn view(&self, series: u32) -> SeriesView<'_> {

@@ -16,6 +16,7 @@ mod judge;
 #[cfg(feature = "planted")]
 mod planted;
 mod retries;
+mod silent;
 mod views;
 
 pub use checkpoint::{Checkpoint, FORMAT, Layout, Page, RestoreError, core_field, state_digest};
@@ -26,6 +27,6 @@ pub use frozen::Slice;
 pub use views::Overview;
 
 /// Version of the function: it rises whenever the same journal would give other effects or another state.
-pub const ENGINE_VERSION: u32 = 4;
+pub const ENGINE_VERSION: u32 = 5;
 /// The oldest engine version whose states this one takes up and goes on from, where their layout is ours.
 pub const ENGINE_VERSION_MIN: u32 = 3;

@@ -60,7 +60,7 @@ impl Engine {
     ///
     /// - `asked`: which elements and series are told one by one.
     pub fn explain_rules(&mut self, name: &str, asked: &[Matcher]) -> Vec<Explained> {
-        self.judge.explain(name, asked, self.now, &mut self.series)
+        self.judge.explain(name, asked, self.now, &mut self.series, &self.sources)
     }
 
     /// The rule files in force.

@@ -39,6 +39,8 @@ const SWEEP_MS: i64 = 600_000;
 const TABLE: &str = "series";
 /// Marks a point whose series has no id.
 const UNKNOWN: u32 = u32::MAX;
+/// Stands for the source of samples that nobody sent: of rules and of the graph.
+pub const NO_SOURCE: u32 = u32::MAX;
 
 /// One series.
 #[derive(Debug)]
@@ -51,39 +53,47 @@ struct Row {
     seen: Millis,
     /// Running total of a delta series.
     total: f64,
+    /// The source that sent its newest sample, or [`NO_SOURCE`].
+    source: u32,
     /// Selections it belongs to: derived.
     selections: Vec<u32>,
     /// How far back the longest of them reads, in ms, or [`UNREAD`]: derived.
     keep: i64,
 }
 
+/// A row of four fields, or five with histograms, has no source, as all of states from before engine version 5.
 impl Canonical for Row {
     fn write(&self, w: &mut Writer) {
-        w.array(4 + usize::from(self.histograms.is_some()));
-        self.labels.write(w);
-        self.ring.write(w);
-        self.seen.write(w);
-        self.total.write(w);
-        if let Some(ring) = &self.histograms {
-            ring.write(w);
-        }
+        self.write_row(None, w);
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let refused = r.invalid("series");
         let fields = r.array()?;
-        if !(4..=5).contains(&fields) {
+        if !(4..=6).contains(&fields) {
             return Err(refused);
         }
-        Ok(Row {
+        let mut row = Row {
             labels: Canonical::read(r)?,
             ring: Canonical::read(r)?,
             seen: Canonical::read(r)?,
             total: Canonical::read(r)?,
-            histograms: if fields == 5 { Some(Box::new(Canonical::read(r)?)) } else { None },
+            histograms: None,
+            source: NO_SOURCE,
             selections: Vec::new(),
             keep: UNREAD,
-        })
+        };
+        if fields == 6 {
+            row.source = Canonical::read(r)?;
+            // One value has one form.
+            if row.source == NO_SOURCE {
+                return Err(refused);
+            }
+            row.histograms = Option::<HistogramRing>::read(r)?.map(Box::new);
+        } else if fields == 5 {
+            row.histograms = Some(Box::new(Canonical::read(r)?));
+        }
+        Ok(row)
     }
 }
 
@@ -94,6 +104,7 @@ struct Image {
     histograms: Option<Box<[HistogramSample]>>,
     seen: Millis,
     total: f64,
+    source: u32,
 }
 
 impl Freeze for Row {
@@ -101,18 +112,30 @@ impl Freeze for Row {
 
     fn freeze(&mut self) -> Image {
         let histograms = self.histograms.as_ref().map(|ring| ring.samples().into());
-        Image { samples: self.ring.freeze(), histograms, seen: self.seen, total: self.total }
+        Image { samples: self.ring.freeze(), histograms, seen: self.seen, total: self.total, source: self.source }
     }
 
     fn write_row(&self, image: Option<&Image>, w: &mut Writer) {
-        let Some(image) = image else { return self.write(w) };
-        w.array(4 + usize::from(image.histograms.is_some()));
+        let source = image.map_or(self.source, |image| image.source);
+        let samples = match image {
+            Some(image) => image.histograms.as_deref(),
+            None => self.histograms.as_ref().map(|ring| ring.samples()),
+        };
+        w.array(if source == NO_SOURCE { 4 + usize::from(samples.is_some()) } else { 6 });
         self.labels.write(w);
-        self.ring.write_image(&image.samples, w);
-        image.seen.write(w);
-        image.total.write(w);
-        if let Some(samples) = &image.histograms {
-            histograms::write(samples, w);
+        match image {
+            Some(image) => self.ring.write_image(&image.samples, w),
+            None => self.ring.write(w),
+        }
+        image.map_or(self.seen, |image| image.seen).write(w);
+        image.map_or(self.total, |image| image.total).write(w);
+        if source != NO_SOURCE {
+            source.write(w);
+        }
+        match samples {
+            Some(samples) => histograms::write(samples, w),
+            None if source != NO_SOURCE => w.null(),
+            None => {}
         }
     }
 
@@ -193,6 +216,8 @@ pub struct SeriesStore {
     /// Time of the newest sample of all series that were forgotten.
     forgotten: Option<Millis>,
     replicas: Replicas,
+    /// The source whose record is being applied.
+    speaks: u32,
     // From here on derived, built again on restore.
     /// Samples in all rings.
     held: usize,
@@ -278,6 +303,7 @@ impl SeriesStore {
             histogram_bytes_max: HISTOGRAM_BYTES_MAX,
             forgotten: None,
             replicas: Replicas::default(),
+            speaks: NO_SOURCE,
             keys: HashTable::new(),
             by_labels: HashTable::new(),
             postings: Postings::default(),
@@ -351,6 +377,7 @@ impl SeriesStore {
             histograms: None,
             seen: Millis(0),
             total: 0.0,
+            source: NO_SOURCE,
             selections: Vec::new(),
             keep: UNREAD,
         });
@@ -439,6 +466,17 @@ impl SeriesStore {
         for &id in &self.selections[selection as usize].members {
             visit(self.view(id));
         }
+    }
+
+    /// A selection's series, in label order.
+    pub fn ids(&self, selection: u32) -> &[u32] {
+        &self.selections[selection as usize].members
+    }
+
+    /// Who sent a series' newest sample (a row of the sources, or [`NO_SOURCE`]), and at which rule time.
+    pub fn heard(&self, id: u32) -> (u32, Millis) {
+        let row = row(&self.rows, id);
+        (row.source, row.seen)
     }
 
     /// Series that the matchers accept, in label order.

@@ -8,13 +8,15 @@ use alloc::string::String;
 use faultline_formats::{Decoded, Scope};
 use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
-    CodecError, Kind, Millis, Reader, SourceId, SourceName, Table, Writer, canonical_struct, freeze_by_copy,
+    Canonical, CodecError, Kind, Millis, Reader, SourceId, SourceName, Table, Writer, freeze_by_copy,
 };
 
 /// How far ahead of rule time an event may lie and still be believed, in ms.
 pub const AHEAD_MAX_MS: i64 = 600_000;
 /// A source without a body for this long is idle, in ms.
 pub const IDLE_MS: i64 = 300_000;
+/// A source without a body for this long was silent: once it is back, it may take as long again to say all that it says, in ms.
+const BACK_MS: i64 = IDLE_MS / 2;
 /// How long a start waits for the sources it knew, in ms.
 pub const CATCH_UP_MS: i64 = 120_000;
 /// Sources that are kept apart; what others send is counted under [`OVERFLOW`].
@@ -53,23 +55,62 @@ pub struct Source {
     pub future: u64,
     // Whether absence waits for it after a start.
     awaited: bool,
+    /// Rule time of its first body since it was last silent.
+    since: Millis,
 }
-canonical_struct!(Source {
-    id,
-    listener,
-    peer,
-    first,
-    latest,
-    watermark,
-    bodies,
-    retries,
-    points,
-    logs,
-    spans,
-    rejects,
-    future,
-    awaited,
-});
+
+/// Since when it speaks is written where that is not since its first body, as in states from before engine version 5.
+impl Canonical for Source {
+    fn write(&self, w: &mut Writer) {
+        let was_silent = self.since != self.first;
+        w.array(14 + usize::from(was_silent));
+        self.id.write(w);
+        self.listener.write(w);
+        self.peer.write(w);
+        self.first.write(w);
+        self.latest.write(w);
+        self.watermark.write(w);
+        self.bodies.write(w);
+        self.retries.write(w);
+        self.points.write(w);
+        self.logs.write(w);
+        self.spans.write(w);
+        self.rejects.write(w);
+        self.future.write(w);
+        self.awaited.write(w);
+        if was_silent {
+            self.since.write(w);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let refused = r.invalid("source");
+        let fields = r.array()?;
+        if !(14..=15).contains(&fields) {
+            return Err(refused);
+        }
+        let mut source = Source {
+            id: Canonical::read(r)?,
+            listener: Canonical::read(r)?,
+            peer: Canonical::read(r)?,
+            first: Canonical::read(r)?,
+            latest: Canonical::read(r)?,
+            watermark: Canonical::read(r)?,
+            bodies: Canonical::read(r)?,
+            retries: Canonical::read(r)?,
+            points: Canonical::read(r)?,
+            logs: Canonical::read(r)?,
+            spans: Canonical::read(r)?,
+            rejects: Canonical::read(r)?,
+            future: Canonical::read(r)?,
+            awaited: Canonical::read(r)?,
+            since: Millis(0),
+        };
+        source.since = if fields == 15 { Canonical::read(r)? } else { source.first };
+        // One value has one form.
+        if fields == 15 && source.since == source.first { Err(refused) } else { Ok(source) }
+    }
+}
 freeze_by_copy!(Source);
 
 impl Source {
@@ -93,6 +134,8 @@ pub struct Sources {
     rows: Table<Source>,
     by_id: BTreeMap<SourceId, u32>,
     awaited: usize,
+    /// Whether it is not noted since when a silent source speaks again, as engines before version 5 did not.
+    passes_silence: bool,
 }
 
 impl Sources {
@@ -120,9 +163,10 @@ impl Sources {
         }
     }
 
-    /// Counts a telemetry body at rule time `now` and moves its source's watermark. Other records are passed over.
-    pub fn observe(&mut self, decoded: &Decoded, now: Millis) {
-        let Kind::Telemetry { source, .. } = decoded.payload.kind else { return };
+    /// Counts a telemetry body at rule time `now` and moves its source's watermark; says which row that is. Other records are
+    /// passed over.
+    pub fn observe(&mut self, decoded: &Decoded, now: Millis) -> Option<u32> {
+        let Kind::Telemetry { source, .. } = decoded.payload.kind else { return None };
         let row = self.arrived(source, now);
         let source = self.rows.row_mut(row);
         let events = &decoded.events;
@@ -147,6 +191,23 @@ impl Sources {
         }
         source.watermark = newest;
         source.future += future;
+        Some(row)
+    }
+
+    /// Whether it says nothing of a series because the source of this row is silent: it has not sent anything for `quiet_ms`, or
+    /// did so only a moment ago, and not yet this series.
+    ///
+    /// - `heard`: rule time of the series' newest sample.
+    pub fn is_silent(&self, row: u32, heard: Millis, quiet_ms: i64, now: Millis) -> bool {
+        let Some(source) = self.rows.get(row) else { return false };
+        let unsaid = || self.back_since(row, now).is_some_and(|since| since > heard);
+        now.since(source.latest) >= quiet_ms || unsaid()
+    }
+
+    /// Since when the source of this row speaks again; nothing where it was not silent, or has been back for long.
+    pub fn back_since(&self, row: u32, now: Millis) -> Option<Millis> {
+        let source = self.rows.get(row)?;
+        Some(source.since).filter(|since| *since > source.first && now.since(*since) < BACK_MS)
     }
 
     /// Counts a body that was sent again.
@@ -158,6 +219,11 @@ impl Sources {
     /// The event time that every source which is not idle has reached; none where there is no such source.
     pub fn watermark(&self, now: Millis) -> Option<Millis> {
         self.rows.iter().filter(|(_, source)| !source.is_idle(now)).filter_map(|(_, source)| source.watermark).min()
+    }
+
+    /// Whether it is noted from here on since when a silent source speaks again.
+    pub fn heed_silence(&mut self, heeds: bool) {
+        self.passes_silence = !heeds;
     }
 
     /// A process started: absence waits for the sources that were sending when the one before it ended.
@@ -183,8 +249,12 @@ impl Sources {
     fn arrived(&mut self, id: SourceId, now: Millis) -> u32 {
         let row = self.row(id, now);
         let source = self.rows.row_mut(row);
-        if source.bodies + source.retries == 0 {
+        let is_new = source.bodies + source.retries == 0;
+        if is_new {
             source.first = now;
+        }
+        if is_new || !self.passes_silence && now.since(source.latest) >= BACK_MS {
+            source.since = now;
         }
         source.latest = now;
         self.awaited -= usize::from(core::mem::take(&mut source.awaited));
@@ -221,6 +291,6 @@ impl Sources {
         let rows: Table<Source> = Table::read(r, TABLE, pages)?;
         let by_id = rows.iter().map(|(row, source)| (source.id, row)).collect::<BTreeMap<_, _>>();
         let awaited = rows.iter().filter(|(_, source)| source.awaited).count();
-        Ok(Sources { rows, by_id, awaited })
+        Ok(Sources { rows, by_id, awaited, passes_silence: false })
     }
 }

@@ -73,6 +73,19 @@ impl Expr {
         self.root.result_type()
     }
 
+    /// Whether every label of its result is one of the series that it was made of: it has one selector, and nothing in it
+    /// makes labels.
+    pub fn only_drops_labels(&self) -> bool {
+        let mut root = self.root.clone();
+        let made = crate::bind::walk(&mut root, &mut |node| match &node.kind {
+            Kind::Info(_)
+            | Kind::Call { func: Func::LabelJoin | Func::LabelReplace | Func::HistogramQuantiles, .. } => Err(()),
+            Kind::Aggregate(aggregate) if aggregate.op == AggOp::CountValues => Err(()),
+            _ => Ok(()),
+        });
+        self.selectors.len() <= 1 && made.is_ok()
+    }
+
     /// Whether it is nothing but a selector of present values.
     pub(crate) fn is_instant_selector(&self) -> bool {
         self.series_selector().is_some()

@@ -3,7 +3,7 @@ use crate::set::Alerting;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::facts::AlertState;
-use faultline_model::{Labels, Millis, Number, Occurrence, canonical_struct};
+use faultline_model::{Canonical, CodecError, Labels, Millis, Number, Occurrence, Reader, Writer};
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,12 +14,71 @@ pub(crate) struct Alert {
     pub active_at: Millis,
     /// Since when its element is gone while it fires on.
     pub gone_since: Option<Millis>,
+    /// Since when its element is gone because a source is silent: it is unknown, and what it was is kept.
+    pub silent_since: Option<Millis>,
     /// Labels of its element in the expression's result.
     pub element: Labels,
     pub value: Number,
     pub annotations: Vec<(String, String)>,
 }
-canonical_struct!(Alert { state, occurrence, active_at, gone_since, element, value, annotations });
+
+/// Since when a source is silent is written where one is: states from before it have seven fields.
+impl Canonical for Alert {
+    fn write(&self, w: &mut Writer) {
+        w.array(7 + usize::from(self.silent_since.is_some()));
+        self.state.write(w);
+        self.occurrence.write(w);
+        self.active_at.write(w);
+        self.gone_since.write(w);
+        self.element.write(w);
+        self.value.write(w);
+        self.annotations.write(w);
+        if let Some(since) = self.silent_since {
+            since.write(w);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let refused = r.invalid("alert");
+        let fields = r.array()?;
+        if !(7..=8).contains(&fields) {
+            return Err(refused);
+        }
+        Ok(Alert {
+            state: Canonical::read(r)?,
+            occurrence: Canonical::read(r)?,
+            active_at: Canonical::read(r)?,
+            gone_since: Canonical::read(r)?,
+            element: Canonical::read(r)?,
+            value: Canonical::read(r)?,
+            annotations: Canonical::read(r)?,
+            silent_since: if fields == 8 { Some(Canonical::read(r)?) } else { None },
+        })
+    }
+}
+
+impl Alert {
+    /// Its state as everybody sees it.
+    pub fn shown(&self) -> AlertState {
+        if self.silent_since.is_some() { AlertState::Unknown } else { self.state }
+    }
+
+    /// Whether another element than this one raises it now.
+    pub fn is_of_another(&self, element: &Labels) -> bool {
+        self.gone_since.is_none() && self.silent_since.is_none() && self.element != *element
+    }
+}
+
+/// What an instant says of an alert's element.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Seen {
+    /// It is there.
+    There(Found),
+    /// It is not, and what it was made of is not to be seen though nobody ended it.
+    Silent,
+    /// It is not.
+    Gone,
+}
 
 /// An element of the expression's result, with what the templates make of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,34 +114,42 @@ impl Step {
 }
 
 /// Moves an alert on. Nothing comes of nothing, nor of a new element while the rule is held.
-pub(crate) fn step(before: Option<Alert>, found: Option<Found>, rule: &Alerting, moment: Moment) -> Option<Step> {
-    let from = before.as_ref().map_or(AlertState::Ok, |alert| alert.state);
-    let mut alert = match (before, &found) {
+pub(crate) fn step(before: Option<Alert>, seen: Seen, rule: &Alerting, moment: Moment) -> Option<Step> {
+    let from = before.as_ref().map_or(AlertState::Ok, Alert::shown);
+    let mut alert = match (before, &seen) {
         (Some(alert), _) => alert,
-        (None, Some(found)) if !moment.held => Alert {
+        (None, Seen::There(found)) if !moment.held => Alert {
             state: AlertState::Pending,
             occurrence: moment.occurrence,
             active_at: moment.at,
             gone_since: None,
+            silent_since: None,
             element: found.element.clone(),
             value: found.value.clone(),
             annotations: Vec::new(),
         },
         (None, _) => return None,
     };
-    match found {
-        Some(found) => {
+    match seen {
+        Seen::There(found) => {
             alert.gone_since = None;
+            alert.silent_since = None;
             alert.element = found.element;
             alert.value = found.value;
             alert.annotations = found.annotations;
         }
-        None => {
+        // One that only fires on was over before.
+        Seen::Silent if alert.gone_since.is_none() => {
+            alert.silent_since.get_or_insert(moment.at);
+            return Some(Step { from, to: AlertState::Unknown, alert });
+        }
+        Seen::Silent | Seen::Gone => {
             let mut kept = false;
             if alert.state == AlertState::Firing && rule.keep_firing_for_ms > 0 {
                 let since = *alert.gone_since.get_or_insert(moment.at);
                 kept = moment.at.since(since) < rule.keep_firing_for_ms;
             }
+            alert.silent_since = None;
             if !kept {
                 return Some(Step { from, to: AlertState::Ok, alert });
             }
@@ -101,9 +168,10 @@ pub(crate) fn step(before: Option<Alert>, found: Option<Found>, rule: &Alerting,
     Some(Step { from, to: alert.state, alert })
 }
 
-/// When the alert next changes by time alone.
+/// When the alert next changes by time alone; one that is unknown waits for its source.
 pub(crate) fn timer(alert: &Alert, rule: &Alerting) -> Option<Millis> {
     match (alert.state, alert.gone_since) {
+        _ if alert.silent_since.is_some() => None,
         (AlertState::Pending, _) => Some(alert.active_at.plus(rule.for_ms)),
         (_, Some(since)) => Some(since.plus(rule.keep_firing_for_ms)),
         (_, None) => None,

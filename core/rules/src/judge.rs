@@ -1,7 +1,8 @@
 //! One rule at one instant: its result becomes series, or alerts that come, change and go.
-use crate::alert::{Alert, Found, Moment, Step, step, timer};
+use crate::alert::{Alert, Found, Moment, Seen, Step, step, timer};
 use crate::series::{OfRule, RuleSeries, elements, query, result};
-use crate::set::{Alerting, Group, Rule, RuleKind};
+use crate::set::{Alerting, Group, Rule, RuleKind, RuleSet};
+use crate::silence::Silence;
 use crate::state::{Held, RuleState, Standing, Timers};
 use crate::template::{Context, Template};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -10,17 +11,14 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::facts::{AlertState, Transition};
 use faultline_model::{AlertId, HistogramSample, Labels, Millis, Number, Position, Sample, TenantId, labels};
-use faultline_promql::{Change, Element, EvalError, Features, Options, Value};
+use faultline_promql::{Change, Element, EvalError, Options, Value};
 
 /// Where a rule stands and what it is judged with.
 #[derive(Clone, Copy)]
 pub(crate) struct Judge<'a> {
     pub tenant: TenantId,
-    pub external_labels: &'a Labels,
-    pub external_url: &'a str,
+    pub set: &'a RuleSet,
     pub options: &'a Options,
-    /// What templates' queries may use.
-    pub features: Features,
     /// Rules that ask for absence raise nothing for now.
     pub suspended: bool,
     pub cause: Position,
@@ -219,11 +217,16 @@ impl Judge<'_> {
         }
         let keys: BTreeSet<Labels> = state.alerts.keys().chain(found.keys()).cloned().collect();
         let mut steps = Vec::with_capacity(keys.len());
+        let mut silence = Silence::new(self, series, at);
         for labels in keys {
             let before = state.alerts.remove(&labels);
             self.drop_timer(timers, alerting, &labels, before.as_ref(), state.live.is_some());
-            let found = found.remove(&labels);
-            if let Some(step) = step(before, found, alerting, self.moment(state, &labels, at)) {
+            let seen = match (found.remove(&labels), &before) {
+                (Some(found), _) => Seen::There(found),
+                (None, Some(alert)) if silence.took(&alert.element) => Seen::Silent,
+                (None, _) => Seen::Gone,
+            };
+            if let Some(step) = step(before, seen, alerting, self.moment(state, &labels, at)) {
                 steps.push((labels, step));
             }
         }
@@ -297,7 +300,7 @@ impl Judge<'_> {
             active_at: alert.active_at,
             group,
             name: self.rule.name.clone(),
-            labels: with_external(labels, self.external_labels),
+            labels: with_external(labels, &self.set.external_labels),
             annotations: alert.annotations.clone(),
             value: alert.value.float_or_zero(),
             imported: false,
@@ -316,7 +319,7 @@ impl Judge<'_> {
             }
             builder.set(labels::NAME, "ALERTS_FOR_STATE").set("alertname", &self.rule.name);
             all.push((builder.clone().build(), Number::Float(alert.active_at.0.div_euclid(1000) as f64)));
-            builder.set(labels::NAME, "ALERTS").set("alertstate", alert.state.word());
+            builder.set(labels::NAME, "ALERTS").set("alertstate", alert.shown().word());
             all.push((builder.build(), Number::Float(1.0)));
         }
         all
@@ -325,8 +328,8 @@ impl Judge<'_> {
     // ---- templates
 
     fn with_context<T>(&self, at: Millis, series: &dyn RuleSeries, then: impl FnOnce(&mut Context<'_>) -> T) -> T {
-        let mut query = |text: &str| query(text, at, series, self.options, self.features);
-        let (external_labels, external_url) = (self.external_labels, self.external_url);
+        let mut query = |text: &str| query(text, at, series, self.options, self.set.features);
+        let (external_labels, external_url) = (&self.set.external_labels, &*self.set.external_url);
         then(&mut Context { at, external_labels, external_url, query: &mut query })
     }
 
@@ -366,13 +369,15 @@ impl Judge<'_> {
 
     // ---- between grid instants
 
-    /// Takes in changes of a stream's result.
+    /// Takes in changes of a stream's result that a sample of the series `touched` brought about.
+    #[expect(clippy::too_many_arguments, reason = "one step of one rule, in one place")]
     pub fn changes(
         &self,
         state: &mut RuleState,
         timers: &mut Timers,
         at: Millis,
         changes: Vec<Change>,
+        touched: u32,
         series: &dyn RuleSeries,
         out: &mut Vec<Transition>,
     ) -> Result<(), String> {
@@ -384,7 +389,10 @@ impl Judge<'_> {
             let Some(value) = change.value.clone() else {
                 live.take(change);
                 if let Some(labels) = known {
-                    self.one(alerting, state, timers, labels, None, at, out);
+                    // A sample said so. Silence shows at grid instants, where what is too old leaves the stream; but for a
+                    // marker that says no more than that nobody could ask.
+                    let seen = if series.is_down(touched) { Seen::Silent } else { Seen::Gone };
+                    self.one(alerting, state, timers, labels, seen, at, out);
                 }
                 continue;
             };
@@ -401,7 +409,7 @@ impl Judge<'_> {
             }
             let (labels, found) = self.found(alerting, &element, &value, at, series);
             if let Some(before) = known.filter(|before| *before != labels) {
-                self.one(alerting, state, timers, before, None, at, out);
+                self.one(alerting, state, timers, before, Seen::Gone, at, out);
             }
             if let Err(why) = self.may_raise(state, &labels, &element) {
                 failed = Err(why);
@@ -409,7 +417,7 @@ impl Judge<'_> {
             }
             let live = state.live.as_mut().expect("only streams change");
             live.hold(&element, &labels);
-            self.one(alerting, state, timers, labels, Some(found), at, out);
+            self.one(alerting, state, timers, labels, Seen::There(found), at, out);
         }
         failed
     }
@@ -417,7 +425,7 @@ impl Judge<'_> {
     /// Whether an element may raise this alert: it is no other element's, and the limit is not reached.
     fn may_raise(&self, state: &RuleState, labels: &Labels, element: &Labels) -> Result<(), String> {
         match state.alerts.get(labels) {
-            Some(alert) if alert.gone_since.is_none() && alert.element != *element => Err(SAME_LABELS_ALERT.into()),
+            Some(alert) if alert.is_of_another(element) => Err(SAME_LABELS_ALERT.into()),
             None if self.group.limit > 0 && state.alerts.len() as i64 >= self.group.limit => {
                 let count = state.alerts.len() + 1;
                 Err(format!("exceeded limit of {} with {count} alerts", self.group.limit))
@@ -434,13 +442,13 @@ impl Judge<'_> {
         state: &mut RuleState,
         timers: &mut Timers,
         labels: Labels,
-        found: Option<Found>,
+        seen: Seen,
         at: Millis,
         out: &mut Vec<Transition>,
     ) {
         let before = state.alerts.remove(&labels);
         self.drop_timer(timers, alerting, &labels, before.as_ref(), true);
-        if let Some(step) = step(before, found, alerting, self.moment(state, &labels, at)) {
+        if let Some(step) = step(before, seen, alerting, self.moment(state, &labels, at)) {
             self.settle(alerting, state, timers, labels, step, at, out);
         }
     }
@@ -457,12 +465,15 @@ impl Judge<'_> {
     ) {
         let RuleKind::Alert(alerting) = &self.rule.kind else { return };
         let Some(alert) = state.alerts.get(&labels) else { return };
-        let found = alert.gone_since.is_none().then(|| Found {
-            element: alert.element.clone(),
-            value: alert.value.clone(),
-            annotations: self.annotations(alerting, &alert.element, &alert.value, at, series),
-        });
-        self.one(alerting, state, timers, labels, found, at, out);
+        let seen = match alert.gone_since {
+            Some(_) => Seen::Gone,
+            None => Seen::There(Found {
+                element: alert.element.clone(),
+                value: alert.value.clone(),
+                annotations: self.annotations(alerting, &alert.element, &alert.value, at, series),
+            }),
+        };
+        self.one(alerting, state, timers, labels, seen, at, out);
     }
 }
 

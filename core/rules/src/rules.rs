@@ -90,7 +90,7 @@ impl Rules {
         for (number, state) in old.rules.iter().filter(|(number, _)| !carried.contains(&(*number as usize))) {
             let judge = old.judge(number as usize, cause);
             for (labels, alert) in state.alerts.iter() {
-                out.push(judge.transition(labels, alert, alert.state, AlertState::Ok, at));
+                out.push(judge.transition(labels, alert, alert.shown(), AlertState::Ok, at));
             }
             for labels in state.appended.keys() {
                 series.append(labels, Sample::stale(at));
@@ -191,10 +191,8 @@ impl Rules {
         let (g, r) = self.places[number];
         Judge {
             tenant: self.tenant,
-            external_labels: &self.set.external_labels,
-            external_url: &self.set.external_url,
+            set: &self.set,
             options: &self.options,
-            features: self.set.features,
             suspended: self.suspended,
             cause,
             group: &self.set.groups[g],
@@ -235,7 +233,7 @@ impl Rules {
             let judge = self.judge(number, cause);
             for (labels, alert) in state.alerts.iter() {
                 state.ended.note(cause, labels, alert.occurrence);
-                out.push(judge.transition(labels, alert, alert.state, AlertState::Ok, at));
+                out.push(judge.transition(labels, alert, alert.shown(), AlertState::Ok, at));
             }
             state.alerts.replace(BTreeMap::new());
             if let Some(live) = &mut state.live {
@@ -379,7 +377,7 @@ impl Rules {
         }
         let mut state = core::mem::take(self.state_mut(number));
         let mut timers = core::mem::take(&mut self.timers);
-        let changed = self.judge(number, cause).changes(&mut state, &mut timers, at, changes, access, out);
+        let changed = self.judge(number, cause).changes(&mut state, &mut timers, at, changes, series, access, out);
         state.record.note(at, touched.map_err(|e| e.to_string()).and(changed));
         *self.state_mut(number) = state;
         self.timers = timers;

@@ -28,6 +28,49 @@ pub struct RuleSelector {
     pub stream: bool,
 }
 
+/// What a selector sees at an instant of its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// The newest time that it sees.
+    pub at: Millis,
+    /// For how long nothing was heard of a series that it misses, in ms.
+    pub missed_ms: i64,
+    /// For how long its source has then been silent, in ms.
+    pub quiet_ms: i64,
+    /// Length of a range selector, else 0.
+    pub range_ms: i64,
+}
+
+impl Sight {
+    /// - `range_ms`: of a range selector, else 0.
+    ///
+    /// An instant selector misses a series once it looks no further back. A range tells less and less as its end stays empty,
+    /// long before it is empty itself.
+    pub fn new(at: Millis, range_ms: i64, lookback_ms: i64) -> Sight {
+        match range_ms {
+            0 => Sight { at, missed_ms: lookback_ms, quiet_ms: lookback_ms / 2, range_ms },
+            _ => {
+                let half = range_ms.min(lookback_ms) / 2;
+                Sight { at, missed_ms: half, quiet_ms: half, range_ms }
+            }
+        }
+    }
+
+    /// Whether it misses a series whose newest sample is of this time.
+    pub fn misses(&self, newest: Millis) -> bool {
+        newest <= self.at.plus(-self.missed_ms)
+    }
+
+    /// Whether its range begins with a stretch without samples that lets what is left tell too little.
+    ///
+    /// - `times`: of a series' samples, rising.
+    pub fn is_cut_short(&self, times: impl DoubleEndedIterator<Item = Millis>) -> bool {
+        let start = self.at.plus(self.range_ms.saturating_neg());
+        let oldest = times.rev().take_while(|time| *time > start).last();
+        self.range_ms > 0 && oldest.is_some_and(|oldest| oldest.since(start) > self.missed_ms)
+    }
+}
+
 /// The engine's series, as rules use them.
 pub trait RuleSeries {
     /// Whether any sample was ever taken. A rule that is there before the first has missed nothing.
@@ -38,6 +81,13 @@ pub trait RuleSeries {
     fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>));
     /// Every series that meets the matchers, in label order: for `query` in templates.
     fn query(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>));
+    /// Shows the labels of every series of a rule's selector that this misses though nobody ended it: the source that sent it
+    /// is silent, or its target is down. Nothing where sources are not known.
+    fn silent(&self, _: SelectorId, _: Sight, _: &mut dyn FnMut(&Labels)) {}
+    /// Whether a series ended only because Prometheus could not reach its target, and says so.
+    fn is_down(&self, _: u32) -> bool {
+        false
+    }
     /// One series, by the number that its view carries.
     fn view(&self, series: u32) -> SeriesView<'_>;
     /// Appends a sample: a recording rule's result, `ALERTS`, `ALERTS_FOR_STATE`, or a stale marker of one of these.

@@ -190,10 +190,8 @@ impl Trial {
     fn judge(&self, at: Millis) -> Judge<'_> {
         Judge {
             tenant: TenantId(0),
-            external_labels: &self.set.external_labels,
-            external_url: &self.set.external_url,
+            set: &self.set,
             options: &self.options,
-            features: self.set.features,
             suspended: false,
             // No journal: an instant stands for its record.
             cause: Position { partition: 0, offset: at.0.max(0) as u64 },

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use faultline_model::facts::AlertState;
 use faultline_model::{AlertId, Evaluation, Labels, Millis, Occurrence};
 
-/// An alert that is pending or firing.
+/// An alert that is pending, firing, or unknown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActiveAlert {
     /// Which alert it is.
@@ -21,10 +21,12 @@ pub struct ActiveAlert {
     pub group: String,
     /// The alert's name.
     pub name: String,
-    /// Pending or firing.
+    /// Pending, firing, or unknown.
     pub state: AlertState,
     /// When its expression began to hold.
     pub active_at: Millis,
+    /// Since when it is unknown: what it is made of is silent.
+    pub silent_since: Option<Millis>,
     /// Since when it fires though the expression no longer holds.
     pub keep_firing_since: Option<Millis>,
     /// Labels as they leave.
@@ -118,8 +120,9 @@ impl Rules {
                 rule: number,
                 group: key.clone(),
                 name: rule.name.clone(),
-                state: alert.state,
+                state: alert.shown(),
                 active_at: alert.active_at,
+                silent_since: alert.silent_since,
                 keep_firing_since: alert.gone_since,
                 labels: with_external(labels, &self.set.external_labels),
                 annotations: alert.annotations.clone(),

@@ -136,6 +136,8 @@ pub struct ActiveAlert {
     pub value: f64,
     /// Until when the alert stays as it is because its rule is unknown.
     pub unknown_until: Option<Millis>,
+    /// Since when it is unknown because what sent its series is silent.
+    pub silent_since: Option<Millis>,
 }
 
 /// Who sends, and how it goes.

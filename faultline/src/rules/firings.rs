@@ -57,10 +57,14 @@ impl Firings {
                 }
             }
             (AlertState::Pending, AlertState::Ok) => self.pending_only += 1,
-            (AlertState::Firing, _) => {
-                if let Some(last) = self.by_alert.get_mut(&it.labels.to_string()).and_then(|firings| firings.last_mut())
-                {
-                    last.to = Some(it.at);
+            // Its source is silent: whether it goes on is to be seen.
+            (AlertState::Firing, AlertState::Unknown) => {}
+            (AlertState::Firing | AlertState::Unknown, _) => {
+                let last = self.by_alert.get_mut(&it.labels.to_string()).and_then(|firings| firings.last_mut());
+                match last.filter(|last| last.to.is_none()) {
+                    Some(last) => last.to = Some(it.at),
+                    None if it.to == AlertState::Ok => self.pending_only += 1,
+                    None => {}
                 }
             }
             _ => {}
@@ -167,6 +171,7 @@ pub(crate) fn firings(text: &str) -> Firings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use faultline_model::{AlertId, Labels, Occurrence, Position};
 
     fn check(before: &str, after: &str, expected: &str) {
         let found: Vec<String> = compare(&firings(before), &firings(after))
@@ -191,6 +196,44 @@ mod tests {
         check("a 1-9", "a 1-3 5-9", "Moves a 1-9 1-3; Appears a none 5-9");
         check("a 5-", "a 7-; b 1-2", "Moves a 5- 7-; Appears b none 1-2");
         check("", "", "");
+    }
+
+    /// `states` are those that an alert goes through, a second apart, from ok on.
+    fn take(states: &[AlertState], firing: &str, pending_only: u64) {
+        let (mut it, mut from) = (Firings::default(), AlertState::Ok);
+        for (second, to) in (1..).zip(states.iter().copied()) {
+            let (at, labels) = (Millis(second), Labels::new([("alertname", "a")]));
+            let began = Occurrence { began: Position::default(), ordinal: 0 };
+            it.take(&Transition {
+                alert: AlertId::of_parts(&[b"a"]),
+                occurrence: began,
+                from,
+                to,
+                at,
+                active_at: at,
+                group: "g".into(),
+                name: "a".into(),
+                labels,
+                annotations: Vec::new(),
+                value: 0.0,
+                imported: false,
+                dry_run: false,
+            });
+            from = to;
+        }
+        let all: Vec<&Firing> = it.alerts().flat_map(|(_, firings)| firings).collect();
+        let text = |it: &&Firing| format!("{}-{}", it.from.0, it.to.map_or(String::new(), |to| to.0.to_string()));
+        assert_eq!(all.iter().map(text).collect::<Vec<_>>().join(" "), firing, "{states:?}");
+        assert_eq!(it.pending_only, pending_only, "{states:?}");
+    }
+
+    #[test]
+    fn silence_ends_no_firing() {
+        use AlertState::{Firing, Ok, Pending, Unknown};
+        take(&[Pending, Firing, Unknown, Firing, Ok], "2-5", 0);
+        take(&[Pending, Firing, Unknown, Ok, Firing], "2-4 5-", 0);
+        take(&[Pending, Unknown, Ok], "", 1);
+        take(&[Pending, Unknown, Firing, Pending, Ok], "3-4", 1);
     }
 
     #[test]

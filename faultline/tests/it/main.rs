@@ -30,6 +30,7 @@ mod replicas;
 mod room;
 mod segments;
 mod sender;
+mod silent;
 mod starting;
 mod strace;
 mod unit_tests;

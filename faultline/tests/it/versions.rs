@@ -395,8 +395,12 @@ fn leaves_of_another_engine_version_are_refused() {
 #[test]
 fn an_older_engine_may_have_decided_otherwise() {
     let older = ENGINE_VERSION - 1;
-    let (folder, sender) = made(ONE_SEGMENT, 150, false);
-    assert!(check(&folder.path).ok);
+    let (folder, mut sender) = (Folder::new(), Sender::new(3));
+    let mut node = folder.open(ONE_SEGMENT, &sender).expect("a new folder");
+    // From here on it decides as that engine did.
+    node.turn(vec![control(Control::EngineVersion, older.to_bytes(), SEED)], || {}).1.expect("the disk is well");
+    work(&mut node, &mut sender, 150, false);
+    node.close().expect("the disk is well");
     folder.make_older(older, false);
     let wanted = format!("use a release with engine version {older}");
     for restarts in 0..2 {

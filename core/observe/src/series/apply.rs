@@ -1,5 +1,5 @@
 //! Samples into their rings: a record's points, what the engine makes itself, and what goes again.
-use super::{AHEAD_MAX_MS, Applied, IDLE_MS, Named, SWEEP_MS, SeriesStore, Touch, UNKNOWN};
+use super::{AHEAD_MAX_MS, Applied, IDLE_MS, NO_SOURCE, Named, SWEEP_MS, SeriesStore, Touch, UNKNOWN};
 use crate::replicas::ALONE;
 use crate::ring::{LOOKBACK_MS, Pushed, SAMPLES_MAX, SampleCounts};
 use alloc::vec::Vec;
@@ -8,7 +8,10 @@ use faultline_model::{HistogramSample, Labels, Millis, Sample, SeriesKey};
 
 impl SeriesStore {
     /// Applies a record's points at rule time `now`.
-    pub fn apply(&mut self, decoded: &Decoded, now: Millis, out: &mut Applied) {
+    ///
+    /// - `source`: the row of whoever sent it, or [`NO_SOURCE`](super::NO_SOURCE).
+    pub fn apply(&mut self, decoded: &Decoded, source: u32, now: Millis, out: &mut Applied) {
+        self.speaks = source;
         let before = out.counts;
         let (points, histograms) = (&decoded.events.points, &decoded.events.histograms);
         // Names first, samples second: the order in which samples are applied must not depend on which keys this
@@ -66,6 +69,7 @@ impl SeriesStore {
             self.replicas.forget();
             self.keys.clear();
         }
+        self.speaks = NO_SOURCE;
         add_difference(&mut self.counts, before, out.counts);
     }
 
@@ -188,6 +192,7 @@ impl SeriesStore {
             }
         }
         row.seen = now;
+        row.source = self.speaks;
         out.counts.accepted += 1;
         out.samples.push((id, sample));
         for &selection in &row.selections {
@@ -242,6 +247,7 @@ impl SeriesStore {
                 out.counts.accepted += 1;
                 out.histograms.push((id, sample));
                 if pushed != Pushed::Late {
+                    row.source = self.speaks;
                     for &selection in &row.selections {
                         if self.selections[selection as usize].told {
                             out.touches.push(Touch { selection, series: id });

@@ -49,7 +49,7 @@ fn state(store: &mut SeriesStore) -> (Vec<u8>, PageBytes) {
 #[test]
 fn matchers_find_what_they_accept_in_label_order() {
     let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
-    store.apply(&body(&[("c", &[(0, 1.0)]), ("a", &[(0, 1.0)]), ("b", &[(0, 1.0)])]), NOW, &mut out);
+    store.apply(&body(&[("c", &[(0, 1.0)]), ("a", &[(0, 1.0)]), ("b", &[(0, 1.0)])]), 7, NOW, &mut out);
     let name = matcher("__name__", MatchOp::Equal, "m");
     for (op, value, expected) in [
         (MatchOp::Equal, "b", &["b"][..]),
@@ -68,11 +68,11 @@ fn matchers_find_what_they_accept_in_label_order() {
 #[test]
 fn selections_follow_series_and_touches_name_them() {
     let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
-    store.apply(&body(&[("b", &[(0, 1.0)])]), NOW, &mut out);
+    store.apply(&body(&[("b", &[(0, 1.0)])]), 7, NOW, &mut out);
     let all = store.select(&[matcher("__name__", MatchOp::Equal, "m")], 60_000, true);
     let some = store.select(&[matcher("s", MatchOp::Regex, "a|b")], 0, false);
     out.clear();
-    store.apply(&body(&[("a", &[(1, 1.0)]), ("c", &[(1, 1.0), (2, 2.0)])]), NOW, &mut out);
+    store.apply(&body(&[("a", &[(1, 1.0)]), ("c", &[(1, 1.0), (2, 2.0)])]), 7, NOW, &mut out);
     let members = |selection| {
         let mut names = Vec::new();
         store.members(selection, &mut |view| names.push(view.labels.get("s").to_string()));
@@ -115,8 +115,8 @@ fn a_restored_store_goes_on_as_the_one_that_wrote_it() {
             }
             a.clear();
             b.clear();
-            whole.apply(body, NOW.plus(i as i64 * 1000), &mut a);
-            part.apply(body, NOW.plus(i as i64 * 1000), &mut b);
+            whole.apply(body, 7, NOW.plus(i as i64 * 1000), &mut a);
+            part.apply(body, 7, NOW.plus(i as i64 * 1000), &mut b);
             assert_eq!((&a.samples, &a.created, a.counts), (&b.samples, &b.created, b.counts), "cut {cut}, body {i}");
             assert_eq!((&a.touches, whole.held()), (&b.touches, part.held()), "cut {cut}, body {i}");
         }
@@ -158,8 +158,8 @@ fn a_restored_store_hears_the_same_replicas() {
             }
             a.clear();
             b.clear();
-            whole.apply(body, NOW.plus(i as i64 * 9_000), &mut a);
-            part.apply(body, NOW.plus(i as i64 * 9_000), &mut b);
+            whole.apply(body, 7, NOW.plus(i as i64 * 9_000), &mut a);
+            part.apply(body, 7, NOW.plus(i as i64 * 9_000), &mut b);
             assert_eq!((&a.samples, a.counts), (&b.samples, b.counts), "cut {cut}, body {i}");
         }
         assert_eq!(state(&mut whole), state(&mut part), "cut at {cut}");
@@ -185,7 +185,7 @@ fn all_rings_together_stay_within_their_bound_and_the_slow_ones_whole() {
         if second % 10 == 0 {
             sets.extend(slow.iter().map(|name| (&**name, &one[..])));
         }
-        store.apply(&body(&sets), now, &mut out);
+        store.apply(&body(&sets), 7, now, &mut out);
         store.sweep(now, &[], &mut out);
         assert_eq!(store.held(), store.iter().map(|view| view.samples.len()).sum::<usize>());
         assert!(store.held() <= store.samples_max, "{} held", store.held());
@@ -215,7 +215,7 @@ fn a_ring_past_its_own_bound_is_thinned_and_counted() {
     let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
     store.select(&[matcher("__name__", MatchOp::Equal, "m")], 3_600_000, false);
     let samples: Vec<(i64, f64)> = (0..SAMPLES_MAX as i64 + 1).map(|t| (t, 0.0)).collect();
-    store.apply(&body(&[("a", &samples)]), NOW.plus(SAMPLES_MAX as i64), &mut out);
+    store.apply(&body(&[("a", &samples)]), 7, NOW.plus(SAMPLES_MAX as i64), &mut out);
     let held = store.held();
     assert!(held <= SAMPLES_MAX / 2 + 2, "{held}");
     assert_eq!(out.counts.thinned as usize + held, samples.len());
@@ -226,10 +226,10 @@ fn a_ring_past_its_own_bound_is_thinned_and_counted() {
 fn late_samples_reach_the_recent_store() {
     let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
     let minutes = 60_000;
-    store.apply(&body(&[("a", &[(0, 1.0), (1000, 2.0)])]), NOW.plus(1000), &mut out);
+    store.apply(&body(&[("a", &[(0, 1.0), (1000, 2.0)])]), 7, NOW.plus(1000), &mut out);
     out.clear();
     let late = [(-1000, 3.0), (-1000, 3.0), (-4 * minutes, 4.0), (-5 * minutes, 5.0), (-50 * minutes, 6.0)];
-    store.apply(&body(&[("a", &late)]), NOW.plus(1000), &mut out);
+    store.apply(&body(&[("a", &late)]), 7, NOW.plus(1000), &mut out);
     let times: Vec<i64> = out.samples.iter().map(|(_, sample)| sample.time().since(NOW)).collect();
     assert_eq!(times, [-1000, -1000, -4 * minutes], "the recent store keeps the first of a time");
     assert_eq!((out.counts.accepted, out.counts.too_old, store.held()), (3, 2, 2));
@@ -240,7 +240,7 @@ fn what_nothing_reads_any_more_goes_even_if_the_series_rests() {
     let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
     store.select(&[matcher("__name__", MatchOp::Equal, "m")], 60_000, false);
     let samples: Vec<(i64, f64)> = (0..100).map(|t| (t * 100, 0.0)).collect();
-    store.apply(&body(&[("a", &samples), ("b", &samples)]), NOW.plus(10_000), &mut out);
+    store.apply(&body(&[("a", &samples), ("b", &samples)]), 7, NOW.plus(10_000), &mut out);
     assert_eq!(store.held(), 200);
     for second in 10..=80 + SWEEP_MS / 1000 {
         store.sweep(NOW.plus(second * 1000), &[], &mut out);
@@ -276,19 +276,19 @@ fn deltas_are_summed_once_each_whenever_they_come() {
 #[test]
 fn idle_series_are_forgotten_and_their_keys_with_them() {
     let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
-    store.apply(&body(&[("a", &[(0, 1.0)]), ("b", &[(0, 1.0)])]), NOW, &mut out);
+    store.apply(&body(&[("a", &[(0, 1.0)]), ("b", &[(0, 1.0)])]), 7, NOW, &mut out);
     let mut now = NOW;
     for second in 1..=2 * IDLE_MS / 1000 {
         now = NOW.plus(second * 1000);
         if second % 60 == 0 {
-            store.apply(&body(&[("b", &[(second * 1000, 1.0)])]), now, &mut out);
+            store.apply(&body(&[("b", &[(second * 1000, 1.0)])]), 7, now, &mut out);
         }
         store.sweep(now, &[], &mut out);
     }
     assert_eq!((store.len(), out.evicted.len()), (1, 1));
     out.clear();
-    store.apply(&body(&[("z", &[(2 * IDLE_MS, 9.0)])]), now, &mut out);
-    store.apply(&body(&[("a", &[(2 * IDLE_MS, 5.0)])]), now, &mut out);
+    store.apply(&body(&[("z", &[(2 * IDLE_MS, 9.0)])]), 7, now, &mut out);
+    store.apply(&body(&[("a", &[(2 * IDLE_MS, 5.0)])]), 7, now, &mut out);
     let newest =
         |name| store.view(store.find(&[matcher("s", MatchOp::Equal, name)])[0]).samples.last().map(Sample::value);
     assert_eq!((newest("z"), newest("a")), (Some(9.0), Some(5.0)));
@@ -334,13 +334,13 @@ fn histograms(store: &SeriesStore) -> Vec<(i64, Option<f64>)> {
 fn histograms_stand_beside_floats_and_no_time_is_in_both() {
     let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
     let all = store.select(&[matcher("__name__", MatchOp::Equal, "m")], 60_000, true);
-    store.apply(&native("a", &[(0, Some(1.0))]), NOW, &mut out);
+    store.apply(&native("a", &[(0, Some(1.0))]), 7, NOW, &mut out);
     for (time, count) in [(2000, 3.0), (1000, 2.0), (1000, 2.0), (1000, 9.0)] {
-        store.apply(&native("a", &[(time, Some(count))]), NOW, &mut out);
+        store.apply(&native("a", &[(time, Some(count))]), 7, NOW, &mut out);
     }
     // A float of a time that a histogram has, and the other way round; a stale marker that comes as a float.
-    store.apply(&body(&[("a", &[(2000, 7.0), (-5, 7.0)])]), NOW, &mut out);
-    store.apply(&native("a", &[(-5, Some(1.0))]), NOW, &mut out);
+    store.apply(&body(&[("a", &[(2000, 7.0), (-5, 7.0)])]), 7, NOW, &mut out);
+    store.apply(&native("a", &[(-5, Some(1.0))]), 7, NOW, &mut out);
     store.append_to(0, Sample::stale(NOW.plus(3000)), NOW, &mut out);
     assert_eq!(histograms(&store), [(0, Some(1.0)), (1000, Some(2.0)), (2000, Some(3.0)), (3000, None)]);
     let floats: Vec<i64> = store.view(0).samples.iter().map(|sample| sample.time().since(NOW)).collect();
@@ -350,9 +350,9 @@ fn histograms_stand_beside_floats_and_no_time_is_in_both() {
     assert_eq!((out.histograms.len(), out.samples.len()), (4, 1));
     assert!(out.touches.iter().all(|touch| touch.selection == all) && out.touches.len() == 5);
     // What nothing reads any more goes, but for the newest two and what an instant selector reads at the far end.
-    store.apply(&native("a", &[(70_000, Some(4.0))]), NOW.plus(70_000), &mut out);
+    store.apply(&native("a", &[(70_000, Some(4.0))]), 7, NOW.plus(70_000), &mut out);
     assert_eq!(histograms(&store), [(3000, None), (70_000, Some(4.0))]);
-    store.apply(&native("a", &[(700_001, Some(4.0)), (-9, Some(1.0))]), NOW.plus(70_000), &mut out);
+    store.apply(&native("a", &[(700_001, Some(4.0)), (-9, Some(1.0))]), 7, NOW.plus(70_000), &mut out);
     assert_eq!((store.counts().future, store.counts().too_old), (1, 0), "late, for queries only");
 }
 
@@ -367,7 +367,7 @@ fn histograms_keep_within_their_bytes() {
     store.select(&[matcher("__name__", MatchOp::Equal, "m")], 3_600_000, false);
     for i in 0..200 {
         for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
-            store.apply(&native(name, &[(i * 1000, Some(1.0))]), NOW.plus(i * 1000), &mut out);
+            store.apply(&native(name, &[(i * 1000, Some(1.0))]), 7, NOW.plus(i * 1000), &mut out);
             assert!(store.histogram_bytes() <= 16 * each);
         }
     }
@@ -386,14 +386,14 @@ fn histograms_keep_within_their_bytes() {
 fn histograms_survive_a_restore_and_a_frozen_page_is_as_it_was() {
     let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
     store.select(&[matcher("__name__", MatchOp::Equal, "m")], 60_000, false);
-    store.apply(&body(&[("b", &[(0, 1.0)])]), NOW, &mut out);
+    store.apply(&body(&[("b", &[(0, 1.0)])]), 7, NOW, &mut out);
     for point in [(0, Some(1.0)), (1000, None), (2000, Some(3.0))] {
-        store.apply(&native("a", &[point]), NOW, &mut out);
+        store.apply(&native("a", &[point]), 7, NOW, &mut out);
     }
     let (rest, mut pages) = state(&mut store);
     let [(_, table)] = store.tables();
     table.freeze();
-    store.apply(&native("a", &[(3000, Some(4.0)), (500, Some(4.0))]), NOW, &mut out);
+    store.apply(&native("a", &[(3000, Some(4.0)), (500, Some(4.0))]), 7, NOW, &mut out);
     let mut w = Writer::default();
     let [(_, table)] = store.tables();
     assert_eq!(table.write_frozen(&mut w), Some(0));

@@ -65,7 +65,9 @@ fn absence_waits_for_the_sources_that_were_sending() {
         // Source 1 was idle when the process ended: nobody waits for it.
         sources.started();
         let mut sources = restored(&mut sources);
-        sent.iter().for_each(|&source| sources.observe(&body(source, &[9_000_000]), Millis(9_000_050)));
+        for &source in sent {
+            sources.observe(&body(source, &[9_000_000]), Millis(9_000_050));
+        }
         assert_eq!(sources.caught_up(start, Millis(now)), caught_up, "{sent:?} at {now}");
     }
 }

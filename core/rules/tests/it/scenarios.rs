@@ -41,6 +41,7 @@ stories!(
     errors,
     reload,
     dry_run,
+    silent,
     unknown,
     unknown_chain,
     unknown_stream,

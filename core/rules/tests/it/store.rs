@@ -1,7 +1,7 @@
 //! Series in memory, as the engine would hold them for the rules: what a rule reads back and the newest before, and always two.
 use faultline_model::{HistogramSample, Labels, Millis, Sample};
 use faultline_promql::{Matcher, SeriesView, parse};
-use faultline_rules::{RuleSelector, RuleSeries, Rules, SelectorId};
+use faultline_rules::{RuleSelector, RuleSeries, Rules, SelectorId, Sight};
 use std::collections::BTreeMap;
 
 /// Series by their labels, and which selector of which rule is about which matchers.
@@ -11,6 +11,8 @@ pub struct Store {
     histograms: BTreeMap<Labels, Vec<HistogramSample>>,
     names: Vec<Labels>,
     selectors: Vec<RuleSelector>,
+    /// Series whose sources are silent.
+    pub silent: Vec<Labels>,
     /// What the rules appended since it was last taken.
     pub appended: Vec<(Labels, Sample)>,
 }
@@ -98,6 +100,16 @@ impl RuleSeries for Store {
 
     fn query(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
         self.visit(matchers, visit);
+    }
+
+    fn silent(&self, id: SelectorId, sight: Sight, visit: &mut dyn FnMut(&Labels)) {
+        let lost = |series: SeriesView<'_>| {
+            let newest = series.samples.last().map(Sample::time);
+            if self.silent.contains(series.labels) && newest.is_some_and(|newest| sight.misses(newest)) {
+                visit(series.labels);
+            }
+        };
+        self.select(id, &mut { lost });
     }
 
     fn view(&self, series: u32) -> SeriesView<'_> {

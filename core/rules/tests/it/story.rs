@@ -8,6 +8,7 @@
 //! 1m                                        time passes, instant by instant
 //! jump 10m                                  time passes with nobody running
 //! suspend | resume                          absence
+//! silent up{job="a"}                        from now on its source says nothing; until its next sample
 //! show series | alerts | groups             what to print besides transitions, here or from here on
 //! ```
 use crate::store::{Store, labels, sample};
@@ -107,6 +108,7 @@ impl Story {
                 }
                 ["suspend"] => self.rules.suspend_absence(true),
                 ["resume"] => self.rules.suspend_absence(false),
+                ["silent", ..] => self.store.silent.push(labels(line.trim_start_matches("silent "))),
                 ["show", "series"] => self.show_series = true,
                 ["show", "alerts"] => self.alerts(&mut out),
                 ["show", "groups"] => self.groups(&mut out),
@@ -213,6 +215,7 @@ impl Story {
     /// A sample comes in: timers before it first, then the sample, then what it touches.
     pub fn sample(&mut self, at: Millis, labels: &Labels, sample: Sample, out: &mut String) {
         self.step_to(at.plus(-1), out);
+        self.store.silent.retain(|silent| silent != labels);
         let (touched, series) = self.store.push(labels, sample);
         let cause = self.cause();
         let mut transitions = Vec::new();
@@ -266,6 +269,9 @@ impl Story {
     fn alerts(&self, out: &mut String) {
         for a in self.rules.active() {
             write!(out, "{} {} = {}, since {}", a.state.word(), a.labels, a.value, self.since(a.active_at)).unwrap();
+            if let Some(since) = a.silent_since {
+                write!(out, ", silent since {}", self.since(since)).unwrap();
+            }
             if let Some(since) = a.keep_firing_since {
                 write!(out, ", kept since {}", self.since(since)).unwrap();
             }

@@ -145,6 +145,8 @@ struct AlertShape<'a> {
     value: String,
     #[serde(serialize_with = "maybe", skip_serializing_if = "Option::is_none")]
     unknown_until: Option<Millis>,
+    #[serde(serialize_with = "maybe", skip_serializing_if = "Option::is_none")]
+    silent_since: Option<Millis>,
 }
 
 impl<'a> From<&'a ActiveAlert> for AlertShape<'a> {
@@ -156,6 +158,7 @@ impl<'a> From<&'a ActiveAlert> for AlertShape<'a> {
             active_at: alert.active_at,
             value: number::exponent(alert.value),
             unknown_until: alert.unknown_until,
+            silent_since: alert.silent_since,
         }
     }
 }

@@ -303,11 +303,13 @@ pub fn view(offset: u64) -> View {
         active_at: Millis(NOW - 1_000),
         value: 0.25,
         unknown_until: None,
+        silent_since: None,
     };
     let kept = ActiveAlert {
         rule: 2,
         labels: Labels::new([("alertname", "Slow")]),
         unknown_until: Some(Millis(NOW + 300_000)),
+        silent_since: Some(Millis(NOW - 60_000)),
         ..alert.clone()
     };
     let source = SourceStatus {

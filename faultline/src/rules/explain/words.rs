@@ -81,6 +81,9 @@ fn state(story: &Story, it: &Explained, paint: Paint) -> Vec<String> {
         let (since, began) = (alert.active_at, alert.occurrence.began);
         lines.push(format!("{word}  {}  value {}", visible(&alert.labels.to_string()), alert.value));
         lines.push(format!("  active since {since}, record {began}"));
+        if let Some(silent) = alert.silent_since {
+            lines.push(format!("  unknown since {silent}: what sent its series is silent, or its target is down"));
+        }
         if let Some(gone) = alert.keep_firing_since {
             lines.push(format!("  kept firing since {gone}: its expression no longer holds"));
         }
@@ -123,6 +126,10 @@ fn why_not(story: &Story, it: &Explained) -> Vec<String> {
     }
     let for_ms = it.rule.alerting.as_ref().map_or(0, |alerting| alerting.for_ms);
     for alert in active(story) {
+        if let Some(silent) = alert.silent_since {
+            lines.push(format!("it is unknown since {silent}: what sent its series is silent, or its target is down"));
+            continue;
+        }
         let due = alert.active_at.plus(for_ms);
         let for_ms = print_duration_ms(for_ms);
         lines.push(format!("its expression holds since {}, and must for {for_ms}: until {due}", alert.active_at));
