@@ -1,4 +1,7 @@
 //! Rules tried on blocks of samples fire when they fire on the journal of the same samples, to the millisecond.
+mod import;
+mod real_import;
+
 use crate::journal::SEED;
 use faultline::world::control;
 use faultline_engine::{Effect, Effects, Engine};
