@@ -46,10 +46,9 @@ impl Engine {
         }
     }
 
-    /// An engine of this version decides from here on.
+    /// An engine of this version decides from here on. What an older one decided is decided again as it did.
     pub(crate) fn heed_silence(&mut self, version: u32) {
-        self.heeds_silence = version >= HEEDS_SILENCE;
-        self.sources.heed_silence(self.heeds_silence);
+        self.sources.heed_silence(version >= HEEDS_SILENCE);
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.

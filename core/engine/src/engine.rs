@@ -71,8 +71,6 @@ pub struct Engine {
     pub(crate) hashing: Option<(EffectId, Position)>,
     /// Series of each derived id of the graph: labels come with the first sample only.
     pub(crate) derived: Vec<u32>,
-    /// Whether it is noted who sends what. Older engines did not; what they decided is decided again as they did.
-    pub(crate) heeds_silence: bool,
     // Scratch: empty between records.
     pub(crate) applied: Applied,
     pub(crate) transitions: Vec<Transition>,
@@ -107,7 +105,6 @@ impl Engine {
             asks: BTreeMap::new(),
             hashing: None,
             derived: Vec::new(),
-            heeds_silence: true,
             applied: Applied::default(),
             transitions: Vec::new(),
             closed: Closed::default(),
@@ -275,7 +272,7 @@ impl Engine {
 
     /// Applies a record's telemetry at rule time.
     fn observe(&mut self, decoded: &Decoded, emit: &mut Emitter<'_>, imported: bool) {
-        let source = self.sources.observe(decoded, self.now).filter(|_| self.heeds_silence).unwrap_or(NO_SOURCE);
+        let source = self.sources.observe(decoded, self.now).unwrap_or(NO_SOURCE);
         self.series.apply(decoded, source, self.now, &mut self.applied);
         self.graph.observe(decoded, self.now);
         let counts = self.applied.counts;

@@ -27,8 +27,8 @@ pub(crate) fn silent(
         let is_silent = match newest(&view) {
             None => false,
             Some((newest, true)) => {
-                let is_down = || newest <= sight.at && is_down(series, &view, now);
-                *targets.entry((view.labels.get("job"), view.labels.get("instance"))).or_insert_with(is_down)
+                let target = (view.labels.get("job"), view.labels.get("instance"));
+                newest <= sight.at && *targets.entry(target).or_insert_with(|| is_down(series, &view, now))
             }
             Some((newest, false)) => {
                 sight.misses(newest) && sources.is_silent(source, heard, sight.quiet_ms, now)

@@ -134,7 +134,7 @@ pub struct Sources {
     rows: Table<Source>,
     by_id: BTreeMap<SourceId, u32>,
     awaited: usize,
-    /// Whether it is not noted since when a silent source speaks again, as engines before version 5 did not.
+    /// Whether it is not noted who sends what, nor since when a silent source speaks again: engines before version 5 did not.
     passes_silence: bool,
 }
 
@@ -163,8 +163,8 @@ impl Sources {
         }
     }
 
-    /// Counts a telemetry body at rule time `now` and moves its source's watermark; says which row that is. Other records are
-    /// passed over.
+    /// Counts a telemetry body at rule time `now` and moves its source's watermark; says which row that is, where it is noted.
+    /// Other records are passed over.
     pub fn observe(&mut self, decoded: &Decoded, now: Millis) -> Option<u32> {
         let Kind::Telemetry { source, .. } = decoded.payload.kind else { return None };
         let row = self.arrived(source, now);
@@ -191,7 +191,7 @@ impl Sources {
         }
         source.watermark = newest;
         source.future += future;
-        Some(row)
+        (!self.passes_silence).then_some(row)
     }
 
     /// Whether it says nothing of a series because the source of this row is silent: it has not sent anything for `quiet_ms`, or
@@ -221,7 +221,7 @@ impl Sources {
         self.rows.iter().filter(|(_, source)| !source.is_idle(now)).filter_map(|(_, source)| source.watermark).min()
     }
 
-    /// Whether it is noted from here on since when a silent source speaks again.
+    /// Whether it is noted from here on who sends what, and since when a silent source speaks again.
     pub fn heed_silence(&mut self, heeds: bool) {
         self.passes_silence = !heeds;
     }
