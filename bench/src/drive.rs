@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 /// How often the backlog is read.
 const SAMPLE: Duration = Duration::from_millis(50);
+/// How long the thread that watches sleeps at once: it stands still unseen for no longer.
+const DOZE: Duration = Duration::from_millis(2);
 /// Part of a step that is let pass before what it applies is counted: the first bodies find queues empty.
 const WARM: f64 = 0.2;
 /// A backlog of this many seconds' events ends a step.
@@ -47,7 +49,7 @@ pub struct Trace {
     pub server_cores: f64,
     pub generator_cores: f64,
     pub tally: Tally,
-    /// The longest time past its end that a thread slept which does nothing else: the machine's fault, not the server's.
+    /// The longest time past its end that a thread slept which does nothing else: the machine stood still, or no core was free.
     pub overslept: Duration,
     /// Why the rate does not count as sustained; `None` where it does.
     pub failed: Option<String>,
@@ -304,9 +306,12 @@ fn watch(step: &Step<'_>, stop: &AtomicBool) -> Watched {
     let (mut warm, mut last, mut overslept) = (None, (0.0, 0.0), Duration::ZERO);
     thread::sleep(step.start.saturating_duration_since(Instant::now()));
     while Instant::now() < step.end && !stop.load(Ordering::Relaxed) {
-        let asleep = (Instant::now(), SAMPLE.min(step.end.saturating_duration_since(Instant::now())));
-        thread::sleep(asleep.1);
-        overslept = overslept.max(asleep.0.elapsed().saturating_sub(asleep.1));
+        let until = step.end.min(Instant::now() + SAMPLE);
+        while Instant::now() < until {
+            let begun = Instant::now();
+            thread::sleep(DOZE);
+            overslept = overslept.max(begun.elapsed().saturating_sub(DOZE));
+        }
         let elapsed = step.start.elapsed().as_secs_f64();
         let backlog = step.rate * elapsed.min(seconds) - step.counters.answered.load(Ordering::Relaxed) as f64;
         let quarter = &mut quarters[((elapsed / seconds * 4.0) as usize).min(3)];

@@ -117,7 +117,7 @@ impl Report {
             );
             row("  last byte sent to alert", percentiles(&latency.from_written));
             row("  due time to alert", percentiles(&latency.from_due));
-            row("  machine stood still", format!("for {} ms at most", ms(latency.trace.overslept)));
+            row("  a sleeper overslept", format!("by {} ms at most", ms(latency.trace.overslept)));
             row(
                 "  CPU, in cores",
                 format!("server {:.2}, generator {:.2}", latency.trace.server_cores, latency.trace.generator_cores),
