@@ -2,7 +2,9 @@
 //!
 //! A case is one estate with one fault. The server's own loop runs over it on a simulated clock ([`server`]), so that an hour
 //! takes seconds and the same seed gives the same figures; what it decided, and when, is then held against the truth
-//! ([`case`]) and summed up ([`score`]). Beside it, the query language is held against its oracles ([`promql`]).
+//! ([`case`]) and summed up ([`score`]). Beside it, the query language and the rules are
+//! held against their oracles ([`promql`], [`alerts`]).
+pub mod alerts;
 pub mod case;
 pub mod demo;
 pub mod promql;

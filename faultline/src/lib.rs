@@ -23,7 +23,7 @@ pub mod render;
 pub mod replay;
 pub mod replayed;
 pub mod rule_files;
-mod rules;
+pub mod rules;
 pub mod run;
 mod seals;
 pub mod show;

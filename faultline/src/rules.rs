@@ -5,8 +5,9 @@ pub(crate) mod firings;
 mod held;
 mod history;
 mod past;
+pub mod play;
 mod unit_file;
-mod unit_test;
+pub mod unit_test;
 
 use crate::cli::{Output, RulesCommand, TestArgs};
 use crate::rule_files::read_one;

@@ -7,7 +7,7 @@ pub struct Service {
     /// A few words for `list`.
     pub about: &'static str,
     pub install: Install,
-    /// None for a library.
+    /// None for a library or a tool.
     pub server: Option<Server>,
 }
 
@@ -71,6 +71,18 @@ pub const SERVICES: &[Service] = &[
             configuration: Some(("prometheus.yml", "global:\n  scrape_interval: 1s\n")),
             ready: "/-/ready",
         }),
+    },
+    Service {
+        name: "promtool",
+        version: "v0.315.0",
+        about: "Prometheus 3.15's tool, which runs unit tests of rules",
+        install: Install::Go {
+            module: "github.com/prometheus/prometheus",
+            tags: "remove_all_sd",
+            program: ("./cmd/promtool", "promtool"),
+            missing: None,
+        },
+        server: None,
     },
     Service {
         name: "alertmanager",

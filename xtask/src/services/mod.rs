@@ -67,10 +67,10 @@ pub fn services(words: &[String]) -> Outcome {
         }
         Action::Need(services) => println!("{}", if need(&services, &cache, in_ci())? { "yes" } else { "no" }),
         Action::Start(service) => {
-            // Before the build, which takes minutes: a library has nothing to start.
+            // Before the build, which takes minutes: a library or a tool has nothing to start.
             let server = service.server.as_ref().ok_or_else(|| {
-                let name = service.name;
-                format!("{name} is a library, not a server: `cargo xtask services install {name}` prints the python that has it")
+                let (name, program) = (service.name, service.install.program());
+                format!("{name} is no server: `cargo xtask services install {name}` prints where its {program} is")
             })?;
             install::install(&[service], &cache)?;
             let program = install::program(service, &cache);
@@ -193,14 +193,14 @@ mod tests {
             ("install all", ""),
             ("need node-exporter alertmanager", ""),
             ("need", "expected an action and a name"),
-            ("need nagios", "there is no service `nagios`; the names are prometheus, alertmanager"),
+            ("need nagios", "there is no service `nagios`; the names are prometheus, promtool, alertmanager"),
             ("start prometheus alertmanager", "`start` takes one name"),
             ("stop all", "there is no service `all`"),
             ("start prometheus --dir d -- --log.level=debug --dir x", ""),
             ("start --dir d node-exporter", ""),
             ("", "expected an action and a name"),
             ("prometheus", "expected an action and a name"),
-            ("start nagios", "there is no service `nagios`; the names are prometheus, alertmanager"),
+            ("start nagios", "there is no service `nagios`; the names are prometheus, promtool, alertmanager"),
             ("restart prometheus", "there is no action `restart`; the actions are list, install, need, start, stop"),
             ("start prometheus --port 1", "there is no option --port"),
             ("start prometheus --dir", "--dir needs a folder"),
