@@ -5,16 +5,31 @@ use faultline_promqltest::random::Random;
 /// How values go for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Regime {
-    /// None; whether a stale marker says so first.
-    Absent { marked: bool },
+    /// None.
+    Absent {
+        /// Whether a stale marker says so first.
+        marked: bool,
+    },
     /// Always the same.
     Level(f64),
-    /// Two values in turn, so many samples each.
-    Swings { low: f64, high: f64, samples: usize },
+    /// Two values in turn.
+    Swings {
+        /// The first.
+        low: f64,
+        /// The second.
+        high: f64,
+        /// Samples of each.
+        samples: usize,
+    },
     /// A counter that grows by so much a second.
     Grows(f64),
-    /// The same, starting from 0 again each so many samples.
-    Resets { rate: f64, samples: usize },
+    /// The same, starting from 0 again and again.
+    Resets {
+        /// By so much a second.
+        rate: f64,
+        /// Samples from one start to the next.
+        samples: usize,
+    },
     /// A gauge that changes by so much a second.
     Drifts(f64),
     /// An instant that lay so many seconds in the past when the regime began, and stays there.

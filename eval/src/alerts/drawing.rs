@@ -37,16 +37,50 @@ pub struct Drawing {
     series: Vec<(Labels, Vec<Entry>)>,
 }
 
+/// What a drawing is made of: change a part, and the rest stays.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Gives labels and times.
+    seed: u64,
+    /// Quiet and in trouble, for each that is wanted.
+    regimes: Vec<(Regime, Regime)>,
+}
+
+impl Plan {
+    /// Any.
+    pub fn new(subject: &Subject, random: &mut Random) -> Plan {
+        Plan { seed: random.below(1 << 30) as u64, regimes: regimes(subject, random) }
+    }
+
+    /// The same but for some of its values, now and then also its labels and times.
+    pub fn changed(&self, subject: &Subject, random: &mut Random) -> Plan {
+        let (mut plan, other) = (self.clone(), Plan::new(subject, random));
+        if random.chance(25) {
+            plan.seed = other.seed;
+        }
+        for (own, other) in plan.regimes.iter_mut().zip(other.regimes) {
+            // Of one in three.
+            match random.below(9) {
+                0 => own.0 = other.0,
+                1 => own.1 = other.1,
+                2 => *own = other,
+                _ => {}
+            }
+        }
+        plan
+    }
+}
+
 impl Drawing {
-    /// Draws; nothing where no label values meet some selector.
-    pub fn of(subject: &Subject, random: &mut Random) -> Option<Drawing> {
+    /// What a plan gives; nothing where no label values meet some selector.
+    pub fn of(subject: &Subject, plan: &Plan) -> Option<Drawing> {
+        let (random, regimes) = (&mut Random::new(plan.seed), &plan.regimes);
         let mut drawing = times(subject, random);
         let entities = entities(subject, random);
         let windows: Vec<Window> = entities.iter().map(|_| Window::of(&drawing, subject, random)).collect();
-        let regimes = regimes(subject, random);
         let policy = Policy::of(subject, random);
         let mut found: BTreeMap<Labels, Vec<Entry>> = BTreeMap::new();
-        for (wanted, (quiet, trouble)) in subject.wants.iter().zip(&regimes) {
+        for (wanted, (quiet, trouble)) in subject.wants.iter().zip(regimes) {
             for (entity, window) in entities.iter().zip(&windows) {
                 let Some(labels) = policy.labels(subject, wanted, entity, random) else { continue };
                 // Buckets of one histogram, or series that a pattern takes with another value.
@@ -174,11 +208,33 @@ impl Window {
 fn entities(subject: &Subject, random: &mut Random) -> Vec<BTreeMap<String, String>> {
     let own: Vec<bool> = subject.labels.iter().map(|name| name == "instance" || random.chance(50)).collect();
     let count = 1 + random.below(3);
-    let one = |number: usize| {
-        let value = |own: bool| if own { format!("v{number}") } else { "v".into() };
-        subject.labels.iter().zip(&own).map(|(name, own)| (name.clone(), value(*own))).collect()
+    let mut one = |number: usize| {
+        let mut values = BTreeMap::new();
+        for (name, own) in subject.labels.iter().zip(&own) {
+            let usual = if *own { format!("v{number}") } else { "v".into() };
+            values.insert(name.clone(), shared(subject, name, usual, random));
+        }
+        values
     };
-    (0..count).map(one).collect()
+    (0..count).map(&mut one).collect()
+}
+
+/// A value of a label that as many selectors as possible take, since what they select is often joined.
+fn shared(subject: &Subject, name: &str, usual: String, random: &mut Random) -> String {
+    let asked = |wanted: &&Wanted| wanted.matchers.iter().any(|it| it.name == name);
+    let askers: Vec<&Wanted> = subject.wants.iter().filter(asked).collect();
+    if askers.is_empty() {
+        return usual;
+    }
+    let takes = |it: &&&Wanted, value: &str| it.matchers.iter().all(|m| m.name != name || m.matches(value));
+    let count = |value: &String| askers.iter().filter(|it| takes(it, value)).count();
+    let mut values = vec![usual.clone()];
+    for _ in 0..3 {
+        let own: Vec<&Matcher> = random.pick(&askers).matchers.iter().filter(|it| it.name == name).collect();
+        values.extend(word::that_meets(&own, &usual, random));
+    }
+    let best = values.iter().map(count).max().unwrap_or(0);
+    values.into_iter().find(|value| count(value) == best).expect("one is the best")
 }
 
 /// Quiet and in trouble, for each that is wanted; some alike, since comparisons are often of the same.
@@ -202,15 +258,17 @@ fn regimes(subject: &Subject, random: &mut Random) -> Vec<(Regime, Regime)> {
 struct Policy {
     /// Labels that stand at all, unless a matcher asks for them.
     kept: Vec<String>,
-    /// Whether a label that only other selectors ask for stands, too.
+    /// Whether a label that other selectors ask for stands, too.
     foreign: bool,
 }
 
 impl Policy {
     fn of(subject: &Subject, random: &mut Random) -> Policy {
-        let share = |name: &str| if name == "instance" || subject.joins.contains(name) { 92 } else { 70 };
-        let kept = subject.labels.iter().filter(|name| random.chance(share(name))).cloned().collect();
-        Policy { kept, foreign: random.chance(30) }
+        let share = |name: &str| if subject.joins.contains(name) { 92 } else { 75 };
+        // What is made of nothing (`absent`, `vector`) has no labels, and meets only what has none either.
+        let none = random.chance(6);
+        let kept = subject.labels.iter().filter(|name| !none && random.chance(share(name))).cloned().collect();
+        Policy { kept, foreign: random.chance(50) }
     }
 
     /// The labels of the series that stands for an entity; nothing where no value meets the matchers.

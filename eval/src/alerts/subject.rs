@@ -20,6 +20,8 @@ pub struct Subject {
     pub waits_ms: i64,
     /// Its expression.
     pub expr: Expr,
+    /// What that is made of and has a value at an instant, itself left out.
+    pub parts: Vec<Expr>,
     /// Whether it reads what other rules of the file append.
     pub chained: bool,
     /// What it reads that no rule of the file appends, each once.
@@ -114,6 +116,7 @@ pub fn subjects(set: &RuleSet) -> Vec<Subject> {
             alert: rule.name.clone(),
             waits_ms: alerting.for_ms + alerting.keep_firing_for_ms,
             expr: rule.expr.clone(),
+            parts: parts(&rule.expr),
             chained: known.len() > 1,
             constants: told.constants(),
             wants: told.wants,
@@ -186,6 +189,11 @@ impl Told {
         }
         found
     }
+}
+
+fn parts(expr: &Expr) -> Vec<Expr> {
+    let parts = expr.parts().into_iter().skip(1).map(|part| part.expr);
+    parts.filter(|part| part.result_type() == Type::Vector).collect()
 }
 
 /// Which of the selectors, in reading order, a quantile of classic histograms is made of.

@@ -1,4 +1,6 @@
-//! Integration tests: the language beside a real Prometheus.
+//! Integration tests: the language and the rules beside a real Prometheus and its promtool.
+mod alerts;
+
 use faultline_eval::promql::{prometheus::services, random};
 
 /// A sample of what `cargo xtask eval promql --random 100000` asks.

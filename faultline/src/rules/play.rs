@@ -7,7 +7,7 @@ use faultline_model::facts::Transition;
 use faultline_model::{Histogram, HistogramSample, Labels, Millis, Position, RuleFile, RuleFiles, Sample, TenantId};
 use faultline_promql::notation::{self, Entry};
 use faultline_promql::{Element, Features, Options, Value, evaluate, parse_with, stored_hint};
-use faultline_rules::{ActiveAlert, Health, Rules, print_duration_ms};
+use faultline_rules::{Health, Rules, print_duration_ms};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -129,11 +129,6 @@ impl Play {
     /// Alerts that fire, without external labels: name, labels, annotations.
     pub fn firing(&self) -> impl Iterator<Item = (&str, &Labels, &[(String, String)])> + '_ {
         self.rules.firing()
-    }
-
-    /// Alerts that are pending or firing.
-    pub fn active(&self) -> impl Iterator<Item = ActiveAlert> + '_ {
-        self.rules.active()
     }
 
     /// The value of an expression so many ms after the start; of a scalar one element without labels.
