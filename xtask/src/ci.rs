@@ -27,7 +27,7 @@ pub const TEST_HELP: &str = "
 cargo xtask test: every test of the workspace, debug profile, exactly the locked dependencies
 
 Stages:
-  services  real servers and senders for tests: Prometheus, node-exporter, Alertmanager, the OpenTelemetry SDK for Python
+  services  real servers and senders for tests: Prometheus and its promtool, node-exporter, Alertmanager, the OpenTelemetry SDK for Python
   tests     unit and integration tests of every crate
   examples  the examples in the documentation, compiled and run
 

@@ -10,6 +10,7 @@ cargo xtask eval WORDS: builds faultline-eval in release and runs it, like
 Try:  cargo xtask eval demo --seeds 5 --first-seed 1
       cargo xtask eval promql --data FOLDER              Prometheus' conformance scripts
       cargo xtask eval promql --random 20000             beside a real Prometheus (`cargo xtask services install prometheus`)
+      cargo xtask eval alerts --data FOLDER              rule files beside promtool (`cargo xtask services install promtool`)
 ";
 
 pub const BENCH_HELP: &str = "

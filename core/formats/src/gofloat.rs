@@ -1,9 +1,9 @@
 //! Numbers in the text that Go gives them: `le` bounds and attribute values must match Prometheus to the byte.
 //!
-//! Rust's `Display` and `LowerExp` print the shortest digits that read back to the same number, as Go's `strconv` with
-//! precision -1 does; only the exponent's form and the names of infinities differ.
+//! `model`'s `float::shortest` gives the digits of Go's `strconv` with precision -1; only the exponent's form and the names of
+//! infinities differ.
 use alloc::string::String;
-use core::fmt::Write;
+use faultline_model::float;
 
 /// `strconv.FormatFloat(value, 'f', -1, 64)`.
 pub(crate) fn append_plain(value: f64, out: &mut String) {
@@ -12,27 +12,27 @@ pub(crate) fn append_plain(value: f64, out: &mut String) {
     } else if value == f64::NEG_INFINITY {
         out.push_str("-Inf");
     } else {
-        let _ = write!(out, "{value}");
+        out.push_str(&float::decimal(value));
     }
 }
 
 /// As ECMAScript prints numbers: an exponent below 1e-6 and from 1e21 on (`pcommon.Value.AsString`).
 pub(crate) fn append_es6(value: f64, out: &mut String) {
-    let size = faultline_model::float::abs(value);
+    let size = float::abs(value);
     if value.is_nan() {
         out.push_str("NaN");
     } else if value.is_infinite() {
         out.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
     } else if size != 0.0 && !(1e-6..1e21).contains(&size) {
         let start = out.len();
-        let _ = write!(out, "{value:e}");
+        out.push_str(&float::shortest(value));
         if size > 1.0
             && let Some(at) = out[start..].find('e')
         {
             out.insert(start + at + 1, '+');
         }
     } else {
-        let _ = write!(out, "{value}");
+        out.push_str(&float::decimal(value));
     }
 }
 

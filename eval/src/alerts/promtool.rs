@@ -44,7 +44,10 @@ impl Promtool {
 
     /// What is wrong; nothing where all is well.
     fn test(&self, files: &[PathBuf]) -> Result<Option<String>, Box<dyn Error>> {
-        let output = Command::new(&self.program).args(["test", "rules"]).args(files).output()?;
+        let mut command = Command::new(&self.program);
+        // A short life with memory to spare: a quarter less time.
+        command.env("GOGC", "400").args(["test", "rules"]).args(files);
+        let output = command.output()?;
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
             Some(0) => Ok(None),

@@ -1,8 +1,9 @@
 //! Numbers, durations and quoted texts: what they mean and how they are printed.
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
+use faultline_model::float;
 
 /// A number as Go reads it: decimal, hexadecimal, octal with a leading 0, `Inf` and `NaN` in any case.
 pub(crate) fn number(word: &str) -> Option<f64> {
@@ -94,7 +95,7 @@ pub(crate) fn format_number(x: f64) -> String {
         x if x.is_nan() => "NaN".into(),
         f64::INFINITY => "+Inf".into(),
         f64::NEG_INFINITY => "-Inf".into(),
-        x => x.to_string(),
+        x => float::decimal(x),
     }
 }
 
@@ -103,7 +104,7 @@ pub(crate) fn write_short(out: &mut impl Write, x: f64) -> fmt::Result {
     if x == 0.0 || !x.is_finite() || (1e-4..1e21).contains(&libm::fabs(x)) {
         return out.write_str(&format_number(x));
     }
-    let text = format!("{x:e}");
+    let text = float::shortest(x);
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
     write!(out, "{digits}e{sign}{exponent:0>2}")

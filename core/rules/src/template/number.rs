@@ -1,6 +1,7 @@
-//! Floats as Go's `strconv.FormatFloat` writes them. The digits are Rust's, which are correctly rounded like Go's.
+//! Floats as Go's `strconv.FormatFloat` writes them. Digits of a precision are Rust's, which are correctly rounded like Go's.
 use alloc::format;
 use alloc::string::{String, ToString};
+use faultline_model::float;
 
 /// The shortest text that reads back as `value`, as `%v` prints it.
 pub(super) fn shortest(value: f64) -> String {
@@ -19,7 +20,7 @@ pub(super) fn exact(value: f64, verb: char, precision: Option<usize>) -> String 
         'e' | 'E' => scientific(value, precision),
         'f' | 'F' => match precision {
             Some(digits) => format!("{value:.digits$}"),
-            None => format!("{value}"),
+            None => float::decimal(value),
         },
         _ => general(value, precision),
     };
@@ -30,7 +31,7 @@ pub(super) fn exact(value: f64, verb: char, precision: Option<usize>) -> String 
 fn scientific(value: f64, precision: Option<usize>) -> String {
     let text = match precision {
         Some(digits) => format!("{value:.digits$e}"),
-        None => format!("{value:e}"),
+        None => float::shortest(value),
     };
     let (mantissa, exponent) = text.split_once('e').expect("the format has an exponent");
     let (sign, digits) = match exponent.strip_prefix('-') {
@@ -46,7 +47,7 @@ fn general(value: f64, precision: Option<usize>) -> String {
     let digits_max = precision.map(|p| p.max(1));
     let text = match digits_max {
         Some(digits) => format!("{value:.*e}", digits - 1),
-        None => format!("{value:e}"),
+        None => float::shortest(value),
     };
     let (mantissa, exponent) = text.split_once('e').expect("the format has an exponent");
     let exponent: i32 = exponent.parse().expect("an exponent is a number");

@@ -8,7 +8,7 @@ pub fn plain(value: f64) -> String {
     if size.is_finite() && size != 0.0 && !(1e-6..1e21).contains(&size) {
         return exponent(value);
     }
-    special(value).map_or_else(|| value.to_string(), Into::into)
+    special(value).map_or_else(|| faultline_model::float::decimal(value), Into::into)
 }
 
 /// As values of alerts: Go's `strconv.FormatFloat(value, 'e', -1, 64)`.
@@ -17,7 +17,7 @@ pub fn exponent(value: f64) -> String {
         return word.into();
     }
     // Both print the shortest digits that read back; only the exponent differs: a sign and two digits at least.
-    let text = format!("{value:e}");
+    let text = faultline_model::float::shortest(value);
     let (digits, exponent) = text.split_once('e').expect("it is asked for");
     let (sign, size) = exponent.strip_prefix('-').map_or(('+', exponent), |size| ('-', size));
     format!("{digits}e{sign}{size:0>2}")
