@@ -78,7 +78,8 @@ pub fn unpack_onto(bytes: &[u8], samples: &mut Vec<Sample>) -> bool {
 }
 
 fn append(mut bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
-    let begun = samples.len();
+    // No sample is as early as this.
+    let mut last = i64::MIN;
     let (mut time, mut distance, mut value) = (0_i64, 0_i64, 0_u64);
     while !bytes.is_empty() {
         let (change, rest) = match bytes {
@@ -113,10 +114,10 @@ fn append(mut bytes: &[u8], samples: &mut Vec<Sample>) -> Option<()> {
             // Other NaNs than ours.
             Some(sample).filter(|sample| sample.value().to_bits() == value)?
         };
-        let rises = samples[begun..].last().is_none_or(|last| last.time() < sample.time());
-        if sample.time().0 != time || !rises {
+        if sample.time().0 != time || time <= last {
             return None;
         }
+        last = time;
         samples.push(sample);
     }
     Some(())

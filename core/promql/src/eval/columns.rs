@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use faultline_model::{Histogram, Labels, Number, float};
 
 /// Bits that stand for no value: those of a stale marker, a signalling NaN, which no computation gives.
-const ABSENT: u64 = 0x7ff0_0000_0000_0002;
+pub(super) const ABSENT: u64 = 0x7ff0_0000_0000_0002;
 
 /// The values of one label set, one place per instant.
 #[derive(Clone, Debug)]
@@ -23,6 +23,11 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn new(labels: Labels, size: usize) -> Row {
         Row { labels, floats: vec![f64::from_bits(ABSENT); size], histograms: Vec::new() }
+    }
+
+    /// Of values, every NaN of which has one bit pattern, or stands for none.
+    pub(super) fn of_floats(labels: Labels, floats: &[f64]) -> Row {
+        Row { labels, floats: floats.to_vec(), histograms: Vec::new() }
     }
 
     /// Puts a value at a place that is after all others that have one, or is that of the newest.
@@ -45,9 +50,19 @@ impl Row {
         (x.to_bits() != ABSENT).then_some(x)
     }
 
-    /// Any float, if there is one.
-    pub(super) fn some_float(&self) -> Option<f64> {
-        self.floats.iter().copied().find(|x| x.to_bits() != ABSENT)
+    /// Whether there is a float anywhere.
+    pub(super) fn has_floats(&self) -> bool {
+        self.floats.iter().any(|x| x.to_bits() != ABSENT)
+    }
+
+    /// The floats from a place on; [`ABSENT`] where there is none, and after the end.
+    #[inline]
+    pub(super) fn part<const N: usize>(&self, from: usize) -> [f64; N] {
+        let rest = &self.floats[from..];
+        match rest.first_chunk() {
+            Some(whole) => *whole,
+            None => core::array::from_fn(|i| rest.get(i).copied().unwrap_or(f64::from_bits(ABSENT))),
+        }
     }
 
     pub(super) fn at(&self, place: usize) -> Option<Number> {
@@ -73,16 +88,17 @@ impl Row {
 
     /// Whether there is a value anywhere.
     pub(super) fn is_empty(&self) -> bool {
-        self.histograms.is_empty() && self.floats.iter().all(|x| x.to_bits() == ABSENT)
+        self.histograms.is_empty() && !self.has_floats()
     }
 
-    /// Gives every place what stands at the first.
-    pub(super) fn repeat_first(&mut self) {
+    /// With what stands at the first place at every one.
+    pub(super) fn repeated(mut self) -> Row {
         let first = self.floats[0];
         self.floats.fill(first);
         if let Some((_, histogram)) = self.histograms.first() {
             self.histograms = (0..self.floats.len()).map(|place| (place, Arc::clone(histogram))).collect();
         }
+        self
     }
 
     /// Takes away what does not stand at a place where `keep` says so.

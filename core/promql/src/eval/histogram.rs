@@ -13,9 +13,9 @@ use faultline_model::{Histogram, Labels, Millis, Number, float};
 
 /// One bucket: how many observations are at most `bound`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Bucket {
-    bound: f64,
-    count: f64,
+pub(super) struct Bucket {
+    pub(super) bound: f64,
+    pub(super) count: f64,
 }
 
 /// What belongs to one set of labels: classic buckets, a native histogram, or both, which is a mistake.
@@ -49,6 +49,25 @@ impl Subject {
         let metric = if self.named { labels.name() } else { "" };
         if metric.is_empty() { text.into() } else { format!("{text} for metric name {metric:?}") }
     }
+
+    /// Warns of what should be a bucket and is none.
+    pub(super) fn no_bound(self, labels: &Labels, notes: &mut Annotations) {
+        let text = format!("bucket label \"le\" is missing or has a malformed value of {:?}", labels.get("le"));
+        notes.warn(self.named(&text, labels), self.at);
+    }
+
+    /// Tells that counts had to be raised.
+    pub(super) fn repaired(self, repair: Repair, labels: &Labels, notes: &mut Annotations) {
+        let Repair { least, most, difference } = repair;
+        let repaired = Repaired { times: (self.when, self.when), bounds: (least, most), difference, count: 1 };
+        notes.repaired(self.named(REPAIRED, labels), self.at, repaired);
+    }
+}
+
+/// The labels of the histogram that labels are of a bucket of, and the bucket's upper bound. Nothing of what is no bucket.
+pub(super) fn bound_of(labels: &Labels) -> Option<(Labels, f64)> {
+    let bound = labels.get("le").parse::<f64>().ok()?;
+    Some((labels.filter(|name| name != "le"), bound))
 }
 
 /// The labels of the histogram that an element is, or is a bucket of; and the upper bound of that bucket. Nothing if it is neither.
@@ -56,8 +75,7 @@ pub(crate) fn histogram_of(element: &Element) -> Option<(Labels, Option<f64>)> {
     if element.value.histogram().is_some() {
         return Some((element.labels.clone(), None));
     }
-    let bound = element.labels.get("le").parse::<f64>().ok()?;
-    Some((element.labels.filter(|name| name != "le"), Some(bound)))
+    bound_of(&element.labels).map(|(labels, bound)| (labels, Some(bound)))
 }
 
 impl Group {
@@ -84,10 +102,8 @@ impl Group {
             return Some(match question {
                 Question::Quantile(q) => {
                     let (value, repair) = quantile(q, buckets);
-                    if let Some(Repair { least, most, difference }) = repair {
-                        let times = (subject.when, subject.when);
-                        let repaired = Repaired { times, bounds: (least, most), difference, count: 1 };
-                        notes.repaired(subject.named(REPAIRED, labels), subject.at, repaired);
+                    if let Some(repair) = repair {
+                        subject.repaired(repair, labels, notes);
                     }
                     value
                 }
@@ -129,11 +145,7 @@ pub(super) fn groups(elements: Vec<Element>, subject: Subject, notes: &mut Annot
     for element in elements {
         match histogram_of(&element) {
             Some((labels, bound)) => groups.entry(labels).or_default().add(&element.value, bound),
-            None => {
-                let le = element.labels.get("le");
-                let text = format!("bucket label \"le\" is missing or has a malformed value of {le:?}");
-                notes.warn(subject.named(&text, &element.labels), subject.at);
-            }
+            None => subject.no_bound(&element.labels, notes),
         }
     }
     groups
@@ -156,6 +168,11 @@ pub(super) fn answers(
 /// Sorts buckets by bound and adds up those of one bound. Whether the last of them holds everything.
 fn order(buckets: &mut Vec<Bucket>) -> bool {
     buckets.sort_by(|a, b| float::order(a.bound, b.bound));
+    added_up(buckets)
+}
+
+/// The same of sorted ones.
+fn added_up(buckets: &mut Vec<Bucket>) -> bool {
     buckets.dedup_by(|later, kept| {
         let same = later.bound == kept.bound;
         if same {
@@ -168,7 +185,7 @@ fn order(buckets: &mut Vec<Bucket>) -> bool {
 
 /// Which counts had to be raised: those of the buckets between two bounds, by so much at most.
 #[derive(Clone, Copy, Debug)]
-struct Repair {
+pub(super) struct Repair {
     least: f64,
     most: f64,
     difference: f64,
@@ -218,6 +235,12 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 /// NaN if there are no observations, fewer than two buckets or none that holds everything; infinite outside `0..=1`.
 /// In the highest bucket: the bound of the one below. Also says where counts fell.
 fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
+    buckets.sort_by(|a, b| float::order(a.bound, b.bound));
+    sorted_quantile(q, buckets)
+}
+
+/// The same of buckets sorted by their bounds.
+pub(super) fn sorted_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
     if q.is_nan() {
         return (float::NAN, None);
     }
@@ -227,7 +250,7 @@ fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option<Repair>) {
     if q > 1.0 {
         return (f64::INFINITY, None);
     }
-    if !order(buckets) {
+    if !added_up(buckets) {
         return (float::NAN, None);
     }
     let repaired = repair(buckets);

@@ -32,6 +32,16 @@ pub(crate) enum Read {
 }
 
 impl Read {
+    /// What is read of the newest sample, of which it is not known when it began to be counted.
+    #[inline]
+    pub(super) fn newest(self, sample: &Sample) -> Option<f64> {
+        match self {
+            Read::Time => Some(seconds(sample.time())),
+            Read::Start => None,
+            Read::Value | Read::Stretch(_) => Some(sample.value()),
+        }
+    }
+
     /// Whether the result is no longer the metric that was read.
     pub(crate) fn drops_name(self) -> bool {
         match self {
@@ -103,9 +113,7 @@ impl<'a> Leaf<'a> {
             _ => samples[..samples.partition_point(|s| s.time() <= end)].last(),
         };
         match newest.filter(|s| s.time() > start && !s.is_stale()) {
-            Some(sample) if self.read == Read::Time => (Some(seconds(sample.time())), 1),
-            Some(_) if self.read == Read::Start => (None, 1),
-            Some(sample) => (Some(sample.value()), 1),
+            Some(sample) => (self.read.newest(sample), 1),
             None => (None, 0),
         }
     }
@@ -321,7 +329,7 @@ fn reach(window: Window, extent: Extent, read: Read, lookback_ms: i64) -> (Milli
 }
 
 /// The samples without stale markers, copied only if there are any; and their marks, where these are of the samples given.
-fn live<'s>(
+pub(super) fn live<'s>(
     samples: &'s [Sample],
     marks: Option<&'s Marks>,
     scratch: &'s mut Vec<Sample>,
@@ -398,7 +406,7 @@ impl Evaluator<'_> {
             let (mut value, count) = leaf.value(series, scratch, notes);
             touched += count;
             if told {
-                remarks::read(notes, read, value.as_ref(), series.labels.name(), reading);
+                remarks::read(notes, read, remarks::is_float(&value), series.labels.name(), reading);
                 value = value.and_then(|x| steps.iter().try_fold(x, |x, step| step.apply_number(x, notes)));
             }
             if let Some(value) = value {
@@ -431,7 +439,7 @@ impl Evaluator<'_> {
             }
             let (value, count) = leaf.value(series, scratch, notes);
             touched += count;
-            remarks::read(notes, read, value.as_ref(), series.labels.name(), reading);
+            remarks::read(notes, read, remarks::is_float(&value), series.labels.name(), reading);
             found.extend(value.map(|value| Element { labels: series.labels.clone(), value }));
         });
         self.spend(touched)?;
@@ -480,7 +488,7 @@ impl Evaluator<'_> {
                 [] => range.value(stretch.floats, stretch.window, None).map(Number::Float),
                 _ => range.value_mixed(stretch, subject, &mut notes),
             };
-            remarks::read(&mut notes, Read::Stretch(range), value.as_ref(), labels.name(), reading);
+            remarks::read(&mut notes, Read::Stretch(range), remarks::is_float(&value), labels.name(), reading);
             found.extend(value.map(|value| Element { labels: labels.clone(), value }));
         })?;
         self.notes.merge(notes);

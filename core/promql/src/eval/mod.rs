@@ -1,6 +1,7 @@
 //! The value of an expression at an instant.
 mod aggregate;
 pub(crate) mod arith;
+mod buckets;
 mod call;
 mod chain;
 mod columns;
@@ -16,6 +17,8 @@ mod remarks;
 mod stats;
 mod subquery;
 mod sweep;
+mod swept;
+mod totals;
 
 pub(crate) use aggregate::{Accumulator, group_key};
 pub(crate) use call::absent_labels;

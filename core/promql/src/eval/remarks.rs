@@ -23,10 +23,12 @@ pub(super) fn ratio(notes: &mut Annotations, ratio: f64, at: Span) {
 }
 
 /// What there is to say of what a function of a stretch gave.
-pub(super) fn read(notes: &mut Annotations, read: Read, value: Option<&Number>, metric: &str, at: Span) {
+///
+/// - `is_float`: whether it gave a number.
+pub(super) fn read(notes: &mut Annotations, read: Read, is_float: bool, metric: &str, at: Span) {
     // Asked of each series: what most evaluations answer comes first.
     let Read::Stretch(range) = read else { return };
-    if !notes.listens() || !matches!(value, Some(Number::Float(_))) {
+    if !notes.listens() || !is_float {
         return;
     }
     match range.func {
@@ -50,4 +52,9 @@ pub(super) fn sorting(notes: &mut Annotations, func: Func, at: Span) {
     if matches!(func, Func::Sort | Func::SortDesc | Func::SortByLabel | Func::SortByLabelDesc) {
         notes.warn("sort is ineffective for range queries since results are always ordered by labels", at);
     }
+}
+
+/// Whether a value is a number, not a histogram or nothing.
+pub(super) fn is_float(value: &Option<Number>) -> bool {
+    matches!(value, Some(Number::Float(_)))
 }

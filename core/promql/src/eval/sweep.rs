@@ -3,22 +3,18 @@
 use super::chain::{Base, Step, Template};
 use super::columns::{Row, drop_names, drop_names_of_stretches};
 use super::join::{Join, signature};
-use super::leaf::{Leaf, Read, cost};
-use super::{Evaluator, aggregate, lower, remarks};
-use crate::expr::{Aggregate, At, BinOp, Binary, Group, Kind, Node, Selector, Span, Subquery, Type};
+use super::leaf::Read;
+use super::swept::Fused;
+use super::totals::{LANES, Totals};
+use super::{Evaluator, absent_labels, aggregate, lower, remarks};
+use crate::EvalError;
+use crate::expr::{Aggregate, BinOp, Binary, Group, Kind, Node, Span, Subquery, Type};
 use crate::function::{AggOp, Func};
 use crate::range::{RangeFunc, Stretch, Subject, Window, keeps_name, seconds};
-use crate::{EvalError, SeriesView};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
 use faultline_model::{Labels, Millis, Number};
-
-/// How many series are read between two questions whether to go on.
-const ASK_EVERY: u64 = 64;
-
-/// Places that are aggregated together, so that memory is read in whole lines.
-const BLOCK: usize = 8;
 
 /// What a node is known by while its values are at hand.
 pub(super) fn key(node: &Node) -> usize {
@@ -38,6 +34,14 @@ impl Steps {
             Steps::Each(steps) => &steps[place],
         }
     }
+
+    /// Those that are the same at every instant.
+    fn fixed(&self) -> &[Step] {
+        match self {
+            Steps::Fixed(steps) => steps,
+            Steps::Each(_) => &[],
+        }
+    }
 }
 
 impl Evaluator<'_> {
@@ -47,37 +51,38 @@ impl Evaluator<'_> {
         let steps = self.steps(&chain.steps, instants)?;
         let named = chain.steps.iter().position(Template::drops_name).map_or(chain.steps.len(), |first| first + 1);
         let drops = chain.steps.iter().any(Template::drops_name);
-        let (mut rows, one_metric) = match chain.base {
-            Base::Node(of) => (self.whole_columns(of, instants)?, false),
+        let fused = Fused { steps: steps.fixed(), named };
+        let (mut rows, one_metric, done) = match chain.base {
+            Base::Node(of) => (self.whole_columns(of, instants)?, false, 0),
             Base::Instant(index, span) => {
                 self.reading = span;
-                self.swept(index, &[Read::Value], instants)?
+                self.swept(index, &[Read::Value], fused, instants)?
             }
-            Base::Stamp(index) => self.swept(index, &[Read::Time], instants)?,
-            Base::Start(index) => self.swept(index, &[Read::Start], instants)?,
+            Base::Stamp(index) => self.swept(index, &[Read::Time], fused, instants)?,
+            Base::Start(index) => self.swept(index, &[Read::Start], fused, instants)?,
             Base::Range { func, args } => {
                 let (functions, of) = self.range_funcs(func, args, instants)?;
                 self.reading = super::leaf::place(args);
                 match &of.bare().kind {
                     Kind::Range(index) => {
                         let reads: Vec<Read> = functions.iter().copied().map(Read::Stretch).collect();
-                        self.swept(*index, &reads, instants)?
+                        self.swept(*index, &reads, fused, instants)?
                     }
-                    Kind::Subquery(subquery) => (self.swept_subquery(&functions, subquery, instants)?, false),
+                    Kind::Subquery(subquery) => (self.swept_subquery(&functions, subquery, instants)?, false, 0),
                     _ => unreachable!("checked to be a range vector"),
                 }
             }
         };
-        for row in &mut rows {
-            row.apply(|place| &steps.at(place)[..named], self.notes);
+        if done < named {
+            rows.iter_mut().for_each(|row| row.apply(|place| &steps.at(place)[done..named], self.notes));
         }
         if drops && one_metric {
             rows = rows.into_iter().map(super::columns::nameless).collect();
         } else if drops {
             rows = drop_names(rows)?;
         }
-        for row in &mut rows {
-            row.apply(|place| &steps.at(place)[named..], self.notes);
+        if done.max(named) < chain.steps.len() {
+            rows.iter_mut().for_each(|row| row.apply(|place| &steps.at(place)[done.max(named)..], self.notes));
         }
         rows.retain(|row| !row.is_empty());
         Ok(rows)
@@ -115,7 +120,7 @@ impl Evaluator<'_> {
     }
 
     /// Evaluates the vectors within a scalar, so that they are at hand when it is.
-    fn prepare(&mut self, scalar: &Node, instants: &[Millis]) -> Result<Vec<usize>, EvalError> {
+    pub(super) fn prepare(&mut self, scalar: &Node, instants: &[Millis]) -> Result<Vec<usize>, EvalError> {
         match &scalar.kind {
             Kind::Paren(of) | Kind::Unary { of, .. } => self.prepare(of, instants),
             Kind::Binary(b) => {
@@ -149,80 +154,8 @@ impl Evaluator<'_> {
     }
 
     /// Fails if nobody waits for the answer any more.
-    fn go_on(&self) -> Result<(), EvalError> {
+    pub(super) fn go_on(&self) -> Result<(), EvalError> {
         if (self.cancelled)() { Err(EvalError::Cancelled) } else { Ok(()) }
-    }
-
-    /// Reads a selector's series; says whether they are all of one metric.
-    ///
-    /// - `reads`: what to read at each instant, or one for all of them.
-    fn swept(&mut self, index: usize, reads: &[Read], instants: &[Millis]) -> Result<(Vec<Row>, bool), EvalError> {
-        let selector: &Selector = &self.selectors[index];
-        let leaves: Vec<Leaf<'_>> = instants
-            .iter()
-            .enumerate()
-            .map(|(place, at)| {
-                let read = reads.get(place).copied().unwrap_or(reads[0]);
-                let leaf = Leaf::new(read, &[], selector, *at, self.options.lookback_ms);
-                leaf.annotated(self.reading, self.reads_alone(index))
-            })
-            .collect();
-        // What is read at a fixed instant is the same at all of them, unless it looks at when it is asked.
-        let asks_when = |read: &Read| matches!(read, Read::Stretch(range) if range.func == Func::PredictLinear);
-        let once = matches!(selector.at, Some(At::Time(_))) && reads.len() == 1 && !reads.iter().any(asks_when);
-        let sweep = if once { &leaves[..1] } else { &leaves[..] };
-        let spans: Vec<(Millis, Millis)> = sweep.iter().map(Leaf::span).collect();
-        let limit = self.options.samples_max;
-        let cancelled = self.cancelled;
-        let (mut touched, mut seen, mut stop) = (self.touched, 0_u64, false);
-        let (scratch, notes, reading) = (&mut self.scratch, &mut *self.notes, self.reading);
-        let mut found = Vec::new();
-        self.source.select(index, selector, &mut |series| {
-            seen += 1;
-            stop |= seen.is_multiple_of(ASK_EVERY) && cancelled();
-            if touched > limit || stop {
-                return;
-            }
-            let mut row = Row::new(series.labels.clone(), instants.len());
-            let mut moving = Moving::default();
-            let mut any = false;
-            for (place, (leaf, span)) in sweep.iter().zip(&spans).enumerate() {
-                let view = moving.to(series, *span);
-                if let (Some(value), _) = leaf.value(view, scratch, notes) {
-                    row.put(place, value);
-                    any = true;
-                }
-            }
-            touched = touched.saturating_add(moving.read(series) as u64);
-            if any {
-                let mut tell = |read: Read, value: Option<f64>| {
-                    remarks::read(notes, read, value.map(Number::Float).as_ref(), series.labels.name(), reading);
-                };
-                match reads {
-                    [read] => tell(*read, row.some_float()),
-                    _ => reads.iter().enumerate().for_each(|(place, read)| tell(*read, row.float(place))),
-                }
-                if once {
-                    row.repeat_first();
-                }
-                touched = touched.saturating_add(instants.len() as u64);
-                found.push(row);
-            }
-        });
-        self.touched = touched;
-        self.spend(0)?;
-        if stop {
-            return Err(EvalError::Cancelled);
-        }
-        let one_metric = selector.metric().is_some();
-        let drops = reads[0].drops_name();
-        let found = match (drops, one_metric) {
-            (true, true) => found.into_iter().map(super::columns::nameless).collect(),
-            (true, false) if matches!(reads[0], Read::Stretch(_)) => drop_names_of_stretches(found)?,
-            (true, false) => drop_names(found)?,
-            (false, _) => found,
-        };
-        Ok((found, one_metric))
     }
 
     /// A function of a stretch at each instant, or once if it is the same at all; and the node that it reads.
@@ -279,7 +212,7 @@ impl Evaluator<'_> {
                         range.value_mixed(stretch, subject, self.notes)
                     }
                 };
-                remarks::read(self.notes, Read::Stretch(range), value.as_ref(), labels.name(), reading);
+                remarks::read(self.notes, Read::Stretch(range), remarks::is_float(&value), labels.name(), reading);
                 if let Some(value) = value {
                     row.put(place, value);
                 }
@@ -326,6 +259,15 @@ impl Evaluator<'_> {
                 }
                 self.place_by_place(node, instants, keys)
             }
+            Kind::Call { func: Func::HistogramQuantile, args } => self.bucket_quantiles(node, args, instants),
+            Kind::Call { func: Func::Absent, args } => {
+                let rows = self.columns(&args[0], instants)?;
+                self.spend(instants.len() as u64)?;
+                let mut absent = Row::new(absent_labels(&args[0], self.selectors), instants.len());
+                let none = |place: &usize| !rows.iter().any(|row| row.has(*place));
+                (0..instants.len()).filter(none).for_each(|place| absent.put_float(place, 1.0));
+                Ok(vec![absent])
+            }
             Kind::Call { func, args } => {
                 if self.in_range {
                     remarks::sorting(self.notes, *func, node.span);
@@ -349,7 +291,12 @@ impl Evaluator<'_> {
     }
 
     /// The values of a node instant by instant, with those of its inputs at hand under `keys`.
-    fn place_by_place(&mut self, node: &Node, instants: &[Millis], keys: Vec<usize>) -> Result<Vec<Row>, EvalError> {
+    pub(super) fn place_by_place(
+        &mut self,
+        node: &Node,
+        instants: &[Millis],
+        keys: Vec<usize>,
+    ) -> Result<Vec<Row>, EvalError> {
         let mut found: BTreeMap<Labels, Row> = BTreeMap::new();
         for (place, at) in instants.iter().enumerate() {
             self.go_on()?;
@@ -371,22 +318,26 @@ impl Evaluator<'_> {
             groups.entry(super::group_key(&of.grouping, &row.labels)).or_default().push(i);
         }
         self.spend((groups.len() * size) as u64)?;
-        let mut values: [Vec<f64>; BLOCK] = Default::default();
+        let mut values = Vec::new();
         let mut found = Vec::with_capacity(groups.len());
         for (labels, members) in groups {
             let mut row = Row::new(labels, size);
-            for from in (0..size).step_by(BLOCK) {
+            for from in (0..size).step_by(LANES) {
                 self.go_on()?;
-                values.iter_mut().for_each(Vec::clear);
-                for member in &members {
-                    for place in from..size.min(from + BLOCK) {
-                        values[place - from].extend(rows[*member].float(place));
-                    }
+                let mut totals = Totals::default();
+                if Totals::serve(of.op) {
+                    members.iter().for_each(|member| totals.add(&rows[*member].part(from)));
                 }
-                for place in from..size.min(from + BLOCK) {
-                    let parameter = parameters.get(place).copied().unwrap_or(parameters[0]);
-                    if !values[place - from].is_empty() {
-                        row.put_float(place, aggregate::fold(of.op, parameter, &mut values[place - from]));
+                for place in from..size.min(from + LANES) {
+                    if let Some(value) = totals.value(of.op, place - from) {
+                        row.put_float(place, value);
+                        continue;
+                    }
+                    values.clear();
+                    values.extend(members.iter().filter_map(|member| rows[*member].float(place)));
+                    if !values.is_empty() {
+                        let parameter = parameters.get(place).copied().unwrap_or(parameters[0]);
+                        row.put_float(place, aggregate::fold(of.op, parameter, &mut values));
                     }
                 }
             }
@@ -400,52 +351,6 @@ impl Evaluator<'_> {
 fn folds(op: AggOp) -> bool {
     use AggOp::{Avg, Count, Group, Max, Min, Quantile, Stddev, Stdvar, Sum};
     matches!(op, Avg | Count | Group | Max | Min | Quantile | Stddev | Stdvar | Sum)
-}
-
-/// The part of a series' samples that windows which move forward hold.
-#[derive(Default)]
-struct Moving {
-    first: Option<usize>,
-    floats: (usize, usize),
-    histograms: (usize, usize),
-}
-
-impl Moving {
-    /// The part of a series after the first and up to the second of these times.
-    #[inline]
-    fn to<'s>(&mut self, series: SeriesView<'s>, (after, until): (Millis, Millis)) -> SeriesView<'s> {
-        let (from, end) = &mut self.floats;
-        let samples = series.samples;
-        if self.first.is_none() {
-            *from = samples.partition_point(|s| s.time() <= after);
-            *end = *from;
-            self.first = Some(*from);
-        }
-        while samples.get(*from).is_some_and(|s| s.time() <= after) {
-            *from += 1;
-        }
-        *end = (*end).max(*from);
-        while samples.get(*end).is_some_and(|s| s.time() <= until) {
-            *end += 1;
-        }
-        let (h_from, h_end) = &mut self.histograms;
-        let histograms = series.histograms;
-        while histograms.get(*h_from).is_some_and(|s| s.time <= after) {
-            *h_from += 1;
-        }
-        *h_end = (*h_end).max(*h_from);
-        while histograms.get(*h_end).is_some_and(|s| s.time <= until) {
-            *h_end += 1;
-        }
-        SeriesView { samples: &samples[*from..*end], histograms: &histograms[*h_from..*h_end], ..series }
-    }
-
-    /// What all the windows held counts as, in samples.
-    fn read(&self, series: SeriesView<'_>) -> usize {
-        let histograms = series.histograms[..self.histograms.1].iter().filter_map(|s| s.histogram.as_ref());
-        let histograms: u64 = histograms.map(|histogram| cost(histogram)).sum();
-        self.floats.1 - self.first.unwrap_or(0) + histograms as usize
-    }
 }
 
 /// `and`, `or` and `unless`.

@@ -46,6 +46,11 @@ impl<T> Places<T> {
         }
     }
 
+    #[inline]
+    fn has_none(&self) -> bool {
+        self.places.is_empty() && self.given_up == Millis(i64::MIN)
+    }
+
     fn remove(&mut self, time: Millis) {
         if let Ok(at) = self.places.binary_search_by_key(&time, |(place, _)| *place) {
             self.places.remove(at);
@@ -119,6 +124,17 @@ impl Marks {
     pub fn begins(&mut self, first: Millis) {
         self.falls.forget(first);
         self.stale.forget(first.plus(-1));
+    }
+
+    /// Whether it is known that no sample is stale.
+    pub(crate) fn has_no_stale(&self) -> bool {
+        self.stale.has_none()
+    }
+
+    /// Whether it is known that no sample is below the one before.
+    #[inline]
+    pub(crate) fn has_no_falls(&self) -> bool {
+        self.falls.has_none()
     }
 
     /// Whether none of these samples, all between two that are there, is stale; nothing where that is not known.

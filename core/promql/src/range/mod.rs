@@ -18,6 +18,7 @@ use rate::Falls;
 pub use marks::Marks;
 pub(crate) use mixed::{Subject, reconciled, tell};
 pub(crate) use over_time::{Compensated, quantile};
+pub(crate) use rate::Factors;
 pub(crate) use starts::Starts;
 
 /// A function of a stretch, with its parameters.
@@ -72,6 +73,24 @@ impl RangeFunc {
             }
         }
         Ok(())
+    }
+
+    /// [`RangeFunc::value`] of one window after the other, all of one length.
+    #[inline(always)]
+    pub(crate) fn value_along(
+        &self,
+        points: &[Sample],
+        window: Window,
+        marks: Option<&Marks>,
+        factors: &mut Factors,
+    ) -> Option<f64> {
+        let (falls, per_second) = match self.func {
+            Func::Rate => (Falls::Resets(marks), true),
+            Func::Increase => (Falls::Resets(marks), false),
+            Func::Delta => (Falls::Gauge, false),
+            _ => return self.value(points, window, marks),
+        };
+        rate::extrapolated_along(points, window, falls, per_second, factors)
     }
 
     /// The function's value; `None` where it has none, for instance a rate of one sample.

@@ -27,6 +27,27 @@ impl Compensated {
         self.sum = total;
     }
 
+    /// Adds a finite term to a finite sum: what rounding takes is the same by Knuth's two-sum, which does not ask which of the two is
+    /// the larger. Where something is not finite, neither is the result.
+    #[inline]
+    pub(super) fn add_finite(&mut self, x: f64) {
+        let total = self.sum + x;
+        let part = total - self.sum;
+        self.rest += (self.sum - (total - part)) + (x - part);
+        self.sum = total;
+    }
+
+    pub(super) fn is_finite(self) -> bool {
+        self.sum.is_finite() && self.rest.is_finite()
+    }
+
+    /// Adds terms, one after the other.
+    fn add_all(&mut self, terms: impl Iterator<Item = f64> + Clone) {
+        let mut quick = *self;
+        terms.clone().for_each(|x| quick.add_finite(x));
+        if quick.is_finite() { *self = quick } else { terms.for_each(|x| self.add(x)) }
+    }
+
     pub(crate) fn value(self) -> f64 {
         if self.sum.is_infinite() { self.sum } else { self.sum + self.rest }
     }
@@ -38,12 +59,12 @@ pub(super) fn value(func: Func, points: &[Sample], parameter: f64) -> Option<f64
     Some(match func {
         Func::SumOverTime => {
             let mut sum = Compensated::default();
-            values.for_each(|x| sum.add(x));
+            sum.add_all(values);
             sum.value()
         }
         Func::AvgOverTime => mean(points),
-        Func::MinOverTime => extreme(points, Ordering::Less).0,
-        Func::MaxOverTime => extreme(points, Ordering::Greater).0,
+        Func::MinOverTime => -greatest(points, -1.0).unwrap_or_else(|| -extreme(points, Ordering::Less).0),
+        Func::MaxOverTime => greatest(points, 1.0).unwrap_or_else(|| extreme(points, Ordering::Greater).0),
         Func::TsOfMinOverTime => extreme(points, Ordering::Less).1,
         Func::TsOfMaxOverTime => extreme(points, Ordering::Greater).1,
         Func::StdvarOverTime => variance(points),
@@ -57,6 +78,12 @@ pub(super) fn value(func: Func, points: &[Sample], parameter: f64) -> Option<f64
 /// The mean: of the sum, or step by step once the sum would overflow.
 fn mean(points: &[Sample]) -> f64 {
     let mut sum = Compensated { sum: points[0].value(), rest: 0.0 };
+    let mut quick = sum;
+    points[1..].iter().for_each(|point| quick.add_finite(point.value()));
+    if quick.is_finite() {
+        let count = points.len() as f64;
+        return quick.sum / count + quick.rest / count;
+    }
     let mut steps: Option<Compensated> = None;
     for (i, point) in points.iter().enumerate().skip(1) {
         let (count, x) = ((i + 1) as f64, point.value());
@@ -80,6 +107,25 @@ fn mean(points: &[Sample]) -> f64 {
         Some(mean) => mean.sum + mean.rest,
         None => sum.sum / count + sum.rest / count,
     }
+}
+
+/// The greatest value times `sign`, which is 1 or -1; nothing where it depends on the order of values: of the zeros, and where all
+/// are NaN or infinite. Four at a time, because one comparison waits for the other.
+fn greatest(points: &[Sample], sign: f64) -> Option<f64> {
+    let mut best = [f64::NEG_INFINITY; 4];
+    let mut four = points.chunks_exact(4);
+    let take = |best: &mut f64, point: &Sample| {
+        let x = point.value() * sign;
+        *best = if x > *best { x } else { *best };
+    };
+    for points in &mut four {
+        best.iter_mut().zip(points).for_each(|(best, point)| take(best, point));
+    }
+    four.remainder().iter().for_each(|point| take(&mut best[0], point));
+    let [a, b, c, d] = best;
+    let larger = |a, b| if b > a { b } else { a };
+    let greatest: f64 = larger(larger(a, b), larger(c, d));
+    (greatest != 0.0 && greatest.is_finite()).then_some(greatest)
 }
 
 /// The least or greatest value, and the last time at which it stood; a NaN only where there is nothing else.

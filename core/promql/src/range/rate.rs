@@ -18,6 +18,29 @@ pub(super) enum Falls<'m> {
 /// Source: `extrapolatedRate` of Prometheus 3.15; its reasons: if the samples come close to an end of the window (1.1
 /// times their mean distance), the series is taken to go on to that end; if not, to go on for half a distance.
 pub(super) fn extrapolated(points: &[Sample], window: Window, falls: Falls<'_>, per_second: bool) -> Option<f64> {
+    extrapolated_by(points, falls, |first, last, begun| factor(first, last, points.len(), window, begun, per_second))
+}
+
+/// The same of one window after the other, all of one length.
+#[inline(always)]
+pub(super) fn extrapolated_along(
+    points: &[Sample],
+    window: Window,
+    falls: Falls<'_>,
+    per_second: bool,
+    factors: &mut Factors,
+) -> Option<f64> {
+    extrapolated_by(points, falls, |first, last, begun| {
+        factors.factor(first, last, points.len(), window, begun, per_second)
+    })
+}
+
+#[inline(always)]
+fn extrapolated_by(
+    points: &[Sample],
+    falls: Falls<'_>,
+    factor: impl FnOnce(Millis, Millis, Begun) -> f64,
+) -> Option<f64> {
     let [first, .., last] = points else { return None };
     let mut difference = last.value() - first.value();
     let begun = match falls {
@@ -27,7 +50,7 @@ pub(super) fn extrapolated(points: &[Sample], window: Window, falls: Falls<'_>, 
         }
         Falls::Gauge => Begun::Unknown,
     };
-    Some(difference * factor(first.time(), last.time(), points.len(), window, begun, per_second))
+    Some(difference * factor(first.time(), last.time(), begun))
 }
 
 /// `rate` and `increase` of samples of which it is known when they began to be counted.
@@ -65,38 +88,104 @@ pub(super) enum Begun {
     At(Millis),
 }
 
+/// How far samples reach within their window, and what is added at either end, in seconds.
+#[derive(Clone, Copy)]
+struct Reach {
+    sampled: f64,
+    to_start: f64,
+    to_end: f64,
+}
+
+impl Reach {
+    fn of(first: Millis, last: Millis, count: usize, window: Window) -> Reach {
+        let sampled = last.since(first) as f64 / 1000.0;
+        let distance = if count < 2 { 0.0 } else { sampled / (count - 1) as f64 };
+        let near = |to: i64| {
+            let to = to as f64 / 1000.0;
+            if to >= distance * 1.1 { distance / 2.0 } else { to }
+        };
+        let (to_start, to_end) = (near(first.since(window.start)), near(window.end.since(last)));
+        Reach { sampled, to_start, to_end }
+    }
+
+    fn factor(self, window: Window, per_second: bool) -> f64 {
+        let Reach { sampled, to_start, to_end } = self;
+        let factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+        if per_second { factor / (window.end.since(window.start) as f64 / 1000.0) } else { factor }
+    }
+}
+
 /// What a difference between the first and the last of some points is multiplied with, so that it is that of the window.
 #[inline(always)]
 pub(super) fn factor(first: Millis, last: Millis, count: usize, window: Window, begun: Begun, per_second: bool) -> f64 {
-    let mut sampled = last.since(first) as f64 / 1000.0;
-    let distance = if count < 2 { 0.0 } else { sampled / (count - 1) as f64 };
-    let threshold = distance * 1.1;
-    let mut to_start = first.since(window.start) as f64 / 1000.0;
-    let mut to_end = window.end.since(last) as f64 / 1000.0;
-    if let Begun::At(began) = begun {
-        to_start = 0.0;
-        sampled = last.since(began) as f64 / 1000.0;
-    } else if to_start >= threshold {
-        to_start = distance / 2.0;
+    let mut reach = Reach::of(first, last, count, window);
+    match begun {
+        Begun::At(began) => (reach.to_start, reach.sampled) = (0.0, last.since(began) as f64 / 1000.0),
+        Begun::Before { at_first, rise } if rise > 0.0 && at_first >= 0.0 => {
+            // Counters cannot be negative: with this slope, the series began at 0 no earlier than here.
+            let to_zero = reach.sampled * (at_first / rise);
+            if to_zero < reach.to_start {
+                reach.to_start = to_zero;
+            }
+        }
+        Begun::Before { .. } | Begun::Unknown => {}
     }
-    if let Begun::Before { at_first, rise } = begun
-        && rise > 0.0
-        && at_first >= 0.0
-    {
-        // Counters cannot be negative: with this slope, the series began at 0 no earlier than here.
-        let to_zero = sampled * (at_first / rise);
-        if to_zero < to_start {
-            to_start = to_zero;
+    reach.factor(window, per_second)
+}
+
+/// How samples lie in their window, in ms.
+#[derive(Clone, Copy)]
+struct Lie {
+    to_start: i64,
+    sampled: i64,
+    to_end: i64,
+    count: usize,
+}
+
+impl Lie {
+    #[inline]
+    fn is(self, other: Lie) -> bool {
+        self.to_start == other.to_start
+            && self.sampled == other.sampled
+            && self.to_end == other.to_end
+            && self.count == other.count
+    }
+}
+
+/// Factors of windows of one length, one after the other. Where samples come at even distances they lie the same in each, and the
+/// factor is the same.
+#[derive(Default)]
+pub(crate) struct Factors(Option<(Lie, Reach, f64)>);
+
+impl Factors {
+    #[inline(always)]
+    fn factor(
+        &mut self,
+        first: Millis,
+        last: Millis,
+        count: usize,
+        window: Window,
+        begun: Begun,
+        per_second: bool,
+    ) -> f64 {
+        let (to_start, to_end) = (first.since(window.start), window.end.since(last));
+        let lie = Lie { to_start, sampled: last.since(first), to_end, count };
+        let (reach, same) = match self.0 {
+            Some((known, reach, same)) if known.is(lie) => (reach, same),
+            _ => {
+                let reach = Reach::of(first, last, count, window);
+                let same = reach.factor(window, per_second);
+                self.0 = Some((lie, reach, same));
+                (reach, same)
+            }
+        };
+        match begun {
+            // Where the counter was 0 lies before the window without a doubt: twice as far as rounding could matter.
+            Begun::Before { at_first, rise } if at_first * reach.sampled > 2.0 * rise * reach.to_start => same,
+            Begun::Unknown => same,
+            begun => factor(first, last, count, window, begun, per_second),
         }
     }
-    if to_end >= threshold {
-        to_end = distance / 2.0;
-    }
-    let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
-    if per_second {
-        factor /= window.end.since(window.start) as f64 / 1000.0;
-    }
-    factor
 }
 
 /// `irate` and `idelta`: the difference between the last two samples; per second, and with falls as resets, for `counter`.
@@ -143,7 +232,11 @@ pub(super) fn resets(points: &[Sample], marks: Option<&Marks>) -> f64 {
 }
 
 /// Visits the value before each fall, in order of time.
+#[inline]
 fn each_fall(points: &[Sample], marks: Option<&Marks>, visit: &mut dyn FnMut(f64)) {
+    if marks.is_some_and(Marks::has_no_falls) {
+        return;
+    }
     if let Some(falls) = marks.and_then(|marks| marks.falls(points)) {
         return falls.for_each(visit);
     }

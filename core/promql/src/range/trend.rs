@@ -8,19 +8,25 @@ fn line(points: &[Sample], origin: Millis) -> (f64, f64) {
     if points.iter().all(|p| p.value() == level) {
         return if level.is_infinite() { (float::NAN, float::NAN) } else { (0.0, level) };
     }
-    let (mut x_sum, mut y_sum) = (Compensated::default(), Compensated::default());
-    let (mut xy_sum, mut xx_sum) = (Compensated::default(), Compensated::default());
+    let mut sums = sums(points, origin, Compensated::add_finite);
+    if !sums.iter().all(|sum| sum.is_finite()) {
+        sums = self::sums(points, origin, Compensated::add);
+    }
+    let [x, y, xy, xx] = sums.map(|sum| sum.sum + sum.rest);
+    let n = points.len() as f64;
+    let slope = (xy - x * y / n) / (xx - x * x / n);
+    (slope, y / n - slope * x / n)
+}
+
+/// The sums of x, y, their product and the square of x; x in seconds from `origin`.
+#[inline(always)]
+fn sums(points: &[Sample], origin: Millis, add: impl Fn(&mut Compensated, f64)) -> [Compensated; 4] {
+    let mut sums = [Compensated::default(); 4];
     for point in points {
         let (x, y) = (point.time().since(origin) as f64 / 1000.0, point.value());
-        x_sum.add(x);
-        y_sum.add(y);
-        xy_sum.add(x * y);
-        xx_sum.add(x * x);
+        sums.iter_mut().zip([x, y, x * y, x * x]).for_each(|(sum, term)| add(sum, term));
     }
-    let total = |sum: Compensated| sum.sum + sum.rest;
-    let (n, x, y) = (points.len() as f64, total(x_sum), total(y_sum));
-    let slope = (total(xy_sum) - x * y / n) / (total(xx_sum) - x * x / n);
-    (slope, y / n - slope * x / n)
+    sums
 }
 
 /// `deriv`: the slope. Counted from the first sample, which keeps the numbers small.

@@ -135,9 +135,14 @@ impl Past {
         Some(all)
     }
 
-    /// To read from the start of each block.
-    pub fn cursor(&self) -> Cursor {
-        Cursor(self.blocks.iter().map(|_| Reading::default()).collect())
+    /// To read these series, and no further in any block than they are.
+    pub fn cursor<'s>(&self, series: impl IntoIterator<Item = &'s PastSeries>) -> Cursor {
+        let mut ends = vec![0; self.blocks.len()];
+        for (number, place) in series.into_iter().flat_map(|it| &it.parts) {
+            let end: &mut u64 = &mut ends[*number as usize];
+            *end = (*end).max(place.end());
+        }
+        Cursor(ends.into_iter().map(Reading::until).collect())
     }
 
     /// Puts the samples of a series within `from..=to` into `out`, rising in time, as [`super::Selected::points`] does.

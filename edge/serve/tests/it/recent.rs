@@ -201,8 +201,9 @@ impl Run {
             self.recent.keep_head().expect("the disk works");
         }
         let past = Past::open(&self.disk, Path::new(FOLDER)).expect("the disk works");
-        let (mut found, mut cursor, mut points) = (BTreeMap::new(), past.cursor(), Points::default());
-        for series in past.select(matchers, Millis(from), Millis(to), 1_000).expect("there are few") {
+        let series = past.select(matchers, Millis(from), Millis(to), 1_000).expect("there are few");
+        let (mut found, mut cursor, mut points) = (BTreeMap::new(), past.cursor(&series), Points::default());
+        for series in series {
             past.read(&series, Millis(from), Millis(to), &mut cursor, &mut points);
             assert!(series.count(Millis(from), Millis(to)) >= (points.samples.len() + points.histograms.len()) as u64);
             found.insert(series.labels.clone(), flat(&points));
@@ -309,8 +310,9 @@ fn damage_is_refused_and_set_aside() {
         let disk_again = run.disk.copy();
         disk_again.set_content(&path, &bad);
         let past = Past::open(&disk_again, Path::new(FOLDER)).expect("the disk works");
-        let (mut cursor, mut points) = (past.cursor(), Points::default());
-        for series in past.select(&all, Millis(i64::MIN), Millis(i64::MAX), 1_000).expect("there are few") {
+        let series = past.select(&all, Millis(i64::MIN), Millis(i64::MAX), 1_000).expect("there are few");
+        let (mut cursor, mut points) = (past.cursor(&series), Points::default());
+        for series in series {
             past.read(&series, Millis(i64::MIN), Millis(i64::MAX), &mut cursor, &mut points);
             let truth = &run.truth[&series.labels];
             assert!(flat(&points).iter().all(|(time, value)| truth.get(time) == Some(value)), "byte {at}");

@@ -64,6 +64,14 @@ impl<'a> Chosen<'a> {
         self.series.len()
     }
 
+    /// Those of blocks.
+    fn past(&self) -> impl Iterator<Item = &PastSeries> {
+        self.series.iter().filter_map(|one| match one {
+            One::Past(series) => Some(series),
+            One::Given(..) => None,
+        })
+    }
+
     /// Bytes of the samples within a stretch, or some more.
     fn bytes(&self, from: Millis, to: Millis) -> u64 {
         let of = |one: &One<'_>| match one {
@@ -98,8 +106,8 @@ impl<'a> PieceSource<'a> {
             ends: chosen.iter().map(|it| (it.from.plus(cut.0), it.to.plus(-cut.1))).collect(),
             held: chosen.iter().map(|_| OnceCell::new()).collect(),
             asked: chosen.iter().map(|_| Cell::new(0)).collect(),
+            cursor: RefCell::new(past.cursor(chosen.iter().flat_map(|it| it.past()))),
             chosen,
-            cursor: RefCell::new(past.cursor()),
             points: RefCell::default(),
             now: Cell::new(Millis(i64::MAX)),
             read: Cell::new(0),

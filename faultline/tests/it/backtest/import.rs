@@ -22,8 +22,9 @@ pub fn held(folder: &Path) -> All {
     let past = Past::open(&RealDisk, folder).expect("a folder of blocks");
     let any = Matcher::new("__name__", MatchOp::Regex, ".*").expect("a pattern");
     let (from, to) = (Millis(i64::MIN / 4), Millis(i64::MAX / 4));
-    let (mut all, mut cursor) = (All::new(), past.cursor());
-    for series in past.select(&[any], from, to, usize::MAX).expect("there is room") {
+    let series = past.select(&[any], from, to, usize::MAX).expect("there is room");
+    let (mut all, mut cursor) = (All::new(), past.cursor(&series));
+    for series in series {
         let mut points = Points::default();
         past.read(&series, from, to, &mut cursor, &mut points);
         all.insert(series.labels.clone(), (points.samples, points.histograms));

@@ -46,6 +46,13 @@ pub struct Place {
     check: u32,
 }
 
+impl Place {
+    /// Where in the file the chunk ends.
+    pub fn end(&self) -> u64 {
+        self.at + u64::from(self.size)
+    }
+}
+
 /// A series of a block.
 #[derive(Clone, Debug)]
 pub struct BlockSeries {
@@ -403,19 +410,31 @@ impl Block {
 }
 
 /// What was read ahead of a file: what follows is mostly wanted next.
-#[derive(Default)]
 pub struct Reading {
     at: u64,
     bytes: Vec<u8>,
+    /// Nothing from here on is wanted.
+    end: u64,
+}
+
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading::until(u64::MAX)
+    }
 }
 
 impl Reading {
+    /// To read what stands before this place of a file.
+    pub fn until(end: u64) -> Reading {
+        Reading { at: 0, bytes: Vec::new(), end }
+    }
+
     /// Bytes of the file, `end` of which nothing is read.
     fn read(&mut self, file: &dyn File, at: u64, size: u64, end: u64) -> Result<&[u8], BlockError> {
         let have = self.at + self.bytes.len() as u64;
         if at < self.at || at + size > have {
-            let ahead = (READ as u64).min(end.saturating_sub(at)).max(size);
-            self.bytes = read(file, at, ahead)?;
+            let ahead = (READ as u64).min(end.min(self.end).saturating_sub(at)).max(size);
+            read_into(file, at, ahead, &mut self.bytes)?;
             self.at = at;
         }
         let start = (at - self.at) as usize;
@@ -425,9 +444,20 @@ impl Reading {
 
 /// All of a stretch, which must lie within the file.
 fn read(file: &dyn File, at: u64, size: u64) -> Result<Vec<u8>, BlockError> {
-    let mut bytes = vec![0; usize::try_from(size).map_err(|_| DAMAGED("a part is too long"))?];
-    let count = file.read_at(&mut bytes, at)?;
-    if count < bytes.len() { Err(DAMAGED("it is shorter than it was")) } else { Ok(bytes) }
+    let mut bytes = Vec::new();
+    read_into(file, at, size, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same in place of what `bytes` held; nothing where it fails.
+fn read_into(file: &dyn File, at: u64, size: u64, bytes: &mut Vec<u8>) -> Result<(), BlockError> {
+    let size = usize::try_from(size).map_err(|_| DAMAGED("a part is too long"))?;
+    bytes.resize(size, 0);
+    let read = file.read_at(bytes, at);
+    if !matches!(read, Ok(count) if count == size) {
+        bytes.clear();
+    }
+    if read? < size { Err(DAMAGED("it is shorter than it was")) } else { Ok(()) }
 }
 
 /// Whether the last four bytes are the check sum of those before.
