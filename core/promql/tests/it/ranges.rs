@@ -1,7 +1,8 @@
 //! Values over a range are those at each of its instants.
 use faultline_model::{Labels, Millis, Number, Sample};
 use faultline_promql::{
-    Annotations, EvalError, Expr, Features, Options, Range, Series, Value, evaluate, evaluate_range, parse, parse_with,
+    Annotations, EvalError, Expr, Features, Marks, Options, Range, Selector, Series, SeriesView, Source, Value,
+    evaluate, evaluate_columns, evaluate_range, parse, parse_with,
 };
 use faultline_promqltest::random::Random;
 use faultline_promqltest::store::Store;
@@ -123,4 +124,89 @@ fn ranges_are_bounded_and_can_be_stopped() {
             evaluate_range(&expr, range(0, 1), &store, &Options::default(), &mut Annotations::default(), &|| false);
         assert!(matches!(found, Err(EvalError::Parameter { .. })), "{wrong}");
     }
+}
+
+/// Series sampled at even distances, as scrapes are, with what their holder knows of their falls.
+struct Even(Vec<(Labels, Vec<Sample>, Marks)>);
+
+impl Even {
+    fn drawn(random: &mut Random) -> Even {
+        let mut all = Vec::new();
+        for i in 0..2 + random.below(12) {
+            let (le, part) = (*random.pick(&["0.1", "1", "+Inf", "x", ""]), i.to_string());
+            let labels = Labels::new([("__name__", "m"), ("le", le), ("i", &part[..1]), ("part", &part)]);
+            let (scale, falls) = (*random.pick(&[0.0, 1.0, 0.1, 1e-310, 1e300]), random.below(3) == 0);
+            let (begin, step, mut total) = (random.below(60_000) as i64, *random.pick(&[15_000, 60_000]), 0.0);
+            let mut samples = Vec::new();
+            for n in 0..200 {
+                let at = Millis(begin + n * step + i64::from(random.below(40) == 0));
+                total = if falls && random.below(30) == 0 { -0.0 } else { total + random.below(5) as f64 * scale };
+                match random.below(60) {
+                    0 => samples.push(Sample::stale(at)),
+                    1 => {}
+                    2 => samples.push(Sample::new(at, *random.pick(&[f64::NAN, f64::INFINITY, -7.0]))),
+                    _ => samples.push(Sample::new(at, total)),
+                }
+            }
+            let marks = Marks::of_past(&samples);
+            all.push((labels, samples, marks));
+        }
+        Even(all)
+    }
+}
+
+impl Source for Even {
+    fn select(&self, _: usize, _: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        for (id, (labels, samples, marks)) in (0..).zip(&self.0) {
+            visit(SeriesView { id, labels, samples, histograms: &[], starts: None, marks: Some(marks) });
+        }
+    }
+}
+
+#[test]
+fn what_rules_ask_of_scrapes_is_the_same_at_many_instants_to_the_bit() {
+    let functions =
+        ["rate", "increase", "delta", "avg_over_time", "sum_over_time", "max_over_time", "min_over_time", "deriv"];
+    let mut count = 0;
+    for seed in 0..300 {
+        let mut random = Random::new(seed);
+        let source = Even::drawn(&mut random);
+        let of = match random.below(3) {
+            0 => "m".into(),
+            1 => format!("{}(m[{}])", random.pick(&functions), random.pick(&["1m", "5m", "1h"])),
+            _ => format!("predict_linear(m[{}], 300)", random.pick(&["2m", "30m"])),
+        };
+        let by = *random.pick(&["", " by (i)", " by (i, le)", " by (le)"]);
+        let aggregate = *random.pick(&["sum", "avg", "count", "min", "max", "group", "stddev"]);
+        let text = match random.below(6) {
+            0 => format!("{of} > {}", random.below(20)),
+            1 => format!("-{of} * 2 >= bool 1"),
+            2 => format!("{aggregate}{by} ({of}) > 0.5"),
+            3 => format!("histogram_quantile({}, sum{by} ({of}))", random.pick(&["0.9", "0", "time() / 1e4", "2"])),
+            4 => format!("absent({of} > {})", random.below(20)),
+            _ => of,
+        };
+        let expr = parse(&text).expect("it is an expression");
+        let step = *random.pick(&[15_000, 60_000, 61_000]);
+        let instants: Vec<Millis> = (1..60).map(|n| Millis(random.below(1_000) as i64 / 999 + n * step)).collect();
+        let columns = match evaluate_columns(&expr, &instants, &source, &Options::default(), &|| false) {
+            Ok(columns) => columns,
+            Err(error) => {
+                let fails = |at: &Millis| evaluate(&expr, *at, &source, &Options::default()).is_err();
+                assert!(instants.iter().any(fails), "seed {seed}: {text}: {error}");
+                continue;
+            }
+        };
+        for (place, at) in instants.iter().enumerate() {
+            let Ok(Value::Vector(expected)) = evaluate(&expr, *at, &source, &Options::default()) else {
+                panic!("seed {seed}: {text} at {at}")
+            };
+            let bits = |labels: &Labels, value: Number| (labels.clone(), value.float().map(f64::to_bits));
+            let expected: Vec<_> = expected.into_iter().map(|it| bits(&it.labels, it.value)).collect();
+            let found = columns.iter().filter_map(|it| Some(bits(it.labels(), it.at(place)?)));
+            assert_eq!(found.collect::<Vec<_>>(), expected, "seed {seed}: {text} at {at}");
+            count += expected.len();
+        }
+    }
+    assert!(count > 20_000, "{count}");
 }
