@@ -15,7 +15,8 @@ use std::path::PathBuf;
                   cargo xtask bench checkpoints               what writing a checkpoint costs those who watch\n  \
                   cargo xtask bench restart                   kill -9 at a million series: how long until it is ready\n  \
                   cargo xtask bench replay                    replay against the live maximum\n  \
-                  cargo xtask bench backtest                  100 rules over days of samples in blocks\n\n\
+                  cargo xtask bench backtest                  100 rules over days of samples in blocks\n  \
+                  cargo xtask bench rules                     what 1,000 rules cost, beside Prometheus\n\n\
                   Let nothing else run meanwhile. bench/README.md says what is measured and what it does not show."
 )]
 pub struct Cli {
@@ -75,6 +76,14 @@ pub enum Command {
         3. prints the seconds, the CPU time a sample, and what 30 days of 100,000 series would take at that rate\n\n\
         Met where that is at most 60 s on two cores. The files are in the page cache, from writing them.")]
     Backtest(BacktestArgs),
+    /// What evaluating rules costs: 1,000 rules over 100,000 series, beside Prometheus on the same samples.
+    #[command(after_help = "How it goes:\n  \
+        1. starts four servers: Faultline under `stream` evaluation and Prometheus, each with 1,000 rules and without\n  \
+        2. sends each of them the same sample of every series, each 15 s; every rule watches all series of one metric\n  \
+        3. once ranges are full, takes CPU times over some rounds: what rules cost is the difference between with and without\n  \
+        4. prints evaluations of a rule and a series per second and core, and how much less CPU that is than Prometheus takes\n\n\
+        Both must have fired as often. Prometheus is installed where it is missing: that needs Go, and some minutes.")]
+    Rules(RulesArgs),
     /// The sink of `generator`: acknowledges every body unread, answers a crossing with its alert.
     #[command(hide = true)]
     Sink(SinkArgs),
@@ -187,6 +196,26 @@ pub struct ReplayArgs {
     /// Replays of the same journal.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub times: u32,
+}
+
+/// Options of `rules`.
+#[derive(Debug, Clone, Args)]
+pub struct RulesArgs {
+    /// The program.
+    #[arg(long, value_name = "PATH", default_value = "target/release/faultline")]
+    pub server: PathBuf,
+    /// Series, a hundredth of them of each metric.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=1_000_000))]
+    pub series: u32,
+    /// Rounds of 15 s that are measured.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Folder for the servers' data, which goes away at the end [default: the system's temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// Write the figures to bench/results/NAME.json.
+    #[arg(long, value_name = "NAME")]
+    pub save: Option<String>,
 }
 
 /// Options of `backtest`.

@@ -9,6 +9,7 @@ mod backtest;
 mod checkpoints;
 mod cli;
 mod drive;
+mod evaluations;
 mod histogram;
 mod ingest;
 mod ladder;
@@ -19,6 +20,7 @@ mod receiver;
 mod replay;
 mod report;
 mod restart;
+mod rival;
 mod rules;
 mod server;
 mod sink;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         cli::Command::Restart(args) => restart::run(&args),
         cli::Command::Replay(args) => replay::run(&args),
         cli::Command::Backtest(args) => backtest::run(&args),
+        cli::Command::Rules(args) => evaluations::run(&args),
         cli::Command::Sink(args) => sink::run(&args),
     };
     match result {

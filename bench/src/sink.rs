@@ -84,7 +84,7 @@ fn tell(alerts: SocketAddr, fired: &Receiver<String>) {
     let Ok(mut connection) = Connection::open(alerts) else { return };
     for crossing in fired {
         let body = format!("[{{\"labels\":{{\"crossing\":\"{crossing}\"}}}}]");
-        let sent = connection.send("/api/v2/alerts", false, [body.as_bytes(), &[]]);
+        let sent = connection.send("/api/v2/alerts", None, [body.as_bytes(), &[]]);
         if !matches!(sent.and_then(|()| connection.answer()), Ok(Answer { status: 200, .. })) {
             return;
         }

@@ -37,8 +37,10 @@ impl Connection {
     }
 
     /// Sends a body made of two parts; returns when its last byte is written.
-    pub fn send(&mut self, path: &str, gzip: bool, body: [&[u8]; 2]) -> io::Result<()> {
-        let encoding = if gzip { "content-encoding: gzip\r\n" } else { "" };
+    ///
+    /// - `encoding`: how it is compressed.
+    pub fn send(&mut self, path: &str, encoding: Option<&str>, body: [&[u8]; 2]) -> io::Result<()> {
+        let encoding = encoding.map_or(String::new(), |encoding| format!("content-encoding: {encoding}\r\n"));
         let size = body[0].len() + body[1].len();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-protobuf\r\n{encoding}content-length: {size}\r\n\r\n",

@@ -253,7 +253,7 @@ impl Sender {
         let (path, gzip) = (self.signal.path(), self.gzip);
         let packed = if gzip { encode::compress(&[body, tail].concat(), Encoding::Gzip) } else { Vec::new() };
         let parts = if gzip { [&packed[..], &[]] } else { [body, tail] };
-        self.connection.send(path, gzip, parts)?;
+        self.connection.send(path, gzip.then_some("gzip"), parts)?;
         let written = Instant::now();
         Ok(((parts[0].len() + parts[1].len()) as u64, written, self.connection.answer()?))
     }
