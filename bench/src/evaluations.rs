@@ -51,7 +51,7 @@ fn rules() -> String {
 }
 
 fn name(metric: u32) -> String {
-    format!("bench_{metric:02}_{}", if metric % 2 == 0 { "level" } else { "total" })
+    format!("bench_{metric:02}_{}", if metric.is_multiple_of(2) { "level" } else { "total" })
 }
 
 /// All series, each with its newest value.
