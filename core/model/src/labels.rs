@@ -8,6 +8,9 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
 
+/// Bytes of a label set that is filtered without room of its own.
+const FILTERED: usize = 512;
+
 /// The label that holds the metric's name.
 pub const NAME: &str = "__name__";
 
@@ -48,15 +51,25 @@ impl Labels {
 
     /// Pairs in name order.
     pub fn iter(&self) -> LabelsIter<'_> {
-        LabelsIter { left: &self.packed }
+        LabelsIter { left: self.pairs() }
+    }
+
+    /// Names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.pairs().map(|(name, _)| text(name))
+    }
+
+    /// Pairs as bytes, which order as texts do: whoever compares them need not look whether they are text.
+    fn pairs(&self) -> Pairs<'_> {
+        Pairs { left: &self.packed }
     }
 
     /// The value of a label; `""` where it is absent.
     pub fn get(&self, name: &str) -> &str {
-        for (n, value) in self.iter() {
-            match n.cmp(name) {
+        for (n, value) in self.pairs() {
+            match n.cmp(name.as_bytes()) {
                 Ordering::Less => {}
-                Ordering::Equal => return value,
+                Ordering::Equal => return text(value),
                 Ordering::Greater => break,
             }
         }
@@ -70,7 +83,7 @@ impl Labels {
 
     /// Number of labels.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.pairs().count()
     }
 
     /// Whether there is no label.
@@ -90,12 +103,25 @@ impl Labels {
 
     /// Only the labels whose name `keep` accepts.
     pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Labels {
-        let mut packed = Vec::with_capacity(self.packed.len());
-        for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
-            push(&mut packed, name);
-            push(&mut packed, value);
+        let mut room = [0; FILTERED];
+        let mut long = Vec::new();
+        let packed = match room.get_mut(..self.packed.len()) {
+            Some(room) => room,
+            None => {
+                long.resize(self.packed.len(), 0);
+                &mut long[..]
+            }
+        };
+        let (mut size, mut pairs) = (0, self.pairs());
+        while !pairs.left.is_empty() {
+            let before = pairs.left;
+            if pairs.next().is_some_and(|(name, _)| keep(text(name))) {
+                let pair = &before[..before.len() - pairs.left.len()];
+                packed[size..size + pair.len()].copy_from_slice(pair);
+                size += pair.len();
+            }
         }
-        Labels { packed: packed.into() }
+        Labels { packed: Arc::from(&packed[..size]) }
     }
 
     /// A builder that starts from these labels.
@@ -111,7 +137,7 @@ impl Labels {
 
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        self.pairs().cmp(other.pairs())
     }
 }
 
@@ -154,12 +180,27 @@ impl fmt::Debug for Labels {
 /// Pairs of a label set in name order.
 #[derive(Clone, Debug)]
 pub struct LabelsIter<'a> {
-    left: &'a [u8],
+    left: Pairs<'a>,
 }
 
 impl<'a> Iterator for LabelsIter<'a> {
     type Item = (&'a str, &'a str);
 
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left.next().map(|(name, value)| (text(name), text(value)))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Pairs<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left.is_empty() { None } else { Some((pull(&mut self.left), pull(&mut self.left))) }
     }
@@ -175,20 +216,27 @@ fn push(packed: &mut Vec<u8>, text: &str) {
     packed.extend_from_slice(text.as_bytes());
 }
 
-fn pull<'a>(left: &mut &'a [u8]) -> &'a str {
-    let (mut size, mut shift) = (0, 0);
-    loop {
-        let byte = left[0];
-        *left = &left[1..];
-        size |= usize::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte < 0x80 {
-            break;
-        }
+#[inline]
+fn pull<'a>(left: &mut &'a [u8]) -> &'a [u8] {
+    let (mut size, mut rest) = (usize::from(left[0]), &left[1..]);
+    if size >= 0x80 {
+        (size, rest) = long_size(left);
     }
-    let (text, rest) = left.split_at(size);
+    let (text, rest) = rest.split_at(size);
     *left = rest;
-    core::str::from_utf8(text).expect("packed from text")
+    text
+}
+
+/// A size in more than one byte, and what follows it.
+#[cold]
+fn long_size(left: &[u8]) -> (usize, &[u8]) {
+    let last = left.iter().position(|byte| *byte < 0x80).expect("packed by `push`");
+    let size = left[..=last].iter().rev().fold(0, |size, byte| size << 7 | usize::from(byte & 0x7f));
+    (size, &left[last + 1..])
+}
+
+fn text(bytes: &[u8]) -> &str {
+    core::str::from_utf8(bytes).expect("packed from text")
 }
 
 /// Builds or edits a label set.
@@ -279,6 +327,24 @@ mod tests {
         assert!(of(&[("a", "1")]) < of(&[("a", "1"), ("b", "1")]));
         assert!(of(&[("a", "10")]) < of(&[("a", "9")]));
         assert!(of(&[("a", "z")]) < of(&[("b", "a")]));
+        // Sizes do not order: texts do, and a pair's end comes before whatever follows.
+        let (long, longer) = ("x".repeat(200), "x".repeat(20_000));
+        assert!(of(&[("a", "x")]) < of(&[("a", &long)]) && of(&[("a", &long)]) < of(&[("a", &longer), ("b", "1")]));
+        assert!(of(&[("ab", "1")]) > of(&[("a", &longer)]) && of(&[("a", "é")]) > of(&[("a", "z")]));
+    }
+
+    #[test]
+    fn filters_keep_whole_pairs_whatever_their_size() {
+        for size in [1, 100, 127, 128, 300, 600, 20_000] {
+            let value = "v".repeat(size);
+            let labels = Labels::new([("a", &*value), ("b", "1"), ("c", &value), ("d", "2")]);
+            let found = labels.filter(|name| name == "b" || name == "c");
+            assert_eq!(found, Labels::new([("b", "1"), ("c", &*value)]));
+            assert_eq!(labels.filter(|_| true), labels);
+            assert_eq!(labels.filter(|_| false), Labels::default());
+            assert_eq!(labels.names().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+            assert_eq!((labels.get("c").len(), labels.len()), (size, 4));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(crate) fn is_metadata(name: &str) -> bool {
 
 /// Labels without those that say which metric it is; `None` if there are none of these.
 pub(crate) fn without_metadata(labels: &Labels) -> Option<Labels> {
-    labels.iter().any(|(name, _)| is_metadata(name)).then(|| labels.filter(|name| !is_metadata(name)))
+    labels.names().any(is_metadata).then(|| labels.filter(|name| !is_metadata(name)))
 }
 
 /// Fails if two of the label sets are equal.
