@@ -18,6 +18,7 @@ pub mod mutants;
 pub mod number;
 pub mod packed;
 pub mod payload;
+pub mod recalled;
 pub mod sample;
 pub mod table;
 pub mod time;
@@ -33,6 +34,7 @@ pub use ids::{
 pub use labels::{Labels, LabelsBuilder};
 pub use number::Number;
 pub use payload::{Clock, Control, Encoding, Format, Kind, Payload};
+pub use recalled::{Recalled, RecalledPart, RecalledSeries};
 pub use sample::{HistogramSample, Sample};
 pub use table::Table;
 pub use time::{EventTime, Hlc, Millis};

@@ -13,8 +13,8 @@ pub struct Payload {
     pub body: Bytes,
 }
 
-/// Most bytes of an answer that holds a digest.
-const DIGEST_ANSWER: usize = 64;
+/// Most bytes of an answer that holds a digest; all others are larger.
+const DIGEST_ANSWER: usize = 34;
 
 impl Payload {
     /// Whether a full journal takes it nevertheless: what leads to an anchor, below which the journal may forget. That is a

@@ -1,5 +1,5 @@
 //! The newest histograms of one series, rising in time, in one contiguous slice.
-use crate::ring::{LOOKBACK_MS, Pushed, horizon};
+use crate::ring::{LOOKBACK_MS, Pushed, horizon, merged};
 use alloc::vec::Vec;
 use faultline_model::{Canonical, CodecError, Histogram, HistogramSample, Millis, Reader, Writer};
 
@@ -86,6 +86,17 @@ impl HistogramRing {
         }
         self.expire(horizon);
         Pushed::Inserted
+    }
+
+    /// Puts samples of before those that are there in front of them, as [`crate::ring::Ring::recall`] does.
+    pub(crate) fn recall(&mut self, older: &[HistogramSample], before: Millis, now: Millis, keep: i64) {
+        let live = self.samples();
+        let end = live.partition_point(|sample| sample.time < before);
+        let older = &older[..older.partition_point(|sample| sample.time < before)];
+        let front = merged(&live[..end], older, |sample| sample.time);
+        self.samples.splice(self.head..self.head + end, front);
+        self.bytes = self.samples().iter().map(bytes_of).sum();
+        self.expire(horizon(now, keep));
     }
 
     /// Takes the sample of that time out again.

@@ -254,6 +254,26 @@ impl Ring {
         (self.samples, self.head) = (samples, 0);
     }
 
+    /// Puts samples of before those that are there in front of them: of `older`, rising, those before `before` whose times are
+    /// not there. Then drops what is too old to be read at rule time `now`.
+    pub(crate) fn recall(&mut self, older: &[Sample], before: Millis, now: Millis, keep: i64) {
+        let live = self.samples();
+        let end = live.partition_point(|sample| sample.time() < before);
+        let older = &older[..older.partition_point(|sample| sample.time() < before)];
+        let front = merged(&live[..end], older, Sample::time);
+        if front.len() == end {
+            return;
+        }
+        if self.head < self.fixed {
+            self.unfix();
+        }
+        let head = self.head as usize;
+        self.samples.splice(head..head + end, front);
+        self.mark_all();
+        self.expire(horizon(now, keep));
+        self.give_back();
+    }
+
     #[cold]
     fn insert(&mut self, sample: Sample, now: Millis, keep: i64) -> Pushed {
         let live = self.samples();
@@ -299,6 +319,21 @@ impl Ring {
         self.expire(horizon);
         Pushed::Inserted
     }
+}
+
+/// Both, rising in time; of two of one time that of `first`.
+pub(crate) fn merged<T: Clone>(first: &[T], second: &[T], time: impl Fn(&T) -> Millis) -> Vec<T> {
+    let mut all = Vec::with_capacity(first.len() + second.len());
+    let (mut first, mut second) = (first.iter().peekable(), second.iter().peekable());
+    while let Some(it) = first.peek() {
+        all.extend(second.next_if(|other| time(other) < time(it)).cloned());
+        if second.peek().is_none_or(|other| time(other) >= time(it)) {
+            second.next_if(|other| time(other) == time(it));
+            all.extend(first.next().cloned());
+        }
+    }
+    all.extend(second.cloned());
+    all
 }
 
 /// The time before which only the newest sample is read.

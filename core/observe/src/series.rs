@@ -17,6 +17,7 @@ use hashbrown::HashTable;
 
 mod apply;
 mod exemplars;
+mod recall;
 
 /// Most samples ahead of rule time that is still believed: a sender's clock may be this wrong.
 pub const AHEAD_MAX_MS: i64 = 10 * 60_000;
@@ -39,6 +40,8 @@ const SWEEP_MS: i64 = 600_000;
 const TABLE: &str = "series";
 /// Marks a point whose series has no id.
 const UNKNOWN: u32 = u32::MAX;
+/// Of a series whose rings are whole from their oldest samples on.
+const WHOLE: Millis = Millis(i64::MIN);
 /// Stands for the source of samples that nobody sent: of rules and of the graph.
 pub const NO_SOURCE: u32 = u32::MAX;
 
@@ -55,13 +58,16 @@ struct Row {
     total: f64,
     /// The source that sent its newest sample, or [`NO_SOURCE`].
     source: u32,
+    /// Before it samples may be missing though some stand there, which came late; or [`WHOLE`].
+    since: Millis,
     /// Selections it belongs to: derived.
     selections: Vec<u32>,
     /// How far back the longest of them reads, in ms, or [`UNREAD`]: derived.
     keep: i64,
 }
 
-/// A row of four fields, or five with histograms, has no source, as all of states from before engine version 5.
+/// A row of four fields, or five with histograms, has no source, as all of states from before engine version 5; one of seven is not
+/// whole from its oldest sample on.
 impl Canonical for Row {
     fn write(&self, w: &mut Writer) {
         self.write_row(None, w);
@@ -70,7 +76,7 @@ impl Canonical for Row {
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         let refused = r.invalid("series");
         let fields = r.array()?;
-        if !(4..=6).contains(&fields) {
+        if !(4..=7).contains(&fields) {
             return Err(refused);
         }
         let mut row = Row {
@@ -80,16 +86,20 @@ impl Canonical for Row {
             total: Canonical::read(r)?,
             histograms: None,
             source: NO_SOURCE,
+            since: WHOLE,
             selections: Vec::new(),
             keep: UNREAD,
         };
-        if fields == 6 {
+        if fields >= 6 {
             row.source = Canonical::read(r)?;
+            row.histograms = Option::<HistogramRing>::read(r)?.map(Box::new);
+            if fields == 7 {
+                row.since = Canonical::read(r)?;
+            }
             // One value has one form.
-            if row.source == NO_SOURCE {
+            if if fields == 7 { row.since == WHOLE } else { row.source == NO_SOURCE } {
                 return Err(refused);
             }
-            row.histograms = Option::<HistogramRing>::read(r)?.map(Box::new);
         } else if fields == 5 {
             row.histograms = Some(Box::new(Canonical::read(r)?));
         }
@@ -105,6 +115,7 @@ struct Image {
     seen: Millis,
     total: f64,
     source: u32,
+    since: Millis,
 }
 
 impl Freeze for Row {
@@ -112,16 +123,25 @@ impl Freeze for Row {
 
     fn freeze(&mut self) -> Image {
         let histograms = self.histograms.as_ref().map(|ring| ring.samples().into());
-        Image { samples: self.ring.freeze(), histograms, seen: self.seen, total: self.total, source: self.source }
+        Image {
+            samples: self.ring.freeze(),
+            histograms,
+            seen: self.seen,
+            total: self.total,
+            source: self.source,
+            since: self.since,
+        }
     }
 
     fn write_row(&self, image: Option<&Image>, w: &mut Writer) {
         let source = image.map_or(self.source, |image| image.source);
+        let since = image.map_or(self.since, |image| image.since);
+        let long = source != NO_SOURCE || since != WHOLE;
         let samples = match image {
             Some(image) => image.histograms.as_deref(),
             None => self.histograms.as_ref().map(|ring| ring.samples()),
         };
-        w.array(if source == NO_SOURCE { 4 + usize::from(samples.is_some()) } else { 6 });
+        w.array(if long { 6 + usize::from(since != WHOLE) } else { 4 + usize::from(samples.is_some()) });
         self.labels.write(w);
         match image {
             Some(image) => self.ring.write_image(&image.samples, w),
@@ -129,13 +149,16 @@ impl Freeze for Row {
         }
         image.map_or(self.seen, |image| image.seen).write(w);
         image.map_or(self.total, |image| image.total).write(w);
-        if source != NO_SOURCE {
+        if long {
             source.write(w);
         }
         match samples {
             Some(samples) => histograms::write(samples, w),
-            None if source != NO_SOURCE => w.null(),
+            None if long => w.null(),
             None => {}
+        }
+        if since != WHOLE {
+            since.write(w);
         }
     }
 
@@ -218,6 +241,8 @@ pub struct SeriesStore {
     replicas: Replicas,
     /// The source whose record is being applied.
     speaks: u32,
+    /// Whether it is noted where a ring is not whole.
+    notes_holes: bool,
     // From here on derived, built again on restore.
     /// Samples in all rings.
     held: usize,
@@ -304,6 +329,7 @@ impl SeriesStore {
             forgotten: None,
             replicas: Replicas::default(),
             speaks: NO_SOURCE,
+            notes_holes: true,
             keys: HashTable::new(),
             by_labels: HashTable::new(),
             postings: Postings::default(),
@@ -352,6 +378,11 @@ impl SeriesStore {
         }
     }
 
+    /// Whether it is noted from here on that a late sample stands before a hole. What is unknown for how long hangs on it.
+    pub fn note_holes(&mut self, notes: bool) {
+        self.notes_holes = notes;
+    }
+
     /// Changes the most series held; those there stay.
     pub fn set_series_max(&mut self, series_max: usize) {
         self.series_max = series_max;
@@ -378,6 +409,7 @@ impl SeriesStore {
             seen: Millis(0),
             total: 0.0,
             source: NO_SOURCE,
+            since: WHOLE,
             selections: Vec::new(),
             keep: UNREAD,
         });
@@ -493,7 +525,8 @@ impl SeriesStore {
     /// The time from which on no sample is missing of any series that the matchers accept, had each been read from its
     /// first sample on; nothing where none can be missing.
     ///
-    /// A ring is whole from its oldest sample on, and one with fewer than two is whole: two are never dropped. Of series
+    /// A ring is whole from its oldest sample on, unless a late one stands before a hole, and one with fewer than two is whole: two
+    /// are never dropped. Of series
     /// that were forgotten nobody knows which they were: they count for all, as long as an instant selector sees them. A
     /// thinned ring counts as whole: who read it all along reads the same.
     pub fn whole_since(&self, matchers: &[Matcher]) -> Option<Millis> {
@@ -506,6 +539,8 @@ impl SeriesStore {
             if let [first, _, ..] = histograms {
                 oldest = oldest.max(Some(first.time));
             }
+            let since = row(&self.rows, id).since;
+            oldest = oldest.max(Some(since).filter(|since| *since != WHOLE));
         }
         oldest.max(self.forgotten.map(|newest| newest.plus(LOOKBACK_MS)))
     }

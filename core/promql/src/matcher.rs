@@ -3,9 +3,10 @@ use crate::pattern;
 use alloc::string::String;
 use alloc::sync::Arc;
 use faultline_model::labels::NAME;
+use faultline_model::{Canonical, CodecError, Reader, Writer};
 use regex::Regex;
 
-/// How a matcher compares.
+/// How a matcher compares. What stands in journals and checkpoints are the places here, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MatchOp {
     /// `=`
@@ -64,6 +65,30 @@ impl Matcher {
             MatchOp::Regex => "=~",
             MatchOp::NotRegex => "!~",
         }
+    }
+}
+
+/// Name, number of the operator, value.
+impl Canonical for Matcher {
+    fn write(&self, w: &mut Writer) {
+        w.array(3);
+        self.name.write(w);
+        w.uint(self.op as u64);
+        self.value.write(w);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let refused = r.invalid("matcher");
+        r.array_of(3)?;
+        let name = String::read(r)?;
+        let op = match r.uint()? {
+            0 => MatchOp::Equal,
+            1 => MatchOp::NotEqual,
+            2 => MatchOp::Regex,
+            3 => MatchOp::NotRegex,
+            _ => return Err(refused),
+        };
+        Matcher::new(&name, op, &String::read(r)?).ok_or(refused)
     }
 }
 

@@ -191,6 +191,14 @@ impl SeriesStore {
                 return;
             }
         }
+        if pushed == Pushed::Inserted
+            && self.notes_holes
+            && let [first, next, _, ..] = row.ring.samples()
+            && first.time() == sample.time()
+        {
+            // What came between the two may have been dropped while nobody read the series.
+            row.since = row.since.max(next.time());
+        }
         row.seen = now;
         row.source = self.speaks;
         out.counts.accepted += 1;
@@ -236,6 +244,13 @@ impl SeriesStore {
         self.histogram_series += usize::from(was_empty);
         self.histogram_series -= usize::from(ring.is_empty());
         let row = self.rows.row_mut(id);
+        if pushed == Pushed::Inserted
+            && self.notes_holes
+            && let [first, next, _, ..] = ring.samples()
+            && first.time == time
+        {
+            row.since = row.since.max(next.time);
+        }
         row.histograms = (!ring.is_empty()).then_some(ring);
         match pushed {
             _ if no_room => out.no_room += 1,
@@ -260,7 +275,7 @@ impl SeriesStore {
 
     /// Thins a ring that has grown past what it may hold.
     #[cold]
-    fn thin(&mut self, id: u32, out: &mut Applied) {
+    pub(super) fn thin(&mut self, id: u32, out: &mut Applied) {
         let share = self.samples_max / 4 / self.rows.len();
         let ring = &mut self.rows.row_mut(id).ring;
         if ring.len() > share.min(SAMPLES_MAX) {
@@ -297,6 +312,7 @@ impl SeriesStore {
                 } else if row.ring.len() > 2 {
                     let row = self.rows.row_mut(id);
                     self.held -= row.ring.trim(now, row.keep);
+                    row.forget_hole();
                 }
                 if self.rows.get(id).and_then(|row| row.histograms.as_ref()).is_some_and(|ring| ring.len() > 2) {
                     let row = self.rows.row_mut(id);

@@ -10,7 +10,7 @@ use alloc::vec;
 use faultline_formats::encode::write_request;
 use faultline_formats::{Decoded, NativePoint, PointFlags, decode};
 use faultline_model::histogram::{Buckets, Histogram};
-use faultline_model::{Clock, Encoding, Format, Kind, Payload, SourceId, TenantId};
+use faultline_model::{Clock, Encoding, Format, Kind, Payload, RecalledSeries, SourceId, TenantId};
 
 const SEED: HashSeed = HashSeed(7);
 const NOW: Millis = Millis(1_700_000_000_000);
@@ -406,4 +406,88 @@ fn histograms_survive_a_restore_and_a_frozen_page_is_as_it_was() {
         assert_eq!(view.histograms.len(), 3);
         assert_eq!((store.histogram_bytes, store.histogram_series), (restored.histogram_bytes, 1));
     }
+}
+
+/// Nobody read the series, then somebody did: what comes late before a hole does not make the ring whole from there on.
+#[test]
+fn a_late_sample_before_a_hole_does_not_cover_it() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    let at = |t: i64| NOW.plus(t);
+    let mut push = |store: &mut SeriesStore, t: i64, now: i64| {
+        store.apply(&body(&[("a", &[(t, t as f64)])]), 7, at(now), &mut out);
+    };
+    (0..12).for_each(|i| push(&mut store, i * 10_000, i * 10_000));
+    let all = [matcher("__name__", MatchOp::Equal, "m")];
+    store.select(&all, 60_000, false);
+    assert_eq!(store.whole_since(&all), Some(at(100_000)), "the newest two are there");
+    push(&mut store, 75_000, 112_000);
+    assert_eq!(store.view(0).samples.len(), 3, "it is read");
+    assert_eq!(store.whole_since(&all), Some(at(100_000)), "80 and 90 s are missing");
+    // As decided by engines of before.
+    let mut old = SeriesStore::new(SEED, 100);
+    old.note_holes(false);
+    (0..12).for_each(|i| push(&mut old, i * 10_000, i * 10_000));
+    old.select(&all, 60_000, false);
+    push(&mut old, 75_000, 112_000);
+    assert_eq!(old.whole_since(&all), Some(at(75_000)));
+    // What was kept fills the hole and goes on before it; a state with the hole in it reads back the same.
+    let (rest, mut pages) = state(&mut store);
+    let mut again = SeriesStore::read(&mut Reader::new(&rest), &mut pages, SEED).expect("just written");
+    again.select(&all, 60_000, false);
+    let kept = |from: i64, to: i64, off: f64| RecalledSeries {
+        labels: Labels::new([("__name__", "m"), ("s", "a")]),
+        samples: (from..to).map(|i| Sample::new(at(i * 10_000), (i * 10_000) as f64 + off)).collect(),
+        histograms: Vec::new(),
+    };
+    for store in [&mut store, &mut again] {
+        let mut out = Applied::default();
+        // Twice, and what is there stays what it is.
+        for off in [0.0, 0.0, 7.0] {
+            assert!(store.recall(&kept(0, 12, off), at(20_000), at(112_000), &mut out));
+        }
+        let times: Vec<i64> = store.view(0).samples.iter().map(|s| s.time().since(NOW) / 1_000).collect();
+        assert_eq!(times, [50, 60, 70, 75, 80, 90, 100, 110], "as far back as somebody reads");
+        assert!(store.view(0).samples.iter().all(|s| s.value() == s.time().since(NOW) as f64));
+        assert_eq!(store.whole_since(&all), Some(at(50_000)));
+        assert_eq!((store.held(), out.samples.len(), out.touches.len()), (8, 0, 0), "nobody is told");
+    }
+    assert_eq!(state(&mut store).0, state(&mut again).0);
+    // A series that was forgotten is there again, and is forgotten as any other.
+    let mut gone = kept(3, 6, 0.0);
+    gone.labels = Labels::new([("__name__", "m"), ("s", "b")]);
+    let mut out = Applied::default();
+    assert!(store.recall(&gone, at(20_000), at(112_000), &mut out));
+    assert_eq!((out.created.len(), found(&store, &all)), (1, vec!["a".to_string(), "b".to_string()]));
+    store.set_series_max(2);
+    gone.labels = Labels::new([("__name__", "m"), ("s", "c")]);
+    assert!(!store.recall(&gone, at(20_000), at(112_000), &mut out), "there is no room");
+}
+
+/// Histograms in the same way, beside numbers: of one time what is there stays.
+#[test]
+fn histograms_are_put_back_before_those_that_are_there() {
+    let (mut store, mut out) = (SeriesStore::new(SEED, 100), Applied::default());
+    let labels = Labels::new([("__name__", "h")]);
+    let sample = |t: i64, count: f64| {
+        let histogram = Histogram { count, positive: Buckets::new([(0, count)]), ..Histogram::default() };
+        HistogramSample { time: NOW.plus(t), histogram: Some(Arc::new(histogram)) }
+    };
+    (0..12).for_each(|i| store.append_histogram(&labels, sample(i * 10_000, i as f64), NOW.plus(i * 10_000), &mut out));
+    let all = [matcher("__name__", MatchOp::Equal, "h")];
+    store.select(&all, 60_000, false);
+    let kept = RecalledSeries {
+        labels: labels.clone(),
+        samples: vec![Sample::new(NOW.plus(75_000), 1.0)],
+        histograms: (0..12).map(|i| sample(i * 10_000, i as f64 + if i == 11 { 5.0 } else { 0.0 })).collect(),
+    };
+    for _ in 0..2 {
+        assert!(store.recall(&kept, NOW.plus(20_000), NOW.plus(110_000), &mut out));
+        let view = store.view(0);
+        let counts: Vec<f64> = view.histograms.iter().filter_map(|s| Some(s.histogram.as_ref()?.count)).collect();
+        assert_eq!(counts, [5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
+        assert_eq!(view.samples.len(), 1);
+        let bytes: usize = view.histograms.iter().map(histograms::bytes_of).sum();
+        assert_eq!(store.histogram_bytes(), bytes);
+    }
+    assert_eq!(store.whole_since(&all), Some(NOW.plus(50_000)));
 }
