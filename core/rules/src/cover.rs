@@ -9,7 +9,7 @@
 //!   for that, and then for its own range on top. Samples that an older text of the rule wrote are history like any other.
 use crate::grid::{instant_after, offset_ms};
 use crate::rules::Rules;
-use crate::series::{RuleSelector, RuleSeries};
+use crate::series::{RuleSelector, RuleSeries, SelectorId};
 use crate::set::{Rule, RuleKind};
 use crate::state::Standing;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -36,18 +36,88 @@ struct Reading {
     history_ms: i64,
 }
 
+/// A range that a rule lacks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lacking {
+    /// The rule's number.
+    pub rule: u32,
+    /// Which series.
+    pub matchers: Vec<Matcher>,
+    /// How far back from now, in ms.
+    pub history_ms: i64,
+    /// From here on all samples are there.
+    pub until: Millis,
+}
+
 impl Rules {
+    /// What rules lacked when they came into force, in their order: told once.
+    pub fn take_lacking(&mut self) -> Vec<Lacking> {
+        core::mem::take(&mut self.lacking)
+    }
+
     /// Says of each rule until when it is unknown, after it took the place of `old` at `at`.
     pub(crate) fn cover(&mut self, old: &Rules, at: Millis, series: &dyn RuleSeries) {
         self.take_over_recorded(old, at, series);
         let selectors = self.selectors();
-        let mut known_from = self.kept_from(old, &selectors, series);
-        let readings = self.readings(&selectors);
+        let mut known_from: Vec<Option<Millis>> =
+            self.kept_from(old, &selectors, series).into_iter().map(Some).collect();
+        self.hand_on(&mut known_from, at, &selectors);
+        for (number, from) in known_from.into_iter().enumerate() {
+            if let Some(live) = self.state_mut(number).live.as_mut().filter(|_| from > Some(at)) {
+                live.standing = Standing::Unread;
+            }
+        }
+    }
+
+    /// Ranges of unknown rules were put back at `at`: says of each until when it is unknown now, no longer than before.
+    ///
+    /// - `covered`: for matchers from when on all is there that they read. Nothing where that is not known: a rule that reads
+    ///   such a selector stays as it is.
+    pub fn recalled(&mut self, at: Millis, covered: &dyn Fn(SelectorId, &[Matcher], i64) -> Option<Millis>) {
+        let selectors = self.selectors();
+        let is_unknown = |number| self.state(number).unknown_until.is_some();
+        let mut known_from: Vec<Option<Millis>> =
+            (0..self.rules.len()).map(|number| is_unknown(number).then_some(AT_ONCE)).collect();
+        for selector in &selectors {
+            let known = &mut known_from[selector.id.rule as usize];
+            if let Some(before) = *known {
+                let from = covered(selector.id, &selector.matchers, selector.history_ms);
+                *known = from.map(|from| from.max(before));
+            }
+        }
+        let before: Vec<_> =
+            known_from.iter().enumerate().filter(|(_, known)| known.is_some()).map(|it| it.0).collect();
+        let before: Vec<_> = before.into_iter().map(|number| (number, self.state(number).unknown_until)).collect();
+        for &(number, _) in &before {
+            let (g, r) = self.places[number];
+            let group = &self.set.groups[g];
+            if group.rules[r].kind == RuleKind::Record {
+                let first = first_sample(group.query_offset_ms, self.groups[g].next);
+                self.state_mut(number).written_from = Some(first);
+            }
+        }
+        self.hand_on(&mut known_from, at, &selectors);
+        for (number, unknown_until) in before {
+            let state = self.state_mut(number);
+            if state.unknown_until > unknown_until {
+                state.unknown_until = unknown_until;
+            }
+        }
+    }
+
+    /// Hands waiting on from recording rules to their readers, and says of each rule until when it is unknown.
+    ///
+    /// - `known_from`: when the ranges of each rule are covered; nothing for rules that stay as they are.
+    fn hand_on(&mut self, known_from: &mut [Option<Millis>], at: Millis, selectors: &[RuleSelector]) {
+        let readings = self.readings(selectors);
         for _ in 0..ROUNDS_MAX {
             let (mut left, mut moved) = (&readings[..], false);
             for (rule, known) in known_from.iter_mut().enumerate() {
                 let own = left.partition_point(|reading| reading.reader == rule);
-                for &Reading { recorder, history_ms, .. } in &left[..own] {
+                let (own, others) = left.split_at(own);
+                left = others;
+                let Some(known) = known else { continue };
+                for &Reading { recorder, history_ms, .. } in own {
                     let Some(written_from) = self.state(recorder).written_from else { continue };
                     // At one instant rules are evaluated in their order.
                     let after = i64::from(history_ms == 0 && recorder > rule);
@@ -55,16 +125,10 @@ impl Rules {
                     moved |= from > (*known).max(at);
                     *known = from.max(*known);
                 }
-                left = &left[own..];
                 self.wait(rule, *known);
             }
             if !moved {
                 break;
-            }
-        }
-        for (number, from) in known_from.into_iter().enumerate() {
-            if let Some(live) = self.state_mut(number).live.as_mut().filter(|_| from > at) {
-                live.standing = Standing::Unread;
             }
         }
     }
@@ -120,7 +184,7 @@ impl Rules {
     }
 
     /// For each rule the instant from which on all is there that its selectors read, as far as it was sent.
-    fn kept_from(&self, old: &Rules, selectors: &[RuleSelector], series: &dyn RuleSeries) -> Vec<Millis> {
+    fn kept_from(&mut self, old: &Rules, selectors: &[RuleSelector], series: &dyn RuleSeries) -> Vec<Millis> {
         let name = |selector: &RuleSelector| format!("{:?}", selector.matchers);
         let mut proofs: BTreeMap<String, Vec<RuleSelector>> = BTreeMap::new();
         for selector in old.selectors() {
@@ -141,6 +205,11 @@ impl Rules {
             let from = proven.map_or(shown, |proven| proven.min(shown));
             let rule = &mut known_from[selector.id.rule as usize];
             *rule = from.max(*rule);
+            let next = self.groups[self.places[selector.id.rule as usize].0].next;
+            if let Some(until) = whole_since.filter(|_| from > next) {
+                let RuleSelector { id, matchers, history_ms, .. } = selector.clone();
+                self.lacking.push(Lacking { rule: id.rule, matchers, history_ms, until });
+            }
         }
         known_from
     }

@@ -1,5 +1,6 @@
 //! All rules of a tenant: what is due, what is evaluated when, and what a new set of files changes.
 use crate::alert::timer;
+use crate::cover::Lacking;
 use crate::file::parse;
 use crate::grid::{instant_after, instant_at_or_before, offset_ms};
 use crate::judge::Judge;
@@ -37,6 +38,8 @@ pub struct Rules {
     pub(crate) timers: Timers,
     pub(crate) suspended: bool,
     pub(crate) options: Options,
+    /// What they lacked when they came into force, until somebody is told.
+    pub(crate) lacking: Vec<Lacking>,
 }
 
 /// What rules remember, a rule a page: one may have 100,000 elements and the next none.
@@ -58,6 +61,7 @@ impl Rules {
             timers: Timers::new(),
             suspended: false,
             options: Options::default(),
+            lacking: Vec::new(),
         }
     }
 
