@@ -31,6 +31,8 @@ pub struct Opened {
     pub head: Option<PathBuf>,
     /// Files that could not be used, and why.
     pub refused: Vec<(PathBuf, BlockError)>,
+    /// Numbers of the blocks, rising.
+    pub numbers: Vec<u64>,
 }
 
 impl Blocks {
@@ -68,6 +70,7 @@ impl Blocks {
             }
         }
         disk.sync_dir(folder)?;
+        opened.numbers = found.iter().map(|(number, _)| *number).collect();
         *self.open.write().expect("no holder panics") = Arc::new(found.into_iter().map(|(_, block)| block).collect());
         let _second = self.place.set((disk, folder.to_path_buf()));
         Ok(opened)
@@ -129,6 +132,16 @@ impl Blocks {
     /// Whether a block with samples within `from..=to` was set aside since the start.
     pub fn lost(&self, from: Millis, to: Millis) -> bool {
         self.lost.lock().expect("no holder panics").iter().any(|(first, last)| *first <= to && *last >= from)
+    }
+
+    /// Time of the newest sample of a block that was set aside since the start.
+    pub fn lost_until(&self) -> Option<Millis> {
+        self.lost.lock().expect("no holder panics").iter().map(|(_, last)| *last).max()
+    }
+
+    /// A number that no block has, nor a higher one, and how many there are.
+    pub fn extent(&self) -> (u64, u32) {
+        (self.next.load(Ordering::Relaxed), self.all().len() as u32)
     }
 
     /// How many there are, their bytes, and how many were set aside.

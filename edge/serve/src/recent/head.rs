@@ -100,6 +100,8 @@ pub struct Head {
     pub newest: Millis,
     /// Samples before are refused.
     pub oldest: Millis,
+    /// Time of the newest sample of all that was given up or had no place.
+    pub lacks: Millis,
     hand: u32,
 }
 
@@ -122,6 +124,7 @@ impl Head {
             counted: Counted::default(),
             newest: Millis(i64::MIN),
             oldest: Millis(i64::MIN),
+            lacks: Millis(i64::MIN),
             hand: 0,
         }
     }
@@ -182,14 +185,23 @@ impl Head {
             );
             for (id, sample) in group {
                 match self.ids.get(*id as usize).copied().unwrap_or(NONE) {
-                    NONE => self.counted.orphans += 1,
-                    REFUSED => self.counted.refused += 1,
-                    place => self.put(place, *sample),
+                    place if place < REFUSED => self.put(place, *sample),
+                    why => self.lack(why, sample.time()),
                 }
             }
         }
         if self.bytes > self.budget {
             self.sweep();
+        }
+    }
+
+    /// A sample has no place.
+    fn lack(&mut self, why: u32, time: Millis) {
+        self.lacks = self.lacks.max(time);
+        if why == REFUSED {
+            self.counted.refused += 1;
+        } else {
+            self.counted.orphans += 1;
         }
     }
 
@@ -226,9 +238,8 @@ impl Head {
     pub fn push_histograms(&mut self, samples: &[(u32, HistogramSample)]) {
         for (id, sample) in samples {
             match self.ids.get(*id as usize).copied().unwrap_or(NONE) {
-                NONE => self.counted.orphans += 1,
-                REFUSED => self.counted.refused += 1,
-                place => self.put_histogram(place, sample),
+                place if place < REFUSED => self.put_histogram(place, sample),
+                why => self.lack(why, sample.time),
             }
         }
         if self.bytes > self.budget {
@@ -311,7 +322,7 @@ impl Head {
     fn give_up(&mut self, place: u32) {
         let share = (self.budget / self.live.max(1)).max(DUE);
         let mut excess = self.bytes.saturating_sub(self.budget);
-        self.counted.dropped += self.change(place, |slot, histograms| {
+        let (gone, until) = self.change(place, |slot, histograms| {
             let (mut none, mut dropped) = (Histograms::default(), 0);
             let it = histograms.unwrap_or(&mut none);
             let mut size = slot.load().0 + it.load().0;
@@ -350,8 +361,10 @@ impl Head {
             }
             slot.closed.drain(..gone);
             it.closed.drain(..others_gone);
-            dropped
+            (dropped, slot.dropped.0)
         });
+        self.counted.dropped += gone;
+        self.lacks = self.lacks.max(until);
     }
 
     /// The chunks of a series of windows before `end`, or all; an open one among them is closed.

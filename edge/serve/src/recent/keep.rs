@@ -1,5 +1,5 @@
 //! From memory to disk and back: blocks of complete windows, what is in memory at a stop or checkpoint, and retention.
-use super::block::{Block, BlockError, Purpose, Written, write_block};
+use super::block::{Block, BlockError, Purpose, Whole, Written, write_block, write_head};
 use super::blocks::{HEAD_FILE, Opened};
 use super::chunk::{Chunk, ChunkKind};
 use super::head::complete;
@@ -59,26 +59,38 @@ impl Recent {
     /// Takes up the folder of an earlier run: its blocks, and what was in memory then. To be called once, before anything
     /// else comes in. Returns files that could not be used, and why.
     pub fn open(&self, disk: Arc<dyn Disk>, folder: &Path) -> io::Result<Vec<(PathBuf, BlockError)>> {
-        let Opened { head, mut refused } = self.blocks.open(disk.clone(), folder)?;
+        let Opened { head, mut refused, numbers } = self.blocks.open(disk.clone(), folder)?;
+        let (is_new, mut whole) = (head.is_none() && refused.is_empty() && numbers.is_empty(), None);
         let newest = self.blocks.all().iter().map(|block| block.summary().last).max();
         if let Some(newest) = newest {
             let mut head = self.write();
             head.newest = head.newest.max(newest);
         }
-        if let Some(path) = head
-            && let Err(error) = self.restore(&*disk, &path)
-        {
-            self.blocks.count_damaged();
-            if matches!(error, BlockError::Damaged(_)) {
-                disk.rename(&path, &path.with_extension("damaged"))?;
-                disk.sync_dir(folder)?;
+        if let Some(path) = head {
+            match self.restore(&*disk, &path) {
+                Ok(says) => whole = says,
+                Err(error) => {
+                    self.blocks.count_damaged();
+                    if matches!(error, BlockError::Damaged(_)) {
+                        disk.rename(&path, &path.with_extension("damaged"))?;
+                        disk.sync_dir(folder)?;
+                    }
+                    refused.push((path, error));
+                }
             }
-            refused.push((path, error));
+        }
+        // Blocks that were there then and are not now: removed or set aside before a crash, or by somebody else.
+        let still = |it: &Whole| numbers.iter().filter(|number| **number < it.next).count() == it.blocks as usize;
+        match whole.filter(|whole| refused.is_empty() && still(whole)) {
+            Some(whole) => self.lacks(whole.lacks),
+            None if is_new => {}
+            None => self.lacks(self.read().newest),
         }
         Ok(refused)
     }
 
-    fn restore(&self, disk: &dyn Disk, path: &Path) -> Result<(), BlockError> {
+    /// Says what the file says of the whole store.
+    fn restore(&self, disk: &dyn Disk, path: &Path) -> Result<Option<Whole>, BlockError> {
         let block = Block::open(disk, path)?;
         let (mut reading, mut bad) = (super::block::Reading::default(), None);
         let restore = |chunk: Chunk, place: Option<u32>| {
@@ -108,7 +120,7 @@ impl Recent {
             Some(error) => Err(error),
             None => {
                 self.known.store(block.summary().covers.offset, Ordering::Relaxed);
-                Ok(())
+                Ok(block.summary().whole)
             }
         }
     }
@@ -191,6 +203,8 @@ impl Recent {
         let _only = self.keeping.lock().expect("no holder panics");
         // Before it is looked at: what comes in meanwhile may be in it, and is not said to be.
         let offset = self.covers.load(Ordering::Acquire).max(self.known.load(Ordering::Relaxed));
+        let ((next, blocks), lacks) = (self.blocks.extent(), self.whole_since().plus(-1));
+        let whole = Whole { lacks, next, blocks };
         let mut series: Written = Vec::new();
         self.each_page(|labels, places| {
             let head = self.read();
@@ -203,7 +217,7 @@ impl Recent {
         });
         let covers = Position { offset, ..Position::default() };
         let path = folder.join(HEAD_FILE);
-        at_leisure(|| write_block(&**disk, &path, Purpose::Head, covers, &series)).map(drop)
+        at_leisure(|| write_head(&**disk, &path, covers, whole, &series)).map(drop)
     }
 
     fn forget_idle(&self) {

@@ -2,7 +2,7 @@
 //!
 //! One thread writes, at up to a million samples a second, and senders wait for it in the end; so nobody holds a lock for
 //! longer than a few hundred series take, and a reader stands back while the writer waits. Another thread, in no hurry,
-//! writes blocks. Nothing that decides reads any of it.
+//! writes blocks. What decides reads none of it but by records (`docs/design/0010-late-rules.md`).
 pub mod block;
 pub mod blocks;
 mod chunk;
@@ -77,6 +77,8 @@ pub struct Recent {
     known: AtomicU64,
     /// Time of the newest sample known to be gone for good.
     gone: AtomicI64,
+    /// Time of the newest sample that may be missing for what happened before the store was opened.
+    lacks: AtomicI64,
 }
 
 /// How full it is, and what became of samples.
@@ -125,6 +127,7 @@ impl Recent {
             covers: AtomicU64::new(0),
             known: AtomicU64::new(0),
             gone: AtomicI64::new(i64::MIN),
+            lacks: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -237,6 +240,24 @@ impl Recent {
     /// Time of the newest sample that is known to be no longer kept.
     pub fn gone(&self) -> Option<Millis> {
         Some(Millis(self.gone.load(Ordering::Relaxed))).filter(|at| at.0 > i64::MIN)
+    }
+
+    /// Samples up to this time may be missing: they were taken in by nobody.
+    pub fn lacks(&self, until: Millis) {
+        self.lacks.fetch_max(until.0, Ordering::Relaxed);
+    }
+
+    /// The time from which on every sample is here that was taken in, nothing that happened on the way left out: what was given
+    /// up for want of room, or set aside, or is missing since a crash.
+    pub fn whole_since(&self) -> Millis {
+        let (lacks, oldest) = {
+            let head = self.read();
+            (head.lacks, head.oldest)
+        };
+        let before = [&self.gone, &self.lacks].map(|at| Millis(at.load(Ordering::Relaxed)));
+        let lost = self.blocks.lost_until();
+        let newest = before.into_iter().chain([lacks]).chain(lost).max().filter(|at| *at > Millis(i64::MIN));
+        newest.map_or(oldest, |newest| newest.plus(1).max(oldest))
     }
 
     /// Names of labels of series with samples within `from..=to`, or about; of those that all of one of `sets` accept, where

@@ -5,3 +5,4 @@ mod golden;
 mod query;
 mod recent;
 mod served;
+mod whole;

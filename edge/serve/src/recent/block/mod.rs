@@ -11,7 +11,7 @@ mod write;
 
 pub use read::{Block, BlockSeries, Place, Reading, is_key_of, labels_of};
 pub use stream::Stream;
-pub use write::{Written, chunks, write_block};
+pub use write::{Written, chunks, write_block, write_head};
 
 use faultline_model::{Millis, Position};
 use std::io;
@@ -42,6 +42,17 @@ pub enum Purpose {
     Head = 1,
 }
 
+/// What a head says of the store: whether a start may believe that nothing else is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// Samples up to this time may be missing.
+    pub lacks: Millis,
+    /// No block had this number yet, or a higher one,
+    pub next: u64,
+    /// and so many blocks were there.
+    pub blocks: u32,
+}
+
 /// What a block says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -49,6 +60,8 @@ pub struct Summary {
     pub purpose: Purpose,
     /// The last record whose samples are in this or an older file; only of a head.
     pub covers: Position,
+    /// What it says of the store; only of a head, and not of one that an older release wrote.
+    pub whole: Option<Whole>,
     /// Time of the first sample.
     pub first: Millis,
     /// Time of the last sample.

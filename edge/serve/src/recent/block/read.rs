@@ -2,7 +2,7 @@
 use super::bytes::Left;
 use super::table::{next_key, unframe};
 use super::write::term_of;
-use super::{BETWEEN, BlockError, FOOTER, HEADER, MAGIC, Purpose, Summary, VERSION};
+use super::{BETWEEN, BlockError, FOOTER, HEADER, MAGIC, Purpose, Summary, VERSION, Whole};
 use crate::recent::chunk::{Chunk, ChunkKind, Item};
 use crate::recent::matching::{Known, Plan};
 use faultline_host::{Disk, File};
@@ -91,6 +91,9 @@ impl Block {
             _ => return Err(DAMAGED("nobody knows what it is for")),
         };
         let covers = Position { partition: left.u32()?, offset: left.u64()? };
+        let says_whole = left.byte()? == 1;
+        let whole = Whole { lacks: Millis(left.u64()? as i64), next: left.u64()?, blocks: left.u32()? };
+        let whole = says_whole.then_some(whole);
         let footer = read(&*file, size - FOOTER as u64, FOOTER as u64)?;
         checked(&footer)?;
         let mut left = Left(&footer);
@@ -103,7 +106,7 @@ impl Block {
         }
         let (first, last) = (Millis(left.u64()? as i64), Millis(left.u64()? as i64));
         let (chunks, samples, series) = (left.u64()?, left.u64()?, left.u32()?);
-        let summary = Summary { purpose, covers, first, last, series, chunks, samples, size };
+        let summary = Summary { purpose, covers, whole, first, last, series, chunks, samples, size };
         Ok(Block { file, path: path.to_path_buf(), summary, places, directories: OnceLock::new() })
     }
 

@@ -37,6 +37,7 @@ impl Stream {
         let summary = Summary {
             purpose: Purpose::Block,
             covers: Position::default(),
+            whole: None,
             first: Millis(i64::MAX),
             last: Millis(i64::MIN),
             series: 0,
@@ -51,7 +52,7 @@ impl Stream {
             file,
             at: 0,
             // Written anew at the end, when it is known what is in it.
-            waiting: header(VERSION, Purpose::Block, Position::default()),
+            waiting: header(VERSION, Purpose::Block, Position::default(), None),
             groups: Vec::new(),
             places: Vec::new(),
             run: Run::default(),
@@ -116,7 +117,7 @@ impl Stream {
         out.write()?;
         let summary = finish(out, groups_at, &directory, &self.lists, self.summary)?;
         if !self.histograms {
-            let header = header(NUMBERS_VERSION, Purpose::Block, Position::default());
+            let header = header(NUMBERS_VERSION, Purpose::Block, Position::default(), None);
             self.file.write_at(&header[..HEADER], 0)?;
         }
         self.file.sync_data()?;

@@ -1,7 +1,9 @@
 //! Writing a block: under another name first, synced, then renamed.
 use super::bytes::{put, put_signed};
 use super::table::{Run, frame};
-use super::{BETWEEN, BlockError, FOOTER, GROUP, HEADER, MAGIC, NUMBERS_VERSION, Purpose, Summary, TERMS, VERSION};
+use super::{
+    BETWEEN, BlockError, FOOTER, GROUP, HEADER, MAGIC, NUMBERS_VERSION, Purpose, Summary, TERMS, VERSION, Whole,
+};
 use crate::recent::chunk::{CHUNK_SAMPLES, Chunk, ChunkKind, Item};
 use crate::recent::window;
 use faultline_host::{Disk, File};
@@ -58,6 +60,25 @@ pub fn write_block(
     covers: Position,
     series: &Written,
 ) -> Result<Summary, BlockError> {
+    write(disk, path, |file| content(file, purpose, covers, None, series))
+}
+
+/// Writes what is in memory, and what is known of the whole store, in the same way.
+pub fn write_head(
+    disk: &dyn Disk,
+    path: &Path,
+    covers: Position,
+    whole: Whole,
+    series: &Written,
+) -> Result<Summary, BlockError> {
+    write(disk, path, |file| content(file, Purpose::Head, covers, Some(whole), series))
+}
+
+fn write(
+    disk: &dyn Disk,
+    path: &Path,
+    content: impl FnOnce(&Arc<dyn File>) -> io::Result<Summary>,
+) -> Result<Summary, BlockError> {
     let folder = path.parent().ok_or_else(|| io::Error::other("a file needs a folder"))?;
     let new = path.with_extension("new");
     match disk.remove(&new) {
@@ -65,7 +86,7 @@ pub fn write_block(
         _ => {}
     }
     let file = disk.create(&new)?;
-    let written = content(&file, purpose, covers, series).and_then(|summary| {
+    let written = content(&file).and_then(|summary| {
         file.sync_data()?;
         disk.rename(&new, path)?;
         Ok(summary)
@@ -83,11 +104,17 @@ pub fn write_block(
     }
 }
 
-fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Written) -> io::Result<Summary> {
+fn content(
+    file: &Arc<dyn File>,
+    purpose: Purpose,
+    covers: Position,
+    whole: Option<Whole>,
+    series: &Written,
+) -> io::Result<Summary> {
     let of_numbers = |chunk: &Chunk| chunk.kind == ChunkKind::Numbers;
     let only_numbers = series.iter().flat_map(|(_, chunks)| chunks).all(of_numbers);
     let version = if only_numbers { NUMBERS_VERSION } else { VERSION };
-    let mut out = Out { file, at: 0, waiting: header(version, purpose, covers) };
+    let mut out = Out { file, at: 0, waiting: header(version, purpose, covers, whole) };
     let mut places = Vec::with_capacity(series.len().div_ceil(GROUP));
     for group in series.chunks(GROUP) {
         places.push(out.place());
@@ -103,6 +130,7 @@ fn content(file: &Arc<dyn File>, purpose: Purpose, covers: Position, series: &Wr
     let summary = Summary {
         purpose,
         covers,
+        whole,
         first: chunks().map(|chunk| chunk.first).min().unwrap_or(Millis(0)),
         last: chunks().map(|chunk| chunk.last).max().unwrap_or(Millis(0)),
         series: series.len() as u32,
@@ -146,13 +174,19 @@ pub(super) fn finish(
     Ok(Summary { size: footer_at + FOOTER as u64, ..summary })
 }
 
-pub(super) fn header(version: u32, purpose: Purpose, covers: Position) -> Vec<u8> {
+pub(super) fn header(version: u32, purpose: Purpose, covers: Position, whole: Option<Whole>) -> Vec<u8> {
     let mut header = Vec::with_capacity(WRITE + (WRITE >> 3));
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&version.to_le_bytes());
     header.extend_from_slice(&(purpose as u32).to_le_bytes());
     header.extend_from_slice(&covers.partition.to_le_bytes());
     header.extend_from_slice(&covers.offset.to_le_bytes());
+    if let Some(Whole { lacks, next, blocks }) = whole {
+        header.push(1);
+        header.extend_from_slice(&lacks.0.to_le_bytes());
+        header.extend_from_slice(&next.to_le_bytes());
+        header.extend_from_slice(&blocks.to_le_bytes());
+    }
     header.resize(HEADER - 4, 0);
     header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
     header
