@@ -135,7 +135,8 @@ impl Server {
         for effect in batch.effects.list {
             match effect {
                 Effect::Decided(_, decision) => watch.decided(now, &decision),
-                Effect::Ask(_, Ask::Hash(_)) => {}
+                // Rules are there from the start.
+                Effect::Ask(_, Ask::Hash(_) | Ask::Recall(_)) => {}
                 Effect::Ask(id, Ask::Explain(evidence)) => {
                     watch.asked(now, &evidence);
                     let began = Instant::now();

@@ -17,6 +17,7 @@ pub mod outputs;
 pub mod ports;
 pub mod published;
 pub mod quarantine;
+pub mod recaller;
 mod recent;
 pub mod release;
 pub mod render;

@@ -5,7 +5,7 @@ use crate::published::RejectedBody;
 use crate::show::{Said, Shown};
 use crate::stages::{Stage, Stages};
 use crate::tiles::Group;
-use faultline_engine::{Ask, Effect, Effects, Overview};
+use faultline_engine::{Ask, Effect, Effects, Overview, Recall};
 use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
 use faultline_model::facts::Decision;
 use faultline_model::{EffectId, Millis, Position, mutant};
@@ -109,6 +109,8 @@ pub struct Doors {
     pub shown: SyncSender<Shown>,
     /// The thread that answers asks. Bounded by the engine: one ask per open incident is out at a time.
     pub asks: Sender<(EffectId, Ask)>,
+    /// The thread that answers what late rules lack. One question is out at a time, and one more for each reload meanwhile.
+    pub recalls: Sender<(EffectId, Recall)>,
     /// The thread that keeps checkpoints.
     pub keeper: KeeperQueue,
     /// How long each stage takes.
@@ -135,6 +137,7 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
         for effect in batch.effects.list.extract_if(.., |effect| matches!(effect, Effect::Ask(..))) {
             match effect {
                 Effect::Ask(_, Ask::Hash(_)) => {}
+                Effect::Ask(id, Ask::Recall(asked)) => drop(doors.recalls.send((id, *asked))),
                 // Frozen evidence may be large: it is moved on, not copied.
                 Effect::Ask(id, ask) if !mutant!("ask lost") => drop(doors.asks.send((id, ask))),
                 _ => {}

@@ -7,6 +7,7 @@ use crate::ledger_feed::LedgerFeed;
 pub use crate::ports::Addresses;
 use crate::ports::Ports;
 use crate::published::Published;
+use crate::recaller;
 use crate::recent;
 use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
@@ -16,13 +17,14 @@ use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
 use crate::tiles::{Tiles, keep_tiles};
 use crate::world::{Stop, World, control, seal, turn};
-use faultline_engine::{ENGINE_VERSION, Effects, ReplicaLabels};
+use faultline_engine::{Ask, ENGINE_VERSION, Effects, ReplicaLabels};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{
     Clock, Disk, Inlet, Journal, Limits, RealDisk, Refused, SystemClock, TellAway, inlet, random, yield_to_others,
 };
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Genesis, HashSeed, RuleFiles, Setting, mutant};
+use faultline_observe::series::AHEAD_MAX_MS;
 use faultline_sources::Receiver;
 use faultline_storage::{
     CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Recovered, Sealer, SegmentJournal, Settings,
@@ -174,8 +176,12 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let (keeper_in, keeper_out) = keeper_queue();
     let (told_in, told) = channel();
     let (asks_in, asks_out) = mpsc::channel();
+    let (recalls_in, recalls_out) = mpsc::channel();
     for (id, ask) in replay.engine.unanswered() {
-        asks_in.send((id, ask))?;
+        match ask {
+            Ask::Recall(asked) => recalls_in.send((id, *asked))?,
+            ask => asks_in.send((id, ask))?,
+        }
     }
     let (outlet, batches) = Outlet::new(keeper_in.clone());
     let stages = outlet.stages.clone();
@@ -184,7 +190,8 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let stopping = Arc::new(AtomicBool::new(false));
     let mut others = Vec::new();
     let (shown_in, shown_out) = shown();
-    let doors = Doors { ledger: feed.clone(), shown: shown_in, asks: asks_in, keeper: keeper_in, stages };
+    let doors =
+        Doors { ledger: feed.clone(), shown: shown_in, asks: asks_in, recalls: recalls_in, keeper: keeper_in, stages };
     {
         let published = published.clone();
         others.push(spawn("show", move || show(shown_out, &published))?);
@@ -215,6 +222,12 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             yield_to_others();
             explainer::answer_all(&asks_out, &inlet, seed);
         })?);
+    }
+    {
+        // It takes the recent store's locks: it must not yield to others.
+        let (inlet, published, stopping) = (inlet.clone(), published.clone(), stopping.clone());
+        let body = move || recaller::answer_all(&recalls_out, &inlet, seed, &published, &stopping);
+        others.push(spawn("recall", body)?);
     }
     {
         let stopping = stopping.clone();
@@ -444,6 +457,8 @@ fn recover(
     let begun = Instant::now();
     let mut replay = Replay::new(&origin)?;
     published.series(&replay.engine);
+    let newest = replay.engine.now().plus(AHEAD_MAX_MS);
+    recaller::believe(published.store().recent(), replay.last, newest);
     let restored = begun.elapsed();
     let mut fill = Fill { ledger, published, error: None, records: 0 };
     match replay.run(&origin, &mut fill) {

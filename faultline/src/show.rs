@@ -92,32 +92,35 @@ pub fn shown() -> (SyncSender<Shown>, Receiver<Shown>) {
 
 /// Shows groups until the release ends.
 pub fn show(groups: Receiver<Shown>, published: &Published) {
-    for group in groups {
-        let mut leaf = group.first_leaf;
-        for effect in group.effects.list {
-            match effect {
-                Effect::Decided(id, decision) => {
-                    published.decided(id, leaf, Some(group.now), &decision);
-                    leaf += 1;
-                }
-                Effect::Accepted(accepted) => published.accepted(accepted),
-                // Told below, with the record's sender and body.
-                Effect::Rejected(_) => {}
-                Effect::Ask(..) => {}
+    groups.into_iter().for_each(|group| show_one(group, published));
+}
+
+/// Shows a group.
+pub fn show_one(group: Shown, published: &Published) {
+    let mut leaf = group.first_leaf;
+    for effect in group.effects.list {
+        match effect {
+            Effect::Decided(id, decision) => {
+                published.decided(id, leaf, Some(group.now), &decision);
+                leaf += 1;
             }
+            Effect::Accepted(accepted) => published.accepted(accepted),
+            // Told below, with the record's sender and body.
+            Effect::Rejected(_) => {}
+            Effect::Ask(..) => {}
         }
-        for body in group.rejected {
-            published.rejected(body);
-        }
-        let Said { bodies, unheard } = group.said;
-        bodies.iter().for_each(|body| published.said(&body.metadata, &body.plain));
-        (0..unheard).for_each(|_| published.store().said_unheard());
-        drop(bodies);
-        published.journal(group.extent);
-        if let Some(last) = group.last {
-            published.store().recent().covers(last);
-            published.covers((!group.behind).then_some(last), group.records, group.view);
-        }
+    }
+    for body in group.rejected {
+        published.rejected(body);
+    }
+    let Said { bodies, unheard } = group.said;
+    bodies.iter().for_each(|body| published.said(&body.metadata, &body.plain));
+    (0..unheard).for_each(|_| published.store().said_unheard());
+    drop(bodies);
+    published.journal(group.extent);
+    if let Some(last) = group.last {
+        published.store().recent().covers(last);
+        published.covers((!group.behind).then_some(last), group.records, group.view);
     }
 }
 

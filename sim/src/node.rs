@@ -5,15 +5,16 @@ use faultline::explainer::answer;
 use faultline::keeper::{Done, Keep, Keeper, KeeperWork, Told, covered, keeper_queue};
 use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
+use faultline::recaller;
 use faultline::release::{Batch, Doors, Outlet, release};
 use faultline::run::{Opened, open, opening, seal_the_rest};
-use faultline::show::{Shown, shown};
+use faultline::show::{Shown, show_one, shown};
 use faultline::tiles::Tiles;
 use faultline::world::{Stop, World, own, turn};
-use faultline_engine::{Ask, ReplicaLabels};
+use faultline_engine::{Ask, Recall, ReplicaLabels};
 use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Pending, Reader, Refused, inlet};
 use faultline_ledger::{Head, Signer};
-use faultline_model::{Canonical, EffectId, HashSeed, Kind};
+use faultline_model::{Canonical, EffectId, HashSeed, Kind, Recalled};
 use faultline_storage::{CheckpointStore, Cursors, DataFolder, Preparer, Sealer, Settings};
 use std::collections::VecDeque;
 use std::error::Error;
@@ -64,6 +65,8 @@ pub struct Node {
     pub posted: Vec<EffectId>,
     /// Anchors whose checkpoints were written.
     pub checkpoints: u64,
+    /// Answers of the recent store, with something in them.
+    pub recalls: u64,
     /// Whether a state was not kept for no good reason.
     pub lost: bool,
     /// Whether there was one: a nearly full disk, or a head that did not come for a state or one before.
@@ -73,6 +76,8 @@ pub struct Node {
     in_flight: VecDeque<Receiver<Batch>>,
     doors: Doors,
     shown: Receiver<Shown>,
+    /// What readers are shown, the recent store with it.
+    published: Published,
     kept: KeeperWork,
     keeper: Keeper,
     /// Work that waits for a signed head, and how often none had come.
@@ -81,11 +86,12 @@ pub struct Node {
     /// Answers that are handed in and not yet durable; without a pending one: those that found no room.
     answers: Vec<(EffectId, Vec<u8>, Option<Pending>)>,
     asked: Receiver<(EffectId, Ask)>,
+    recalled: Receiver<(EffectId, Recall)>,
     told: Sender<Told>,
     sealer: Sealer,
     preparer: Preparer,
     /// A reply that comes late: offered after the next one.
-    late: Option<(EffectId, Vec<u8>)>,
+    late: Option<(EffectId, Vec<Vec<u8>>)>,
 }
 
 impl Node {
@@ -105,15 +111,19 @@ impl Node {
         let (keeper, kept) = keeper_queue();
         let (told_in, told) = channel();
         let (asks, asked) = channel();
+        let (recalls, recalled) = channel();
         let mut posted = Vec::new();
         for (id, ask) in replay.engine.unanswered() {
             posted.push(id);
-            asks.send((id, ask))?;
+            match ask {
+                Ask::Recall(asked) => recalls.send((id, *asked))?,
+                ask => asks.send((id, ask))?,
+            }
         }
         let (outlet, _) = Outlet::new(keeper.clone());
         let (shown_in, shown) = shown();
         let stages = outlet.stages.clone();
-        let doors = Doors { ledger: feed.clone(), shown: shown_in, asks, keeper, stages };
+        let doors = Doors { ledger: feed.clone(), shown: shown_in, asks, recalls, keeper, stages };
         let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
         let (sealer, preparer) = (journal.sealer(), journal.preparer());
         let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);
@@ -135,6 +145,7 @@ impl Node {
             asks: VecDeque::new(),
             posted,
             checkpoints: 0,
+            recalls: 0,
             lost: false,
             may_lose: false,
             limit: settings.limit,
@@ -142,12 +153,14 @@ impl Node {
             in_flight: VecDeque::new(),
             doors,
             shown,
+            published,
             kept,
             keeper,
             anchored: None,
             heads_missed: 0,
             answers: Vec::new(),
             asked,
+            recalled,
             told: told_in,
             sealer,
             preparer,
@@ -192,10 +205,14 @@ impl Node {
     pub fn release(&mut self) -> Result<(), Ended> {
         if let Some(batches) = self.in_flight.pop_front() {
             release(batches, &self.doors)?;
-            // Nobody reads what readers would be shown.
-            while self.shown.try_recv().is_ok() {}
+            while let Ok(group) = self.shown.try_recv() {
+                show_one(group, &self.published);
+            }
             while let Ok(ask) = self.asked.try_recv() {
                 self.asks.push_back(ask);
+            }
+            while let Ok((id, asked)) = self.recalled.try_recv() {
+                self.asks.push_back((id, Ask::Recall(Box::new(asked))));
             }
         }
         Ok(())
@@ -290,29 +307,39 @@ impl Node {
     /// The thread that answers asks: see `Event::Explain`.
     pub fn explain(&mut self, how: u64) -> Result<bool, Broken> {
         self.hand_in();
-        let Some((id, Ask::Explain(evidence))) = self.asks.pop_front() else { return Ok(false) };
-        let body = answer(&evidence);
+        let Some((id, ask)) = self.asks.pop_front() else { return Ok(false) };
+        let bodies = match ask {
+            Ask::Explain(evidence) => vec![answer(&evidence)],
+            Ask::Recall(asked) => {
+                let records = recaller::answer(self.published.store().recent(), &asked);
+                let is_whole = |record: &Vec<u8>| Recalled::from_bytes(record).is_ok_and(|it| !it.parts.is_empty());
+                self.recalls += u64::from(records.iter().any(is_whole));
+                records
+            }
+            Ask::Hash(_) => return Ok(false),
+        };
+        let all = |bodies: Vec<Vec<u8>>, node: &mut Node| bodies.into_iter().for_each(|body| node.reply(id, body));
         match how {
             // Late: another comes first.
-            1 if self.late.is_none() => self.late = Some((id, body)),
+            1 if self.late.is_none() => self.late = Some((id, bodies)),
             2 => {
-                self.reply(id, body.clone());
-                self.reply(id, body);
+                all(bodies.clone(), self);
+                all(bodies, self);
             }
             // Never: a restart asks again.
             3 => {}
             // To a question that nobody asked.
             4 => {
                 let other = EffectId { ordinal: id.ordinal + 40, ..id };
-                self.reply(other, body.clone());
-                self.reply(id, body);
+                bodies.iter().for_each(|body| self.reply(other, body.clone()));
+                all(bodies, self);
             }
-            _ => self.reply(id, body),
+            _ => all(bodies, self),
         }
         if how != 1
-            && let Some((id, body)) = self.late.take()
+            && let Some((id, bodies)) = self.late.take()
         {
-            self.reply(id, body);
+            bodies.into_iter().for_each(|body| self.reply(id, body));
         }
         if self.inlet.load().1 > INLET.count {
             return broken("bounds", format!("{} records are under way", self.inlet.load().1));

@@ -483,7 +483,9 @@ impl Sim {
             }
             Event::Keep => self.keep(node)?,
             Event::Explain(how) => {
+                let before = node.recalls;
                 node.explain(how)?;
+                self.coverage.add("work", "answers of the recent store", node.recalls - before);
                 Ok(())
             }
             Event::Receiver(mood) => {

@@ -54,6 +54,9 @@ groups:
     expr: level:sum > 90
     for: 10s
     labels: {service: pay}
+  - alert: Peak
+    expr: max_over_time(level[40s]) > 98
+    labels: {service: pay}
 "#,
     "groups: [this is no rule file",
 ];

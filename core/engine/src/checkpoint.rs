@@ -2,6 +2,7 @@
 use crate::changes::Changes;
 use crate::engine::{Engine, Outstanding};
 use crate::judge::Judge;
+use crate::recall::Recalling;
 use crate::retries::Retries;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -146,30 +147,64 @@ struct Core {
     asks: Vec<(EffectId, Outstanding)>,
     hashing: Option<(EffectId, Position)>,
     derived: Vec<u32>,
+    recalling: Option<Recalling>,
 }
-canonical_struct!(Core {
-    seed,
-    now,
-    last,
-    live,
-    anchored,
-    unanchored,
-    anchor_bytes,
-    started,
-    imported,
-    settled,
-    changes,
-    asks,
-    hashing,
-    derived
-});
+
+/// Fourteen fields, and a fifteenth where late rules wait for what they lack. States of before engine version 6 have fourteen.
+impl Canonical for Core {
+    fn write(&self, w: &mut Writer) {
+        w.array(14 + usize::from(self.recalling.is_some()));
+        self.seed.write(w);
+        self.now.write(w);
+        self.last.write(w);
+        self.live.write(w);
+        self.anchored.write(w);
+        self.unanchored.write(w);
+        self.anchor_bytes.write(w);
+        self.started.write(w);
+        self.imported.write(w);
+        self.settled.write(w);
+        self.changes.write(w);
+        self.asks.write(w);
+        self.hashing.write(w);
+        self.derived.write(w);
+        if let Some(recalling) = &self.recalling {
+            recalling.write(w);
+        }
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let refused = r.invalid("what is in no table");
+        let fields = r.array()?;
+        if !(14..=15).contains(&fields) {
+            return Err(refused);
+        }
+        Ok(Core {
+            seed: Canonical::read(r)?,
+            now: Canonical::read(r)?,
+            last: Canonical::read(r)?,
+            live: Canonical::read(r)?,
+            anchored: Canonical::read(r)?,
+            unanchored: Canonical::read(r)?,
+            anchor_bytes: Canonical::read(r)?,
+            started: Canonical::read(r)?,
+            imported: Canonical::read(r)?,
+            settled: Canonical::read(r)?,
+            changes: Canonical::read(r)?,
+            asks: Canonical::read(r)?,
+            hashing: Canonical::read(r)?,
+            derived: Canonical::read(r)?,
+            recalling: (fields == 15).then(|| Recalling::read(r)).transpose()?,
+        })
+    }
+}
 
 /// Name of a field of page `core`, for people.
 pub fn core_field(index: usize) -> Option<&'static str> {
     CORE_FIELDS.get(index).copied()
 }
 
-const CORE_FIELDS: [&str; 14] = [
+const CORE_FIELDS: [&str; 15] = [
     "hash seed",
     "rule time",
     "last record",
@@ -184,6 +219,7 @@ const CORE_FIELDS: [&str; 14] = [
     "explanations asked for",
     "state being hashed",
     "derived series",
+    "what late rules wait for",
 ];
 canonical_struct!(Outstanding { incident, revision, evidence });
 
@@ -225,6 +261,7 @@ impl Engine {
             asks: core::mem::take(&mut self.asks).into_iter().collect(),
             hashing: self.hashing,
             derived: core::mem::take(&mut self.derived),
+            recalling: self.recalling.take(),
         };
         let page = |name: &str, write: &dyn Fn(&mut Writer)| {
             let mut w = Writer::default();
@@ -244,6 +281,7 @@ impl Engine {
         self.changes = core.changes;
         self.asks = core.asks.into_iter().collect();
         self.derived = core.derived;
+        self.recalling = core.recalling;
         parts
     }
 
@@ -295,6 +333,7 @@ impl Engine {
             asks: core.asks.into_iter().collect(),
             hashing: core.hashing,
             derived: core.derived,
+            recalling: core.recalling,
             series,
             judge,
             graph,
@@ -302,7 +341,7 @@ impl Engine {
             incidents,
             ..Engine::new(core.seed)
         };
-        engine.heed_silence(from.engine);
+        engine.decide_as(from.engine);
         Ok(engine)
     }
 }
@@ -326,7 +365,8 @@ mod tests {
     #[test]
     fn every_field_of_the_core_has_a_name() {
         let checkpoint = Engine::new(HashSeed(7)).checkpoint();
-        assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len()));
+        // The last one is there only while it is something.
+        assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len() - 1));
         assert_eq!((core_field(2), core_field(13)), (Some("last record"), Some("derived series")));
     }
 }

@@ -8,6 +8,8 @@ use faultline_observe::replicas::ReplicaLabels;
 
 /// The first engine version that notes who sends what.
 const HEEDS_SILENCE: u32 = 5;
+/// The first that asks for what late rules lack, and notes where a ring is not whole.
+const RECALLS: u32 = 6;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -18,7 +20,7 @@ impl Engine {
             Control::Genesis => Ok(()),
             Control::EngineVersion => {
                 if let Ok(version) = u32::from_bytes(body) {
-                    self.heed_silence(version);
+                    self.decide_as(version);
                 }
                 Ok(())
             }
@@ -47,8 +49,10 @@ impl Engine {
     }
 
     /// An engine of this version decides from here on. What an older one decided is decided again as it did.
-    pub(crate) fn heed_silence(&mut self, version: u32) {
+    pub(crate) fn decide_as(&mut self, version: u32) {
         self.sources.heed_silence(version >= HEEDS_SILENCE);
+        self.series.note_holes(version >= RECALLS);
+        self.recalls = version >= RECALLS;
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.
@@ -80,6 +84,7 @@ impl Engine {
                 emit.decide(Decision::Rules(RulesInForce { digest, ..counts }));
                 self.decide_transitions(emit, false);
                 self.deliver(emit);
+                self.ask_recall(emit);
             }
             Err(refused) => {
                 emit.decide(Decision::RulesRefused(RulesRefused { digest, ..refused }));

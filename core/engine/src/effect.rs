@@ -1,4 +1,5 @@
 //! What `step` returns: everything that must now happen in the world.
+use crate::recall::Recall;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -27,6 +28,9 @@ pub enum Ask {
     /// Hash and keep the state after this record, which the engine holds frozen ([`crate::Engine::write_frozen`]); the
     /// answer is its digest, or null where it could not be kept. `verify` recomputes it.
     Hash(Position),
+    /// Say what the recent store kept of what late rules lack, in records one after the other. `verify` reports the answer as
+    /// attested.
+    Recall(Box<Recall>),
 }
 
 /// What the state refused of one record, for one reason.

@@ -3,6 +3,7 @@ use crate::changes::Changes;
 use crate::effect::{Accepted, Ask, Effects, Emitter};
 use crate::frozen::Frozen;
 use crate::judge::Judge;
+use crate::recall::Recalling;
 use crate::retries::Retries;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -69,6 +70,10 @@ pub struct Engine {
     pub(crate) asks: BTreeMap<EffectId, Outstanding>,
     /// The ask for a state's digest that is not answered, and the state's last record.
     pub(crate) hashing: Option<(EffectId, Position)>,
+    /// The question to the recent store that is not answered.
+    pub(crate) recalling: Option<Recalling>,
+    /// Whether it is asked at all: older engines did not.
+    pub(crate) recalls: bool,
     /// Series of each derived id of the graph: labels come with the first sample only.
     pub(crate) derived: Vec<u32>,
     // Scratch: empty between records.
@@ -104,6 +109,8 @@ impl Engine {
             changes: Changes::default(),
             asks: BTreeMap::new(),
             hashing: None,
+            recalling: None,
+            recalls: true,
             derived: Vec::new(),
             applied: Applied::default(),
             transitions: Vec::new(),
@@ -128,9 +135,10 @@ impl Engine {
         self.last
     }
 
-    /// Explanations asked for and not answered, to be posted again after a restart.
+    /// What was asked and not answered, to be posted again after a restart; but for states, which went with the process.
     pub fn unanswered(&self) -> impl Iterator<Item = (EffectId, Ask)> {
-        self.asks.iter().map(|(id, ask)| (*id, Ask::Explain(Box::new(ask.evidence.clone()))))
+        let explanations = self.asks.iter().map(|(id, ask)| (*id, Ask::Explain(Box::new(ask.evidence.clone()))));
+        explanations.chain(self.recalling.as_ref().map(Recalling::ask))
     }
 
     /// Advances by a batch of records and says what must now happen in the world.
@@ -393,6 +401,9 @@ impl Engine {
         if let Some((_, at)) = self.hashing.filter(|(asked, _)| *asked == id) {
             return self.take_digest(at, body, emit);
         }
+        if let Some(recalling) = self.recalling.take_if(|recalling| recalling.id == id) {
+            return self.take_recalled(recalling, body, emit);
+        }
         let Some(asked) = self.asks.remove(&id) else {
             emit.reject(Reason::BadRecord, 1, "it answers nothing that was asked");
             return;
@@ -412,6 +423,8 @@ impl Engine {
         if self.hashing.take_if(|(asked, _)| *asked == id).is_some() {
             // No anchor comes of the frozen state.
             self.thaw();
+        } else if self.recalling.take_if(|recalling| recalling.id == id).is_some() {
+            // Time covers what the rules lack.
         } else if let Some(asked) = self.asks.remove(&id) {
             self.incidents.answered(asked.incident, asked.revision);
         }

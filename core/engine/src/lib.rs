@@ -15,6 +15,7 @@ mod history;
 mod judge;
 #[cfg(feature = "planted")]
 mod planted;
+mod recall;
 mod retries;
 mod silent;
 mod views;
@@ -24,9 +25,10 @@ pub use effect::{Accepted, Ask, Effect, Effects, Rejected};
 pub use engine::Engine;
 pub use faultline_observe::replicas::ReplicaLabels;
 pub use frozen::Slice;
+pub use recall::{Recall, Wanted};
 pub use views::Overview;
 
 /// Version of the function: it rises whenever the same journal would give other effects or another state.
-pub const ENGINE_VERSION: u32 = 5;
+pub const ENGINE_VERSION: u32 = 6;
 /// The oldest engine version whose states this one takes up and goes on from, where their layout is ours.
 pub const ENGINE_VERSION_MIN: u32 = 3;

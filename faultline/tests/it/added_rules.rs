@@ -11,11 +11,11 @@ use faultline_model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-const START: Millis = Millis(1_700_000_000_000);
+pub const START: Millis = Millis(1_700_000_000_000);
 /// Further than any chain of the rules looks back.
-const REACH_MS: i64 = 60_000;
+pub const REACH_MS: i64 = 60_000;
 /// Recording rules first: they stay the same or are added, since what an edited one wrote before stays what it was.
-const RULES: [&str; 12] = [
+pub const RULES: [&str; 12] = [
     "{record: total, expr: sum(x)}",
     "{record: steep, expr: 'rate(c[20s])'}",
     "{alert: High, expr: 'max_over_time(x[15s]) > 5'}",
@@ -82,7 +82,7 @@ impl Run {
     }
 }
 
-fn rules(evaluation: Evaluation, mut choose: impl FnMut(&str) -> Option<String>) -> Decoded {
+pub fn rules(evaluation: Evaluation, mut choose: impl FnMut(&str) -> Option<String>) -> Decoded {
     let mut text = String::from("groups:\n- name: g\n  interval: 5s\n  rules:\n  - {alert: Stays, expr: never > 0}\n");
     RULES.iter().filter_map(|rule| choose(rule)).for_each(|rule| text.push_str(&format!("  - {rule}\n")));
     let files = vec![RuleFile { name: "t.yml".into(), text }];
@@ -91,7 +91,7 @@ fn rules(evaluation: Evaluation, mut choose: impl FnMut(&str) -> Option<String>)
 }
 
 /// A body of some samples.
-fn body(random: &mut Random, now: Millis, counts: &mut [f64; 3], names: &[&str]) -> Decoded {
+pub fn body(random: &mut Random, now: Millis, counts: &mut [f64; 3], names: &[&str]) -> Decoded {
     let mut all = BTreeMap::new();
     for _ in 0..=random.below(3) {
         let i = random.below(3) as usize;

@@ -1,5 +1,6 @@
 //! A journal with everything in it that a journal can hold, made the same each time.
 use faultline::explainer::answer;
+use faultline::recaller;
 use faultline::world::{control, own};
 use faultline_engine::{Ask, Checkpoint, Effect, Effects, Engine};
 use faultline_estate::{Estate, Fault, Outgoing, Story};
@@ -11,6 +12,7 @@ use faultline_model::{
     Canonical, ChangeEvent, Clock, Control, EffectId, Encoding, Evaluation, EventTime, Format, Genesis, HashSeed, Hlc,
     Kind, Labels, Millis, Payload, Position, RuleFile, RuleFiles, Sample, Setting, SourceId, SourceName, TenantId,
 };
+use faultline_serve::recent::{Limits, Recent};
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -138,6 +140,11 @@ pub fn effect_bytes(effects: &Effects) -> Vec<u8> {
                 out.extend(id.to_bytes());
                 out.extend(at.to_bytes());
             }
+            Effect::Ask(id, Ask::Recall(asked)) => {
+                out.push(8);
+                out.extend(id.to_bytes());
+                out.extend(asked.to_bytes());
+            }
         }
     }
     out
@@ -159,6 +166,7 @@ pub fn written() -> Written {
         },
         random: Random::seeded(11),
         asks: VecDeque::new(),
+        recent: Recent::new(Limits::default()),
         sent: VecDeque::new(),
     };
     writer.begin();
@@ -190,6 +198,7 @@ struct Writer {
     random: Random,
     /// Asked, and how many records later the answer comes.
     asks: VecDeque<(usize, EffectId, Vec<u8>)>,
+    recent: Recent,
     /// Bodies of a while ago, to be sent again.
     sent: VecDeque<Payload>,
 }
@@ -208,6 +217,12 @@ impl Writer {
         for effect in effects.list {
             match effect {
                 Effect::Ask(id, Ask::Explain(evidence)) => self.asks.push_back((due, id, answer(&evidence))),
+                Effect::Ask(id, Ask::Recall(asked)) => {
+                    // What was accepted while the answer is on its way may be in it, too.
+                    let records = recaller::answer(&self.recent, &asked);
+                    self.asks.extend(records.into_iter().map(|body| (due, id, body)));
+                }
+                Effect::Accepted(it) => self.recent.accept(it.created, &it.samples, &it.histograms, &it.evicted),
                 Effect::Ask(id, Ask::Hash(_)) => {
                     let state = self.engine.checkpoint().digest();
                     self.engine.thaw();

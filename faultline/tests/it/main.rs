@@ -12,6 +12,7 @@ mod histograms;
 mod history;
 mod journal;
 mod kill;
+mod late_rules;
 mod laws;
 mod node;
 mod quarantine;

@@ -2,12 +2,13 @@
 use faultline::keeper::{Done, Keep, Keeper, KeeperQueue, KeeperWork, Told, keeper_queue};
 use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
+use faultline::recaller;
 use faultline::release::{Doors, Outlet, release};
 use faultline::run::{Opened, open, upgrade};
-use faultline::show::{Shown, shown};
+use faultline::show::{Shown, show_one, shown};
 use faultline::tiles::Tiles;
 use faultline::world::{World, control, seal, turn};
-use faultline_engine::Ask;
+use faultline_engine::{Ask, Recall};
 use faultline_formats::Decoded;
 use faultline_host::{Answer, Clock, Disk, Inlet, Limits, ManualClock, Reader, inlet};
 use faultline_ledger::Signer;
@@ -33,6 +34,7 @@ pub struct Node {
     pub inlet: Inlet,
     doors: Doors,
     shown: std::sync::mpsc::Receiver<Shown>,
+    published: Published,
     feed: Arc<LedgerFeed>,
     tiles: Tiles,
     cursors: Cursors,
@@ -40,6 +42,7 @@ pub struct Node {
     keep_out: KeeperWork,
     keeper: Keeper,
     asks_out: Receiver<(EffectId, Ask)>,
+    recalls_out: Receiver<(EffectId, Recall)>,
     told: Sender<Told>,
     sealer: Sealer,
 }
@@ -59,7 +62,8 @@ impl Node {
         let folder = DataFolder::open(disk.clone(), data, [9; 16])?;
         let clock: Arc<dyn Clock> = clock.clone();
         let signer = |folder: &DataFolder| Ok(signer(folder));
-        let opened = open(&folder, settings, &clock, signer, SEED, &Published::default())?;
+        let published = Published::default();
+        let opened = open(&folder, settings, &clock, signer, SEED, &published)?;
         let Opened { journal, replay, ledger, ledger_reader, cursors, .. } = opened;
         let (sealer, readers) = (journal.sealer(), journal.readers());
         let (inlet, intake) =
@@ -70,13 +74,24 @@ impl Node {
         let (keep_in, keep_out) = keeper_queue();
         let (told, told_out) = channel();
         let (asks, asks_out) = channel();
-        for ask in replay.engine.unanswered() {
-            asks.send(ask)?;
+        let (recalls, recalls_out) = channel();
+        for (id, ask) in replay.engine.unanswered() {
+            match ask {
+                Ask::Recall(asked) => recalls.send((id, *asked))?,
+                ask => asks.send((id, ask))?,
+            }
         }
         let upgrade = upgrade(&replay);
         let (outlet, _) = Outlet::new(keep_in.clone());
         let (shown, shown_out) = shown();
-        let doors = Doors { ledger: feed.clone(), shown, asks, keeper: keep_in.clone(), stages: outlet.stages.clone() };
+        let doors = Doors {
+            ledger: feed.clone(),
+            shown,
+            asks,
+            recalls,
+            keeper: keep_in.clone(),
+            stages: outlet.stages.clone(),
+        };
         let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
         let world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told_out);
         let node = Node {
@@ -84,12 +99,14 @@ impl Node {
             inlet,
             doors,
             shown: shown_out,
+            published,
             feed,
             tiles,
             cursors,
             keep_in,
             keep_out,
             asks_out,
+            recalls_out,
             told,
             keeper,
             sealer,
@@ -121,8 +138,9 @@ impl Node {
             Ok(()) => {
                 before_flush();
                 let result = release(batches, &self.doors).map_err(Ended::from);
-                // Nobody reads what readers would be shown.
-                while self.shown.try_recv().is_ok() {}
+                while let Ok(group) = self.shown.try_recv() {
+                    show_one(group, &self.published);
+                }
                 result
             }
             Err(stop) => {
@@ -146,6 +164,10 @@ impl Node {
         while let Ok((id, ask)) = self.asks_out.try_recv() {
             let Ask::Explain(evidence) = ask else { unreachable!("states go to the keeper") };
             self.reply(id, faultline::explainer::answer(&evidence));
+        }
+        while let Ok((id, asked)) = self.recalls_out.try_recv() {
+            let records = recaller::answer(self.published.store().recent(), &asked);
+            records.into_iter().for_each(|body| self.reply(id, body));
         }
         self.tiles()?;
         let kept: Vec<Keep> = std::iter::from_fn(|| self.keep_out.try_next()).collect();

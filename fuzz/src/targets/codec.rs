@@ -1,10 +1,11 @@
 //! Canonical bytes: facts, control bodies, leaves. What reads is written back byte for byte.
 use crate::Target;
-use faultline_engine::Page;
+use faultline_engine::{Page, Recall, Wanted};
 use faultline_ledger::{Fact, LedgerEntry, Tree};
 use faultline_model::facts::*;
 use faultline_model::*;
 use faultline_observe::ring::Ring;
+use faultline_promql::{MatchOp, Matcher};
 
 /// The target.
 pub const TARGET: Target = Target { name: "codec", size_max: 4 << 10, run, seeds };
@@ -34,6 +35,8 @@ const TYPES: &[fn(&[u8])] = &[
     check::<Vec<Option<Transition>>>,
     check::<(f64, Vec<(i64, u64)>)>,
     entry,
+    check::<Recalled>,
+    check::<Recall>,
 ];
 
 /// A leaf is never too large for its bundle, and a sealed segment's is found by the cheap look.
@@ -116,6 +119,17 @@ fn seeds() -> Vec<Vec<u8>> {
     let mut tree = Tree::default();
     (0..300_u32).for_each(|i| tree.push(Digest::of(&i.to_le_bytes()), &mut Vec::new()));
     let quarantined = Quarantined { position: Position::default(), reason: "it broke".into() };
+    let matchers = [(MatchOp::Equal, "__name__", "c"), (MatchOp::Regex, "i", "a|b"), (MatchOp::NotRegex, "j", ".+")];
+    let matchers = matchers.map(|(op, name, value)| Matcher::new(name, op, value).expect("a pattern")).to_vec();
+    let recall = Recall { at: Millis(9), wanted: vec![Wanted { matchers, from: Millis(-1), to: Millis(8) }] };
+    let series = RecalledSeries {
+        labels: Labels::new([("__name__", "c")]),
+        samples: vec![Sample::new(Millis(1), 0.5), Sample::stale(Millis(2))],
+        histograms: vec![HistogramSample { time: Millis(3), histogram: None }],
+    };
+    let part = RecalledPart { selector: 0, since: Millis(1), complete: true, series: vec![series] };
+    let question = Digest::of(&recall.to_bytes());
+    let recalled = Recalled { question, number: 1, last: true, parts: vec![part] };
     let anchor = Anchor { position: Position::default(), state: Digest::default() };
     [
         (0, decided(Decision::Alert(transition.clone()))),
@@ -137,6 +151,8 @@ fn seeds() -> Vec<Vec<u8>> {
         (11, sum.to_bytes()),
         (12, tree.to_bytes()),
         (14, vec![Some(transition), None].to_bytes()),
+        (18, recalled.to_bytes()),
+        (19, recall.to_bytes()),
         (15, (1.5, vec![(-1, u64::MAX), (i64::MIN, 24)]).to_bytes()),
     ]
     .map(|(choice, bytes)| [&[choice], &bytes[..]].concat())

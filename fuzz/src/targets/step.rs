@@ -5,12 +5,13 @@
 use crate::Target;
 use crate::input::{Input, part};
 use bytes::Bytes;
-use faultline_engine::{Effect, Effects, Engine};
+use faultline_engine::{Ask, Effect, Effects, Engine};
 use faultline_formats::encode::{self, Log, ResourceLogs, ResourceSpans, Span};
 use faultline_formats::{Record, SpanKind, SpanStatus, decode};
 use faultline_model::facts::Verdict;
 use faultline_model::*;
 use faultline_rules::BUILTIN;
+use std::collections::BTreeMap;
 
 /// The target.
 pub const TARGET: Target = Target { name: "step", size_max: 4 << 10, run, seeds };
@@ -63,7 +64,7 @@ pub fn replay(engine: &mut Engine, bytes: &[u8]) -> (Vec<Record>, Effects) {
     let (mut input, mut records, mut all) = (Input(bytes), Vec::new(), Effects::default());
     let next = engine.last().map_or(1, |last| last.offset + 1);
     let mut now = engine.now().max(START);
-    let (mut asked, mut span) = (None, 0);
+    let (mut asked, mut lacks, mut span): (_, Lacks, _) = (None, None, 0);
     for offset in (next..).take(RECORDS_MAX) {
         if input.is_empty() {
             break;
@@ -74,7 +75,7 @@ pub fn replay(engine: &mut Engine, bytes: &[u8]) -> (Vec<Record>, Effects) {
             now = now.plus(step);
             span += step % GAP_MS;
         }
-        let payload = payload(op, now, asked, &mut input);
+        let payload = payload(op, now, asked, lacks, &mut input);
         let at = Position { partition: 0, offset };
         let record = Record { at, stamp: Hlc(0).next(now), decoded: decode(payload, SEED) };
         let mut effects = Effects::default();
@@ -83,6 +84,9 @@ pub fn replay(engine: &mut Engine, bytes: &[u8]) -> (Vec<Record>, Effects) {
             if let Effect::Ask(id, _) = effect {
                 asked = Some(*id);
             }
+            if let Effect::Ask(id, Ask::Recall(recall)) = effect {
+                lacks = Some((*id, Digest::of(&recall.to_bytes())));
+            }
         }
         records.push(record);
         all.list.extend(effects.list);
@@ -90,7 +94,10 @@ pub fn replay(engine: &mut Engine, bytes: &[u8]) -> (Vec<Record>, Effects) {
     (records, all)
 }
 
-fn payload(op: u8, now: Millis, asked: Option<EffectId>, input: &mut Input<'_>) -> Payload {
+/// What late rules lack: the question and its digest.
+type Lacks = Option<(EffectId, Digest)>;
+
+fn payload(op: u8, now: Millis, asked: Option<EffectId>, lacks: Lacks, input: &mut Input<'_>) -> Payload {
     let clock = if op & 16 == 0 { Clock::Live } else { Clock::Import };
     let source = SourceId([op >> 5; 16]);
     let telemetry = |format| Kind::Telemetry { source, format, encoding: Encoding::Identity, clock };
@@ -134,6 +141,10 @@ fn payload(op: u8, now: Millis, asked: Option<EffectId>, input: &mut Input<'_>) 
             let control = Control::from_number(input.byte() % 7).expect("seven kinds");
             (Kind::Control(control), input.part().to_vec())
         }
+        12 if op & 32 != 0 => {
+            let (id, question) = lacks.unwrap_or_default();
+            (Kind::Reply(id), recalled(now, question, input).to_bytes())
+        }
         12 => (Kind::Reply(asked.unwrap_or_default()), verdict(now, asked.unwrap_or_default()).to_bytes()),
         13 => (Kind::Reply(asked.unwrap_or_default()), input.part().to_vec()),
         14 => (Kind::Tick, Vec::new()),
@@ -164,6 +175,39 @@ fn samples(now: Millis, input: &mut Input<'_>) -> Vec<u8> {
         })
         .collect();
     encode::write_request(rows.iter().map(|(labels, samples)| (labels, &samples[..])))
+}
+
+/// A record of the recent store's answer: its number, whether it is the last, and samples as rising as they come.
+fn recalled(now: Millis, question: Digest, input: &mut Input<'_>) -> Recalled {
+    let (number, how) = (input.byte(), input.byte());
+    let mut all: BTreeMap<Labels, BTreeMap<Millis, Sample>> = BTreeMap::new();
+    for _ in 0..input.byte() % 32 {
+        let (series, value, ago) = (input.byte(), input.byte(), input.byte());
+        let labels = Labels::new([
+            ("__name__", format!("m{}", series % 4)),
+            ("service", format!("s{}", series / 4 % 4)),
+            ("i", format!("{}", series / 16)),
+        ]);
+        let time = now.plus(-i64::from(ago as i8) * 2_000);
+        let sample = if value == 255 { Sample::stale(time) } else { Sample::new(time, f64::from(value) / 8.0) };
+        all.entry(labels).or_default().insert(time, sample);
+    }
+    let series = all.into_iter().map(|(labels, samples)| RecalledSeries {
+        labels,
+        samples: samples.values().filter(|sample| sample.value() < 16.0).copied().collect(),
+        histograms: samples
+            .iter()
+            .filter(|(_, sample)| sample.value() >= 16.0)
+            .map(|(time, sample)| {
+                let histogram = Histogram { count: sample.value(), zero_count: sample.value(), ..Histogram::default() };
+                HistogramSample { time: *time, histogram: Some(histogram.into()) }
+            })
+            .collect(),
+    });
+    let since = now.plus(-i64::from(how >> 2) * 10_000);
+    let part =
+        RecalledPart { selector: u32::from(how & 2 != 0), since, complete: how & 128 == 0, series: series.collect() };
+    Recalled { question, number: number.into(), last: how & 1 != 0, parts: vec![part] }
 }
 
 /// Up to 32 calls between eight services: who calls whom, how often, how long it takes and how it ends.
@@ -294,6 +338,23 @@ pub fn seeds() -> Vec<Vec<u8>> {
     const METRICS: &[u8] = include_bytes!("../../../core/formats/tests/fixtures/sdk.bin");
     const TRACES: &[u8] = include_bytes!("../../../core/formats/tests/fixtures/traces.bin");
     const LOGS: &[u8] = include_bytes!("../../../core/formats/tests/fixtures/logs.bin");
+    // A rule over a range comes late, and what it lacks in two records, the second one twice.
+    let late = b"groups:\n- name: g\n  interval: 5s\n  rules:\n  - alert: A\n    expr: rate(m0[1m]) > 0\n  - alert: B\n    expr: avg_over_time(m1[30s]) > 0\n";
+    let mut lacks = vec![rules(3)];
+    (0..6).for_each(|i| lacks.push(samples(4, 6, 10 * i)));
+    let answer = |number: u8, how: u8| {
+        let mut bytes = vec![44, 2, number, how, 12];
+        (0..12).for_each(|i| bytes.extend([i % 2, 20 * i, 3 * i]));
+        bytes
+    };
+    lacks.extend([
+        [vec![8, 0, 132], part(late)].concat(),
+        samples(4, 4, 70),
+        answer(0, 64),
+        answer(1, 67),
+        answer(1, 67),
+    ]);
+    lacks.extend([tick(6), samples(4, 4, 90), tick(7)]);
     let own_rules = [vec![8, 0, 4], part(RULES[1].as_bytes()), samples(4, 4, 99), tick(7)];
     vec![
         fires.concat(),
@@ -302,6 +363,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         import.concat(),
         bounds.concat(),
         own_rules.concat(),
+        lacks.concat(),
         raw(0, METRICS),
         raw(1, LOGS),
         raw(2, TRACES),
