@@ -1,23 +1,23 @@
 //! Series: found by key, indexed by label, kept as rings, handed to selections in label order.
-use crate::histograms::{self, HistogramRing};
 use crate::postings::Postings;
 use crate::replicas::{ReplicaLabels, Replicas};
-use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, Stood, UNREAD};
-use alloc::boxed::Box;
+use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, UNREAD};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_formats::Exemplar;
-use faultline_model::table::{Freeze, PageBytes, Paged};
+use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
     Canonical, CodecError, HashSeed, HistogramSample, Labels, Millis, Reader, Sample, Table, Writer,
 };
 use faultline_promql::{MatchOp, Matcher, SeriesView};
 use hashbrown::HashTable;
+use row::Row;
 
 mod apply;
 mod exemplars;
 mod recall;
+mod row;
 
 /// Most samples ahead of rule time that is still believed: a sender's clock may be this wrong.
 pub const AHEAD_MAX_MS: i64 = 10 * 60_000;
@@ -27,7 +27,7 @@ pub const AHEAD_MAX_MS: i64 = 10 * 60_000;
 /// (that quarter divided by the number of series) is thinned, so that every series keeps a stretch and none starves
 /// another. Two samples of each series are kept whatever the bound.
 pub const SAMPLES_ALL_MAX: usize = 32 << 20;
-/// Most bytes of histograms in all rings together, as [`histograms::bytes_of`] counts them.
+/// Most bytes of histograms in all rings together, as [`crate::histograms::bytes_of`] counts them.
 ///
 /// Three quarters are for whoever comes first, then a ring that grows past its share is thinned, as with floats. A histogram for
 /// which there is still no room is refused: one may be larger than a thousand floats.
@@ -44,128 +44,6 @@ const UNKNOWN: u32 = u32::MAX;
 const WHOLE: Millis = Millis(i64::MIN);
 /// Stands for the source of samples that nobody sent: of rules and of the graph.
 pub const NO_SOURCE: u32 = u32::MAX;
-
-/// One series.
-#[derive(Debug)]
-struct Row {
-    labels: Labels,
-    ring: Ring,
-    /// Of a series that holds histograms, or did; never empty.
-    histograms: Option<Box<HistogramRing>>,
-    /// Rule time of the last sample: what idleness is counted from.
-    seen: Millis,
-    /// Running total of a delta series.
-    total: f64,
-    /// The source that sent its newest sample, or [`NO_SOURCE`].
-    source: u32,
-    /// Before it samples may be missing though some stand there, which came late; or [`WHOLE`].
-    since: Millis,
-    /// Selections it belongs to: derived.
-    selections: Vec<u32>,
-    /// How far back the longest of them reads, in ms, or [`UNREAD`]: derived.
-    keep: i64,
-}
-
-/// A row of four fields, or five with histograms, has no source, as all of states from before engine version 5; one of seven is not
-/// whole from its oldest sample on.
-impl Canonical for Row {
-    fn write(&self, w: &mut Writer) {
-        self.write_row(None, w);
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let refused = r.invalid("series");
-        let fields = r.array()?;
-        if !(4..=7).contains(&fields) {
-            return Err(refused);
-        }
-        let mut row = Row {
-            labels: Canonical::read(r)?,
-            ring: Canonical::read(r)?,
-            seen: Canonical::read(r)?,
-            total: Canonical::read(r)?,
-            histograms: None,
-            source: NO_SOURCE,
-            since: WHOLE,
-            selections: Vec::new(),
-            keep: UNREAD,
-        };
-        if fields >= 6 {
-            row.source = Canonical::read(r)?;
-            row.histograms = Option::<HistogramRing>::read(r)?.map(Box::new);
-            if fields == 7 {
-                row.since = Canonical::read(r)?;
-            }
-            // One value has one form.
-            if if fields == 7 { row.since == WHOLE } else { row.source == NO_SOURCE } {
-                return Err(refused);
-            }
-        } else if fields == 5 {
-            row.histograms = Some(Box::new(Canonical::read(r)?));
-        }
-        Ok(row)
-    }
-}
-
-/// What a row was, beside its labels, which never change.
-#[derive(Debug)]
-struct Image {
-    samples: Stood,
-    histograms: Option<Box<[HistogramSample]>>,
-    seen: Millis,
-    total: f64,
-    source: u32,
-    since: Millis,
-}
-
-impl Freeze for Row {
-    type Image = Image;
-
-    fn freeze(&mut self) -> Image {
-        let histograms = self.histograms.as_ref().map(|ring| ring.samples().into());
-        Image {
-            samples: self.ring.freeze(),
-            histograms,
-            seen: self.seen,
-            total: self.total,
-            source: self.source,
-            since: self.since,
-        }
-    }
-
-    fn write_row(&self, image: Option<&Image>, w: &mut Writer) {
-        let source = image.map_or(self.source, |image| image.source);
-        let since = image.map_or(self.since, |image| image.since);
-        let long = source != NO_SOURCE || since != WHOLE;
-        let samples = match image {
-            Some(image) => image.histograms.as_deref(),
-            None => self.histograms.as_ref().map(|ring| ring.samples()),
-        };
-        w.array(if long { 6 + usize::from(since != WHOLE) } else { 4 + usize::from(samples.is_some()) });
-        self.labels.write(w);
-        match image {
-            Some(image) => self.ring.write_image(&image.samples, w),
-            None => self.ring.write(w),
-        }
-        image.map_or(self.seen, |image| image.seen).write(w);
-        image.map_or(self.total, |image| image.total).write(w);
-        if long {
-            source.write(w);
-        }
-        match samples {
-            Some(samples) => histograms::write(samples, w),
-            None if long => w.null(),
-            None => {}
-        }
-        if since != WHOLE {
-            since.write(w);
-        }
-    }
-
-    fn thaw(&mut self) {
-        self.ring.thaw();
-    }
-}
 
 /// A set of series that somebody reads again and again: what one selector of a rule matches, kept up to date.
 #[derive(Debug)]

@@ -36,6 +36,9 @@ struct Reading {
     history_ms: i64,
 }
 
+/// Says of a selector, by its matchers and how far back it reads, in ms, from when on all is there.
+pub type Covered<'a> = dyn Fn(SelectorId, &[Matcher], i64) -> Option<Millis> + 'a;
+
 /// A range that a rule lacks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lacking {
@@ -71,9 +74,8 @@ impl Rules {
 
     /// Ranges of unknown rules were put back at `at`: says of each until when it is unknown now, no longer than before.
     ///
-    /// - `covered`: for matchers from when on all is there that they read. Nothing where that is not known: a rule that reads
-    ///   such a selector stays as it is.
-    pub fn recalled(&mut self, at: Millis, covered: &dyn Fn(SelectorId, &[Matcher], i64) -> Option<Millis>) {
+    /// - `covered`: nothing where it is not known: a rule that reads such a selector stays as it is.
+    pub fn recalled(&mut self, at: Millis, covered: &Covered<'_>) {
         let selectors = self.selectors();
         let is_unknown = |number| self.state(number).unknown_until.is_some();
         let mut known_from: Vec<Option<Millis>> =

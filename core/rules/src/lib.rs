@@ -29,7 +29,7 @@ mod view;
 mod yaml;
 
 pub use chain::{Reading, readings};
-pub use cover::Lacking;
+pub use cover::{Covered, Lacking};
 pub use duration::{parse_ns as parse_duration_ns, print_ms as print_duration_ms};
 pub use error::RuleError;
 pub use explain::{Explained, PartView, Reads, SeriesTold, TOLD_MAX, Told, agree};

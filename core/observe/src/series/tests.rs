@@ -1,6 +1,7 @@
 //! Tests of the series store.
 use super::apply::add_difference;
 use super::*;
+use crate::histograms;
 use crate::replicas::REPLICAS_MAX;
 use crate::ring::{LOOKBACK_MS, SAMPLES_MAX};
 use alloc::format;
