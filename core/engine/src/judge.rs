@@ -131,10 +131,10 @@ impl Judge {
             touches.dedup();
             let (series, applied, selections) = (&mut *series, &mut *applied, &self.selections);
             let access = Access { series, sources, applied, selections, now: at };
-            for touch in &touches {
-                for &selector in self.selections.told.get(&touch.selection).map_or(&[][..], |s| s) {
-                    self.rules.touch(selector, touch.series, at, cause, &access, out);
-                }
+            for touches in touches.chunk_by(|a, b| a.selection == b.selection) {
+                let told = self.selections.told.get(&touches[0].selection).map_or(&[][..], |told| told);
+                let all: Vec<u32> = touches.iter().map(|touch| touch.series).collect();
+                self.rules.touch_all(told, &all, at, cause, &access, out);
             }
         }
         applied.touches.clear();

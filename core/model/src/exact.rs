@@ -71,13 +71,7 @@ impl ExactSum {
 
     /// Brings every limb but the last into 0..2^32.
     fn carry(&mut self) {
-        let mut carry = 0;
-        for limb in &mut self.limbs[..LIMBS - 1] {
-            let value = *limb + carry;
-            *limb = value & 0xffff_ffff;
-            carry = value >> 32;
-        }
-        self.limbs[LIMBS - 1] += carry;
+        carry(&mut self.limbs);
         self.pending = 0;
     }
 
@@ -92,16 +86,28 @@ impl ExactSum {
         if self.negative_infinities > 0 {
             return f64::NEG_INFINITY;
         }
-        let mut sum = self.clone();
-        sum.carry();
-        let negative = sum.limbs[LIMBS - 1] < 0;
+        let mut limbs = [0; LIMBS];
+        limbs.copy_from_slice(&self.limbs);
+        carry(&mut limbs);
+        let negative = limbs[LIMBS - 1] < 0;
         if negative {
-            sum.limbs.iter_mut().for_each(|limb| *limb = -*limb);
-            sum.carry();
+            limbs.iter_mut().for_each(|limb| *limb = -*limb);
+            carry(&mut limbs);
         }
-        let magnitude = round(&sum.limbs);
+        let magnitude = round(&limbs);
         if negative { -magnitude } else { magnitude }
     }
+}
+
+fn carry(limbs: &mut [i64]) {
+    let Some((last, low)) = limbs.split_last_mut() else { return };
+    let mut carry = 0;
+    for limb in low {
+        let value = *limb + carry;
+        *limb = value & 0xffff_ffff;
+        carry = value >> 32;
+    }
+    *last += carry;
 }
 
 /// Value of carried, non-negative limbs, rounded to nearest, ties to even.
@@ -114,10 +120,10 @@ fn round(limbs: &[i64]) -> f64 {
     }
     let low = highest_bit - 52;
     let bit_at = |i: usize| (limbs[i / 32] >> (i % 32)) & 1 == 1;
-    let mut mantissa = 0_u64;
-    for i in (low..=highest_bit).rev() {
-        mantissa = mantissa << 1 | u64::from(bit_at(i));
-    }
+    // 53 bits lie in three limbs at most.
+    let limb = |i: usize| u128::from(limbs.get(i).copied().unwrap_or(0) as u64);
+    let wide = limb(low / 32) | limb(low / 32 + 1) << 32 | limb(low / 32 + 2) << 64;
+    let mantissa = (wide >> (low % 32)) as u64 & ((1 << 53) - 1);
     let half = bit_at(low - 1);
     let beyond = half && {
         let (limb, bit) = ((low - 1) / 32, (low - 1) % 32);

@@ -46,6 +46,8 @@ pub struct Rules {
 pub(crate) type States = Table<RuleState, 1>;
 /// Name of the states' table.
 const TABLE: &str = "rules";
+/// After so many series in a row that change something nobody looks whether the next ones do.
+const FUTILE_MAX: u32 = 4;
 
 impl Rules {
     /// No rules yet.
@@ -345,9 +347,61 @@ impl Rules {
         self.timers = timers;
     }
 
-    /// Evaluates what a new sample of one series changes, for a rule of a `stream` group. What is due before `at` must
-    /// have been done.
-    pub fn touch(
+    /// Evaluates what new samples of series change, for the rules of `stream` groups that have these selectors, which select the
+    /// same. What is due before `at` must have been done.
+    ///
+    /// Transitions come in the order of the series, of one series in that of the selectors. One rule looks at all series before
+    /// the next does: most of them change nothing, and what there is to know of a rule is at hand then.
+    pub fn touch_all(
+        &mut self,
+        selectors: &[SelectorId],
+        series: &[u32],
+        at: Millis,
+        cause: Position,
+        access: &dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) {
+        let (begun, mut places) = (out.len(), Vec::new());
+        for selector in selectors {
+            let (mut next, mut futile) = (0, 0);
+            while next < series.len() {
+                // Where each sample changes something, as of a sum, there is nothing to pass over.
+                if futile < FUTILE_MAX {
+                    let passed = self.pass_over(*selector, &series[next..], at, access);
+                    futile = if passed == 0 { futile + 1 } else { 0 };
+                    next += passed;
+                }
+                if let Some(one) = series.get(next) {
+                    self.touch(*selector, *one, at, cause, access, out);
+                    places.resize(out.len() - begun, next);
+                    next += 1;
+                }
+            }
+        }
+        if selectors.len() > 1 && !places.is_empty() {
+            let mut found: Vec<(usize, Transition)> = places.into_iter().zip(out.drain(begun..)).collect();
+            found.sort_by_key(|(place, _)| *place);
+            out.extend(found.into_iter().map(|(_, transition)| transition));
+        }
+    }
+
+    /// How many of these series, from the first on, change nothing for a rule.
+    fn pass_over(&mut self, selector: SelectorId, series: &[u32], at: Millis, access: &dyn RuleSeries) -> usize {
+        let (g, r) = self.places[selector.rule as usize];
+        if !self.state(selector.rule as usize).is_ready() {
+            return series.len();
+        }
+        let state = self.rules.row_mut(selector.rule);
+        let Some(live) = &mut state.live else { return series.len() };
+        let expr = &self.set.groups[g].rules[r].expr;
+        let mut views = series.iter().map(|one| access.view(*one));
+        let passed = live.stream.pass_over(expr, at, selector.index as usize, &mut views, &self.options);
+        state.record.touches += passed as u64;
+        passed
+    }
+
+    /// Evaluates what a new sample of one series changes, for one rule.
+    fn touch(
         &mut self,
         selector: SelectorId,
         series: u32,

@@ -11,7 +11,8 @@ use faultline_model::{Labels, Number, float};
 #[derive(Clone, Debug)]
 pub(super) struct Aggregated {
     op: AggOp,
-    grouping: Grouping,
+    /// How elements are grouped; nothing where they come with the labels of their groups.
+    grouping: Option<Grouping>,
     groups: BTreeMap<Labels, Held>,
 }
 
@@ -23,8 +24,18 @@ struct Held {
 }
 
 impl Aggregated {
-    pub(super) fn new(of: &Aggregate) -> Aggregated {
-        Aggregated { op: of.op, grouping: of.grouping.clone(), groups: BTreeMap::new() }
+    /// - `grouped`: whether elements come with the labels of their groups.
+    pub(super) fn new(of: &Aggregate, grouped: bool) -> Aggregated {
+        Aggregated { op: of.op, grouping: (!grouped).then(|| of.grouping.clone()), groups: BTreeMap::new() }
+    }
+
+    /// Whether elements come with the labels of their groups: of many the same ones.
+    pub(super) fn is_grouped(&self) -> bool {
+        self.grouping.is_none()
+    }
+
+    fn key(&self, labels: &Labels) -> Labels {
+        self.grouping.as_ref().map_or_else(|| labels.clone(), |grouping| group_key(grouping, labels))
     }
 
     fn group(&mut self, labels: &Labels) -> &mut Held {
@@ -36,7 +47,7 @@ impl Aggregated {
     pub(super) fn feed(&mut self, deltas: &[Delta]) -> Vec<Delta> {
         let mut found = Vec::new();
         for delta in deltas {
-            let key = group_key(&self.grouping, &delta.labels);
+            let key = self.key(&delta.labels);
             let held = self.group(&key);
             let old = (!held.terms.is_empty()).then_some(held.value);
             delta.old.iter().filter_map(Number::float).for_each(|x| held.terms.sub(x));
@@ -57,7 +68,7 @@ impl Aggregated {
         self.groups.clear();
         for element in inputs {
             let Number::Float(x) = element.value else { continue };
-            let key = group_key(&self.grouping, &element.labels);
+            let key = self.key(&element.labels);
             self.group(&key).terms.add(x);
         }
         for held in self.groups.values_mut() {

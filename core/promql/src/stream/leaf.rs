@@ -1,19 +1,30 @@
 //! A selector, what is read of its series, and the steps on that.
 use super::map::{Steps, nameless};
 use super::{Change, Delta};
-use crate::eval::{Leaf, Read, Step};
+use crate::eval::{Leaf, Read, Step, group_key};
+use crate::expr::Grouping;
 use crate::{Annotations, Element, EvalError, Expr, Options, SeriesView, Source};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::table::Kept;
 use faultline_model::{Labels, Millis, Number, Sample, float};
 
+/// What a leaf reads of a series of floats, every NaN with one bit pattern, and how many samples that touched.
+#[inline]
+fn floated(leaf: &Leaf<'_>, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> (Option<f64>, u64) {
+    let (value, touched) = leaf.float(series, scratch).unwrap_or_else(|| {
+        let (value, touched) = leaf.value(series, scratch, &mut Annotations::muted());
+        (value.and_then(|value| value.float()), touched)
+    });
+    (value.map(float::canonical), touched)
+}
+
 /// One element that a series gives. Series that give none take no memory.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     /// Of the series: numbers of series are used again.
     pub(super) series: Labels,
-    /// Of the element.
+    /// Of the element, or of the group that it goes into.
     pub(super) labels: Labels,
     pub(super) value: Number,
 }
@@ -27,6 +38,8 @@ pub(super) struct LeafOp {
     read: Read,
     steps: Steps,
     drops_name: bool,
+    /// What its elements go into, where that is an aggregation.
+    grouping: Option<Grouping>,
     cells: Kept<u32, Cell>,
     scratch: Vec<Sample>,
 }
@@ -34,7 +47,12 @@ pub(super) struct LeafOp {
 impl LeafOp {
     pub(super) fn new(selector: usize, read: Read, steps: Steps) -> LeafOp {
         let drops_name = read.drops_name() || steps.drops_name();
-        LeafOp { selector, read, steps, drops_name, cells: Kept::default(), scratch: Vec::new() }
+        LeafOp { selector, read, steps, drops_name, grouping: None, cells: Kept::default(), scratch: Vec::new() }
+    }
+
+    /// Gives its elements the labels of their groups.
+    pub(super) fn group_by(&mut self, grouping: &Grouping) {
+        self.grouping = Some(grouping.clone());
     }
 
     pub(super) fn len(&self) -> usize {
@@ -60,6 +78,7 @@ impl LeafOp {
             Some(cell) if cell.series == *series => Ok(Cell { value, ..cell.clone() }),
             _ => {
                 let labels = if self.drops_name { nameless(series)? } else { series.clone() };
+                let labels = self.grouping.as_ref().map_or_else(|| labels.clone(), |it| group_key(it, &labels));
                 Ok(Cell { series: series.clone(), labels, value })
             }
         }
@@ -121,6 +140,46 @@ impl LeafOp {
         out.extend(deltas.map(|Delta { labels, new, .. }| Change { labels, value: new }));
     }
 
+    /// How many series, from the first on, can be read again without anything being changed by it.
+    pub(super) fn pass_over<'v>(
+        &mut self,
+        expr: &Expr,
+        at: Millis,
+        series: &mut dyn Iterator<Item = SeriesView<'v>>,
+        options: &Options,
+    ) -> usize {
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let mut passed = 0;
+        if let Ok(steps) = self.steps.at(at, options) {
+            let leaf = self.leaf(&steps, expr, at, options);
+            for series in series {
+                if !series.histograms.is_empty() {
+                    break;
+                }
+                let (value, touched) = floated(&leaf, series, &mut scratch);
+                if touched > options.samples_max || !self.is_same(series, value) {
+                    break;
+                }
+                passed += 1;
+            }
+        }
+        self.scratch = scratch;
+        passed
+    }
+
+    /// Whether a series gives what it gave before.
+    #[inline]
+    fn is_same(&self, series: SeriesView<'_>, value: Option<f64>) -> bool {
+        match (self.cells.get(&series.id), value) {
+            (None, None) => true,
+            (Some(cell), Some(value)) => {
+                cell.value.float().is_some_and(|held| held.to_bits() == value.to_bits())
+                    && cell.series == *series.labels
+            }
+            _ => false,
+        }
+    }
+
     /// Reads one series again; says what that changes.
     ///
     /// - `held`: how many elements the stream holds.
@@ -137,27 +196,16 @@ impl LeafOp {
         }
         let mut scratch = core::mem::take(&mut self.scratch);
         let steps = self.steps.at(at, options)?;
-        let leaf = self.leaf(&steps, expr, at, options);
-        let (value, touched) = leaf.float(series, &mut scratch).unwrap_or_else(|| {
-            let (value, touched) = leaf.value(series, &mut scratch, &mut Annotations::muted());
-            (value.and_then(|value| value.float()), touched)
-        });
-        let value = value.map(float::canonical);
+        let (value, touched) = floated(&self.leaf(&steps, expr, at, options), series, &mut scratch);
         drop(steps);
         self.scratch = scratch;
         if touched > options.samples_max {
             return Err(EvalError::TooManySamples { limit: options.samples_max });
         }
+        if self.is_same(series, value) {
+            return Ok(Vec::new());
+        }
         let before = self.cells.get(&series.id);
-        if before.is_none() && value.is_none() {
-            return Ok(Vec::new());
-        }
-        if let (Some(cell), Some(value)) = (before, value)
-            && cell.value.float().is_some_and(|held| held.to_bits() == value.to_bits())
-            && cell.series == *series.labels
-        {
-            return Ok(Vec::new());
-        }
         if before.is_none() && held >= options.elements_max {
             return Err(EvalError::TooManyElements { limit: options.elements_max });
         }

@@ -175,6 +175,25 @@ impl Stream {
         if alone && !self.leaves.is_empty() { Ok(()) } else { self.rebuild(at, options, out) }
     }
 
+    /// How many of these series of selector `selector`, from the first on, have new samples that change nothing: for them `touch` need
+    /// not be called. Where it cannot be told at once, as few as none.
+    ///
+    /// - `at`: not before the last `refresh` or `touch`.
+    pub fn pass_over<'s>(
+        &mut self,
+        expr: &Expr,
+        at: Millis,
+        selector: usize,
+        series: &mut dyn Iterator<Item = SeriesView<'s>>,
+        options: &Options,
+    ) -> usize {
+        if self.stale {
+            return 0;
+        }
+        let op = self.leaves[selector];
+        self.leaf_mut(op).pass_over(expr, at, series, options)
+    }
+
     /// Takes in a new sample of one series of selector `selector` and appends what changed, in label order.
     ///
     /// - `at`: not before the last `refresh` or `touch`.
@@ -253,7 +272,10 @@ impl Stream {
             if deltas.is_empty() {
                 return Ok(deltas);
             }
-            deltas = ordered(deltas);
+            // Groups change once for each of their elements.
+            if !matches!(&self.ops[next].kind, OpKind::Aggregate(aggregate) if aggregate.is_grouped()) {
+                deltas = ordered(deltas);
+            }
             deltas = match &mut self.ops[next].kind {
                 OpKind::Map(map) => map.feed(&deltas, at, options)?,
                 OpKind::Join(join) => join.feed(side, &deltas)?,

@@ -158,7 +158,15 @@ impl Planner<'_> {
                     return Err(refuse(format!("{}()", of.op.name()), node));
                 }
                 let input = self.vector(&of.of)?;
-                let op = self.above(input.op, OpKind::Aggregate(Aggregated::new(of)));
+                // A leaf knows the group of each of its series once and for all.
+                let grouped = match &mut self.ops[input.op].kind {
+                    OpKind::Leaf(leaf) => {
+                        leaf.group_by(&of.grouping);
+                        true
+                    }
+                    _ => false,
+                };
+                let op = self.above(input.op, OpKind::Aggregate(Aggregated::new(of, grouped)));
                 let grouping = &of.grouping;
                 let distinct = grouping.without || !grouping.labels.iter().any(|l| is_metadata(l));
                 Ok(Planned { op, distinct })

@@ -43,7 +43,7 @@ impl World {
             }
         };
         for selector in selectors {
-            self.rules.touch(selector, series, at, Position::default(), &self.store, &mut self.out);
+            self.rules.touch_all(&[selector], &[series], at, Position::default(), &self.store, &mut self.out);
         }
         self.written_back();
     }

@@ -220,7 +220,7 @@ impl Story {
         let cause = self.cause();
         let mut transitions = Vec::new();
         for selector in touched {
-            self.rules.touch(selector, series, at, cause, &self.store, &mut transitions);
+            self.rules.touch_all(&[selector], &[series], at, cause, &self.store, &mut transitions);
         }
         self.now = at;
         self.print(transitions, out);
