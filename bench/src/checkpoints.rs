@@ -79,7 +79,7 @@ pub fn run(args: &CheckpointsArgs) -> Outcome<()> {
 }
 
 /// Which stretches have checkpoints: one of each pair, in changing order, so that neither kind is always later.
-fn order(pairs: u32) -> impl Iterator<Item = bool> {
+pub fn order(pairs: u32) -> impl Iterator<Item = bool> {
     (0..pairs).flat_map(|pair| [pair % 2 == 1, pair % 2 == 0])
 }
 
@@ -121,7 +121,7 @@ pub fn median(values: &[f64]) -> f64 {
 }
 
 /// Median, least and greatest of the ratios within each pair.
-fn ratios(with: &[f64], without: &[f64]) -> [f64; 3] {
+pub fn ratios(with: &[f64], without: &[f64]) -> [f64; 3] {
     let all: Vec<f64> = with.iter().zip(without).map(|(with, without)| with / without.max(1e-9)).collect();
     let least = all.iter().copied().reduce(|a, b| if b < a { b } else { a });
     let greatest = all.iter().copied().reduce(|a, b| if b > a { b } else { a });

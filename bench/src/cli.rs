@@ -16,7 +16,8 @@ use std::path::PathBuf;
                   cargo xtask bench restart                   kill -9 at a million series: how long until it is ready\n  \
                   cargo xtask bench replay                    replay against the live maximum\n  \
                   cargo xtask bench backtest                  100 rules over days of samples in blocks\n  \
-                  cargo xtask bench rules                     what 1,000 rules cost, beside Prometheus\n\n\
+                  cargo xtask bench rules                     what 1,000 rules cost, beside Prometheus\n  \
+                  cargo xtask bench queries                   query latency beside Prometheus, and detection meanwhile\n\n\
                   Let nothing else run meanwhile. bench/README.md says what is measured and what it does not show."
 )]
 pub struct Cli {
@@ -84,6 +85,17 @@ pub enum Command {
         4. prints evaluations of a rule and a series per second and core, and how much less CPU that is than Prometheus takes\n\n\
         Both must have fired as often. Prometheus is installed where it is missing: that needs Go, and some minutes.")]
     Rules(RulesArgs),
+    /// Query latency beside Prometheus on the same samples: 100,000 series of 24 hours; detection while queries run.
+    #[command(after_help = "How it goes:\n  \
+        1. writes the same samples twice: blocks as our recent store has them, and blocks as Prometheus has them once compacted\n  \
+        2. starts both servers on them, and asks both the same questions by turns, over one connection each, without\n     \
+        compression: instants, ranges, aggregations of many series, look-ups. Answers must be equal to 1e-9\n  \
+        3. prints the median of each and their ratio\n  \
+        4. starts our server again on the same blocks, under load as `checkpoints` does, and measures detection in pairs of\n     \
+        stretches with and without such questions, one after the other from one connection (--pairs 0: leave this out)\n\n\
+        Met where each median is at most half of Prometheus', and p99 of detection at most 1.2 of that without. Files are in\n\
+        the page cache, from writing them. Prometheus is installed where it is missing: that needs Go, and some minutes.")]
+    Queries(QueriesArgs),
     /// The sink of `generator`: acknowledges every body unread, answers a crossing with its alert.
     #[command(hide = true)]
     Sink(SinkArgs),
@@ -216,6 +228,37 @@ pub struct RulesArgs {
     /// Write the figures to bench/results/NAME.json.
     #[arg(long, value_name = "NAME")]
     pub save: Option<String>,
+}
+
+/// Options of `queries`.
+#[derive(Debug, Clone, Args)]
+pub struct QueriesArgs {
+    /// The server, its past, and its load: as many series in both.
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Hours of the past that is asked about, an even number.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = even_hours)]
+    pub hours: u32,
+    /// Times that each question is asked of each server.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub times: u32,
+    /// Pairs of stretches in which detection is measured; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub pairs: u32,
+    /// Length of each stretch in seconds.
+    #[arg(long, value_name = "N", default_value_t = 8.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// Events/s while detection is measured [default: half of what is applied as fast as it goes].
+    #[arg(long, value_name = "EVENTS")]
+    pub rate: Option<f64>,
+    /// Alerts a second while detection is measured.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub crossings: u32,
+}
+
+fn even_hours(text: &str) -> Result<u32, String> {
+    let wrong = || "choose an even number from 2 to 240".to_owned();
+    text.parse().ok().filter(|hours| (2..=240).contains(hours) && hours % 2 == 0).ok_or_else(wrong)
 }
 
 /// Options of `backtest`.

@@ -9,7 +9,7 @@ use crate::report;
 use crate::rules;
 use crate::server::Server;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -95,7 +95,18 @@ impl Bench {
     ///
     /// - `crossings`: how many series cross a threshold in all.
     pub fn start(args: &LoadArgs, series: u32, crossings: u32) -> Outcome<Bench> {
+        Bench::start_on(args, series, crossings, |_| Ok(()))
+    }
+
+    /// The same on a data folder of which `prepare` is told before, and which is not there yet.
+    pub fn start_on(
+        args: &LoadArgs,
+        series: u32,
+        crossings: u32,
+        prepare: impl FnOnce(&Path) -> Outcome<()>,
+    ) -> Outcome<Bench> {
         let (population, folder, receiver) = (Population::new(series), folder_of(args)?, Receiver::start()?);
+        prepare(&data_of(&folder))?;
         let rules = folder.path().join("rules.yml");
         std::fs::write(&rules, rules::file(&population, crossings))
             .map_err(|error| format!("cannot write {}: {error}", rules.display()))?;

@@ -16,6 +16,7 @@ mod ladder;
 mod load;
 mod metrics;
 mod process;
+mod queries;
 mod receiver;
 mod replay;
 mod report;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         cli::Command::Replay(args) => replay::run(&args),
         cli::Command::Backtest(args) => backtest::run(&args),
         cli::Command::Rules(args) => evaluations::run(&args),
+        cli::Command::Queries(args) => queries::run(&args),
         cli::Command::Sink(args) => sink::run(&args),
     };
     match result {

@@ -1,8 +1,11 @@
-//! A Prometheus of `cargo xtask services`, which is installed where it is missing.
+//! A Prometheus of `cargo xtask services`, which is installed where it is missing: the build for measurements, as its authors build it.
 use crate::Outcome;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// The service's name.
+const NAME: &str = "prometheus-measured";
 
 /// The server; stopped when dropped.
 pub struct Prometheus {
@@ -13,7 +16,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one with an empty storage in a new folder, with a rule file or without.
+    /// Starts one in a folder, whose `prometheus-data` is its storage where there is one, with a rule file or without.
     pub fn start(folder: &Path, rules: Option<&Path>) -> Outcome<Prometheus> {
         let failed =
             |error: &dyn std::fmt::Display| format!("cannot set Prometheus up in {}: {error}", folder.display());
@@ -24,8 +27,8 @@ impl Prometheus {
         }
         std::fs::write(folder.join("prometheus.yml"), configuration).map_err(|error| failed(&error))?;
         let shown = folder.to_str().ok_or_else(|| failed(&"its path is no text"))?;
-        services(&["install", "prometheus"])?;
-        let started = services(&["start", "prometheus", "--dir", shown, "--", "--log.level=warn"])?;
+        services(&["install", NAME])?;
+        let started = services(&["start", NAME, "--dir", shown, "--", "--log.level=warn"])?;
         let words: Vec<&str> = started.split_whitespace().collect();
         let [_, url, pid] = words[..] else { return Err(failed(&"`services start` prints `NAME URL PID`")) };
         let api = url.trim_start_matches("http://").trim_end_matches('/').parse();
@@ -39,7 +42,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        if let Err(error) = services(&["stop", "prometheus", "--dir", &self.folder.to_string_lossy()]) {
+        if let Err(error) = services(&["stop", NAME, "--dir", &self.folder.to_string_lossy()]) {
             eprintln!("{error}");
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// Longest that a server may take to accept bytes or to answer.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Answers are short; a longer one is a fault.
-const ANSWER_SIZE_MAX: usize = 1 << 20;
+/// Bodies are short; a longer one is a fault.
+const BODY_SIZE_MAX: usize = 16 << 20;
 
 /// A connection to the server under test.
 #[derive(Debug)]
@@ -67,6 +67,14 @@ impl Connection {
         Ok(Answer { status, rejected, text })
     }
 
+    /// Asks for a page on this connection, uncompressed, and reads all of it. Returns the status and the body.
+    pub fn page(&mut self, path: &str) -> io::Result<(u16, Vec<u8>)> {
+        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host).as_bytes())?;
+        let (line, body) = read_message(&mut self.answers)?;
+        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| invalid("no status"))?;
+        Ok((status, body))
+    }
+
     /// Asks for a page; for text, on a connection of its own.
     pub fn get(host: SocketAddr, path: &str) -> io::Result<String> {
         Connection::ask(host, "GET", path).map(|(_, text)| text)
@@ -87,9 +95,9 @@ impl Connection {
     }
 }
 
-/// Reads the first line and the body of a request or an answer whose size is declared (RFC 9112 6.2).
+/// Reads the first line and the body of a request or an answer whose size is declared, or that comes in chunks (RFC 9112 6 and 7.1).
 pub fn read_message(from: &mut impl BufRead) -> io::Result<(String, Vec<u8>)> {
-    let (mut first, mut line, mut size) = (String::new(), String::new(), 0);
+    let (mut first, mut line, mut size, mut in_chunks) = (String::new(), String::new(), 0, false);
     if from.read_line(&mut first)? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -100,20 +108,60 @@ pub fn read_message(from: &mut impl BufRead) -> io::Result<(String, Vec<u8>)> {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                 size = value.trim().parse().map_err(|_| invalid("no size"))?;
             }
-            Some((name, _)) if name.eq_ignore_ascii_case("transfer-encoding") => {
-                return Err(invalid("a body in chunks, which nobody here sends"));
+            Some((name, value)) if name.eq_ignore_ascii_case("transfer-encoding") => {
+                in_chunks = value.trim().eq_ignore_ascii_case("chunked");
+                if !in_chunks {
+                    return Err(invalid("a body in a coding of its own"));
+                }
             }
             Some(_) => {}
             None if line.trim().is_empty() => break,
             None => return Err(invalid("a header without a colon")),
         }
     }
-    if size > 16 * ANSWER_SIZE_MAX {
+    let mut body = Vec::new();
+    // RFC 9112 6.3: chunks count where a size is declared, too.
+    if in_chunks { read_chunks(from, &mut body)? } else { read_part(from, size, &mut body)? }
+    Ok((first.trim_end().to_owned(), body))
+}
+
+/// Appends so many bytes to a body.
+fn read_part(from: &mut impl BufRead, size: usize, body: &mut Vec<u8>) -> io::Result<()> {
+    let begun = body.len();
+    if size > BODY_SIZE_MAX - begun {
         return Err(invalid("a body beyond 16 MiB"));
     }
-    let mut body = vec![0; size];
-    from.read_exact(&mut body)?;
-    Ok((first.trim_end().to_owned(), body))
+    body.resize(begun + size, 0);
+    from.read_exact(&mut body[begun..])
+}
+
+/// Reads chunks up to the last one, and what follows that (RFC 9112 7.1).
+fn read_chunks(from: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        from.read_line(&mut line)?;
+        // What stands behind a semicolon is for who knows it.
+        let size = line.split(';').next().unwrap_or("").trim();
+        let size = usize::from_str_radix(size, 16).map_err(|_| invalid("a chunk without a size"))?;
+        if size == 0 {
+            break;
+        }
+        read_part(from, size, body)?;
+        line.clear();
+        from.read_line(&mut line)?;
+        if !line.trim_end().is_empty() {
+            return Err(invalid("a chunk that is longer than it says"));
+        }
+    }
+    loop {
+        line.clear();
+        match from.read_line(&mut line)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ if line.trim_end().is_empty() => return Ok(()),
+            _ => {}
+        }
+    }
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -171,7 +219,24 @@ mod tests {
         assert_eq!(read_message(&mut two).unwrap(), ("HTTP/1.1 200 OK".to_owned(), b"abc".to_vec()));
         assert_eq!(read_message(&mut two).unwrap().0, "HTTP/1.1 429 Too Many");
         assert!(read_message(&mut two).is_err());
-        assert!(read_message(&mut &b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"[..]).is_err());
+        assert!(read_message(&mut &b"POST / HTTP/1.1\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"[..]).is_err());
         assert!(read_message(&mut &b"POST / HTTP/1.1\r\ncontent-length: 99999999999\r\n\r\n"[..]).is_err());
+    }
+
+    #[test]
+    fn reads_bodies_in_chunks() {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let read = |chunks: &str| {
+            let whole = format!("{head}{chunks}next");
+            let mut bytes = whole.as_bytes();
+            let body = read_message(&mut bytes).map(|(_, body)| String::from_utf8(body).expect("text"));
+            body.map(|body| (body, String::from_utf8_lossy(bytes).into_owned()))
+        };
+        let good = |body: &str| (body.to_owned(), "next".to_owned());
+        assert_eq!(read("3\r\nabc\r\nA;why=so\r\n0123456789\r\n0\r\n\r\n").unwrap(), good("abc0123456789"));
+        assert_eq!(read("0\r\nexpires: never\r\n\r\n").unwrap(), good(""));
+        for bad in ["", "3\r\nab", "3\r\nabcd\r\n0\r\n\r\n", "x\r\n", "-1\r\n", "0\r\n", "ffffffffffff\r\n", "1000001\r\n"] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -21,6 +21,9 @@ pub enum Install {
         program: (&'static str, &'static str),
         /// A file that the module embeds but does not contain: an empty one stands in.
         missing: Option<&'static str>,
+        /// Whether it is compiled as its authors do. Without inlining the compiler has a third less to do: tests wait for these
+        /// programs, but a measurement wants the real one.
+        inlined: bool,
     },
     /// A virtual environment with these packages of PyPI at the service's version.
     Python { packages: &'static [&'static str] },
@@ -46,6 +49,21 @@ pub struct Server {
     pub ready: &'static str,
 }
 
+/// How Prometheus is started.
+const PROMETHEUS: Server = Server {
+    arguments: &[
+        "--config.file=DIR/prometheus.yml",
+        "--storage.tsdb.path=DIR/prometheus-data",
+        "--web.listen-address=127.0.0.1:PORT",
+        "--web.external-url=http://127.0.0.1:PORT",
+        "--web.enable-remote-write-receiver",
+        "--web.enable-otlp-receiver",
+        "--web.enable-lifecycle",
+    ],
+    configuration: Some(("prometheus.yml", "global:\n  scrape_interval: 1s\n")),
+    ready: "/-/ready",
+};
+
 /// Every service, in the order of `list`.
 pub const SERVICES: &[Service] = &[
     Service {
@@ -57,20 +75,22 @@ pub const SERVICES: &[Service] = &[
             tags: "remove_all_sd",
             program: ("./cmd/prometheus", "prometheus"),
             missing: None,
+            inlined: false,
         },
-        server: Some(Server {
-            arguments: &[
-                "--config.file=DIR/prometheus.yml",
-                "--storage.tsdb.path=DIR/prometheus-data",
-                "--web.listen-address=127.0.0.1:PORT",
-                "--web.external-url=http://127.0.0.1:PORT",
-                "--web.enable-remote-write-receiver",
-                "--web.enable-otlp-receiver",
-                "--web.enable-lifecycle",
-            ],
-            configuration: Some(("prometheus.yml", "global:\n  scrape_interval: 1s\n")),
-            ready: "/-/ready",
-        }),
+        server: Some(PROMETHEUS),
+    },
+    Service {
+        name: "prometheus-measured",
+        version: "v0.315.0", // Prometheus 3.15 as a Go module.
+        about: "the same, for measurements: compiled as its authors do",
+        install: Install::Go {
+            module: "github.com/prometheus/prometheus",
+            tags: "remove_all_sd",
+            program: ("./cmd/prometheus", "prometheus"),
+            missing: None,
+            inlined: true,
+        },
+        server: Some(PROMETHEUS),
     },
     Service {
         name: "promtool",
@@ -81,6 +101,7 @@ pub const SERVICES: &[Service] = &[
             tags: "remove_all_sd",
             program: ("./cmd/promtool", "promtool"),
             missing: None,
+            inlined: false,
         },
         server: None,
     },
@@ -93,6 +114,7 @@ pub const SERVICES: &[Service] = &[
             tags: "",
             program: ("./cmd/alertmanager", "alertmanager"),
             missing: Some("ui/app/dist/index.html"),
+            inlined: false,
         },
         server: Some(Server {
             arguments: &[
@@ -115,6 +137,7 @@ pub const SERVICES: &[Service] = &[
             tags: "",
             program: (".", "node_exporter"),
             missing: None,
+            inlined: false,
         },
         server: Some(Server {
             arguments: &["--web.listen-address=127.0.0.1:PORT"],
