@@ -121,7 +121,11 @@ pub fn read_message(from: &mut impl BufRead) -> io::Result<(String, Vec<u8>)> {
     }
     let mut body = Vec::new();
     // RFC 9112 6.3: chunks count where a size is declared, too.
-    if in_chunks { read_chunks(from, &mut body)? } else { read_part(from, size, &mut body)? }
+    if in_chunks {
+        read_chunks(from, &mut body)?
+    } else {
+        read_part(from, size, &mut body)?
+    }
     Ok((first.trim_end().to_owned(), body))
 }
 
@@ -219,7 +223,9 @@ mod tests {
         assert_eq!(read_message(&mut two).unwrap(), ("HTTP/1.1 200 OK".to_owned(), b"abc".to_vec()));
         assert_eq!(read_message(&mut two).unwrap().0, "HTTP/1.1 429 Too Many");
         assert!(read_message(&mut two).is_err());
-        assert!(read_message(&mut &b"POST / HTTP/1.1\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"[..]).is_err());
+        assert!(
+            read_message(&mut &b"POST / HTTP/1.1\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"[..]).is_err()
+        );
         assert!(read_message(&mut &b"POST / HTTP/1.1\r\ncontent-length: 99999999999\r\n\r\n"[..]).is_err());
     }
 
@@ -235,7 +241,9 @@ mod tests {
         let good = |body: &str| (body.to_owned(), "next".to_owned());
         assert_eq!(read("3\r\nabc\r\nA;why=so\r\n0123456789\r\n0\r\n\r\n").unwrap(), good("abc0123456789"));
         assert_eq!(read("0\r\nexpires: never\r\n\r\n").unwrap(), good(""));
-        for bad in ["", "3\r\nab", "3\r\nabcd\r\n0\r\n\r\n", "x\r\n", "-1\r\n", "0\r\n", "ffffffffffff\r\n", "1000001\r\n"] {
+        for bad in
+            ["", "3\r\nab", "3\r\nabcd\r\n0\r\n\r\n", "x\r\n", "-1\r\n", "0\r\n", "ffffffffffff\r\n", "1000001\r\n"]
+        {
             assert!(read(bad).is_err(), "{bad:?}");
         }
     }

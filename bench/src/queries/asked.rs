@@ -23,7 +23,10 @@ pub struct Query {
 /// The list, from small to large.
 pub fn all(estate: &Estate) -> Vec<Query> {
     let at = estate.end().plus(-BEFORE_END_MS);
-    let instant = |name, query: &str| Query { name, path: format!("/api/v1/query?query={}&time={}", escaped(query), seconds(at)) };
+    let instant = |name, query: &str| Query {
+        name,
+        path: format!("/api/v1/query?query={}&time={}", escaped(query), seconds(at)),
+    };
     let range = |name, hours: u32, step: u32, query: &str| {
         let start = at.plus(-i64::from(hours.min(estate.hours)) * 3_600_000);
         let (query, start, end) = (escaped(query), seconds(start), seconds(at));
@@ -149,7 +152,8 @@ mod tests {
 
     #[test]
     fn answers_are_equal_but_for_order_and_roundings() {
-        let vector = |text: &str| format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{text}]}}}}"#);
+        let vector =
+            |text: &str| format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{text}]}}}}"#);
         let one = |job: &str, value: &str| format!(r#"{{"metric":{{"job":"{job}"}},"value":[1.5,"{value}"]}}"#);
         let both = vector(&[one("a", "1"), one("b", "NaN")].join(","));
         let check = |ours: &str, theirs: &str| compare(ours.as_bytes(), theirs.as_bytes());

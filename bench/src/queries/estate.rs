@@ -48,9 +48,12 @@ impl Series {
             _ => (Kind::Total, member),
         };
         let (name, instance) = (name(metric), format!("10.0.{}.{}:9090", target / 250, target % 250));
+        // Rates have no names: without this, those of two metrics would be one series.
+        let app = format!("app-{metric:03}");
         let (job, zone) = (format!("job-{}", target % 10), format!("zone-{}", target % 3));
         let mut pairs = vec![
             ("__name__", &*name),
+            ("app", &*app),
             ("env", "production"),
             ("instance", &*instance),
             ("job", &*job),

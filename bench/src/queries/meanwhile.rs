@@ -40,13 +40,13 @@ pub struct Meanwhile {
 }
 
 impl Meanwhile {
-    /// Takes the blocks of `recent` over into the folder of a server under load, and measures.
-    pub fn measure(args: &QueriesArgs, recent: &Path, queries: &[Query]) -> Outcome<Meanwhile> {
+    /// Starts a server under load on what is in `past`, a data folder that nobody has open, and measures. Moves the folder away.
+    pub fn measure(args: &QueriesArgs, past: &Path, queries: &[Query]) -> Outcome<Meanwhile> {
         let each = (args.seconds * f64::from(args.crossings)).ceil() as u32;
         let crossings = 2 * args.pairs * each;
         let mut bench = Bench::start_on(&args.load, args.load.series(), crossings, |data| {
-            let moved = std::fs::create_dir_all(data).and_then(|()| std::fs::rename(recent, data.join("recent")));
-            moved.map_err(|error| format!("cannot move {} to {}: {error}", recent.display(), data.display()))
+            let moved = std::fs::rename(past, data);
+            moved.map_err(|error| format!("cannot move {} to {}: {error}", past.display(), data.display()))
         })?;
         bench.fill(crossings)?;
         let saturated = bench.saturate(WARM_SECONDS, u64::MAX)?;

@@ -74,15 +74,20 @@ impl Measured {
 pub fn run(args: &QueriesArgs) -> Outcome<()> {
     let load_before = process::load_before();
     if args.load.series() < SERIES_MIN {
-        return Err(format!("--series {}: choose {SERIES_MIN} or more, for the questions name three metrics", args.load.series()));
+        return Err(format!(
+            "--series {}: choose {SERIES_MIN} or more, for the questions name three metrics",
+            args.load.series()
+        ));
     }
     let folder = tempfile::tempdir_in(args.load.folder.clone().unwrap_or_else(std::env::temp_dir));
     let folder = folder.map_err(|error| format!("cannot make a folder: {error}"))?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
     let estate = Estate::new(args.load.series(), args.hours, Millis(now.as_millis() as i64));
     let (data, rival) = (folder.path().join("data"), folder.path().join("prometheus"));
-    let begun = Instant::now();
-    let recent = data.join("recent");
+    let log = folder.path().join("server.log");
+    // A server takes no folder that none has begun.
+    ours(&args.load.server, &data, &log)?.stop()?;
+    let (begun, recent) = (Instant::now(), data.join("recent"));
     let bytes = thread::scope(|scope| {
         let theirs = scope.spawn(|| estate.write_theirs(&rival.join("prometheus-data")));
         let ours = estate.write_ours(&recent);
@@ -90,7 +95,7 @@ pub fn run(args: &QueriesArgs) -> Outcome<()> {
     })?;
     eprintln!("{:.0} samples written twice in {:.1} s", estate.samples(), begun.elapsed().as_secs_f64());
 
-    let mut server = ours(&args.load.server, &data, &folder.path().join("server.log"))?;
+    let mut server = ours(&args.load.server, &data, &log)?;
     let queries = asked::all(&estate);
     let prometheus = Prometheus::start(&rival, None)?;
     let measured = measure(&queries, [server.api, prometheus.api], args.times);
@@ -118,7 +123,7 @@ pub fn run(args: &QueriesArgs) -> Outcome<()> {
     line("most memory", format!("{} here, {} in Prometheus", report::mib(our_memory), report::mib(their_memory)));
     print!("{out}");
 
-    let meanwhile = if args.pairs > 0 { Some(Meanwhile::measure(args, &recent, &queries)?) } else { None };
+    let meanwhile = if args.pairs > 0 { Some(Meanwhile::measure(args, &data, &queries)?) } else { None };
     if let Some(meanwhile) = &meanwhile {
         print!("{}", meanwhile.table(args));
     }
@@ -144,7 +149,8 @@ fn measure(queries: &[Query], addresses: [SocketAddr; 2], times: u32) -> Outcome
             let mut bodies = [Vec::new(), Vec::new()];
             // Neither is always the first.
             for who in if time % 2 == 0 { [0, 1] } else { [1, 0] } {
-                let (took, body) = ask(&mut connections[who], query).map_err(|error| format!("{}: {error}", names[who]))?;
+                let (took, body) =
+                    ask(&mut connections[who], query).map_err(|error| format!("{}: {error}", names[who]))?;
                 bodies[who] = body;
                 if time >= WARM {
                     measured.took[who].add(took);

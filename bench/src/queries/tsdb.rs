@@ -88,9 +88,8 @@ impl Writer {
             "stats": { "numSamples": self.samples, "numSeries": self.series.len(), "numChunks": chunks },
             "compaction": { "level": 1, "sources": [self.name] },
         });
-        let write = |name: &str, bytes: &[u8]| {
-            fs::write(self.folder.join(name), bytes).map_err(|error| self.failed(&error))
-        };
+        let write =
+            |name: &str, bytes: &[u8]| fs::write(self.folder.join(name), bytes).map_err(|error| self.failed(&error));
         write("index", &index)?;
         write("meta.json", meta.to_string().as_bytes())?;
         Ok(self.at + index.len() as u64)
@@ -162,8 +161,10 @@ fn index(series: &[(Labels, Vec<Place>)]) -> Vec<u8> {
     let table_at = out.len() as u64;
     frame(&mut out, &table);
     // Indices of labels, and the table of them, are no longer written.
-    let contents: Vec<u8> =
-        [symbols_at, series_at, postings_at, table_at, postings_at, table_at].iter().flat_map(|at| at.to_be_bytes()).collect();
+    let contents: Vec<u8> = [symbols_at, series_at, postings_at, table_at, postings_at, table_at]
+        .iter()
+        .flat_map(|at| at.to_be_bytes())
+        .collect();
     out.extend_from_slice(&contents);
     out.extend_from_slice(&crc32c::crc32c(&contents).to_be_bytes());
     out
