@@ -93,12 +93,29 @@ pub fn shortest(x: f64) -> String {
 /// The same without an exponent.
 pub fn decimal(x: f64) -> String {
     let text = format!("{x}");
+    if !may_be_halfway(x, &text) {
+        return text;
+    }
     // Zeros of a large whole number are no digits of the shortest form.
     let place = text.bytes().rposition(|c| (b'1'..=b'9').contains(&c));
     let (Some(place), Some((_, last))) = (place, odd_end(&format!("{x:e}"))) else { return text };
     let (digits, _) = text.split_at(place);
     let even = shortest(x) != format!("{x:e}");
     if even { format!("{digits}{}{}", last - 1, &text[place + 1..]) } else { text }
+}
+
+/// Whether `x` may lie exactly between its text without an exponent and another of as many digits: what is cheap to know of it.
+fn may_be_halfway(x: f64, text: &str) -> bool {
+    let (bits, exponent) = (x.to_bits() & ((1 << 52) - 1), (x.to_bits() >> 52 & 0x7ff) as i32);
+    let mantissa = if exponent == 0 { bits } else { bits | 1 << 52 };
+    // A number with so many binary places has as many decimal ones, and one more than the text where it lies between two.
+    let places = 1075 - exponent.max(1) - mantissa.trailing_zeros() as i32;
+    if places <= 0 || mantissa == 0 {
+        // Whole numbers up to here are told exactly.
+        return abs(x) >= (1_u64 << 53) as f64;
+    }
+    let told = text.find('.').map_or(0, |point| text.len() - point - 1);
+    places == told as i32 + 1
 }
 
 /// Where the last digit before the exponent stands, and which it is, if it is odd.
@@ -182,6 +199,32 @@ mod tests {
         ] {
             assert_eq!((&*shortest(x), &*decimal(x)), (scientific, plain));
         }
+    }
+
+    /// What is known cheaply never hides that a float lies halfway.
+    #[test]
+    fn both_forms_have_the_same_digits() {
+        let digits = |text: &str| {
+            let digits = text.split('e').next().expect("it has a first part").replace(['-', '.'], "");
+            alloc::string::String::from(digits.trim_matches('0'))
+        };
+        let mut state = 1_u64;
+        let mut halfway = 0;
+        for i in 0..200_000_u64 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            // Some have few places, and many of these lie halfway.
+            let x = match i % 4 {
+                0 => f64::from_bits(state),
+                1 => (state >> 10) as f64 / (1_u64 << (state & 15)) as f64,
+                2 => (state >> 11) as f64 * (1_u64 << (state & 31)) as f64,
+                _ => (state >> 40) as f64 / 300.0,
+            };
+            if x.is_finite() {
+                assert_eq!(digits(&decimal(x)), digits(&shortest(x)), "{x:e}");
+                halfway += u32::from(shortest(x) != format!("{x:e}"));
+            }
+        }
+        assert!(halfway > 100, "{halfway}");
     }
 
     #[test]

@@ -7,13 +7,17 @@ use crate::recent::chunk::{Chunk, ChunkKind, Item};
 use crate::recent::matching::{Known, Plan};
 use faultline_host::{Disk, File};
 use faultline_model::{Labels, Millis, Position};
-use faultline_promql::Matcher;
+use faultline_promql::{MatchOp, Matcher};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes read at once where what is wanted lies close together.
 const READ: usize = 256 << 10;
+/// Bytes read at once where nobody knows whether what follows is wanted.
+const READ_FIRST: usize = 8 << 10;
+/// A list is walked to leave out candidates where it has at most so many times as many: to look at a candidate's labels takes as long.
+const WALKED: usize = 64;
 
 /// An open block.
 pub struct Block {
@@ -282,7 +286,10 @@ impl Block {
         }
         match plan {
             Plan::Value(name, value) => match self.list(name, value)? {
-                Some((_, place)) => self.numbers(place, &mut numbers)?,
+                Some((_, place)) => {
+                    self.numbers(place, &mut numbers)?;
+                    self.leave_out(matchers, (name, value), &mut numbers)?;
+                }
                 None => return Ok(None),
             },
             Plan::Values(matcher) => {
@@ -303,6 +310,27 @@ impl Block {
             Plan::All => numbers = self.numbers_of_all()?,
         }
         Ok(Some(numbers))
+    }
+
+    /// Leaves those of a list's rising numbers that stand in the lists of the other matchers, too, where these are not far longer.
+    fn leave_out(&self, matchers: &[Matcher], of: (&str, &str), numbers: &mut Vec<u32>) -> Result<(), BlockError> {
+        let others = matchers.iter().filter(|m| m.op == MatchOp::Equal && !m.value.is_empty());
+        for other in others.filter(|m| (&*m.name, &*m.value) != of) {
+            let Some((count, place)) = self.list(&other.name, &other.value)? else {
+                numbers.clear();
+                return Ok(());
+            };
+            if count as usize / WALKED <= numbers.len() {
+                let mut known = Vec::new();
+                self.numbers(place, &mut known)?;
+                let mut known = known.into_iter().peekable();
+                numbers.retain(|number| {
+                    while known.next_if(|it| it < number).is_some() {}
+                    known.peek() == Some(number)
+                });
+            }
+        }
+        Ok(())
     }
 
     fn numbers_of_all(&self) -> Result<Vec<u32>, BlockError> {
@@ -412,10 +440,11 @@ impl Block {
     }
 }
 
-/// What was read ahead of a file: what follows is mostly wanted next.
+/// What was read ahead of a file: the more, the longer what is wanted lies close together.
 pub struct Reading {
     at: u64,
     bytes: Vec<u8>,
+    ahead: usize,
     /// Nothing from here on is wanted.
     end: u64,
 }
@@ -429,14 +458,16 @@ impl Default for Reading {
 impl Reading {
     /// To read what stands before this place of a file.
     pub fn until(end: u64) -> Reading {
-        Reading { at: 0, bytes: Vec::new(), end }
+        Reading { at: 0, bytes: Vec::new(), ahead: READ_FIRST, end }
     }
 
     /// Bytes of the file, `end` of which nothing is read.
     fn read(&mut self, file: &dyn File, at: u64, size: u64, end: u64) -> Result<&[u8], BlockError> {
         let have = self.at + self.bytes.len() as u64;
         if at < self.at || at + size > have {
-            let ahead = (READ as u64).min(end.min(self.end).saturating_sub(at)).max(size);
+            let is_close = !self.bytes.is_empty() && at >= self.at && at - have.min(at) <= self.ahead as u64;
+            self.ahead = if is_close { (2 * self.ahead).min(READ) } else { READ_FIRST };
+            let ahead = (self.ahead as u64).min(end.min(self.end).saturating_sub(at)).max(size);
             read_into(file, at, ahead, &mut self.bytes)?;
             self.at = at;
         }
