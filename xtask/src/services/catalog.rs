@@ -49,6 +49,13 @@ pub struct Server {
     pub ready: &'static str,
 }
 
+impl Service {
+    /// Whether it is one that tests use, and `all` names: not those for measurements.
+    pub fn is_for_tests(&self) -> bool {
+        !matches!(self.install, Install::Go { inlined: true, .. })
+    }
+}
+
 /// How Prometheus is started.
 const PROMETHEUS: Server = Server {
     arguments: &[

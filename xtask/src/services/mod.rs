@@ -107,7 +107,11 @@ fn in_ci() -> bool {
 
 /// The stage of `test` and `ci` before the tests: installs every service in CI, elsewhere says which are missing.
 pub fn for_tests() -> Outcome {
-    need(&SERVICES.iter().collect::<Vec<_>>(), &cache_folder()?, in_ci()).map(drop)
+    need(&of_tests(), &cache_folder()?, in_ci()).map(drop)
+}
+
+fn of_tests() -> Vec<&'static Service> {
+    SERVICES.iter().filter(|service| service.is_for_tests()).collect()
 }
 
 enum Action {
@@ -148,7 +152,7 @@ fn parse(words: &[String]) -> Result<Order, String> {
         service.ok_or_else(|| format!("there is no service `{name}`; the names are {}", all()))
     };
     let several = || match names {
-        ["all"] => Ok(SERVICES.iter().collect()),
+        ["all"] => Ok(of_tests()),
         _ => names.iter().map(find).collect::<Result<Vec<_>, _>>(),
     };
     let one = || match names {
