@@ -102,7 +102,8 @@ pub fn compare(ours: &[u8], theirs: &[u8]) -> Result<usize, String> {
 }
 
 fn is_near(a: f64, b: f64) -> bool {
-    a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= APART * a.abs().max(b.abs())
+    let apart = (a - b).abs();
+    a == b || a.is_nan() && b.is_nan() || apart.is_finite() && apart <= APART * a.abs().max(b.abs())
 }
 
 /// Times and values by series; of a list of labels or label sets, each without any.
