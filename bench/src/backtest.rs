@@ -1,6 +1,7 @@
 //! Rules over a past in blocks: what `faultline rules backtest --history` takes for a sample.
 use crate::Outcome;
 use crate::cli::BacktestArgs;
+use crate::drive::folder_in;
 use crate::load::Random;
 use crate::process;
 use crate::report::{self, machine_words, must, row};
@@ -155,8 +156,7 @@ struct Run {
 /// `faultline-bench backtest`.
 pub fn run(args: &BacktestArgs) -> Outcome<()> {
     let load_before = process::load_before();
-    let folder = tempfile::tempdir_in(args.folder.clone().unwrap_or_else(std::env::temp_dir));
-    let folder = folder.map_err(|error| format!("cannot make a folder: {error}"))?;
+    let folder = folder_in(args.run.folder.as_deref())?;
     let (blocks, file) = (folder.path().join("blocks"), folder.path().join("rules.yml"));
     std::fs::write(&file, rules()).map_err(|error| format!("cannot write the rules: {error}"))?;
     let begun = Instant::now();
@@ -199,11 +199,11 @@ pub fn run(args: &BacktestArgs) -> Outcome<()> {
         "samples": samples, "bytes": bytes, "cpu_ns_per_sample": per_sample, "demand_seconds": demand,
         "runs": runs.iter().map(|run| json!({ "seconds": run.seconds, "cpu_seconds": run.cpu_seconds })).collect::<Vec<_>>(),
     });
-    report::save(args.save.as_deref(), &told)
+    report::save(args.run.save.as_deref(), &told)
 }
 
 fn backtest(args: &BacktestArgs, file: &Path, blocks: &Path) -> Outcome<Run> {
-    let mut command = Command::new(&args.server);
+    let mut command = Command::new(&args.run.server);
     command.args(["rules", "backtest"]).arg(file).arg(format!("--history={}", blocks.display())).args(["-o", "json"]);
     let (begun, before) = (Instant::now(), process::children_cpu_seconds());
     let output = command.output().map_err(|error| format!("cannot start `faultline rules backtest`: {error}"))?;

@@ -210,24 +210,32 @@ pub struct ReplayArgs {
     pub times: u32,
 }
 
-/// Options of `rules`.
+/// Options of what starts the program by itself, without a load.
 #[derive(Debug, Clone, Args)]
-pub struct RulesArgs {
+pub struct RunArgs {
     /// The program.
     #[arg(long, value_name = "PATH", default_value = "target/release/faultline")]
     pub server: PathBuf,
+    /// Folder for data, which goes away at the end [default: the system's temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// Write the figures to bench/results/NAME.json.
+    #[arg(long, value_name = "NAME")]
+    pub save: Option<String>,
+}
+
+/// Options of `rules`.
+#[derive(Debug, Clone, Args)]
+pub struct RulesArgs {
+    /// Program, folder and file.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Series, a hundredth of them of each metric.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1000..=1_000_000))]
     pub series: u32,
     /// Rounds of 15 s that are measured.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
-    /// Folder for the servers' data, which goes away at the end [default: the system's temporary folder].
-    #[arg(long, value_name = "FOLDER")]
-    pub folder: Option<PathBuf>,
-    /// Write the figures to bench/results/NAME.json.
-    #[arg(long, value_name = "NAME")]
-    pub save: Option<String>,
 }
 
 /// Options of `queries`.
@@ -264,9 +272,9 @@ fn even_hours(text: &str) -> Result<u32, String> {
 /// Options of `backtest`.
 #[derive(Debug, Clone, Args)]
 pub struct BacktestArgs {
-    /// The program.
-    #[arg(long, value_name = "PATH", default_value = "target/release/faultline")]
-    pub server: PathBuf,
+    /// Program, folder and file.
+    #[command(flatten)]
+    pub run: RunArgs,
     /// Series, each with a sample every 60 s.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1000..=1_000_000))]
     pub series: u32,
@@ -276,12 +284,6 @@ pub struct BacktestArgs {
     /// Runs over the same blocks.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub times: u32,
-    /// Folder for the blocks, which go away at the end [default: the system's temporary folder].
-    #[arg(long, value_name = "FOLDER")]
-    pub folder: Option<PathBuf>,
-    /// Write the figures to bench/results/NAME.json.
-    #[arg(long, value_name = "NAME")]
-    pub save: Option<String>,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -105,25 +105,22 @@ impl Bench {
         crossings: u32,
         prepare: impl FnOnce(&Path) -> Outcome<()>,
     ) -> Outcome<Bench> {
-        let (population, folder, receiver) = (Population::new(series), folder_of(args)?, Receiver::start()?);
+        let (population, folder, receiver) =
+            (Population::new(series), folder_in(args.folder.as_deref())?, Receiver::start()?);
         prepare(&data_of(&folder))?;
         let rules = folder.path().join("rules.yml");
         std::fs::write(&rules, rules::file(&population, crossings))
             .map_err(|error| format!("cannot write {}: {error}", rules.display()))?;
-        let (data, rules) = (data_of(&folder).display().to_string(), rules.display().to_string());
-        let alertmanager = format!("http://{}", receiver.address);
-        let words = ["run", "--data", &data, "--rules", &rules, "--no-builtin-rules", "--evaluation", "stream"];
-        let ports = ["--otlp-grpc", "--otlp-http", "--http"].into_iter().flat_map(|flag| [flag, "127.0.0.1:0"]);
-        let words = words.into_iter().chain(ports).chain(["--alertmanager", &alertmanager]);
-        let words: Vec<String> = words.map(str::to_owned).collect();
-        let server = Server::start(&args.server, &words, &folder.path().join("server.log"))?;
+        let (rules, alertmanager) = (rules.display().to_string(), format!("http://{}", receiver.address));
+        let words = ["--rules", &rules, "--evaluation", "stream", "--alertmanager", &alertmanager];
+        let server = Server::run(&args.server, &data_of(&folder), &words, &folder.path().join("server.log"))?;
         let fleet = Fleet::new(population, args.senders, args.gzip, server.otlp)?;
         Ok(Bench { server, fleet, receiver, quiet: false, applied: 0, folder })
     }
 
     /// Starts this program's null sink in the server's place.
     pub fn sink(args: &LoadArgs) -> Outcome<Bench> {
-        let (folder, receiver) = (folder_of(args)?, Receiver::start()?);
+        let (folder, receiver) = (folder_in(args.folder.as_deref())?, Receiver::start()?);
         let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
         let words = ["sink".to_owned(), "--alertmanager".to_owned(), format!("http://{}", receiver.address)];
         let server = Server::start(&program, &words, &folder.path().join("server.log"))?;
@@ -285,8 +282,9 @@ impl Bench {
     }
 }
 
-fn folder_of(args: &LoadArgs) -> Outcome<TempDir> {
-    let parent = args.folder.clone().unwrap_or_else(std::env::temp_dir);
+/// A folder that goes away when dropped, in this one or the system's temporary folder.
+pub fn folder_in(parent: Option<&Path>) -> Outcome<TempDir> {
+    let parent = parent.map_or_else(std::env::temp_dir, Path::to_path_buf);
     let folder = tempfile::Builder::new().prefix("faultline-bench-").tempdir_in(&parent);
     folder.map_err(|error| format!("cannot make a folder in {}: {error}", parent.display()))
 }

@@ -1,6 +1,7 @@
 //! What evaluating rules costs, beside Prometheus: the same samples and rules, in one run.
 use crate::Outcome;
 use crate::cli::RulesArgs;
+use crate::drive::folder_in;
 use crate::load::{Connection, Random};
 use crate::process;
 use crate::report::{self, machine_words, must, row};
@@ -144,15 +145,11 @@ impl Fed {
 /// `faultline-bench rules`.
 pub fn run(args: &RulesArgs) -> Outcome<()> {
     let load_before = process::load_before();
-    let folder = tempfile::tempdir_in(args.folder.clone().unwrap_or_else(std::env::temp_dir));
-    let folder = folder.map_err(|error| format!("cannot make a folder: {error}"))?;
+    let folder = folder_in(args.run.folder.as_deref())?;
     let file = folder.path().join("rules.yml");
     std::fs::write(&file, rules()).map_err(|error| format!("cannot write the rules: {error}"))?;
-    let ours = [None, Some(&*file)].map(|rules| ours(&args.server, folder.path(), rules));
-    let [mut plain, mut ruled] = match ours {
-        [Ok(plain), Ok(ruled)] => [plain, ruled],
-        [Err(error), _] | [_, Err(error)] => return Err(error),
-    };
+    let ours = |rules| ours(&args.run.server, folder.path(), rules);
+    let (mut plain, mut ruled) = (ours(None)?, ours(Some(&*file))?);
     let theirs = |name: &str, rules| Prometheus::start(&folder.path().join(name), rules);
     let (their_plain, their_ruled) = (theirs("prometheus", None)?, theirs("prometheus-rules", Some(&*file))?);
     let mut all = [
@@ -213,19 +210,16 @@ pub fn run(args: &RulesArgs) -> Outcome<()> {
         "cpu_seconds": all.iter().zip(seconds).map(|(fed, seconds)| json!([fed.what, seconds])).collect::<Vec<_>>(),
         "fired": fired, "evaluations": evaluations, "per_second_and_core": rate, "times_less_cpu": ratio,
     });
-    report::save(args.save.as_deref(), &told)
+    report::save(args.run.save.as_deref(), &told)
 }
 
 /// A server of ours, which evaluates as samples come where it has rules.
 fn ours(program: &Path, folder: &Path, rules: Option<&Path>) -> Outcome<Server> {
     let name = if rules.is_some() { "faultline-rules" } else { "faultline" };
-    let data = folder.join(name).display().to_string();
-    let mut words = vec!["run", "--data", &data, "--no-builtin-rules", "--evaluation", "stream"];
-    words.extend(["--otlp-grpc", "--otlp-http", "--http"].into_iter().flat_map(|flag| [flag, "127.0.0.1:0"]));
     let rules = rules.map(|rules| rules.display().to_string());
+    let mut words = vec!["--evaluation", "stream"];
     words.extend(rules.iter().flat_map(|rules| ["--rules", rules]));
-    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    Server::start(program, &words, &folder.join(format!("{name}.log")))
+    Server::run(program, &folder.join(name), &words, &folder.join(format!("{name}.log")))
 }
 
 #[cfg(test)]

@@ -36,6 +36,16 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts `faultline run` on a data folder and free ports, without the built-in rules.
+    ///
+    /// - `words`: what else it is told.
+    pub fn run(program: &Path, data: &Path, words: &[&str], log: &Path) -> Outcome<Server> {
+        let data = data.display().to_string();
+        let ports = ["--otlp-grpc", "--otlp-http", "--http"].into_iter().flat_map(|flag| [flag, "127.0.0.1:0"]);
+        let all = ["run", "--data", &data, "--no-builtin-rules"].into_iter().chain(ports).chain(words.iter().copied());
+        Server::start(program, &all.map(str::to_owned).collect::<Vec<_>>(), log)
+    }
+
     /// Starts a program and waits until it has said where it listens.
     ///
     /// - `log`: where its standard error goes; its standard output goes nowhere.

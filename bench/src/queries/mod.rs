@@ -6,6 +6,7 @@ mod tsdb;
 
 use crate::Outcome;
 use crate::cli::QueriesArgs;
+use crate::drive::folder_in;
 use crate::histogram::Histogram;
 use crate::load::Connection;
 use crate::process;
@@ -18,7 +19,6 @@ use faultline_model::Millis;
 use meanwhile::Meanwhile;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -79,14 +79,13 @@ pub fn run(args: &QueriesArgs) -> Outcome<()> {
             args.load.series()
         ));
     }
-    let folder = tempfile::tempdir_in(args.load.folder.clone().unwrap_or_else(std::env::temp_dir));
-    let folder = folder.map_err(|error| format!("cannot make a folder: {error}"))?;
+    let folder = folder_in(args.load.folder.as_deref())?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
     let estate = Estate::new(args.load.series(), args.hours, Millis(now.as_millis() as i64));
     let (data, rival) = (folder.path().join("data"), folder.path().join("prometheus"));
     let log = folder.path().join("server.log");
     // A server takes no folder that none has begun.
-    ours(&args.load.server, &data, &log)?.stop()?;
+    Server::run(&args.load.server, &data, &[], &log)?.stop()?;
     let (begun, recent) = (Instant::now(), data.join("recent"));
     let bytes = thread::scope(|scope| {
         let theirs = scope.spawn(|| estate.write_theirs(&rival.join("prometheus-data")));
@@ -95,7 +94,7 @@ pub fn run(args: &QueriesArgs) -> Outcome<()> {
     })?;
     eprintln!("{:.0} samples written twice in {:.1} s", estate.samples(), begun.elapsed().as_secs_f64());
 
-    let mut server = ours(&args.load.server, &data, &log)?;
+    let mut server = Server::run(&args.load.server, &data, &[], &log)?;
     let queries = asked::all(&estate);
     let prometheus = Prometheus::start(&rival, None)?;
     let measured = measure(&queries, [server.api, prometheus.api], args.times);
@@ -181,13 +180,4 @@ fn ask(connection: &mut Connection, query: &Query) -> Outcome<(Duration, Vec<u8>
         Ok((status, body)) => Err(format!("{status} to {}: {}", query.path, String::from_utf8_lossy(&body))),
         Err(error) => Err(format!("no answer to {}: {error}", query.path)),
     }
-}
-
-/// A server of ours on a folder.
-fn ours(program: &Path, data: &Path, log: &Path) -> Outcome<Server> {
-    let data = data.display().to_string();
-    let mut words = vec!["run", "--data", &data, "--no-builtin-rules"];
-    words.extend(["--otlp-grpc", "--otlp-http", "--http"].into_iter().flat_map(|flag| [flag, "127.0.0.1:0"]));
-    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    Server::start(program, &words, log)
 }

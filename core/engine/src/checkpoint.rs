@@ -150,54 +150,24 @@ struct Core {
     recalling: Option<Recalling>,
 }
 
-/// Fourteen fields, and a fifteenth where late rules wait for what they lack. States of before engine version 6 have fourteen.
-impl Canonical for Core {
-    fn write(&self, w: &mut Writer) {
-        w.array(14 + usize::from(self.recalling.is_some()));
-        self.seed.write(w);
-        self.now.write(w);
-        self.last.write(w);
-        self.live.write(w);
-        self.anchored.write(w);
-        self.unanchored.write(w);
-        self.anchor_bytes.write(w);
-        self.started.write(w);
-        self.imported.write(w);
-        self.settled.write(w);
-        self.changes.write(w);
-        self.asks.write(w);
-        self.hashing.write(w);
-        self.derived.write(w);
-        if let Some(recalling) = &self.recalling {
-            recalling.write(w);
-        }
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let refused = r.invalid("what is in no table");
-        let fields = r.array()?;
-        if !(14..=15).contains(&fields) {
-            return Err(refused);
-        }
-        Ok(Core {
-            seed: Canonical::read(r)?,
-            now: Canonical::read(r)?,
-            last: Canonical::read(r)?,
-            live: Canonical::read(r)?,
-            anchored: Canonical::read(r)?,
-            unanchored: Canonical::read(r)?,
-            anchor_bytes: Canonical::read(r)?,
-            started: Canonical::read(r)?,
-            imported: Canonical::read(r)?,
-            settled: Canonical::read(r)?,
-            changes: Canonical::read(r)?,
-            asks: Canonical::read(r)?,
-            hashing: Canonical::read(r)?,
-            derived: Canonical::read(r)?,
-            recalling: (fields == 15).then(|| Recalling::read(r)).transpose()?,
-        })
-    }
-}
+// States of before engine version 6 have fourteen fields.
+canonical_struct!(Core {
+    seed,
+    now,
+    last,
+    live,
+    anchored,
+    unanchored,
+    anchor_bytes,
+    started,
+    imported,
+    settled,
+    changes,
+    asks,
+    hashing,
+    derived;
+    recalling
+});
 
 /// Name of a field of page `core`, for people.
 pub fn core_field(index: usize) -> Option<&'static str> {

@@ -45,7 +45,7 @@ pub struct Wanted {
 canonical_struct!(Wanted { matchers, from, to });
 
 /// A question that is not answered, or not to its end.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Recalling {
     pub(crate) id: EffectId,
     question: Recall,

@@ -3,6 +3,10 @@
 //! A struct is an array of its fields in order, an enum an array that begins with its number, an absent value `null`.
 //! The reader refuses every other spelling of the same value, so equal bytes and equal values are the same thing.
 //! Layouts are versioned where they are stored (`LedgerEntry::format`, a checkpoint's header), not here.
+mod derive;
+
+pub use derive::is_default;
+
 use crate::float;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -457,72 +461,6 @@ impl<A: Canonical, B: Canonical> Canonical for (A, B) {
         r.array_of(2)?;
         Ok((A::read(r)?, B::read(r)?))
     }
-}
-
-/// Derives [`Canonical`] for a struct with named fields: an array of the fields, in the order written here.
-#[macro_export]
-macro_rules! canonical_struct {
-    ($name:ident { $($field:ident),* $(,)? }) => {
-        impl $crate::Canonical for $name {
-            fn write(&self, w: &mut $crate::Writer) {
-                w.array([$(stringify!($field)),*].len());
-                $($crate::Canonical::write(&self.$field, w);)*
-            }
-            fn read(r: &mut $crate::Reader<'_>) -> Result<Self, $crate::CodecError> {
-                r.array_of([$(stringify!($field)),*].len())?;
-                Ok($name { $($field: $crate::Canonical::read(r)?),* })
-            }
-        }
-    };
-}
-
-/// Derives [`Canonical`] for an enum: an array of its number and its fields. Numbers are for ever.
-///
-/// Variants are unit (`Idle = 0`), named (`Timed = 1 { at, by }`) or hold one value (`Named = 2 (name)`).
-#[macro_export]
-macro_rules! canonical_enum {
-    ($name:ident { $($variant:ident = $number:literal $({ $($field:ident),* $(,)? })? $(( $value:ident ))?),* $(,)? }) => {
-        impl $crate::Canonical for $name {
-            #[allow(unused_variables)]
-            fn write(&self, w: &mut $crate::Writer) {
-                match self {
-                    $($name::$variant $({ $($field),* })? $(($value))? => {
-                        w.array(1 $(+ [$(stringify!($field)),*].len())? $(+ [stringify!($value)].len())?);
-                        w.uint($number);
-                        $($($crate::Canonical::write($field, w);)*)?
-                        $($crate::Canonical::write($value, w);)?
-                    })*
-                }
-            }
-            fn read(r: &mut $crate::Reader<'_>) -> Result<Self, $crate::CodecError> {
-                let count = r.array()?;
-                let error = r.invalid(stringify!($name));
-                match (r.uint()?, count) {
-                    $(($number, n) if n == 1 $(+ [$(stringify!($field)),*].len())? $(+ [stringify!($value)].len())? => {
-                        $($(let $field = $crate::Canonical::read(r)?;)*)?
-                        $(let $value = $crate::Canonical::read(r)?;)?
-                        Ok($name::$variant $({ $($field),* })? $(($value))?)
-                    })*
-                    _ => Err(error),
-                }
-            }
-        }
-    };
-}
-
-/// Derives [`Canonical`] for a struct around one value: the value's own bytes.
-#[macro_export]
-macro_rules! canonical_newtype {
-    ($($name:ident),* $(,)?) => {$(
-        impl $crate::Canonical for $name {
-            fn write(&self, w: &mut $crate::Writer) {
-                $crate::Canonical::write(&self.0, w);
-            }
-            fn read(r: &mut $crate::Reader<'_>) -> Result<Self, $crate::CodecError> {
-                Ok($name($crate::Canonical::read(r)?))
-            }
-        }
-    )*};
 }
 
 #[cfg(test)]

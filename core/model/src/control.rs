@@ -1,7 +1,7 @@
 //! Bodies of control records, in canonical bytes.
 use crate::ids::{HashSeed, SourceId};
 use crate::time::Millis;
-use crate::{Canonical, CodecError, Reader, Writer, canonical_enum, canonical_newtype, canonical_struct};
+use crate::{canonical_enum, canonical_newtype, canonical_struct};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -82,66 +82,19 @@ impl RuleFiles {
         let RuleFiles { files, features, dry_run, .. } = other.clone();
         RuleFiles { files, features, dry_run, ..self }
     }
-
-    /// Fields that are written: the last of those beyond the fifth that says something, and all before it.
-    fn field_count(&self) -> usize {
-        match (self.external_url.is_empty(), self.features.is_empty(), self.dry_run.is_empty()) {
-            (_, _, false) => 8,
-            (_, false, true) => 7,
-            (false, true, true) => 6,
-            (true, true, true) => 5,
-        }
-    }
 }
 
-/// Five fields; a sixth where `external_url` is not empty, a seventh and all before it where there are `features`, an eighth
-/// in the same way where something is `dry_run`: records from before them have fewer.
-impl Canonical for RuleFiles {
-    fn write(&self, w: &mut Writer) {
-        let count = self.field_count();
-        w.array(count);
-        self.files.write(w);
-        self.default_evaluation.write(w);
-        self.groups.write(w);
-        self.external_labels.write(w);
-        self.default_interval.write(w);
-        if count > 5 {
-            self.external_url.write(w);
-        }
-        if count > 6 {
-            self.features.write(w);
-        }
-        if count > 7 {
-            self.dry_run.write(w);
-        }
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let error = r.invalid("set of rule files");
-        let count = r.array()?;
-        let mut files = RuleFiles {
-            files: Canonical::read(r)?,
-            default_evaluation: Canonical::read(r)?,
-            groups: Canonical::read(r)?,
-            external_labels: Canonical::read(r)?,
-            default_interval: Canonical::read(r)?,
-            external_url: String::new(),
-            features: Vec::new(),
-            dry_run: Vec::new(),
-        };
-        if count > 5 {
-            files.external_url = Canonical::read(r)?;
-        }
-        if count > 6 {
-            files.features = Canonical::read(r)?;
-        }
-        if count > 7 {
-            files.dry_run = Canonical::read(r)?;
-        }
-        // One value has one form.
-        if files.field_count() == count { Ok(files) } else { Err(error) }
-    }
-}
+// Records from before each of the later ones have fewer.
+canonical_struct!(RuleFiles {
+    files,
+    default_evaluation,
+    groups,
+    external_labels,
+    default_interval;
+    external_url,
+    features,
+    dry_run
+});
 
 /// One setting that core reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +127,7 @@ canonical_struct!(ChangeEvent { entity, kind, title, version, at, by });
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Canonical;
     use alloc::vec;
 
     #[test]

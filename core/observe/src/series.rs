@@ -404,9 +404,8 @@ impl SeriesStore {
     /// first sample on; nothing where none can be missing.
     ///
     /// A ring is whole from its oldest sample on, unless a late one stands before a hole, and one with fewer than two is whole: two
-    /// are never dropped. Of series
-    /// that were forgotten nobody knows which they were: they count for all, as long as an instant selector sees them. A
-    /// thinned ring counts as whole: who read it all along reads the same.
+    /// are never dropped. Of series that were forgotten nobody knows which they were: they count for all, as long as an instant
+    /// selector sees them. A thinned ring counts as whole: who read it all along reads the same.
     pub fn whole_since(&self, matchers: &[Matcher]) -> Option<Millis> {
         let mut oldest = None;
         for id in self.find(matchers) {

@@ -3,7 +3,7 @@ use crate::set::Alerting;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::facts::AlertState;
-use faultline_model::{Canonical, CodecError, Labels, Millis, Number, Occurrence, Reader, Writer};
+use faultline_model::{Labels, Millis, Number, Occurrence, canonical_struct};
 
 /// An alert that is pending or firing.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,40 +22,8 @@ pub(crate) struct Alert {
     pub annotations: Vec<(String, String)>,
 }
 
-/// Since when a source is silent is written where one is: states from before it have seven fields.
-impl Canonical for Alert {
-    fn write(&self, w: &mut Writer) {
-        w.array(7 + usize::from(self.silent_since.is_some()));
-        self.state.write(w);
-        self.occurrence.write(w);
-        self.active_at.write(w);
-        self.gone_since.write(w);
-        self.element.write(w);
-        self.value.write(w);
-        self.annotations.write(w);
-        if let Some(since) = self.silent_since {
-            since.write(w);
-        }
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let refused = r.invalid("alert");
-        let fields = r.array()?;
-        if !(7..=8).contains(&fields) {
-            return Err(refused);
-        }
-        Ok(Alert {
-            state: Canonical::read(r)?,
-            occurrence: Canonical::read(r)?,
-            active_at: Canonical::read(r)?,
-            gone_since: Canonical::read(r)?,
-            element: Canonical::read(r)?,
-            value: Canonical::read(r)?,
-            annotations: Canonical::read(r)?,
-            silent_since: if fields == 8 { Some(Canonical::read(r)?) } else { None },
-        })
-    }
-}
+// States from before silent sources have seven fields.
+canonical_struct!(Alert { state, occurrence, active_at, gone_since, element, value, annotations; silent_since });
 
 impl Alert {
     /// Its state as everybody sees it.

@@ -87,9 +87,8 @@ impl Rules {
                 *known = from.map(|from| from.max(before));
             }
         }
-        let before: Vec<_> =
-            known_from.iter().enumerate().filter(|(_, known)| known.is_some()).map(|it| it.0).collect();
-        let before: Vec<_> = before.into_iter().map(|number| (number, self.state(number).unknown_until)).collect();
+        let helped = (0..known_from.len()).filter(|number| known_from[*number].is_some());
+        let before: Vec<_> = helped.map(|number| (number, self.state(number).unknown_until)).collect();
         for &(number, _) in &before {
             let (g, r) = self.places[number];
             let group = &self.set.groups[g];

@@ -2,7 +2,7 @@
 use crate::ids::{AlertId, Occurrence};
 use crate::labels::Labels;
 use crate::time::Millis;
-use crate::{Canonical, CodecError, Reader, Writer, canonical_enum};
+use crate::{canonical_enum, canonical_struct};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -71,49 +71,19 @@ impl Transition {
     }
 }
 
-/// Twelve fields, and a thirteenth where it is true: `dry_run`. Leaves from before it have twelve.
-impl Canonical for Transition {
-    fn write(&self, w: &mut Writer) {
-        w.array(if self.dry_run { 13 } else { 12 });
-        self.alert.write(w);
-        self.occurrence.write(w);
-        self.from.write(w);
-        self.to.write(w);
-        self.at.write(w);
-        self.active_at.write(w);
-        self.group.write(w);
-        self.name.write(w);
-        self.labels.write(w);
-        self.annotations.write(w);
-        self.value.write(w);
-        self.imported.write(w);
-        if self.dry_run {
-            self.dry_run.write(w);
-        }
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let error = r.invalid("transition");
-        let count = r.array()?;
-        let mut transition = Transition {
-            alert: Canonical::read(r)?,
-            occurrence: Canonical::read(r)?,
-            from: Canonical::read(r)?,
-            to: Canonical::read(r)?,
-            at: Canonical::read(r)?,
-            active_at: Canonical::read(r)?,
-            group: Canonical::read(r)?,
-            name: Canonical::read(r)?,
-            labels: Canonical::read(r)?,
-            annotations: Canonical::read(r)?,
-            value: Canonical::read(r)?,
-            imported: Canonical::read(r)?,
-            dry_run: false,
-        };
-        if count == 13 {
-            transition.dry_run = Canonical::read(r)?;
-        }
-        // One value has one form.
-        if count == if transition.dry_run { 13 } else { 12 } { Ok(transition) } else { Err(error) }
-    }
-}
+// Leaves from before `dry_run` have twelve fields.
+canonical_struct!(Transition {
+    alert,
+    occurrence,
+    from,
+    to,
+    at,
+    active_at,
+    group,
+    name,
+    labels,
+    annotations,
+    value,
+    imported;
+    dry_run
+});

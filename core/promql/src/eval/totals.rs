@@ -2,14 +2,14 @@
 //! cost where a check of what rounding took says that there is no doubt about the last bit.
 use super::columns::ABSENT;
 use crate::function::AggOp;
+use crate::range::two_sum;
 
 /// Instants that are summed up side by side: what rows hold of them is read in whole lines of memory.
 pub(super) const LANES: usize = 16;
 
 /// Running sums, with the sum of what rounding took from each, and how much rounding took from that at most.
 ///
-/// Source: what rounding takes from an addition is Knuth's two-sum ("The Art of Computer Programming", vol. 2, 4.2.2, theorem B);
-/// that the result is rounded right is shown by both ends of what it may be, after Zhu and Hayes, "Correct rounding and a hybrid
+/// Source: that the result is rounded right is shown by both ends of what it may be, after Zhu and Hayes, "Correct rounding and a hybrid
 /// approach to exact floating-point summation", SIAM J. Sci. Comput. 31, 2009.
 #[derive(Default)]
 pub(super) struct Totals {
@@ -61,14 +61,6 @@ impl Totals {
         // Zero has one sign.
         (low == high).then_some(low + 0.0)
     }
-}
-
-/// A sum as it is rounded, and what rounding took.
-#[inline]
-fn two_sum(a: f64, b: f64) -> (f64, f64) {
-    let sum = a + b;
-    let part = sum - a;
-    (sum, (a - (sum - part)) + (b - part))
 }
 
 #[inline]

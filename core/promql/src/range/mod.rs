@@ -17,7 +17,7 @@ use rate::Falls;
 
 pub use marks::Marks;
 pub(crate) use mixed::{Subject, reconciled, tell};
-pub(crate) use over_time::{Compensated, quantile};
+pub(crate) use over_time::{Compensated, quantile, two_sum};
 pub(crate) use rate::Factors;
 pub(crate) use starts::Starts;
 

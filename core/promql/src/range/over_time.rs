@@ -5,6 +5,16 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use faultline_model::{Sample, float};
 
+/// A sum as it is rounded, and what rounding took: exactly, where all is finite.
+///
+/// Source: Knuth, "The Art of Computer Programming", vol. 2, 4.2.2, theorem B.
+#[inline]
+pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let part = sum - a;
+    (sum, (a - (sum - part)) + (b - part))
+}
+
 /// Neumaier's compensated sum.
 ///
 /// Source: Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", ZAMM 54, 1974.
@@ -27,14 +37,12 @@ impl Compensated {
         self.sum = total;
     }
 
-    /// Adds a finite term to a finite sum: what rounding takes is the same by Knuth's two-sum, which does not ask which of the two is
-    /// the larger. Where something is not finite, neither is the result.
+    /// Adds a finite term to a finite sum: what rounding takes is the same by [`two_sum`], which does not ask which of the two is the larger. Where something is not finite, neither is the result.
     #[inline]
     pub(super) fn add_finite(&mut self, x: f64) {
-        let total = self.sum + x;
-        let part = total - self.sum;
-        self.rest += (self.sum - (total - part)) + (x - part);
-        self.sum = total;
+        let (sum, rest) = two_sum(self.sum, x);
+        self.sum = sum;
+        self.rest += rest;
     }
 
     pub(super) fn is_finite(self) -> bool {
