@@ -274,7 +274,7 @@ fn group(view: GroupView) -> RuleGroup {
             kind: if alerting.is_some() { RuleKind::Alert } else { RuleKind::Record },
             hold_ms: alerting.map_or(0, |a| a.for_ms),
             keep_firing_ms: alerting.map_or(0, |a| a.keep_firing_for_ms),
-            annotations: alerting.map_or(Vec::new(), |a| a.annotations.clone()),
+            annotations: alerting.map_or(Default::default(), |a| a.annotations.clone()),
             name: rule.name,
             query: rule.query,
             labels: rule.labels,

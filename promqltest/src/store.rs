@@ -1,7 +1,7 @@
 //! Series held in memory: what stands in for the engine in tests.
 use faultline_model::{HistogramSample, Labels, Millis, Sample};
 use faultline_promql::{Marks, Selector, SeriesView, Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
 struct Held {
@@ -95,5 +95,19 @@ impl Source for Store {
         for (labels, held) in self.series.iter().filter(|(labels, _)| selects(selector, labels)) {
             visit(held.view(labels, self.starts));
         }
+    }
+
+    fn select_some(
+        &self,
+        index: usize,
+        selector: &Selector,
+        numbers: &BTreeSet<u32>,
+        visit: &mut dyn FnMut(SeriesView<'_>),
+    ) {
+        self.select(index, selector, &mut |series| {
+            if numbers.contains(&series.id) {
+                visit(series);
+            }
+        });
     }
 }

@@ -445,6 +445,9 @@ impl Engine {
                 evicted: core::mem::take(&mut applied.evicted),
             });
         }
+        if !applied.touches.is_empty() {
+            self.judge.rules.look_again();
+        }
         applied.clear();
     }
 }

@@ -1,5 +1,5 @@
 //! Rules and the series they read: selections kept per selector, touches handed on.
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use faultline_model::facts::{RulesInForce, RulesRefused, Transition};
 use faultline_model::table::PageBytes;
@@ -51,7 +51,7 @@ impl Judge {
         applied: &mut Applied,
         out: &mut Vec<Transition>,
     ) -> Result<RulesInForce, RulesRefused> {
-        let mut access = Access { series: &mut *series, sources, applied, selections: &self.selections, now };
+        let mut access = Access::new(series, sources, applied, &self.selections, now);
         let counts = self.rules.load(files, now, cause, &mut access, out)?;
         self.select(series);
         Ok(counts)
@@ -93,7 +93,7 @@ impl Judge {
         applied: &mut Applied,
         out: &mut Vec<Transition>,
     ) {
-        let mut access = Access { series, sources, applied, selections: &self.selections, now: at };
+        let mut access = Access::new(series, sources, applied, &self.selections, at);
         self.rules.advance(at, cause, &mut access, out);
     }
 
@@ -107,7 +107,7 @@ impl Judge {
         sources: &Sources,
     ) -> Vec<Explained> {
         let (applied, selections) = (&mut Applied::default(), &self.selections);
-        let access = Access { series, sources, applied, selections, now: at };
+        let access = Access::new(series, sources, applied, selections, at);
         self.rules.explain(name, asked, at, &access)
     }
 
@@ -130,14 +130,17 @@ impl Judge {
             touches.sort();
             touches.dedup();
             let (series, applied, selections) = (&mut *series, &mut *applied, &self.selections);
-            let access = Access { series, sources, applied, selections, now: at };
+            let access = Access::new(series, sources, applied, selections, at);
             for touches in touches.chunk_by(|a, b| a.selection == b.selection) {
                 let told = self.selections.told.get(&touches[0].selection).map_or(&[][..], |told| told);
                 let all: Vec<u32> = touches.iter().map(|touch| touch.series).collect();
                 self.rules.touch_all(told, &all, at, cause, &access, out);
             }
         }
-        applied.touches.clear();
+        if !applied.touches.is_empty() {
+            applied.touches.clear();
+            self.rules.look_again();
+        }
     }
 }
 
@@ -148,6 +151,29 @@ struct Access<'a> {
     applied: &'a mut Applied,
     selections: &'a Selections,
     now: Millis,
+    /// By selection, series that rules appended to a moment ago: those that read them at the same instant are told later.
+    appended: BTreeMap<u32, BTreeSet<u32>>,
+}
+
+impl<'a> Access<'a> {
+    fn new(
+        series: &'a mut SeriesStore,
+        sources: &'a Sources,
+        applied: &'a mut Applied,
+        selections: &'a Selections,
+        now: Millis,
+    ) -> Self {
+        let mut access = Access { series, sources, applied, selections, now, appended: BTreeMap::new() };
+        access.note(0);
+        access
+    }
+
+    /// Notes who is to be told of samples from the `first` touch on.
+    fn note(&mut self, first: usize) {
+        for touch in &self.applied.touches[first..] {
+            self.appended.entry(touch.selection).or_default().insert(touch.series);
+        }
+    }
 }
 
 impl RuleSeries for Access<'_> {
@@ -162,6 +188,16 @@ impl RuleSeries for Access<'_> {
     fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>)) {
         let selection = self.selections.of_selector.get(&id).expect("every selector was registered");
         self.series.members(*selection, visit);
+    }
+
+    fn select_some(&self, id: SelectorId, numbers: &BTreeSet<u32>, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        let selection = self.selections.of_selector.get(&id).expect("every selector was registered");
+        let appended = self.appended.get(selection).into_iter().flatten().filter(|id| !numbers.contains(id));
+        for &number in numbers.iter().chain(appended) {
+            if self.series.is_member(number, *selection) {
+                visit(self.series.view(number));
+            }
+        }
     }
 
     fn query(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {
@@ -185,10 +221,14 @@ impl RuleSeries for Access<'_> {
     }
 
     fn append(&mut self, labels: &Labels, sample: Sample) {
+        let before = self.applied.touches.len();
         self.series.append(labels, sample, self.now, self.applied);
+        self.note(before);
     }
 
     fn append_histogram(&mut self, labels: &Labels, sample: HistogramSample) {
+        let before = self.applied.touches.len();
         self.series.append_histogram(labels, sample, self.now, self.applied);
+        self.note(before);
     }
 }

@@ -161,6 +161,8 @@ impl Engine {
                 None => strangers += part.series.len() as u64,
             }
         }
+        // No rule was told of what was put back.
+        self.judge.rules.look_again();
         emit.reject(Reason::BadRecord, strangers, "the recent store's answer has series that nobody asked for");
         if last {
             self.no_longer_unknown(&it);

@@ -3,6 +3,7 @@ use crate::codec::{Canonical, CodecError, Reader, Writer};
 use crate::float;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// Exact sum of `f64` terms, rounded once when read.
 ///
@@ -14,6 +15,8 @@ use alloc::vec::Vec;
 pub struct ExactSum {
     // Limb i weighs 2^(32 i - 1074); a limb holds at most 2^31 additions between carries.
     limbs: Vec<i64>,
+    /// Limbs outside are 0. Derived: as narrow as nobody need know.
+    used: Range<usize>,
     pending: u32,
     nans: u64,
     positive_infinities: u64,
@@ -26,7 +29,14 @@ const CARRY_EVERY: u32 = 1 << 29;
 
 impl Default for ExactSum {
     fn default() -> Self {
-        ExactSum { limbs: vec![0; LIMBS], pending: 0, nans: 0, positive_infinities: 0, negative_infinities: 0 }
+        ExactSum {
+            limbs: vec![0; LIMBS],
+            used: 0..0,
+            pending: 0,
+            nans: 0,
+            positive_infinities: 0,
+            negative_infinities: 0,
+        }
     }
 }
 
@@ -63,6 +73,10 @@ impl ExactSum {
         for (i, part) in [wide as u32, (wide >> 32) as u32, (wide >> 64) as u32].into_iter().enumerate() {
             self.limbs[limb + i] += sign * i64::from(part);
         }
+        self.used = match &self.used {
+            used if used.is_empty() => limb..limb + 3,
+            used => used.start.min(limb)..used.end.max(limb + 3),
+        };
         self.pending += 1;
         if self.pending == CARRY_EVERY {
             self.carry();
@@ -72,6 +86,7 @@ impl ExactSum {
     /// Brings every limb but the last into 0..2^32.
     fn carry(&mut self) {
         carry(&mut self.limbs);
+        self.used = used(&self.limbs);
         self.pending = 0;
     }
 
@@ -86,17 +101,29 @@ impl ExactSum {
         if self.negative_infinities > 0 {
             return f64::NEG_INFINITY;
         }
-        let mut limbs = [0; LIMBS];
-        limbs.copy_from_slice(&self.limbs);
-        carry(&mut limbs);
-        let negative = limbs[LIMBS - 1] < 0;
-        if negative {
-            limbs.iter_mut().for_each(|limb| *limb = -*limb);
-            carry(&mut limbs);
+        if self.used.is_empty() {
+            return 0.0;
         }
-        let magnitude = round(&limbs);
+        let mut limbs = [0; LIMBS];
+        limbs[self.used.clone()].copy_from_slice(&self.limbs[self.used.clone()]);
+        // Two limbs more take all carries, and the sign.
+        let end = (self.used.end + 2).min(LIMBS);
+        let part = &mut limbs[self.used.start..end];
+        carry(part);
+        let negative = part.last().is_some_and(|last| *last < 0);
+        if negative {
+            part.iter_mut().for_each(|limb| *limb = -*limb);
+            carry(part);
+        }
+        let magnitude = round(&limbs[..end]);
         if negative { -magnitude } else { magnitude }
     }
+}
+
+/// The limbs that are not 0, with all between them.
+fn used(limbs: &[i64]) -> Range<usize> {
+    let first = limbs.iter().position(|&limb| limb != 0);
+    first.map_or(0..0, |first| first..limbs.iter().rposition(|&limb| limb != 0).unwrap_or(first) + 1)
 }
 
 fn carry(limbs: &mut [i64]) {
@@ -157,7 +184,8 @@ impl Canonical for ExactSum {
             return Err(error);
         }
         let (nans, (positive_infinities, negative_infinities)) = Canonical::read(r)?;
-        Ok(ExactSum { limbs, pending: 0, nans, positive_infinities, negative_infinities })
+        let used = used(&limbs);
+        Ok(ExactSum { limbs, used, pending: 0, nans, positive_infinities, negative_infinities })
     }
 }
 

@@ -378,6 +378,11 @@ impl SeriesStore {
         }
     }
 
+    /// Whether there is a series of this number, and a selection has it.
+    pub fn is_member(&self, id: u32, selection: u32) -> bool {
+        self.rows.get(id).is_some_and(|row| row.selections.contains(&selection))
+    }
+
     /// A selection's series, in label order.
     pub fn ids(&self, selection: u32) -> &[u32] {
         &self.selections[selection as usize].members

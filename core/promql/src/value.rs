@@ -1,5 +1,6 @@
 //! What goes into an evaluation and what comes out.
 use crate::{Marks, Selector};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::{HistogramSample, Labels, Millis, Number, Sample};
@@ -26,6 +27,11 @@ pub struct SeriesView<'a> {
 pub trait Source {
     /// Every series of selector `index` (its place in [`crate::Expr::selectors`]), in label order.
     fn select(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>));
+    /// Of these series at least those with these numbers, in any order: what a stream reads again. A holder that tells a stream of
+    /// samples too late for this, as of what rules appended at this very instant, shows those series too.
+    fn select_some(&self, index: usize, selector: &Selector, _: &BTreeSet<u32>, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        self.select(index, selector, visit);
+    }
 }
 
 /// Bounds and the look-back of an evaluation.

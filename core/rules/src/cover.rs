@@ -139,7 +139,7 @@ impl Rules {
         let unknown = self.places.iter().enumerate().filter_map(|(number, &(g, r))| {
             let until = self.state(number).unknown_until?;
             let group = &self.set.groups[g];
-            Some(UnknownRule { group: group.key(), rule: group.rules[r].name.clone(), until })
+            Some(UnknownRule { group: group.key(), rule: group.rules[r].name.as_ref().into(), until })
         });
         (unknown.clone().take(NAMED_MAX).collect(), unknown.count() as u64)
     }

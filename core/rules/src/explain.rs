@@ -111,7 +111,7 @@ impl Rules {
         let mut all = Vec::new();
         for ((number, view), &(g, r)) in views.enumerate().zip(&self.places) {
             let ((file, group, interval_ms, last_at, next_at), rule) = view;
-            if rule.name != name {
+            if *rule.name != *name {
                 continue;
             }
             let (of_group, of_rule) = (&self.set.groups[g], &self.set.groups[g].rules[r]);

@@ -242,9 +242,9 @@ fn rule(
     labels.extend(own.iter().map(|(key, _, value)| (key.text.clone(), value.clone())));
     let kind = if alert.is_empty() { recording(&fields, record) } else { alerting(&fields, alert, &labels) };
     Ok(Rule {
-        name: name.to_owned(),
+        name: name.into(),
         asks_absence: asks_absence(&text),
-        text,
+        text: text.into(),
         expr,
         labels: labels.into_iter().collect(),
         kind: kind.map_err(|Flaw { line, what }| Flaw { line, what: named(what) })?,
@@ -274,15 +274,16 @@ fn alerting(fields: &Fields, alert: &str, labels: &BTreeMap<String, String>) -> 
         Ok(template) => Ok(template),
         Err(error) => flaw(line, format!("{what} {name:?}: {error}")),
     };
-    let mut annotations = Vec::new();
+    let mut annotated = Vec::new();
     for (key, node, text) in fields.texts("annotations")? {
         if key.text.is_empty() {
             return flaw(key.line, "invalid annotation name: : give it a name");
         }
         let template = parse("annotation", &key.text, node.line, &text)?;
-        annotations.push((key.text, text, template));
+        annotated.push(((key.text, text), template));
     }
-    annotations.sort_by(|a, b| a.0.cmp(&b.0));
+    annotated.sort_by(|a, b| a.0.0.cmp(&b.0.0));
+    let (annotations, templates): (Vec<_>, Vec<_>) = annotated.into_iter().unzip();
     let label_line = |name: &str| {
         let own = fields.get("labels").and_then(|node| node.map("").ok());
         own.and_then(|pairs| pairs.into_iter().find(|(key, _)| key.text == name))
@@ -293,7 +294,8 @@ fn alerting(fields: &Fields, alert: &str, labels: &BTreeMap<String, String>) -> 
         for_ms: fields.duration("for")?.unwrap_or(0),
         keep_firing_for_ms: fields.duration("keep_firing_for")?.unwrap_or(0),
         labels: labels.collect::<Result<_, Flaw>>()?,
-        annotations,
+        annotations: annotations.into(),
+        templates,
     }))
 }
 

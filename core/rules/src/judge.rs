@@ -180,7 +180,7 @@ impl Judge<'_> {
     pub fn recorded_as(&self, element: &Labels) -> Labels {
         let mut builder = element.to_builder();
         builder.set(labels::NAME, &self.rule.name);
-        for (name, value) in &self.rule.labels {
+        for (name, value) in &*self.rule.labels {
             builder.set(name, value);
         }
         builder.build()
@@ -299,7 +299,7 @@ impl Judge<'_> {
             at,
             active_at: alert.active_at,
             group,
-            name: self.rule.name.clone(),
+            name: self.rule.name.to_string(),
             labels: with_external(labels, &self.set.external_labels),
             annotations: alert.annotations.clone(),
             value: alert.value.float_or_zero(),
@@ -363,7 +363,12 @@ impl Judge<'_> {
     ) -> Vec<(String, String)> {
         self.with_context(at, series, |context| {
             let expand = |template: &Template, context: &mut Context<'_>| template.expand(element, value, context);
-            alerting.annotations.iter().map(|(name, _, template)| (name.clone(), expand(template, context))).collect()
+            alerting
+                .annotations
+                .iter()
+                .zip(&alerting.templates)
+                .map(|((name, _), template)| (name.clone(), expand(template, context)))
+                .collect()
         })
     }
 

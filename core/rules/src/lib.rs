@@ -36,7 +36,7 @@ pub use explain::{Explained, PartView, Reads, SeriesTold, TOLD_MAX, Told, agree}
 pub use file::{FILE_SIZE_MAX, LABELS_MAX, RULES_MAX, parse};
 pub use rules::Rules;
 pub use series::{RuleSelector, RuleSeries, SelectorId, Sight};
-pub use set::{Alerting, Group, Rule, RuleKind, RuleSet};
+pub use set::{Alerting, Group, Rule, RuleKind, RuleSet, Texts};
 pub use state::{Health, Record};
 pub use template::{Context, Query, Template};
 pub use trial::{Appended, Came, Trial};

@@ -16,7 +16,7 @@ use faultline_model::{
     Canonical, CodecError, Digest, Evaluation, Labels, Millis, Position, Reader, RuleFiles, Sample, Table, TenantId,
     Writer,
 };
-use faultline_promql::{EvalError, Options, Stream};
+use faultline_promql::{Batch, EvalError, Options, Stream};
 
 /// The rules in force and all that they remember. Driven by the engine; it knows neither clocks nor series of its own.
 ///
@@ -91,6 +91,8 @@ impl Rules {
         let mut old = core::mem::replace(self, Rules::of(self.tenant, files.clone(), set));
         self.suspended = old.suspended;
         let carried = self.carry(&old, at, series.begun());
+        // What samples told rules that were unknown, or read less, is not known.
+        self.look_again();
         self.cover(&old, at, series);
         self.set_timers(at);
         for (number, state) in old.rules.iter().filter(|(number, _)| !carried.contains(&(*number as usize))) {
@@ -287,6 +289,8 @@ impl Rules {
         series: &mut dyn RuleSeries,
         out: &mut Vec<Transition>,
     ) {
+        // Whoever asks for that need not have told of samples.
+        self.look_again();
         self.run_group(group, at, cause, series, out);
     }
 
@@ -362,12 +366,14 @@ impl Rules {
         out: &mut Vec<Transition>,
     ) {
         let (begun, mut places) = (out.len(), Vec::new());
+        let view = |number| access.view(number);
+        let mut batch = Batch::new(series, &view);
         for selector in selectors {
             let (mut next, mut futile) = (0, 0);
             while next < series.len() {
                 // Where each sample changes something, as of a sum, there is nothing to pass over.
                 if futile < FUTILE_MAX {
-                    let passed = self.pass_over(*selector, &series[next..], at, access);
+                    let passed = self.pass_over(*selector, &mut batch, next, at);
                     futile = if passed == 0 { futile + 1 } else { 0 };
                     next += passed;
                 }
@@ -385,17 +391,25 @@ impl Rules {
         }
     }
 
-    /// How many of these series, from the first on, change nothing for a rule.
-    fn pass_over(&mut self, selector: SelectorId, series: &[u32], at: Millis, access: &dyn RuleSeries) -> usize {
+    /// Series may have got samples that [`Rules::touch_all`] was not told of: at its next instant each rule reads all of its series.
+    pub fn look_again(&mut self) {
+        for number in 0..self.places.len() {
+            if let Some(live) = &mut self.state_mut(number).live {
+                live.stream.look_again();
+            }
+        }
+    }
+
+    /// How many series of a batch, from the `first` on, change nothing for a rule.
+    fn pass_over(&mut self, selector: SelectorId, batch: &mut Batch<'_>, first: usize, at: Millis) -> usize {
         let (g, r) = self.places[selector.rule as usize];
         if !self.state(selector.rule as usize).is_ready() {
-            return series.len();
+            return batch.len() - first;
         }
         let state = self.rules.row_mut(selector.rule);
-        let Some(live) = &mut state.live else { return series.len() };
+        let Some(live) = &mut state.live else { return batch.len() - first };
         let expr = &self.set.groups[g].rules[r].expr;
-        let mut views = series.iter().map(|one| access.view(*one));
-        let passed = live.stream.pass_over(expr, at, selector.index as usize, &mut views, &self.options);
+        let passed = live.stream.pass_over(expr, at, selector.index as usize, batch, first, &self.options);
         state.record.touches += passed as u64;
         passed
     }

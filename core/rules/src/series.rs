@@ -1,4 +1,5 @@
 //! The series that rules read and append to, as the engine shows them, and how an expression reads them.
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -79,6 +80,11 @@ pub trait RuleSeries {
     fn whole_since(&self, matchers: &[Matcher]) -> Option<Millis>;
     /// Every series of a rule's selector, in label order, those appended a moment ago included.
     fn select(&self, id: SelectorId, visit: &mut dyn FnMut(SeriesView<'_>));
+    /// Of the series of a rule's selector at least those with these numbers and those appended since rules were last told of
+    /// samples, in any order.
+    fn select_some(&self, id: SelectorId, _: &BTreeSet<u32>, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        self.select(id, visit);
+    }
     /// Every series that meets the matchers, in label order: for `query` in templates.
     fn query(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>));
     /// Shows the labels of every series of a rule's selector that this misses though nobody ended it: the source that sent it
@@ -105,6 +111,10 @@ pub(crate) struct OfRule<'a> {
 impl Source for OfRule<'_> {
     fn select(&self, index: usize, _: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
         self.series.select(SelectorId { rule: self.rule, index: index as u32 }, visit);
+    }
+
+    fn select_some(&self, index: usize, _: &Selector, numbers: &BTreeSet<u32>, visit: &mut dyn FnMut(SeriesView<'_>)) {
+        self.series.select_some(SelectorId { rule: self.rule, index: index as u32 }, numbers, visit);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rule files as they stand in force: groups, rules, templates, parsed once.
 use crate::template::Template;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::{Evaluation, Labels};
 use faultline_promql::{Expr, Features};
@@ -46,19 +47,22 @@ impl Group {
     }
 }
 
+/// Names and texts, shared with whoever is shown them.
+pub type Texts = Arc<[(String, String)]>;
+
 /// One rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// The alert's name, or the name of the series recorded.
-    pub name: String,
+    pub name: Arc<str>,
     /// The expression as written.
-    pub text: String,
+    pub text: Arc<str>,
     /// The expression.
     pub expr: Expr,
     /// Whether missing data can make the expression hold: `absent`, `absent_over_time`, `unless`.
     pub asks_absence: bool,
     /// Labels of the rule and its group, in name order; of an alerting rule as written, with their templates.
-    pub labels: Vec<(String, String)>,
+    pub labels: Texts,
     /// What the rule does with the expression.
     pub kind: RuleKind,
     /// Line in the file.
@@ -83,6 +87,8 @@ pub struct Alerting {
     pub keep_firing_for_ms: i64,
     /// Templates of the labels, in name order.
     pub labels: Vec<(String, Template)>,
-    /// Annotations as written and their templates, in name order.
-    pub annotations: Vec<(String, String, Template)>,
+    /// Annotations as written, in name order.
+    pub annotations: Texts,
+    /// Their templates.
+    pub templates: Vec<Template>,
 }

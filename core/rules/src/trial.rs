@@ -57,7 +57,7 @@ impl Trial {
     pub fn all(mut set: RuleSet) -> Vec<Trial> {
         for rule in set.groups.iter_mut().flat_map(|group| &mut group.rules) {
             if let RuleKind::Alert(alerting) = &mut rule.kind {
-                alerting.annotations.clear();
+                (alerting.annotations, alerting.templates) = Default::default();
             }
         }
         let set = Arc::new(set);

@@ -1,9 +1,10 @@
 //! What one may see of the rules: groups, rules and active alerts, for the API and for snapshots.
 use crate::judge::{alert_id, with_external};
 use crate::rules::Rules;
-use crate::set::RuleKind;
+use crate::set::{RuleKind, Texts};
 use crate::state::{Health, Record};
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::facts::AlertState;
 use faultline_model::{AlertId, Evaluation, Labels, Millis, Occurrence};
@@ -68,11 +69,11 @@ pub struct GroupView {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleView {
     /// The alert's name, or that of the series recorded.
-    pub name: String,
+    pub name: Arc<str>,
     /// The expression as written.
-    pub query: String,
+    pub query: Arc<str>,
     /// Labels as written.
-    pub labels: Vec<(String, String)>,
+    pub labels: Texts,
     /// What only an alerting rule has.
     pub alerting: Option<AlertingView>,
     /// Why the rule is evaluated on the grid only; nothing where each sample counts.
@@ -101,7 +102,7 @@ pub struct AlertingView {
     /// `keep_firing_for`, in ms.
     pub keep_firing_for_ms: i64,
     /// Annotations as written.
-    pub annotations: Vec<(String, String)>,
+    pub annotations: Texts,
     /// The highest state of its alerts; where there is none, unknown until the rule is evaluated.
     pub state: AlertState,
     /// Its active alerts, in label order.
@@ -113,13 +114,13 @@ impl Rules {
     pub fn active(&self) -> impl Iterator<Item = ActiveAlert> + '_ {
         let rules = self.set.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
         rules.zip(self.rules.iter()).flat_map(move |((group, rule), (number, state))| {
-            let key = group.key();
+            let key = if state.alerts.is_empty() { String::new() } else { group.key() };
             state.alerts.iter().map(move |(labels, alert)| ActiveAlert {
                 alert: alert_id(self.tenant, &key, &rule.name, labels),
                 occurrence: alert.occurrence,
                 rule: number,
                 group: key.clone(),
-                name: rule.name.clone(),
+                name: rule.name.to_string(),
                 state: alert.shown(),
                 active_at: alert.active_at,
                 silent_since: alert.silent_since,
@@ -164,11 +165,7 @@ impl Rules {
                     RuleKind::Alert(alerting) => Some(AlertingView {
                         for_ms: alerting.for_ms,
                         keep_firing_for_ms: alerting.keep_firing_for_ms,
-                        annotations: alerting
-                            .annotations
-                            .iter()
-                            .map(|(n, text, _)| (n.clone(), text.clone()))
-                            .collect(),
+                        annotations: alerting.annotations.clone(),
                         state: match (record.health, own.iter().map(|alert| alert.state).max()) {
                             (_, Some(state)) => state,
                             (Health::Unknown, None) => AlertState::Unknown,

@@ -94,17 +94,17 @@ pub struct Rule {
     /// What it makes.
     pub kind: RuleKind,
     /// The alert's name, or the name of the recorded series.
-    pub name: String,
+    pub name: Arc<str>,
     /// Its expression, in canonical form.
-    pub query: String,
+    pub query: Arc<str>,
     /// `for`, in ms.
     pub hold_ms: i64,
     /// `keep_firing_for`, in ms.
     pub keep_firing_ms: i64,
     /// Labels it adds, as written, in name order.
-    pub labels: Vec<(String, String)>,
+    pub labels: Arc<[(String, String)]>,
     /// Annotations, as written, in name order.
-    pub annotations: Vec<(String, String)>,
+    pub annotations: Arc<[(String, String)]>,
     /// How its last evaluation went.
     pub health: Health,
     /// What its last evaluation failed with; `""` where it did not.

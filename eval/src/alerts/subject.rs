@@ -78,7 +78,7 @@ pub fn subjects(set: &RuleSet) -> Vec<Subject> {
                 own.iter().any(|writer| {
                     let (_, writer) = rules[*writer];
                     let alerts = writer.kind != RuleKind::Record && name.starts_with("ALERTS");
-                    alerts || writer.kind == RuleKind::Record && writer.name == name
+                    alerts || writer.kind == RuleKind::Record && *writer.name == *name
                 })
             };
             let buckets = buckets(&rule.expr);
@@ -105,7 +105,7 @@ pub fn subjects(set: &RuleSet) -> Vec<Subject> {
             open.extend(own.into_iter().filter(|writer| known.insert(*writer)));
         }
         let templates =
-            alerting.annotations.iter().map(|(_, text, _)| text).chain(rule.labels.iter().map(|(_, text)| text));
+            alerting.annotations.iter().map(|(_, text)| text).chain(rule.labels.iter().map(|(_, text)| text));
         templates.for_each(|text| told.labels.extend(named_in(text)));
         let matched = told.wants.iter().flat_map(|it| &it.matchers).map(|it| it.name.clone());
         told.labels.extend(matched.filter(|name| name != labels::NAME));
@@ -113,7 +113,7 @@ pub fn subjects(set: &RuleSet) -> Vec<Subject> {
         found.push(Subject {
             number,
             group: group.name.clone(),
-            alert: rule.name.clone(),
+            alert: rule.name.to_string(),
             waits_ms: alerting.for_ms + alerting.keep_firing_for_ms,
             expr: rule.expr.clone(),
             parts: parts(&rule.expr),

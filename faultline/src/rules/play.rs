@@ -121,7 +121,7 @@ impl Play {
         broken
             .map(|rule| {
                 let error = rule.record.last_error.clone().unwrap_or_default();
-                Broken { rule: rule.name.clone(), passed_ms, error }
+                Broken { rule: rule.name.to_string(), passed_ms, error }
             })
             .collect()
     }

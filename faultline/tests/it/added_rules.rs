@@ -65,7 +65,7 @@ impl Run {
     fn known(&self, loaded: Millis) -> BTreeSet<String> {
         let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules);
         let known = rules.filter(|r| r.unknown_until.is_none() && r.record.last_at.is_some_and(|at| at > loaded));
-        known.map(|rule| rule.name).collect()
+        known.map(|rule| rule.name.to_string()).collect()
     }
 
     /// What some rules hold, and what they recorded since.

@@ -80,14 +80,14 @@ impl Run {
     /// Rules that are unknown, by name.
     fn unknown(&self) -> BTreeSet<String> {
         let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules);
-        rules.filter(|rule| rule.unknown_until.is_some()).map(|rule| rule.name).collect()
+        rules.filter(|rule| rule.unknown_until.is_some()).map(|rule| rule.name.to_string()).collect()
     }
 
     /// Rules that are known and were evaluated after `loaded`.
     fn known(&self, loaded: Millis) -> BTreeSet<String> {
         let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules);
         let known = rules.filter(|r| r.unknown_until.is_none() && r.record.last_at.is_some_and(|at| at > loaded));
-        known.map(|rule| rule.name).collect()
+        known.map(|rule| rule.name.to_string()).collect()
     }
 
     /// What some rules hold.

@@ -248,13 +248,20 @@ impl<'a> Leaf<'a> {
         (value, touched)
     }
 
-    /// The same of a series that can hold floats alone; nothing where more must be known of it.
+    /// What is read before any step of a series that can hold floats alone, and how many samples that touched; nothing where more
+    /// must be known of it.
     #[inline]
-    pub(crate) fn float(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> Option<(Option<f64>, u64)> {
+    pub(crate) fn read_float(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> Option<(Option<f64>, u64)> {
         if !series.histograms.is_empty() || self.long_way || series.starts.is_some() {
             return None;
         }
-        let (value, touched) = self.read(series, scratch);
+        Some(self.read(series, scratch))
+    }
+
+    /// The same after all steps.
+    #[inline]
+    pub(crate) fn float(&self, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -> Option<(Option<f64>, u64)> {
+        let (value, touched) = self.read_float(series, scratch)?;
         Some((value.and_then(|x| self.steps.iter().try_fold(x, |x, step| step.apply(x))), touched))
     }
 

@@ -10,6 +10,7 @@ mod info;
 mod join;
 mod leaf;
 mod names;
+mod outlook;
 mod past;
 mod pick;
 mod query;
@@ -26,6 +27,7 @@ pub(crate) use chain::{Base, Step, Template, fixed, lower};
 pub(crate) use join::{Join, Pair, Said, signature};
 pub(crate) use leaf::{Leaf, Read, check_extent};
 pub(crate) use names::{is_metadata, without_metadata};
+pub(crate) use outlook::{Later, may_stay_out};
 pub use past::{Column, evaluate_columns};
 pub use query::{Range, evaluate_range};
 

@@ -4,6 +4,7 @@ use crate::Element;
 use crate::eval::{Accumulator, group_key};
 use crate::expr::{Aggregate, Grouping};
 use crate::function::AggOp;
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::{Labels, Number, float};
@@ -34,14 +35,18 @@ impl Aggregated {
         self.grouping.is_none()
     }
 
-    fn key(&self, labels: &Labels) -> Labels {
-        self.grouping.as_ref().map_or_else(|| labels.clone(), |grouping| group_key(grouping, labels))
+    fn key<'l>(&self, labels: &'l Labels) -> Cow<'l, Labels> {
+        match &self.grouping {
+            Some(grouping) => Cow::Owned(group_key(grouping, labels)),
+            None => Cow::Borrowed(labels),
+        }
     }
 
     fn group(&mut self, labels: &Labels) -> &mut Held {
-        let op = self.op;
-        let empty = || Held { terms: Accumulator::new(op), value: 0.0 };
-        self.groups.entry(labels.clone()).or_insert_with(empty)
+        if !self.groups.contains_key(labels) {
+            self.groups.insert(labels.clone(), Held { terms: Accumulator::new(self.op), value: 0.0 });
+        }
+        self.groups.get_mut(labels).expect("it is there by now")
     }
 
     pub(super) fn feed(&mut self, deltas: &[Delta]) -> Vec<Delta> {
@@ -56,7 +61,7 @@ impl Aggregated {
             match new {
                 Some(x) => held.value = x,
                 None => {
-                    self.groups.remove(&key);
+                    self.groups.remove(&*key);
                 }
             }
             found.extend(Delta::between(&key, old.map(Number::Float), new.map(Number::Float)));

@@ -1,10 +1,11 @@
 //! A selector, what is read of its series, and the steps on that.
+use super::batch::Batch;
 use super::map::{Steps, nameless};
 use super::{Change, Delta};
-use crate::eval::{Leaf, Read, Step, group_key};
+use crate::eval::{Leaf, Read, Step, group_key, may_stay_out};
 use crate::expr::Grouping;
-use crate::{Annotations, Element, EvalError, Expr, Options, SeriesView, Source};
-use alloc::collections::BTreeMap;
+use crate::{Annotations, Element, EvalError, Expr, Options, Selector, SeriesView, Source};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use faultline_model::table::Kept;
 use faultline_model::{Labels, Millis, Number, Sample, float};
@@ -29,6 +30,24 @@ pub(super) struct Cell {
     pub(super) value: Number,
 }
 
+impl Cell {
+    /// Whether this is what the series with these labels gives.
+    #[inline]
+    fn is_still(&self, series: &Labels, value: f64) -> bool {
+        self.value.float().is_some_and(|held| held.to_bits() == value.to_bits()) && self.series == *series
+    }
+}
+
+/// Gives a cell the labels of its group that others have already.
+fn share(groups: &mut BTreeSet<Labels>, cell: &mut Cell) {
+    match groups.get(&cell.labels) {
+        Some(known) => cell.labels = known.clone(),
+        None => {
+            groups.insert(cell.labels.clone());
+        }
+    }
+}
+
 /// Elements by the number of their series.
 pub(super) type Cells = BTreeMap<u32, Cell>;
 
@@ -40,14 +59,66 @@ pub(super) struct LeafOp {
     drops_name: bool,
     /// What its elements go into, where that is an aggregation.
     grouping: Option<Grouping>,
+    /// Groups of elements, so that elements of one share its labels: derived.
+    groups: BTreeSet<Labels>,
     cells: Kept<u32, Cell>,
+    outlook: Outlook,
     scratch: Vec<Sample>,
 }
 
+/// Which series may give something else by time alone. Derived: what it spares is read again, so nobody misses it.
+#[derive(Clone, Debug)]
+enum Outlook {
+    /// Any: all have to be read at an instant.
+    All,
+    /// Not known now: once all were read it is.
+    Unread,
+    /// Those that give something, and some of the others. No other gives anything before its next sample.
+    Open {
+        series: BTreeSet<u32>,
+        /// Samples that reading all series touches, at most.
+        touched: u64,
+    },
+}
+
+impl Outlook {
+    /// A series was read, at a cost of so many samples.
+    #[inline]
+    fn note(&mut self, id: u32, open: bool, cost: u64) {
+        if let Outlook::Open { series, touched } = self {
+            if open {
+                series.insert(id);
+            } else {
+                series.remove(&id);
+            }
+            *touched = touched.saturating_add(cost);
+        }
+    }
+
+    fn forget(&mut self) {
+        if let Outlook::Open { .. } = self {
+            *self = Outlook::Unread;
+        }
+    }
+}
+
+/// What a leaf gives at an instant.
+pub(super) struct Fresh {
+    pub(super) cells: Cells,
+    outlook: Outlook,
+    /// Samples that this touched, or would have, had all series been read: at most.
+    pub(super) touched: u64,
+}
+
 impl LeafOp {
-    pub(super) fn new(selector: usize, read: Read, steps: Steps) -> LeafOp {
+    pub(super) fn new(index: usize, selector: &Selector, read: Read, steps: Steps) -> LeafOp {
         let drops_name = read.drops_name() || steps.drops_name();
-        LeafOp { selector, read, steps, drops_name, grouping: None, cells: Kept::default(), scratch: Vec::new() }
+        let outlook = match steps.fixed() {
+            Some(fixed) if may_stay_out(read, fixed, selector) => Outlook::Unread,
+            _ => Outlook::All,
+        };
+        let (groups, cells, scratch) = (BTreeSet::new(), Kept::default(), Vec::new());
+        LeafOp { selector: index, read, steps, drops_name, grouping: None, groups, cells, outlook, scratch }
     }
 
     /// Gives its elements the labels of their groups.
@@ -84,7 +155,20 @@ impl LeafOp {
         }
     }
 
-    /// Reads all series again: what they give, and how many samples that touched.
+    /// Series may have got samples that [`LeafOp::touch`] was not told of.
+    pub(super) fn look_again(&mut self) {
+        self.outlook.forget();
+    }
+
+    /// Samples that reading all series touches, at most; nothing where all have to be read to know.
+    pub(super) fn spared(&self) -> Option<u64> {
+        match &self.outlook {
+            Outlook::Open { touched, .. } => Some(*touched),
+            _ => None,
+        }
+    }
+
+    /// Reads all series again that may give something else: what all of them give.
     pub(super) fn read_all(
         &self,
         expr: &Expr,
@@ -92,12 +176,13 @@ impl LeafOp {
         source: &dyn Source,
         options: &Options,
         allowed: u64,
-    ) -> Result<(Cells, u64), EvalError> {
+    ) -> Result<Fresh, EvalError> {
         let steps = self.steps.at(at, options)?;
         let leaf = self.leaf(&steps, expr, at, options);
         let (mut found, mut touched, mut error) = (Vec::new(), 0_u64, None);
         let (mut scratch, mut notes) = (Vec::new(), Annotations::muted());
-        source.select(self.selector, &expr.selectors[self.selector], &mut |series| {
+        let (mut open, follows) = (Vec::new(), !matches!(self.outlook, Outlook::All));
+        let mut visit = |series: SeriesView<'_>| {
             if touched > allowed || error.is_some() {
                 return;
             }
@@ -108,17 +193,44 @@ impl LeafOp {
             }
             let (value, count) = leaf.value(series, &mut scratch, &mut notes);
             touched += count;
+            if follows && (value.is_some() || !leaf.later(series, &mut scratch).stays_out(&steps)) {
+                open.push(series.id);
+            }
             if let Some(value) = value {
                 match self.cell(series.id, series.labels, value) {
                     Ok(cell) => found.push((series.id, cell)),
                     Err(e) => error = Some(e),
                 }
             }
-        });
-        match error {
-            Some(error) => Err(error),
-            None => Ok((found.into_iter().collect(), touched)),
+        };
+        let selector = &expr.selectors[self.selector];
+        match &self.outlook {
+            Outlook::Open { series, .. } => source.select_some(self.selector, selector, series, &mut visit),
+            _ => source.select(self.selector, selector, &mut visit),
         }
+        if let Some(error) = error {
+            return Err(error);
+        }
+        // What was ahead of the window may be within it by now.
+        let touched = self.spared().unwrap_or(0).saturating_add(touched);
+        let outlook =
+            if follows { Outlook::Open { series: open.into_iter().collect(), touched } } else { Outlook::All };
+        Ok(Fresh { cells: found.into_iter().collect(), outlook, touched })
+    }
+
+    /// Takes in what was read of all series.
+    pub(super) fn replace(&mut self, mut fresh: Fresh) {
+        if self.grouping.is_some() {
+            if self.groups.len() > fresh.cells.len() {
+                self.groups.clear();
+            }
+            let is_new = |(id, _): &(&u32, &mut Cell)| !self.cells.contains_key(*id);
+            for (_, cell) in fresh.cells.iter_mut().filter(is_new) {
+                share(&mut self.groups, cell);
+            }
+        }
+        self.cells.replace(fresh.cells);
+        self.outlook = fresh.outlook;
     }
 
     /// Appends how other cells differ from those held.
@@ -140,42 +252,44 @@ impl LeafOp {
         out.extend(deltas.map(|Delta { labels, new, .. }| Change { labels, value: new }));
     }
 
-    /// How many series, from the first on, can be read again without anything being changed by it.
-    pub(super) fn pass_over<'v>(
+    /// How many series, from the `first` on, can be read again without anything being changed by it.
+    pub(super) fn pass_over(
         &mut self,
         expr: &Expr,
         at: Millis,
-        series: &mut dyn Iterator<Item = SeriesView<'v>>,
+        batch: &mut Batch<'_>,
+        first: usize,
         options: &Options,
     ) -> usize {
-        let mut scratch = core::mem::take(&mut self.scratch);
-        let mut passed = 0;
+        let mut outlook = core::mem::replace(&mut self.outlook, Outlook::All);
+        let mut next = first;
         if let Ok(steps) = self.steps.at(at, options) {
             let leaf = self.leaf(&steps, expr, at, options);
-            for series in series {
-                if !series.histograms.is_empty() {
+            let place = batch.place(&leaf);
+            while next < batch.len() {
+                let Some(reading) = batch.read(place, &leaf, next) else { break };
+                let value = reading.value.and_then(|x| steps.iter().try_fold(x, |x, step| step.apply(x)));
+                let value = value.map(float::canonical);
+                if reading.touched > options.samples_max || !self.is_same(batch, next, value) {
                     break;
                 }
-                let (value, touched) = floated(&leaf, series, &mut scratch);
-                if touched > options.samples_max || !self.is_same(series, value) {
-                    break;
+                if let Outlook::Open { .. } = outlook {
+                    let open = value.is_some() || !batch.later(place, &leaf, next).stays_out(&steps);
+                    outlook.note(batch.number(next), open, reading.touched);
                 }
-                passed += 1;
+                next += 1;
             }
         }
-        self.scratch = scratch;
-        passed
+        self.outlook = outlook;
+        next - first
     }
 
-    /// Whether a series gives what it gave before.
+    /// Whether a series of a batch gives what it gave before.
     #[inline]
-    fn is_same(&self, series: SeriesView<'_>, value: Option<f64>) -> bool {
-        match (self.cells.get(&series.id), value) {
+    fn is_same(&self, batch: &Batch<'_>, index: usize, value: Option<f64>) -> bool {
+        match (self.cells.get(&batch.number(index)), value) {
             (None, None) => true,
-            (Some(cell), Some(value)) => {
-                cell.value.float().is_some_and(|held| held.to_bits() == value.to_bits())
-                    && cell.series == *series.labels
-            }
+            (Some(cell), Some(value)) => cell.is_still(batch.view(index).labels, value),
             _ => false,
         }
     }
@@ -192,6 +306,7 @@ impl LeafOp {
         held: usize,
     ) -> Result<Vec<Delta>, EvalError> {
         if !series.histograms.is_empty() {
+            self.outlook.forget();
             return Err(EvalError::Histograms);
         }
         let mut scratch = core::mem::take(&mut self.scratch);
@@ -199,17 +314,35 @@ impl LeafOp {
         let (value, touched) = floated(&self.leaf(&steps, expr, at, options), series, &mut scratch);
         drop(steps);
         self.scratch = scratch;
+        // Read at the next instant: then it is known what it may come to.
+        self.outlook.note(series.id, true, touched);
         if touched > options.samples_max {
             return Err(EvalError::TooManySamples { limit: options.samples_max });
         }
-        if self.is_same(series, value) {
-            return Ok(Vec::new());
-        }
         let before = self.cells.get(&series.id);
+        match (before, value) {
+            (None, None) => return Ok(Vec::new()),
+            (Some(cell), Some(value)) if cell.series == *series.labels => {
+                let (old, new) = (cell.value.clone(), Number::Float(value));
+                let delta = Delta::between(&cell.labels, Some(old), Some(new.clone()));
+                if delta.is_some()
+                    && let Some(cell) = self.cells.get_mut(&series.id)
+                {
+                    cell.value = new;
+                }
+                return Ok(Vec::from_iter(delta));
+            }
+            _ => {}
+        }
         if before.is_none() && held >= options.elements_max {
             return Err(EvalError::TooManyElements { limit: options.elements_max });
         }
-        let cell = value.map(|value| self.cell(series.id, series.labels, value.into())).transpose()?;
+        let mut cell = value.map(|value| self.cell(series.id, series.labels, value.into())).transpose()?;
+        if self.grouping.is_some()
+            && let Some(cell) = &mut cell
+        {
+            share(&mut self.groups, cell);
+        }
         let before = match &cell {
             Some(cell) => self.cells.insert(series.id, cell.clone()),
             None => self.cells.remove(&series.id),

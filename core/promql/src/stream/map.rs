@@ -24,6 +24,11 @@ impl Steps {
         Steps { templates, fixed }
     }
 
+    /// The steps, where they are the same at every instant.
+    pub(super) fn fixed(&self) -> Option<&[Step]> {
+        self.fixed.as_deref()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.templates.is_empty()
     }

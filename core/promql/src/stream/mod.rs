@@ -5,6 +5,7 @@
 //! everything again and rebuilds what stands above; `touch` reads one series again and passes on what that changes.
 mod absent;
 mod aggregate;
+mod batch;
 mod join;
 mod leaf;
 mod map;
@@ -18,10 +19,11 @@ use absent::Absent;
 use aggregate::Aggregated;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+pub use batch::Batch;
 use faultline_model::table::Kept;
 use faultline_model::{Labels, Millis, Number, float};
 use join::Joined;
-use leaf::LeafOp;
+use leaf::{Fresh, LeafOp};
 use map::Map;
 pub use state::StreamImage;
 
@@ -138,6 +140,9 @@ impl Stream {
 
     /// Recomputes everything at a grid instant and appends what changed, in label order.
     ///
+    /// Series that cannot have come to give anything by time alone are passed over: since the last `refresh` each new sample
+    /// must have gone to `touch` or `pass_over`, or else [`Stream::look_again`] must have been called.
+    ///
     /// On an error the reported result is what it was, and the next `refresh` or `touch` tries again. Fails with
     /// [`EvalError::Histograms`] where a selector finds any.
     pub fn refresh(
@@ -148,50 +153,68 @@ impl Stream {
         options: &Options,
         out: &mut Vec<Change>,
     ) -> Result<(), EvalError> {
-        let mut fresh = Vec::with_capacity(self.leaves.len());
-        let (mut touched, mut elements) = (0, 0);
-        for leaf in self.leaves.iter().map(|op| self.leaf(*op)) {
-            let (cells, count) =
-                leaf.read_all(expr, at, source, options, options.samples_max.saturating_sub(touched))?;
-            touched += count;
-            elements += cells.len();
-            fresh.push(cells);
+        let mut fresh = self.read_leaves(expr, at, source, options);
+        let too_many = matches!(fresh, Err(EvalError::TooManySamples { .. }));
+        if too_many && self.leaves.iter().any(|op| self.leaf(*op).spared().is_some()) {
+            // How many samples series that were passed over have is known from above only.
+            self.look_again();
+            fresh = self.read_leaves(expr, at, source, options);
         }
-        if touched > options.samples_max {
-            return Err(EvalError::TooManySamples { limit: options.samples_max });
-        }
+        let fresh = fresh?;
+        let elements: usize = fresh.iter().map(|found| found.cells.len()).sum();
         if elements > options.elements_max {
             return Err(EvalError::TooManyElements { limit: options.elements_max });
         }
         let alone = self.ops.len() == 1;
-        for (index, cells) in fresh.into_iter().enumerate() {
+        for (index, found) in fresh.into_iter().enumerate() {
             let op = self.leaves[index];
             let leaf = self.leaf_mut(op);
             if alone {
-                leaf.changes(&cells, out);
+                leaf.changes(&found.cells, out);
             }
-            leaf.cells_mut().replace(cells);
+            leaf.replace(found);
         }
         if alone && !self.leaves.is_empty() { Ok(()) } else { self.rebuild(at, options, out) }
     }
 
-    /// How many of these series of selector `selector`, from the first on, have new samples that change nothing: for them `touch` need
-    /// not be called. Where it cannot be told at once, as few as none.
+    /// Reads what every leaf reads.
+    fn read_leaves(
+        &self,
+        expr: &Expr,
+        at: Millis,
+        source: &dyn Source,
+        options: &Options,
+    ) -> Result<Vec<Fresh>, EvalError> {
+        let (mut all, mut touched) = (Vec::with_capacity(self.leaves.len()), 0_u64);
+        for leaf in self.leaves.iter().map(|op| self.leaf(*op)) {
+            let found = leaf.read_all(expr, at, source, options, options.samples_max.saturating_sub(touched))?;
+            touched = touched.saturating_add(found.touched);
+            all.push(found);
+        }
+        if touched > options.samples_max {
+            return Err(EvalError::TooManySamples { limit: options.samples_max });
+        }
+        Ok(all)
+    }
+
+    /// How many series of a batch, from the `first` on, have new samples that change nothing for selector `selector`, which selects
+    /// all of them: for them `touch` need not be called. Where it cannot be told at once, as few as none.
     ///
     /// - `at`: not before the last `refresh` or `touch`.
-    pub fn pass_over<'s>(
+    pub fn pass_over(
         &mut self,
         expr: &Expr,
         at: Millis,
         selector: usize,
-        series: &mut dyn Iterator<Item = SeriesView<'s>>,
+        batch: &mut Batch<'_>,
+        first: usize,
         options: &Options,
     ) -> usize {
         if self.stale {
             return 0;
         }
         let op = self.leaves[selector];
-        self.leaf_mut(op).pass_over(expr, at, series, options)
+        self.leaf_mut(op).pass_over(expr, at, batch, first, options)
     }
 
     /// Takes in a new sample of one series of selector `selector` and appends what changed, in label order.
@@ -230,8 +253,18 @@ impl Stream {
         }
     }
 
+    /// Series may have got samples that the stream was not told of: the next `refresh` reads all of them.
+    pub fn look_again(&mut self) {
+        for op in &mut self.ops {
+            if let OpKind::Leaf(leaf) = &mut op.kind {
+                leaf.look_again();
+            }
+        }
+    }
+
     /// Forgets all that was read and reported: the next `refresh` reports every element of the result.
     pub fn forget(&mut self) {
+        self.look_again();
         for op in &mut self.ops {
             match &mut op.kind {
                 OpKind::Leaf(leaf) => leaf.cells_mut().replace(BTreeMap::new()),

@@ -99,7 +99,7 @@ impl Planner<'_> {
     }
 
     fn leaf(&mut self, index: usize, read: Read, steps: Steps) -> usize {
-        let op = self.add(OpKind::Leaf(LeafOp::new(index, read, steps)));
+        let op = self.add(OpKind::Leaf(LeafOp::new(index, &self.selectors[index], read, steps)));
         self.leaves[index] = op;
         op
     }

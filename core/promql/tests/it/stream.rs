@@ -103,7 +103,9 @@ fn run(seed: u64) -> Option<(bool, bool)> {
         for _ in 0..random.below(14) {
             let labels = random_labels(&mut random);
             at = at.plus(random.below(15_000) as i64);
-            store.add(labels.clone(), vec![random.sample(at)]);
+            // Some senders' clocks are ahead.
+            let ahead = if random.chance(10) { random.below(60_000) as i64 } else { 0 };
+            store.add(labels.clone(), vec![random.sample(at.plus(ahead))]);
             if late && round == 0 {
                 continue;
             }

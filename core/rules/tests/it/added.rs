@@ -54,7 +54,7 @@ fn file(stream: bool, mut choose: impl FnMut(&str) -> Option<String>) -> String 
 fn known(story: &Story, loaded: Millis) -> BTreeSet<String> {
     let rules = story.rules.groups().into_iter().flat_map(|group| group.rules);
     let known = rules.filter(|r| r.unknown_until.is_none() && r.record.last_at.is_some_and(|at| at > loaded));
-    known.map(|rule| rule.name).collect()
+    known.map(|rule| rule.name.to_string()).collect()
 }
 
 /// What some rules hold, and what they recorded at `at` or since.

@@ -110,8 +110,8 @@ fn every_field_reaches_its_place() {
     let [alert, record] = &g.rules[..] else { panic!("two rules") };
     let RuleKind::Alert(alerting) = &alert.kind else { panic!("an alert") };
     assert_eq!((alerting.for_ms, alerting.keep_firing_for_ms), (300_000, 3_600_000));
-    assert_eq!(alert.labels, [("team".to_string(), "a".to_string()), ("tier".into(), "{{ $value }}".into())]);
-    assert_eq!(alerting.annotations.iter().map(|(n, t, _)| (&**n, &**t)).collect::<Vec<_>>(), [("a", "A"), ("z", "Z")]);
+    assert_eq!(*alert.labels, [("team".to_string(), "a".to_string()), ("tier".into(), "{{ $value }}".into())]);
+    assert_eq!(alerting.annotations.iter().map(|(n, t)| (&**n, &**t)).collect::<Vec<_>>(), [("a", "A"), ("z", "Z")]);
     assert!(alert.asks_absence && !record.asks_absence && record.kind == RuleKind::Record);
     assert_eq!((alert.line, record.line), (8, 14));
 }

@@ -219,7 +219,7 @@ struct UnknownShape {
 
 impl From<(&RuleGroup, &Rule, Millis)> for UnknownShape {
     fn from((group, rule, until): (&RuleGroup, &Rule, Millis)) -> UnknownShape {
-        UnknownShape { file: group.file.clone(), group: group.name.clone(), rule: rule.name.clone(), until }
+        UnknownShape { file: group.file.clone(), group: group.name.clone(), rule: rule.name.to_string(), until }
     }
 }
 

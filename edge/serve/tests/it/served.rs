@@ -264,8 +264,8 @@ pub fn view(offset: u64) -> View {
         name: "TooManyErrors".into(),
         query: "errors > 0.1".into(),
         hold_ms: 2_000,
-        labels: vec![("severity".into(), "page".into())],
-        annotations: vec![("summary".into(), "{{ $labels.service }} fails".into())],
+        labels: [("severity".into(), "page".into())].into(),
+        annotations: [("summary".into(), "{{ $labels.service }} fails".into())].into(),
         health: Health::Ok,
         ..Rule::default()
     };

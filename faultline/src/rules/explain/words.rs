@@ -337,7 +337,7 @@ fn rule_json(story: &Story, it: &Explained) -> Value {
         "file": it.file,
         "group": it.group,
         "dry_run": it.dry_run,
-        "query": it.rule.query,
+        "query": &*it.rule.query,
         "state": alerting.map(|it| it.state.word()),
         "evaluation": it.rule.explain(),
         "interval_ms": it.interval_ms,
