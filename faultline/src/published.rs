@@ -31,6 +31,8 @@ pub struct Published {
     store: Store,
     started: Millis,
     last: Mutex<View>,
+    /// Rule groups as they were shown last, and what was made of them.
+    groups: Mutex<Vec<(Arc<GroupView>, Arc<RuleGroup>)>>,
     records: AtomicU64,
     journal_bytes: AtomicU64,
     journal_first: AtomicU64,
@@ -59,6 +61,7 @@ impl Published {
             store: Store::within(limits),
             started,
             last: Mutex::new(view),
+            groups: Mutex::default(),
             records: AtomicU64::new(0),
             journal_bytes: AtomicU64::new(0),
             journal_first: AtomicU64::new(0),
@@ -241,11 +244,24 @@ impl Published {
         view.elected = overview.elected;
         view.lacks = overview.lacks;
         view.alerts = Arc::new(alerts(&overview.groups));
-        view.groups = Arc::new(overview.groups.into_iter().map(group).collect());
+        view.groups = Arc::new(self.groups(overview.groups));
+    }
+
+    /// Rule groups for the API: those that are as they were are not made again.
+    fn groups(&self, views: Vec<Arc<GroupView>>) -> Vec<Arc<RuleGroup>> {
+        let mut last = self.groups.lock().expect("no holder panics");
+        let made = |(number, view): (usize, Arc<GroupView>)| match last.get(number) {
+            Some((before, made)) if Arc::ptr_eq(before, &view) => (view, made.clone()),
+            _ => (view.clone(), Arc::new(group(&view))),
+        };
+        let all: Vec<_> = views.into_iter().enumerate().map(made).collect();
+        let groups = all.iter().map(|(_, group)| group.clone()).collect();
+        *last = all;
+        groups
     }
 }
 
-fn alerts(groups: &[GroupView]) -> Vec<ActiveAlert> {
+fn alerts(groups: &[Arc<GroupView>]) -> Vec<ActiveAlert> {
     let mut all = Vec::new();
     for (group, view) in groups.iter().enumerate() {
         for (rule, view) in view.rules.iter().enumerate() {
@@ -267,31 +283,31 @@ fn alerts(groups: &[GroupView]) -> Vec<ActiveAlert> {
     all
 }
 
-fn group(view: GroupView) -> RuleGroup {
-    let rules = view.rules.into_iter().map(|rule| {
+fn group(view: &GroupView) -> RuleGroup {
+    let rules = view.rules.iter().map(|rule| {
         let alerting = rule.alerting.as_ref();
         Rule {
             kind: if alerting.is_some() { RuleKind::Alert } else { RuleKind::Record },
             hold_ms: alerting.map_or(0, |a| a.for_ms),
             keep_firing_ms: alerting.map_or(0, |a| a.keep_firing_for_ms),
             annotations: alerting.map_or(Default::default(), |a| a.annotations.clone()),
-            name: rule.name,
-            query: rule.query,
-            labels: rule.labels,
+            name: rule.name.clone(),
+            query: rule.query.clone(),
+            labels: rule.labels.clone(),
             health: match rule.record.health {
                 Health::Unknown => faultline_serve::Health::Unknown,
                 Health::Ok => faultline_serve::Health::Ok,
                 Health::Err => faultline_serve::Health::Failed,
             },
-            last_error: rule.record.last_error.unwrap_or_default(),
-            why_grid: rule.grid_only.unwrap_or_default(),
+            last_error: rule.record.last_error.clone().unwrap_or_default(),
+            why_grid: rule.grid_only.clone().unwrap_or_default(),
             unknown_until: rule.unknown_until,
         }
     });
     RuleGroup {
         rules: rules.collect(),
-        file: view.file,
-        name: view.name,
+        file: view.file.clone(),
+        name: view.name.clone(),
         interval_ms: view.interval_ms,
         evaluation: view.evaluation,
         dry_run: view.dry_run,

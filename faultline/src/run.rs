@@ -154,7 +154,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let fresh = HashSeed(u64::from_le_bytes(random::secret()?).max(1));
     let signer = |folder: &DataFolder| keys::signer(&**folder.disk(), folder.path(), folder.journal_id());
     let opened = open(&folder, Settings::within(limit), &clock, signer, fresh, &published)?;
-    let Opened { journal, recovered, replay, took, ledger, ledger_reader, cursors, seed } = opened;
+    let Opened { journal, recovered, mut replay, took, ledger, ledger_reader, cursors, seed } = opened;
     if let Some(torn) = &recovered.torn {
         eprintln!("recovered: dropped a torn tail of {} that nobody was promised", torn.path.display());
     }

@@ -1,6 +1,7 @@
 //! What one may see of the engine: copied out after a batch, so that readers never touch it.
 use crate::engine::Engine;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::facts::Coverage;
 use faultline_model::{Millis, RuleFiles};
@@ -16,7 +17,7 @@ pub struct Overview {
     /// Rule time.
     pub at: Millis,
     /// Rule groups with their alerts.
-    pub groups: Vec<GroupView>,
+    pub groups: Vec<Arc<GroupView>>,
     /// Sources, in id order.
     pub sources: Vec<Source>,
     /// Services, peers included.
@@ -39,11 +40,11 @@ pub struct Overview {
 
 impl Engine {
     /// What the engine knows now.
-    pub fn overview(&self) -> Overview {
+    pub fn overview(&mut self) -> Overview {
         let sizes = self.graph.sizes();
         Overview {
             at: self.now,
-            groups: self.judge.rules.groups(),
+            groups: self.judge.rules.shown(),
             sources: self.sources.iter().cloned().collect(),
             services: sizes.services as u64,
             edges: sizes.edges as u64,

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 /// Bytes of a label set that is filtered without room of its own.
 const FILTERED: usize = 512;
@@ -16,7 +17,7 @@ pub const NAME: &str = "__name__";
 
 /// A label set: names unique and in byte order, no empty values (an empty value means an absent label, as in
 /// Prometheus). Cloning is cheap. Orders as Prometheus orders label sets: pair by pair, name before value.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Eq)]
 pub struct Labels {
     // Per label: name size, name, value size, value; sizes as LEB128. One allocation keeps a million series small.
     packed: Arc<[u8]>,
@@ -132,6 +133,20 @@ impl Labels {
     /// Keyed hash of the whole set.
     pub fn key(&self, seed: HashSeed) -> SeriesKey {
         SeriesKey::of(&self.packed, seed)
+    }
+}
+
+impl PartialEq for Labels {
+    /// Most that are compared are one and the same; `Arc` looks for that only where it knows the size.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.packed, &other.packed) || self.packed == other.packed
+    }
+}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.packed.hash(state);
     }
 }
 

@@ -7,8 +7,10 @@ use crate::judge::Judge;
 use crate::series::{RuleSelector, RuleSeries, SelectorId};
 use crate::set::{RuleKind, RuleSet};
 use crate::state::{GroupState, Held, Live, RuleState, Standing, Timers, read_timers, write_timers};
+use crate::view::GroupView;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::facts::{AlertState, RulesInForce, RulesRefused, Transition};
 use faultline_model::table::{PageBytes, Paged};
@@ -40,6 +42,8 @@ pub struct Rules {
     pub(crate) options: Options,
     /// What they lacked when they came into force, until somebody is told.
     pub(crate) lacking: Vec<Lacking>,
+    /// Of each group what was shown last, unless it changed since: derived.
+    pub(crate) shown: Vec<Option<Arc<GroupView>>>,
 }
 
 /// What rules remember, a rule a page: one may have 100,000 elements and the next none.
@@ -64,6 +68,7 @@ impl Rules {
             suspended: false,
             options: Options::default(),
             lacking: Vec::new(),
+            shown: Vec::new(),
         }
     }
 
@@ -192,7 +197,15 @@ impl Rules {
 
     /// The same for changing.
     pub(crate) fn state_mut(&mut self, number: usize) -> &mut RuleState {
+        self.changes(self.places[number].0);
         self.rules.row_mut(number as u32)
+    }
+
+    /// What was shown of a group is out of date.
+    fn changes(&mut self, group: usize) {
+        if let Some(shown) = self.shown.get_mut(group) {
+            *shown = None;
+        }
     }
 
     fn judge(&self, number: usize, cause: Position) -> Judge<'_> {
@@ -310,6 +323,7 @@ impl Rules {
     fn plan(&mut self, group: usize, next: Millis) {
         self.grid.remove(&(self.groups[group].next, group));
         self.groups[group].next = next;
+        self.changes(group);
         self.grid.insert((next, group));
     }
 
@@ -406,6 +420,7 @@ impl Rules {
         if !self.state(selector.rule as usize).is_ready() {
             return batch.len() - first;
         }
+        self.changes(g);
         let state = self.rules.row_mut(selector.rule);
         let Some(live) = &mut state.live else { return batch.len() - first };
         let expr = &self.set.groups[g].rules[r].expr;
@@ -429,6 +444,7 @@ impl Rules {
         if !self.state(number).is_ready() {
             return;
         }
+        self.changes(g);
         let state = self.rules.row_mut(selector.rule);
         let Some(live) = &mut state.live else { return };
         let expr = &self.set.groups[g].rules[r].expr;

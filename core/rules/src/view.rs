@@ -1,7 +1,7 @@
 //! What one may see of the rules: groups, rules and active alerts, for the API and for snapshots.
 use crate::judge::{alert_id, with_external};
 use crate::rules::Rules;
-use crate::set::{RuleKind, Texts};
+use crate::set::{Rule, RuleKind, Texts};
 use crate::state::{Health, Record};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -112,24 +112,28 @@ pub struct AlertingView {
 impl Rules {
     /// Alerts that are pending or firing, in the order of groups, rules and labels.
     pub fn active(&self) -> impl Iterator<Item = ActiveAlert> + '_ {
-        let rules = self.set.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
-        rules.zip(self.rules.iter()).flat_map(move |((group, rule), (number, state))| {
-            let key = if state.alerts.is_empty() { String::new() } else { group.key() };
-            state.alerts.iter().map(move |(labels, alert)| ActiveAlert {
-                alert: alert_id(self.tenant, &key, &rule.name, labels),
-                occurrence: alert.occurrence,
-                rule: number,
-                group: key.clone(),
-                name: rule.name.to_string(),
-                state: alert.shown(),
-                active_at: alert.active_at,
-                silent_since: alert.silent_since,
-                keep_firing_since: alert.gone_since,
-                labels: with_external(labels, &self.set.external_labels),
-                annotations: alert.annotations.clone(),
-                value: alert.value.float_or_zero(),
-                dry_run: group.dry_run,
-            })
+        (0..self.places.len()).flat_map(|number| self.active_of(number))
+    }
+
+    /// Those of one rule.
+    fn active_of(&self, number: usize) -> impl Iterator<Item = ActiveAlert> + '_ {
+        let (g, r) = self.places[number];
+        let (group, rule, state) = (&self.set.groups[g], &self.set.groups[g].rules[r], self.state(number));
+        let key = if state.alerts.is_empty() { String::new() } else { group.key() };
+        state.alerts.iter().map(move |(labels, alert)| ActiveAlert {
+            alert: alert_id(self.tenant, &key, &rule.name, labels),
+            occurrence: alert.occurrence,
+            rule: number as u32,
+            group: key.clone(),
+            name: rule.name.to_string(),
+            state: alert.shown(),
+            active_at: alert.active_at,
+            silent_since: alert.silent_since,
+            keep_firing_since: alert.gone_since,
+            labels: with_external(labels, &self.set.external_labels),
+            annotations: alert.annotations.clone(),
+            value: alert.value.float_or_zero(),
+            dry_run: group.dry_run,
         })
     }
 
@@ -143,61 +147,69 @@ impl Rules {
         })
     }
 
+    /// Groups and their rules, in order. What did not change since this was called last is what it gave then.
+    pub fn shown(&mut self) -> Vec<Arc<GroupView>> {
+        self.shown.resize(self.groups.len(), None);
+        for g in 0..self.groups.len() {
+            if self.shown[g].is_none() {
+                self.shown[g] = Some(Arc::new(self.group(g)));
+            }
+        }
+        self.shown.iter().flatten().cloned().collect()
+    }
+
     /// Groups and their rules, in order.
     pub fn groups(&self) -> Vec<GroupView> {
-        let mut alerts = self.active().peekable();
-        let mut number = 0;
-        let mut all = Vec::with_capacity(self.groups.len());
-        for (group, state) in self.set.groups.iter().zip(&self.groups) {
-            let mut rules = Vec::with_capacity(group.rules.len());
-            for rule in &group.rules {
-                let unknown_until = self.state(number).unknown_until;
-                let mut record = self.state(number).record.clone();
-                if unknown_until.is_some() {
-                    record.health = Health::Unknown;
-                }
-                let mut own = Vec::new();
-                while let Some(alert) = alerts.next_if(|alert| alert.rule as usize == number) {
-                    own.push(alert);
-                }
-                let alerting = match &rule.kind {
-                    RuleKind::Record => None,
-                    RuleKind::Alert(alerting) => Some(AlertingView {
-                        for_ms: alerting.for_ms,
-                        keep_firing_for_ms: alerting.keep_firing_for_ms,
-                        annotations: alerting.annotations.clone(),
-                        state: match (record.health, own.iter().map(|alert| alert.state).max()) {
-                            (_, Some(state)) => state,
-                            (Health::Unknown, None) => AlertState::Unknown,
-                            (_, None) => AlertState::Ok,
-                        },
-                        alerts: own,
-                    }),
-                };
-                rules.push(RuleView {
-                    name: rule.name.clone(),
-                    query: rule.text.clone(),
-                    labels: rule.labels.clone(),
-                    alerting,
-                    grid_only: self.grid_only(number),
-                    unknown_until,
-                    record,
-                });
-                number += 1;
-            }
-            all.push(GroupView {
-                file: group.file.clone(),
-                name: group.name.clone(),
-                interval_ms: group.interval_ms,
-                limit: group.limit,
-                evaluation: group.evaluation,
-                dry_run: group.dry_run,
-                last_at: state.last,
-                next_at: state.next,
-                missed: state.missed,
-                rules,
-            });
+        (0..self.groups.len()).map(|g| self.group(g)).collect()
+    }
+
+    fn group(&self, g: usize) -> GroupView {
+        let (group, state) = (&self.set.groups[g], &self.groups[g]);
+        let first = self.places.partition_point(|(other, _)| *other < g);
+        let rules = group.rules.iter().zip(first..).map(|(rule, number)| self.rule(rule, number));
+        GroupView {
+            file: group.file.clone(),
+            name: group.name.clone(),
+            interval_ms: group.interval_ms,
+            limit: group.limit,
+            evaluation: group.evaluation,
+            dry_run: group.dry_run,
+            last_at: state.last,
+            next_at: state.next,
+            missed: state.missed,
+            rules: rules.collect(),
         }
-        all
+    }
+
+    fn rule(&self, rule: &Rule, number: usize) -> RuleView {
+        let state = self.state(number);
+        let mut record = state.record.clone();
+        if state.unknown_until.is_some() {
+            record.health = Health::Unknown;
+        }
+        let alerting = match &rule.kind {
+            RuleKind::Record => None,
+            RuleKind::Alert(alerting) => {
+                let alerts: Vec<ActiveAlert> = self.active_of(number).collect();
+                let highest = alerts.iter().map(|alert| alert.state).max();
+                let none = if record.health == Health::Unknown { AlertState::Unknown } else { AlertState::Ok };
+                Some(AlertingView {
+                    for_ms: alerting.for_ms,
+                    keep_firing_for_ms: alerting.keep_firing_for_ms,
+                    annotations: alerting.annotations.clone(),
+                    state: highest.unwrap_or(none),
+                    alerts,
+                })
+            }
+        };
+        RuleView {
+            name: rule.name.clone(),
+            query: rule.text.clone(),
+            labels: rule.labels.clone(),
+            alerting,
+            grid_only: self.grid_only(number),
+            unknown_until: state.unknown_until,
+            record,
+        }
     }
 }

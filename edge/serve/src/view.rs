@@ -19,7 +19,7 @@ pub struct View {
     /// Wall time at which the process started.
     pub started: Millis,
     /// Rule groups in force, in order of file and place.
-    pub groups: Arc<Vec<RuleGroup>>,
+    pub groups: Arc<Vec<Arc<RuleGroup>>>,
     /// Alerts that are not `ok`, grouped by `group` and `rule`, then in label order.
     pub alerts: Arc<Vec<ActiveAlert>>,
     /// Sources, in id order.
@@ -43,7 +43,7 @@ impl View {
     /// Rules that are not evaluated yet, in order, with their groups and until when.
     pub fn unknown_rules(&self) -> impl Iterator<Item = (&RuleGroup, &Rule, Millis)> {
         let rules = self.groups.iter().flat_map(|group| group.rules.iter().map(move |rule| (group, rule)));
-        rules.filter_map(|(group, rule)| Some((group, rule, rule.unknown_until?)))
+        rules.filter_map(|(group, rule)| Some((&**group, rule, rule.unknown_until?)))
     }
 }
 

@@ -133,8 +133,13 @@ fn tell(args: &ExplainArgs, name: String, asked: Vec<Matcher>) -> Result<Story, 
     }
     let digest = Digest::of(&replay.engine.rule_files().to_bytes());
     let rules = replay.engine.explain_rules(&name, &asked);
-    let names =
-        replay.engine.overview().groups.into_iter().flat_map(|group| group.rules).map(|rule| rule.name.to_string());
+    let names = replay
+        .engine
+        .overview()
+        .groups
+        .into_iter()
+        .flat_map(|group| group.rules.clone())
+        .map(|rule| rule.name.to_string());
     let is_asked = |it: &Transition| it.name == name && agree(&asked, &it.labels);
     let ledger =
         LedgerReader::new(disk, &args.folder.data.join(keys::LEDGER_FOLDER), keys::read_verifier(&args.folder.data)?);

@@ -62,16 +62,16 @@ impl Run {
     }
 
     /// Rules that are known and were evaluated after `loaded`.
-    fn known(&self, loaded: Millis) -> BTreeSet<String> {
-        let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules);
+    fn known(&mut self, loaded: Millis) -> BTreeSet<String> {
+        let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules.clone());
         let known = rules.filter(|r| r.unknown_until.is_none() && r.record.last_at.is_some_and(|at| at > loaded));
         known.map(|rule| rule.name.to_string()).collect()
     }
 
     /// What some rules hold, and what they recorded since.
-    fn values(&self, of: &BTreeSet<String>, since: Millis) -> Values {
+    fn values(&mut self, of: &BTreeSet<String>, since: Millis) -> Values {
         let groups = self.engine.overview().groups;
-        let alerts = groups.into_iter().flat_map(|group| group.rules).filter_map(|rule| rule.alerting);
+        let alerts = groups.into_iter().flat_map(|group| group.rules.clone()).filter_map(|rule| rule.alerting);
         let held = alerts.flat_map(|alerting| alerting.alerts).filter(|a| of.contains(&a.name));
         let recorded = self.written.iter().rev().take_while(|(_, sample)| sample.time() >= since);
         // What was not there before needs no marker that it has gone.
@@ -132,7 +132,7 @@ fn check(seed: u64, evaluation: Evaluation) -> usize {
         if pending && now > loaded {
             whole.push(loaded, own(Kind::Tick, Vec::new(), SEED));
             added.push(loaded, full());
-            let rules = added.engine.overview().groups.into_iter().flat_map(|group| group.rules);
+            let rules = added.engine.overview().groups.into_iter().flat_map(|group| group.rules.clone());
             unknown = rules.filter(|rule| rule.unknown_until.is_some()).count();
             pending = false;
         }

@@ -78,22 +78,22 @@ impl Run {
     }
 
     /// Rules that are unknown, by name.
-    fn unknown(&self) -> BTreeSet<String> {
-        let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules);
+    fn unknown(&mut self) -> BTreeSet<String> {
+        let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules.clone());
         rules.filter(|rule| rule.unknown_until.is_some()).map(|rule| rule.name.to_string()).collect()
     }
 
     /// Rules that are known and were evaluated after `loaded`.
-    fn known(&self, loaded: Millis) -> BTreeSet<String> {
-        let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules);
+    fn known(&mut self, loaded: Millis) -> BTreeSet<String> {
+        let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules.clone());
         let known = rules.filter(|r| r.unknown_until.is_none() && r.record.last_at.is_some_and(|at| at > loaded));
         known.map(|rule| rule.name.to_string()).collect()
     }
 
     /// What some rules hold.
-    fn values(&self, of: &BTreeSet<String>) -> Values {
+    fn values(&mut self, of: &BTreeSet<String>) -> Values {
         let groups = self.engine.overview().groups;
-        let alerts = groups.into_iter().flat_map(|group| group.rules).filter_map(|rule| rule.alerting);
+        let alerts = groups.into_iter().flat_map(|group| group.rules.clone()).filter_map(|rule| rule.alerting);
         let held = alerts.flat_map(|alerting| alerting.alerts).filter(|a| of.contains(&a.name));
         held.map(|a| (a.name, a.labels, a.value.to_bits())).collect()
     }

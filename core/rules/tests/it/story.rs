@@ -233,6 +233,8 @@ impl Story {
     }
 
     fn print(&mut self, transitions: Vec<Transition>, out: &mut String) {
+        // What is shown is kept from one time to the next, and yet as it stands.
+        assert_eq!(format!("{:?}", self.rules.shown()), format!("{:?}", self.rules.groups()));
         for t in &transitions {
             assert_eq!(Transition::from_bytes(&t.to_bytes()).as_ref(), Ok(t));
             let (from, to) = (t.from.word(), t.to.word());

@@ -328,7 +328,7 @@ pub fn view(offset: u64) -> View {
         ready: true,
         version: "0.1.0".into(),
         started: Millis(NOW - 60_000),
-        groups: Arc::new(vec![group]),
+        groups: Arc::new(vec![group.into()]),
         alerts: Arc::new(vec![alert, kept]),
         sources: Arc::new(vec![source]),
         counts: Counts {
