@@ -16,7 +16,7 @@ use crate::error::InferenceError;
 use crate::limits::TREE_ENTRIES_MAX;
 use crate::network::Network;
 use crate::product::{Message, absorb};
-use crate::triangulate::eliminate;
+use crate::triangulate::best;
 use crate::weight::{FLOOR_MIN, Spread, Weight, Wide};
 
 /// A junction tree over all variables of a network, for any evidence.
@@ -71,8 +71,7 @@ impl Tree {
             }
         }
         let scopes: Vec<&[u32]> = factors.iter().map(|factor| &factor.scope[..]).collect();
-        let order = eliminate(&cards, &alive, &scopes, bound)?;
-        let forest = Forest::new(&cards, &order, bound)?;
+        let forest = best(&cards, &alive, &scopes, bound)?;
         let count = forest.cliques.len();
 
         let parents = forest.cliques.iter().enumerate().filter(|(_, clique)| clique.parent != ROOT);
