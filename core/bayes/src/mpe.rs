@@ -13,7 +13,8 @@ use crate::evidence::Evidence;
 use crate::network::VarId;
 use crate::product::{Message, absorb};
 use crate::propagate::Question;
-use crate::tree::{FREE, Tree};
+use crate::factor::FREE;
+use crate::tree::Tree;
 use crate::weight::{Spread, Weight, Wide};
 
 /// A likeliest assignment.
@@ -101,7 +102,7 @@ impl Question<'_> {
                 column /= tree.cards[v as usize];
             }
         }
-        let log_probability = tree.log_total + log + powers as f64 * core::f64::consts::LN_2;
+        let log_probability = tree.log_total + self.log_fixed + log + powers as f64 * core::f64::consts::LN_2;
         Ok(Ok(Explanation { states, log_probability }))
     }
 }

@@ -17,7 +17,8 @@ use crate::evidence::{Evidence, Finding};
 use crate::network::VarId;
 use crate::posteriors::Posteriors;
 use crate::product::{Message, absorb};
-use crate::tree::{FREE, Tree};
+use crate::factor::FREE;
+use crate::tree::Tree;
 use crate::weight::{Spread, Weight, Wide};
 
 impl Tree {
@@ -58,6 +59,8 @@ pub(crate) struct Question<'a> {
     pub(crate) observed: Vec<u32>,
     /// Per variable whether its marginal is wanted; empty when none is.
     asked: Vec<bool>,
+    /// `ln` of the likelihoods of variables whose state was built into the tree.
+    pub(crate) log_fixed: f64,
 }
 
 /// A clique's table with the observed variables cut out.
@@ -82,13 +85,21 @@ impl<'a> Question<'a> {
         asked: Vec<bool>,
     ) -> Result<Question<'a>, InferenceError> {
         evidence.check(&tree.cards)?;
-        let mut observed = vec![FREE; tree.cards.len()];
+        let mut observed = tree.fixed.clone();
+        let mut log_fixed = 0.0;
         for (variable, finding) in evidence.findings() {
-            if let Finding::State(state) = finding {
-                observed[variable.index()] = *state;
+            let place = &mut observed[variable.index()];
+            match finding {
+                Finding::State(state) if *place == FREE || place == state => *place = *state,
+                Finding::State(_) => return Err(InferenceError::Impossible),
+                Finding::Likelihood(_) if *place == FREE => {}
+                Finding::Likelihood(values) if values[*place as usize] == 0.0 => {
+                    return Err(InferenceError::Impossible);
+                }
+                Finding::Likelihood(values) => log_fixed += libm::log(values[*place as usize]),
             }
         }
-        Ok(Question { tree, evidence, observed, asked })
+        Ok(Question { tree, evidence, observed, asked, log_fixed })
     }
 
     fn solve<W: Weight>(&self) -> Result<Result<Posteriors, InferenceError>, Spread> {
@@ -103,7 +114,7 @@ impl<'a> Question<'a> {
             values,
             offsets: self.tree.offsets.clone(),
             known: self.asked.clone(),
-            log_evidence: self.tree.log_total + log_evidence,
+            log_evidence: self.tree.log_total + self.log_fixed + log_evidence,
         };
         for v in 0..self.tree.cards.len() {
             let marginal = &mut posteriors.values[self.tree.offsets[v] as usize..self.tree.offsets[v + 1] as usize];

@@ -5,7 +5,6 @@
 //! a pass towards the roots visits only cliques between evidence and root, and what is barren costs nothing; and numbers stay
 //! conditional probabilities, far from underflow. `propagate` does the rest.
 //! Source: Lauritzen and Spiegelhalter, "Local computations with probabilities on graphical structures", JRSS B 50(2), 1988.
-use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -13,6 +12,8 @@ use alloc::vec::Vec;
 use crate::axes::{self, Axes};
 use crate::cliques::{Clique, Forest, ROOT};
 use crate::error::InferenceError;
+use crate::evidence::Evidence;
+use crate::factor::{FREE, Factor};
 use crate::limits::TREE_ENTRIES_MAX;
 use crate::network::Network;
 use crate::product::{Message, absorb};
@@ -23,6 +24,8 @@ use crate::weight::{FLOOR_MIN, Spread, Weight, Wide};
 #[derive(Debug, Clone)]
 pub struct Tree {
     pub(crate) cards: Vec<u32>,
+    /// Per variable the state that was built in, or [`FREE`].
+    pub(crate) fixed: Vec<u32>,
     pub(crate) forest: Forest,
     /// Per clique `P(residual | separator)`; a row of zeros where the separator's states cannot occur together.
     pub(crate) tables: Vec<f64>,
@@ -48,21 +51,33 @@ impl Tree {
     /// Fails with [`InferenceError::TooLarge`] before any table is allocated, and with [`InferenceError::TooSmall`] when a
     /// conditional probability is below the range of `f64`.
     pub fn compile(network: &Network, bound: u64) -> Result<Tree, InferenceError> {
-        let factors: Vec<Factor> = network
-            .variables()
-            .map(|variable| {
-                let mut scope: Vec<u32> = network.parents(variable).iter().map(|parent| parent.0).collect();
-                scope.push(variable.0);
-                Factor { scope, table: Cow::Borrowed(network.table(variable)) }
-            })
-            .collect();
-        Tree::from_factors(network.cards(), &factors, bound)
+        Tree::compile_given(network, &Evidence::new(), bound)
+    }
+
+    /// As [`Tree::compile`], with evidence built in: observed variables are cut out before the tree is made, which can make it
+    /// far smaller. The tree still takes further evidence, on top of this.
+    ///
+    /// Fails on evidence that does not fit or is impossible, too.
+    pub fn compile_given(network: &Network, evidence: &Evidence, bound: u64) -> Result<Tree, InferenceError> {
+        let cards = network.cards();
+        evidence.check(&cards)?;
+        let observed = evidence.states(cards.len());
+        let mut factors = network.factors(&observed, &vec![true; cards.len()]);
+        factors.extend(evidence.soft());
+        Tree::from_factors(cards, &factors, observed, bound)
     }
 
     /// Compiles the product of `factors`; variables in no factor stay outside of the tree.
     ///
+    /// - `fixed`: per variable the state that the factors were cut down to, or [`FREE`].
+    ///
     /// Fails as [`Tree::compile`] does, and with [`InferenceError::Impossible`] when the product is zero everywhere.
-    pub(crate) fn from_factors(cards: Vec<u32>, factors: &[Factor], bound: u64) -> Result<Tree, InferenceError> {
+    pub(crate) fn from_factors(
+        cards: Vec<u32>,
+        factors: &[Factor],
+        fixed: Vec<u32>,
+        bound: u64,
+    ) -> Result<Tree, InferenceError> {
         let bound = bound.min(TREE_ENTRIES_MAX);
         let mut alive = vec![false; cards.len()];
         for factor in factors {
@@ -100,6 +115,7 @@ impl Tree {
         }
         let mut tree = Tree {
             cards,
+            fixed,
             tables: vec![0.0; forest.entries as usize],
             floors: vec![0; count],
             forest,
@@ -228,16 +244,6 @@ impl Tree {
         }
         axes
     }
-}
-
-/// A variable that is not observed, where a state index would stand.
-pub(crate) const FREE: u32 = u32::MAX;
-
-/// A table over some variables, row-major in the order of `scope`; a single number when there are none.
-#[derive(Debug, Clone)]
-pub(crate) struct Factor<'a> {
-    pub(crate) scope: Vec<u32>,
-    pub(crate) table: Cow<'a, [f64]>,
 }
 
 /// Numbers in groups, each group in the order given.

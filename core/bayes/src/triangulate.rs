@@ -12,12 +12,16 @@ use alloc::vec::Vec;
 
 use crate::cliques::Forest;
 use crate::error::InferenceError;
+use crate::limits::TREE_ENTRIES_MAX;
 
 /// A tree of so few entries is not worth a second try: a pass over it takes less than the try.
 const ENTRIES_FEW: u64 = 1 << 16;
 /// Orders tried at most, and entries that pay for one more try.
 const TRIES_MAX: u64 = 48;
 const ENTRIES_PER_TRY: u64 = 1 << 17;
+/// How many times over the bound the three rules must leave a tree before nothing more is tried.
+const HOPELESS: u64 = 16;
+const RULES: [Rule; 3] = [Rule::Fill, Rule::WeightedFill, Rule::Weight];
 
 /// What an elimination is judged by, first number first.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +43,8 @@ pub(crate) struct Elimination {
 ///
 /// - `cards`: states per variable. `alive`: which to eliminate. `scopes`: variables that must meet in one clique.
 ///
-/// Fails with [`InferenceError::TooLarge`] when every try passes `bound` entries; it names the least.
+/// Fails with [`InferenceError::TooLarge`] when every try passes `bound` entries; it names the least, at most
+/// [`TREE_ENTRIES_MAX`].
 pub(crate) fn best(
     cards: &[u32],
     alive: &[bool],
@@ -48,26 +53,30 @@ pub(crate) fn best(
 ) -> Result<Forest, InferenceError> {
     let moral = Graph::moral(cards, alive, scopes);
     let mut best: Option<Forest> = None;
-    let mut refused: Option<u64> = None;
-    let mut tries = 1;
-    let mut at = 0;
+    let (mut at, mut tries) = (0, RULES.len() as u64);
     while at < tries {
-        let rule = [Rule::Fill, Rule::WeightedFill, Rule::Weight][(at % 3) as usize];
-        let within = best.as_ref().map_or(bound, |forest| forest.entries);
-        let tried = moral.clone().eliminate(rule, at / 3, within).and_then(|order| Forest::new(cards, &order, within));
-        match tried {
+        let rule = RULES[at as usize % RULES.len()];
+        // Not `bound`: how many orders are tried must not hang on it, or a tree that fits exactly could be refused.
+        let least = best.as_ref().map_or(TREE_ENTRIES_MAX, |forest| forest.entries);
+        let order = moral.clone().eliminate(rule, at / RULES.len() as u64, least);
+        match order.and_then(|order| Forest::new(cards, &order, least)) {
             Ok(forest) if best.as_ref().is_none_or(|best| forest.entries < best.entries) => best = Some(forest),
-            Ok(_) => {}
-            Err(InferenceError::TooLarge { entries, .. }) if best.is_none() => {
-                refused = Some(refused.map_or(entries, |least| least.min(entries)));
-            }
-            Err(_) => {}
+            _ => {}
         }
         at += 1;
-        let entries = best.as_ref().map_or(bound, |forest| forest.entries);
-        tries = if entries <= ENTRIES_FEW { at } else { (3 + entries / ENTRIES_PER_TRY).min(TRIES_MAX) };
+        if let Some(forest) = &best {
+            tries = match forest.entries {
+                few if few <= ENTRIES_FEW => at,
+                hopeless if hopeless / HOPELESS > bound => RULES.len() as u64,
+                entries => (RULES.len() as u64 + entries / ENTRIES_PER_TRY).min(TRIES_MAX),
+            };
+        }
     }
-    best.ok_or(InferenceError::TooLarge { entries: refused.unwrap_or(bound), bound })
+    match best {
+        Some(forest) if forest.entries <= bound => Ok(forest),
+        Some(forest) => Err(InferenceError::TooLarge { entries: forest.entries, bound }),
+        None => Err(InferenceError::TooLarge { entries: TREE_ENTRIES_MAX, bound }),
+    }
 }
 
 /// Eliminates every variable of `alive` by plain minimum fill.
@@ -310,6 +319,7 @@ mod tests {
         let least = best(&cards, &alive, &scopes, u64::MAX >> 1).expect("no bound").entries;
         assert!(plain > ENTRIES_FEW && least < plain, "{least} of {plain}");
         assert_eq!(best(&cards, &alive, &scopes, least).map(|forest| forest.entries), Ok(least));
-        assert!(matches!(best(&cards, &alive, &scopes, 100), Err(InferenceError::TooLarge { entries, .. }) if entries > 100));
+        let refused = best(&cards, &alive, &scopes, least - 1).map(|forest| forest.entries);
+        assert_eq!(refused, Err(InferenceError::TooLarge { entries: least, bound: least - 1 }));
     }
 }
