@@ -61,6 +61,19 @@ impl Evidence {
         self.findings.keys().copied()
     }
 
+    /// Variables about which the two say different things, in id order.
+    pub(crate) fn differs(&self, other: &Evidence) -> Vec<VarId> {
+        let mut all: Vec<VarId> = self.variables().chain(other.variables()).collect();
+        all.sort();
+        all.dedup();
+        all.retain(|v| self.findings.get(v) != other.findings.get(v));
+        all
+    }
+
+    pub(crate) fn is_hard(&self, variable: VarId) -> bool {
+        matches!(self.get(variable), Some(Finding::State(_)))
+    }
+
     pub(crate) fn findings(&self) -> impl Iterator<Item = (VarId, &Finding)> {
         self.findings.iter().map(|(&variable, finding)| (variable, finding))
     }

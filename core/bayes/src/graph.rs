@@ -127,11 +127,14 @@ impl FactorGraph {
     pub fn compile_given(&self, evidence: &Evidence, bound: u64) -> Result<Tree, InferenceError> {
         evidence.check(&self.cards)?;
         let observed = evidence.states(self.cards.len());
-        let mut factors: Vec<Factor> = self
-            .factors
-            .iter()
-            .map(|factor| Factor::cut(&self.cards, factor.scope.clone(), &factor.table, &observed))
-            .collect();
+        let factors = self.given(evidence, &observed);
+        Tree::from_factors(self.cards.clone(), &factors, observed, bound)
+    }
+
+    /// The factors with evidence built in; a variable that is left in none gets one that says nothing.
+    pub(crate) fn given<'a>(&'a self, evidence: &'a Evidence, observed: &[u32]) -> Vec<Factor<'a>> {
+        let cut = |factor: &'a Factor| Factor::cut(&self.cards, factor.scope.clone(), &factor.table, observed);
+        let mut factors: Vec<Factor> = self.factors.iter().map(cut).collect();
         factors.extend(evidence.soft());
         let mut lonely: Vec<bool> = observed.iter().map(|&state| state == FREE).collect();
         for &v in factors.iter().flat_map(|factor| &factor.scope) {
@@ -140,6 +143,6 @@ impl FactorGraph {
         for v in (0..lonely.len()).filter(|&v| lonely[v]) {
             factors.push(Factor { scope: vec![v as u32], table: Cow::Owned(vec![1.0; self.cards[v] as usize]) });
         }
-        Tree::from_factors(self.cards.clone(), &factors, observed, bound)
+        factors
     }
 }

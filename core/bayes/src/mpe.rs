@@ -10,10 +10,10 @@ use alloc::vec::Vec;
 use crate::cliques::ROOT;
 use crate::error::InferenceError;
 use crate::evidence::Evidence;
+use crate::factor::FREE;
 use crate::network::VarId;
 use crate::product::{Message, absorb};
-use crate::propagate::Question;
-use crate::factor::FREE;
+use crate::question::Question;
 use crate::tree::Tree;
 use crate::weight::{Spread, Weight, Wide};
 
@@ -58,7 +58,8 @@ impl Question<'_> {
         let (mut log, mut powers) = (0.0, 0);
         for (at, slice) in slices.iter().enumerate().rev() {
             let clique = &forest.cliques[at];
-            let mut table: Vec<W> = self.load(clique, slice);
+            let mut table: Vec<W> = Vec::new();
+            self.load(clique, slice, &mut table);
             let mut least = tree.floors[at];
             let Some(by) = self.weigh(clique, &mut table, &mut least)? else {
                 return Ok(Err(InferenceError::Impossible));

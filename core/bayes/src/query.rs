@@ -46,13 +46,7 @@ impl Network {
     pub fn log_probability(&self, evidence: &Evidence, bound: u64) -> Result<f64, InferenceError> {
         let cards = self.cards();
         evidence.check(&cards)?;
-        let mut keep = vec![false; cards.len()];
-        let mut stack: Vec<VarId> = evidence.variables().collect();
-        while let Some(v) = stack.pop() {
-            if !core::mem::replace(&mut keep[v.index()], true) {
-                stack.extend(self.parents(v));
-            }
-        }
+        let keep = self.ancestral(evidence.variables());
         Ok(self.relevant(cards, evidence, &keep, bound)?.log_total)
     }
 
@@ -68,6 +62,18 @@ impl Network {
         let mut factors = self.factors(&observed, keep);
         factors.extend(evidence.soft().filter(|factor| keep[factor.scope[0] as usize]));
         Tree::from_factors(cards, &factors, observed, bound)
+    }
+
+    /// Variables and their ancestors: all that is not barren to them.
+    pub(crate) fn ancestral(&self, variables: impl Iterator<Item = VarId>) -> Vec<bool> {
+        let mut keep = vec![false; self.len()];
+        let mut stack: Vec<VarId> = variables.collect();
+        while let Some(v) = stack.pop() {
+            if !core::mem::replace(&mut keep[v.index()], true) {
+                stack.extend(self.parents(v));
+            }
+        }
+        keep
     }
 
     /// Whose tables can change the targets' posteriors, by bouncing a ball from the targets along the arcs.

@@ -87,6 +87,16 @@ impl Tree {
         }
         let scopes: Vec<&[u32]> = factors.iter().map(|factor| &factor.scope[..]).collect();
         let forest = best(&cards, &alive, &scopes, bound)?;
+        Tree::on_forest(cards, factors, fixed, forest)
+    }
+
+    /// As [`Tree::from_factors`], on a forest made before for factors over the same variables.
+    pub(crate) fn on_forest(
+        cards: Vec<u32>,
+        factors: &[Factor],
+        fixed: Vec<u32>,
+        forest: Forest,
+    ) -> Result<Tree, InferenceError> {
         let count = forest.cliques.len();
 
         let parents = forest.cliques.iter().enumerate().filter(|(_, clique)| clique.parent != ROOT);
@@ -101,7 +111,7 @@ impl Tree {
                 }
             }
         }
-        let all = || (0..cards.len() as u32).filter(|&v| alive[v as usize]);
+        let all = || (0..cards.len() as u32).filter(|&v| forest.home[v as usize] != ROOT);
         let read_above =
             Grouped::new(count, all().filter(|&v| above[v as usize] != ROOT).map(|v| (above[v as usize], v)));
         let read_residual = all().filter(|&v| above[v as usize] == ROOT).map(|v| (forest.home[v as usize], v));

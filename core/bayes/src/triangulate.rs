@@ -45,12 +45,7 @@ pub(crate) struct Elimination {
 ///
 /// Fails with [`InferenceError::TooLarge`] when every try passes `bound` entries; it names the least, at most
 /// [`TREE_ENTRIES_MAX`].
-pub(crate) fn best(
-    cards: &[u32],
-    alive: &[bool],
-    scopes: &[&[u32]],
-    bound: u64,
-) -> Result<Forest, InferenceError> {
+pub(crate) fn best(cards: &[u32], alive: &[bool], scopes: &[&[u32]], bound: u64) -> Result<Forest, InferenceError> {
     let moral = Graph::moral(cards, alive, scopes);
     let mut best: Option<Forest> = None;
     let (mut at, mut tries) = (0, RULES.len() as u64);
@@ -77,6 +72,18 @@ pub(crate) fn best(
         Some(forest) => Err(InferenceError::TooLarge { entries: forest.entries, bound }),
         None => Err(InferenceError::TooLarge { entries: TREE_ENTRIES_MAX, bound }),
     }
+}
+
+/// The cliques that plain minimum fill makes, without a bound: variables only, no tables.
+pub(crate) fn outline(cards: &[u32], alive: &[bool], scopes: &[&[u32]]) -> Vec<Vec<u32>> {
+    let order = Graph::moral(cards, alive, scopes).eliminate(Rule::Fill, 0, u64::MAX).expect("no bound");
+    order
+        .into_iter()
+        .map(|mut step| {
+            step.neighbours.push(step.variable);
+            step.neighbours
+        })
+        .collect()
 }
 
 /// Eliminates every variable of `alive` by plain minimum fill.
@@ -314,7 +321,8 @@ mod tests {
         let alive = [true; 25];
         let pairs = grid();
         let scopes: Vec<&[u32]> = pairs.iter().map(|pair| &pair[..]).collect();
-        let plain = eliminate(&cards, &alive, &scopes, u64::MAX).and_then(|order| Forest::new(&cards, &order, u64::MAX));
+        let plain =
+            eliminate(&cards, &alive, &scopes, u64::MAX).and_then(|order| Forest::new(&cards, &order, u64::MAX));
         let plain = plain.expect("no bound").entries;
         let least = best(&cards, &alive, &scopes, u64::MAX >> 1).expect("no bound").entries;
         assert!(plain > ENTRIES_FEW && least < plain, "{least} of {plain}");

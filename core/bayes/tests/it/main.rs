@@ -5,3 +5,4 @@ mod laws;
 mod random;
 mod reference;
 mod refused;
+mod session;
