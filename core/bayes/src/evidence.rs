@@ -61,6 +61,22 @@ impl Evidence {
         self.findings.keys().copied()
     }
 
+    /// What is observed: variable and index of its state, in id order.
+    pub fn observations(&self) -> impl Iterator<Item = (VarId, usize)> {
+        self.findings.iter().filter_map(|(&variable, finding)| match finding {
+            Finding::State(state) => Some((variable, *state as usize)),
+            Finding::Likelihood(_) => None,
+        })
+    }
+
+    /// What is weighed: variable and a number per state, in id order.
+    pub fn likelihoods(&self) -> impl Iterator<Item = (VarId, &[f64])> {
+        self.findings.iter().filter_map(|(&variable, finding)| match finding {
+            Finding::Likelihood(values) => Some((variable, &values[..])),
+            Finding::State(_) => None,
+        })
+    }
+
     /// Variables about which the two say different things, in id order.
     pub(crate) fn differs(&self, other: &Evidence) -> Vec<VarId> {
         let mut all: Vec<VarId> = self.variables().chain(other.variables()).collect();

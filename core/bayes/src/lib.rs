@@ -59,6 +59,7 @@ mod question;
 mod solver;
 mod tree;
 mod triangulate;
+mod twin;
 pub mod uai;
 mod weight;
 
@@ -72,3 +73,4 @@ pub use posteriors::Posteriors;
 pub use propagate::{Session, Visits};
 pub use solver::{Answer, Method, Solver};
 pub use tree::Tree;
+pub use twin::Twin;

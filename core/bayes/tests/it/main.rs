@@ -6,3 +6,6 @@ mod random;
 mod reference;
 mod refused;
 mod session;
+mod solver;
+mod twin;
+mod uai;
