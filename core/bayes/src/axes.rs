@@ -189,8 +189,14 @@ fn multiply_runs<const N: usize, W: Weight>(large: &mut [W], axes: &Axes, small:
     });
 }
 
-/// Copies into `small` (dense, in loop order) the entries of `stored` that the axes reach from `base`.
-pub(crate) fn gather<W: Weight>(stored: &[f64], base: usize, axes: &Axes, small: &mut [W]) {
+/// Copies into `small` (dense, in loop order) the entries of `stored` that the axes reach from `base`, each made by `new`.
+pub(crate) fn gather<S: Copy, W: Weight>(
+    stored: &[S],
+    base: usize,
+    axes: &Axes,
+    small: &mut [W],
+    new: impl Fn(S) -> W + Copy,
+) {
     let (n0, s0, s1) = (axes.count[0] as usize, axes.stride[0] as usize, axes.stride[1] as usize);
     let size = axes.block();
     axes.blocks(|block, offset| {
@@ -198,7 +204,7 @@ pub(crate) fn gather<W: Weight>(stored: &[f64], base: usize, axes: &Axes, small:
         for (k, run) in cells.chunks_exact_mut(n0).enumerate() {
             let start = base + offset + k * s1;
             for (j, cell) in run.iter_mut().enumerate() {
-                *cell = W::new(stored[start + j * s0]);
+                *cell = new(stored[start + j * s0]);
             }
         }
     });

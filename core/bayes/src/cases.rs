@@ -40,7 +40,6 @@ pub(crate) fn solve(
         {
             Ok(found) => sum.add(&found, targets),
             Err(InferenceError::Impossible) => {}
-            // The plan said that it fits; only a table too small for f64 ends here.
             Err(other) => return Err(other),
         }
         count += 1;

@@ -195,7 +195,4 @@ pub enum InferenceError {
         /// The bound in force.
         bound: u64,
     },
-    /// A conditional probability inside a clique is below what `f64` can hold (about 1e-300); the answer would be wrong.
-    #[error("the network's probabilities are too small for f64 tables")]
-    TooSmall,
 }

@@ -36,7 +36,7 @@ impl<'a> Factor<'a> {
         }
         left.reverse();
         let mut table = vec![0.0; size];
-        axes::gather(stored, base, &axes, &mut table);
+        axes::gather(stored, base, &axes, &mut table, |value| value);
         Factor { scope: left, table: Cow::Owned(table) }
     }
 }

@@ -42,7 +42,8 @@ impl Tree {
     /// Fails as [`Tree::propagate`] does.
     pub fn most_probable(&self, evidence: &Evidence) -> Result<Explanation, InferenceError> {
         let question = Question::new(self, evidence, Vec::new())?;
-        match question.maximise::<f64>() {
+        let narrow = if self.wide.is_empty() { question.maximise::<f64>() } else { Err(Spread) };
+        match narrow {
             Ok(answer) => answer,
             Err(Spread) => question.maximise::<Wide>().expect("wide numbers do not spread too far"),
         }

@@ -99,7 +99,9 @@ impl<'t> Session<'t> {
         let question = Question::new(tree, evidence, asked)?;
         let slices = question.slices();
         self.state.forget(&question, &slices, &self.evidence, evidence);
-        let answer = match self.state.solve(&question, &slices) {
+        let narrow = if tree.wide.is_empty() { self.state.solve(&question, &slices) } else { Err(Spread) };
+        let narrow_failed = narrow.is_err();
+        let answer = match narrow {
             Ok(answer) => answer,
             Err(Spread) => {
                 let mut wide = State::<Wide>::new(tree);
@@ -109,7 +111,7 @@ impl<'t> Session<'t> {
         };
         self.visits = self.state.visits;
         // What was left half done is worth nothing: a refusal starts afresh.
-        if answer.is_err() || self.state.broken {
+        if narrow_failed || answer.is_err() {
             self.state = State::new(tree);
             self.evidence = Evidence::new();
         } else {
@@ -141,8 +143,6 @@ struct State<W> {
     /// Per variable: its marginal is out of date.
     read_stale: Vec<bool>,
     visits: Visits,
-    /// A pass was given up half way.
-    broken: bool,
 }
 
 impl<W: Weight> State<W> {
@@ -159,7 +159,6 @@ impl<W: Weight> State<W> {
             separator_stale: vec![true; count],
             read_stale: vec![true; tree.cards.len()],
             visits: Visits::default(),
-            broken: false,
         }
     }
 
@@ -206,12 +205,10 @@ impl<W: Weight> State<W> {
     fn solve(&mut self, question: &Question, slices: &[Slice]) -> Result<Result<Posteriors, InferenceError>, Spread> {
         let tree = question.tree;
         self.visits = Visits::default();
-        self.broken = true;
         let Some(log_evidence) = self.collect(question, slices)? else {
             return Ok(Err(InferenceError::Impossible));
         };
         self.distribute(question, slices);
-        self.broken = false;
         let mut posteriors = Posteriors {
             values: vec![0.0; self.marginals.len()],
             offsets: tree.offsets.clone(),
@@ -319,8 +316,8 @@ impl<W: Weight> State<W> {
             let mut current: &[W] = if slice.dirty {
                 &self.tables[at]
             } else {
-                match W::borrow(&tree.tables[clique.entries()]) {
-                    Some(stored) if !slice.cut => stored,
+                match W::stored(tree) {
+                    Some(stored) if !slice.cut => &stored[clique.entries()],
                     _ => {
                         question.load(clique, slice, &mut loaded);
                         &loaded

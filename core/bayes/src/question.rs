@@ -145,10 +145,23 @@ impl<'a> Question<'a> {
 
     /// Fills `table` with a clique's stored one, without the rows and columns that the evidence rules out.
     pub(crate) fn load<W: Weight>(&self, clique: &Clique, slice: &Slice, table: &mut Vec<W>) {
-        let stored = &self.tree.tables;
+        match W::stored(self.tree) {
+            Some(stored) => self.gather(stored, clique, slice, table, |value| value),
+            None => self.gather(&self.tree.tables, clique, slice, table, W::new),
+        }
+    }
+
+    fn gather<S: Copy, W: Weight>(
+        &self,
+        stored: &[S],
+        clique: &Clique,
+        slice: &Slice,
+        table: &mut Vec<W>,
+        new: impl Fn(S) -> W + Copy,
+    ) {
         table.clear();
         if !slice.cut {
-            table.extend(stored[clique.entries()].iter().map(|&value| W::new(value)));
+            table.extend(stored[clique.entries()].iter().map(|&value| new(value)));
             return;
         }
         let mut axes = Axes::new();
@@ -161,7 +174,7 @@ impl<'a> Question<'a> {
             stride *= card;
         }
         table.resize(slice.rows * slice.columns, W::ZERO);
-        axes::gather(stored, slice.base, &axes, table);
+        axes::gather(stored, slice.base, &axes, table, new);
     }
 
     /// Whether a variable's marginal is wanted and must be added up.

@@ -102,8 +102,8 @@ impl Solver {
 
     /// The posteriors of all variables.
     ///
-    /// Fails on evidence that does not fit the model, with [`InferenceError::Impossible`] when its probability is zero, and as
-    /// [`Tree::compile`] does when a table is too small for `f64`; never for want of memory.
+    /// Fails on evidence that does not fit the model, and with [`InferenceError::Impossible`] when its probability is zero; never
+    /// for want of memory.
     pub fn ask(&mut self, evidence: &Evidence) -> Result<Answer, InferenceError> {
         let targets: Vec<VarId> = (0..self.model.cards().len() as u32).map(VarId).collect();
         self.ask_for(evidence, &targets)

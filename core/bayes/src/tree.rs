@@ -29,6 +29,8 @@ pub struct Tree {
     pub(crate) forest: Forest,
     /// Per clique `P(residual | separator)`; a row of zeros where the separator's states cannot occur together.
     pub(crate) tables: Vec<f64>,
+    /// The same where a conditional probability is below the range of `f64`, and then `tables` is empty; else empty.
+    pub(crate) wide: Vec<Wide>,
     /// Per clique: a bound below the exponent of the smallest non-zero entry of its table.
     pub(crate) floors: Vec<i64>,
     pub(crate) children: Grouped,
@@ -48,8 +50,7 @@ impl Tree {
     /// - `bound`: the most table entries (8 bytes each) that all cliques together may have;
     ///   [`TREE_ENTRIES_DEFAULT`](crate::limits::TREE_ENTRIES_DEFAULT) is a fair start.
     ///
-    /// Fails with [`InferenceError::TooLarge`] before any table is allocated, and with [`InferenceError::TooSmall`] when a
-    /// conditional probability is below the range of `f64`.
+    /// Fails with [`InferenceError::TooLarge`] before any table is allocated.
     pub fn compile(network: &Network, bound: u64) -> Result<Tree, InferenceError> {
         Tree::compile_given(network, &Evidence::new(), bound)
     }
@@ -127,6 +128,7 @@ impl Tree {
             cards,
             fixed,
             tables: vec![0.0; forest.entries as usize],
+            wide: Vec::new(),
             floors: vec![0; count],
             forest,
             children,
@@ -135,9 +137,20 @@ impl Tree {
             offsets: offsets.into(),
             log_total: 0.0,
         };
-        tree.log_total = match tree.fill::<f64>(factors) {
-            Ok(log_total) => log_total?,
-            Err(Spread) => tree.fill::<Wide>(factors).expect("wide numbers do not spread too far")?,
+        let narrow = match tree.fill::<f64>(factors, &mut []) {
+            Ok(filled) => Some(filled?),
+            Err(Spread) => None,
+        };
+        tree.log_total = match narrow {
+            Some(filled) => filled.log_total,
+            None => {
+                let mut wide = vec![Wide::ZERO; tree.forest.entries as usize];
+                let filled = tree.fill(factors, &mut wide).expect("wide numbers do not spread too far")?;
+                if filled.least < FLOOR_MIN {
+                    (tree.tables, tree.wide) = (Vec::new(), wide);
+                }
+                filled.log_total
+            }
         };
         Ok(tree)
     }
@@ -157,10 +170,12 @@ impl Tree {
         self.forest.cliques.iter().map(|clique| clique.scope.len()).max().unwrap_or(1) - 1
     }
 
-    /// Multiplies the factors into their cliques and divides from the leaves up; returns `ln` of the total.
-    fn fill<W: Weight>(&mut self, factors: &[Factor]) -> Result<Result<f64, InferenceError>, Spread> {
+    /// Multiplies the factors into their cliques and divides from the leaves up.
+    ///
+    /// - `all`: gets every entry unless it is empty; what `f64` cannot hold is 0 in the tree's own tables.
+    fn fill<W: Weight>(&mut self, factors: &[Factor], all: &mut [W]) -> Result<Result<Filled, InferenceError>, Spread> {
         let count = self.forest.cliques.len();
-        let mut log_total = 0.0;
+        let (mut log_total, mut least_of_all) = (0.0, 0);
         let mut homes = Vec::with_capacity(factors.len());
         for (at, factor) in factors.iter().enumerate() {
             // The first eliminated of a factor's variables is residual where all of them meet, the deepest of their homes.
@@ -207,10 +222,18 @@ impl Tree {
                     *stored = conditional.value();
                 }
             }
-            if smallest.exponent() < FLOOR_MIN {
-                return Ok(Err(InferenceError::TooSmall));
+            let floor = smallest.exponent();
+            if W::NARROW && floor < FLOOR_MIN {
+                return Err(Spread);
             }
-            self.floors[at] = smallest.exponent();
+            if let Some(all) = all.get_mut(clique.entries()) {
+                let rows = table.chunks_exact(columns).zip(all.chunks_exact_mut(columns)).zip(&sums);
+                for ((row, kept), &sum) in rows {
+                    kept.iter_mut().zip(row).for_each(|(kept, value)| *kept = value.over(sum));
+                }
+            }
+            self.floors[at] = floor;
+            least_of_all = if floor < least_of_all { floor } else { least_of_all };
             let Some(message) = Message::new(sums) else {
                 return Ok(Err(InferenceError::Impossible));
             };
@@ -221,7 +244,8 @@ impl Tree {
                 messages[at] = message;
             }
         }
-        Ok(Ok(log_total + powers as f64 * core::f64::consts::LN_2))
+        let log_total = log_total + powers as f64 * core::f64::consts::LN_2;
+        Ok(Ok(Filled { log_total, least: least_of_all }))
     }
 
     /// How a factor with its own order of variables lies in a clique's table.
@@ -254,6 +278,14 @@ impl Tree {
         }
         axes
     }
+}
+
+/// What filling a tree's tables found.
+struct Filled {
+    /// `ln` of the sum over all states.
+    log_total: f64,
+    /// Exponent of the smallest conditional probability.
+    least: i64,
 }
 
 /// Numbers in groups, each group in the order given.

@@ -2,7 +2,7 @@
 //!
 //! - `networks/<name>.bif[.zst]` and `reference/<name>.json[.zst]`: queries with evidence by name, marginals, `ln P(e)`.
 //! - `<name>.uai[.zst]`, `<name>.uai.evid`, `<name>.uai.MAR`: one query each.
-use faultline_bayes::{Evidence, FactorGraph, InferenceError, Network, Tree, VarId, bif, uai};
+use faultline_bayes::{Evidence, FactorGraph, InferenceError, Network, Solver, Tree, VarId, bif, uai};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::fs;
@@ -21,24 +21,30 @@ pub enum Model {
 /// A question, with the reference's answer.
 #[derive(Debug)]
 pub struct Query {
+    /// Its number in the reference.
     pub id: u64,
+    /// What is observed.
     pub evidence: Evidence,
     /// Per variable, in order.
     pub marginals: Vec<Vec<f64>>,
+    /// Where the reference has it.
     pub log_evidence: Option<f64>,
 }
 
 /// A network and the questions to it.
 #[derive(Debug)]
 pub struct Case {
+    /// Its file's name without the ending.
     pub name: String,
+    /// The network.
     pub model: Model,
+    /// At least one.
     pub queries: Vec<Query>,
 }
 
 impl Model {
     /// Number of variables.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match self {
             Model::Bayes(network) => network.len(),
             Model::Markov(graph) => graph.len(),
@@ -63,7 +69,15 @@ impl Model {
 
     /// All variables, in order.
     pub fn variables(&self) -> impl Iterator<Item = VarId> + use<> {
-        (0..self.len()).map(VarId::new)
+        (0..self.count()).map(VarId::new)
+    }
+
+    /// Whatever method fits.
+    pub fn solver(&self, bound: u64) -> Solver {
+        match self {
+            Model::Bayes(network) => Solver::new(network.clone(), bound),
+            Model::Markov(graph) => Solver::of_graph(graph.clone(), bound),
+        }
     }
 
     /// The junction tree.

@@ -2,9 +2,10 @@
 use crate::bn::BnArgs;
 use crate::bn::data::{Case, Model, Query};
 use crate::bn::peer::{Asked, Peer};
-use faultline_bayes::{Evidence, Network, Posteriors, Session, Tree, VarId};
+use faultline_bayes::{Evidence, InferenceError, Network, Posteriors, Session, Tree, VarId};
 use faultline_host::Random;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::time::Instant;
@@ -116,22 +117,31 @@ pub fn case(
     let six_digits = matches!(case.model, Model::Markov(_));
     let mut figures = Figures {
         name: case.name.clone(),
-        variables: case.model.len(),
+        variables: case.model.count(),
         tolerance: if six_digits { TOLERANCE_SIX_DIGITS } else { TOLERANCE },
         ..Figures::default()
     };
     forget_peak();
     let started = Instant::now();
     // An instance with its one piece of evidence is a smaller question than a network for any evidence.
-    let tree = match (&case.model, &case.queries[..]) {
+    let compiled = match (&case.model, &case.queries[..]) {
         (Model::Markov(_), [only]) => {
-            figures.method = "tree, evidence built in".to_owned();
-            case.model.compile_given(&only.evidence, args.bound)?
+            figures.method = "tree given e".to_owned();
+            case.model.compile_given(&only.evidence, args.bound)
         }
         _ => {
             figures.method = "tree".to_owned();
-            case.model.compile(args.bound)?
+            case.model.compile(args.bound)
         }
+    };
+    let tree = match compiled {
+        Ok(tree) => tree,
+        Err(InferenceError::TooLarge { entries, .. }) => {
+            figures.entries = entries;
+            figures.ladder(case, args.bound, tell)?;
+            return Ok(figures);
+        }
+        Err(error) => return Err(error.into()),
     };
     figures.compile_ms = started.elapsed().as_secs_f64() * 1e3;
     figures.entries = tree.entries();
@@ -176,6 +186,29 @@ pub fn case(
 }
 
 impl Figures {
+    /// Where the tree does not fit: whatever method does.
+    fn ladder(
+        &mut self,
+        case: &Case,
+        bound: u64,
+        tell: &mut dyn FnMut(Value) -> io::Result<()>,
+    ) -> Result<(), Box<dyn Error>> {
+        let mut solver = case.model.solver(bound);
+        let mut methods = BTreeSet::new();
+        for query in &case.queries {
+            let started = Instant::now();
+            let answer = solver.ask(&query.evidence)?;
+            let seconds = started.elapsed().as_secs_f64();
+            self.query_ms.push(seconds * 1e3);
+            self.judge(case, query, &answer.posteriors);
+            tell(line(case, query, &answer.posteriors, seconds))?;
+            methods.insert(format!("{:?}", answer.method));
+        }
+        self.method = methods.into_iter().collect::<Vec<String>>().join(", ");
+        self.peak_mib = peak_mib().unwrap_or(f64::NAN);
+        Ok(())
+    }
+
     fn judge(&mut self, case: &Case, query: &Query, found: &Posteriors) {
         for (variable, expected) in case.model.variables().zip(&query.marginals) {
             let found = found.marginal(variable).expect("all were asked for");
@@ -257,7 +290,7 @@ fn other_way(model: &Model, query: &Query, bound: u64) -> Result<(Vec<Vec<f64>>,
         evidence.observe(chosen, state);
         match model.compile_given(&evidence, bound).and_then(|tree| tree.propagate(&Evidence::new())) {
             Ok(part) => parts.push(part),
-            Err(faultline_bayes::InferenceError::Impossible) => {}
+            Err(InferenceError::Impossible) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -18,16 +18,20 @@ pub struct Peer {
 /// A question with our answer.
 #[derive(Debug)]
 pub struct Asked {
+    /// The question.
     pub evidence: Evidence,
+    /// Of all variables.
     pub found: Posteriors,
 }
 
 /// What it answered.
 #[derive(Debug)]
 pub struct Answer {
+    /// Per variable, in order.
     pub marginals: Vec<Vec<f64>>,
     /// `None` where its own numbers underflow, and for Markov networks.
     pub log_evidence: Option<f64>,
+    /// Median of its runs.
     pub seconds: f64,
 }
 

@@ -21,11 +21,15 @@ const TOLERANCE: f64 = 1e-10;
 /// What was compared.
 #[derive(Debug, Default)]
 pub struct Counts {
+    /// Networks.
     pub networks: u64,
+    /// Questions to all of them.
     pub questions: u64,
+    /// Those whose evidence both call impossible.
     pub impossible: u64,
     /// Exact answers within a tight bound, and how many of them were not of the whole tree.
     pub tight: (u64, u64),
+    /// Largest difference of a marginal or, relatively, of ln P(e).
     pub worst: f64,
     /// Seeds whose answers differ.
     pub differ: Vec<u64>,
