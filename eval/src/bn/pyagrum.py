@@ -62,8 +62,11 @@ def ask(engine, count, query, runs):
         seconds.append(time.perf_counter() - started)
     log = None
     if hasattr(engine, "evidenceProbability"):
+        # Evidence that a posterior does not hang on is pruned, and so its contradictions go unnoticed but here.
         p = engine.evidenceProbability()
-        log = math.log(p) if p > 0 else None
+        if p == 0:
+            return "impossible"
+        log = math.log(p)
     if any(x != x for marginal in marginals for x in marginal):
         return "impossible"
     return {"marginals": marginals, "log": log, "seconds": statistics.median(seconds)}
