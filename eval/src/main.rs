@@ -14,6 +14,8 @@ struct Cli {
 enum Command {
     /// Rule files over series that make each alert fire and resolve, against promtool at every instant.
     Alerts(faultline_eval::alerts::AlertsArgs),
+    /// Exact inference against reference answers, and beside pyAgrum.
+    Bn(faultline_eval::bn::BnArgs),
     /// Simulated estates nobody has seen: is the culprit named, how soon, how surely?
     Demo(faultline_eval::demo::DemoArgs),
     /// PromQL against Prometheus' conformance scripts, or against a real Prometheus on random expressions.
@@ -23,6 +25,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Alerts(args) => faultline_eval::alerts::run(&args),
+        Command::Bn(args) => faultline_eval::bn::run(&args),
         Command::Demo(args) => faultline_eval::demo::run(&args),
         Command::Promql(args) => faultline_eval::promql::run(&args),
     };

@@ -8,6 +8,8 @@ cargo xtask eval WORDS: builds faultline-eval in release and runs it, like
   cargo run --release --locked -p faultline-eval -- WORDS
 
 Try:  cargo xtask eval demo --seeds 5 --first-seed 1
+      cargo xtask eval bn --data FOLDER --peer           Bayesian networks beside references and pyAgrum (installed at the first call)
+      cargo xtask eval bn --random 500                   random networks beside pyAgrum
       cargo xtask eval promql --data FOLDER              Prometheus' conformance scripts
       cargo xtask eval promql --random 20000             beside a real Prometheus (`cargo xtask services install prometheus`)
       cargo xtask eval alerts --data FOLDER              rule files beside promtool (`cargo xtask services install promtool`)

@@ -71,30 +71,57 @@ impl Axes {
     }
 }
 
+/// Calls `$function::<N, _>` with the run's length as a constant where it is a usual one (so that the loop over it unrolls), else
+/// with 0: then the length is `$axes.count[0]`. The sums and their order are the same either way.
+macro_rules! by_run {
+    ($axes:expr, $function:ident($($argument:expr),*)) => {
+        match $axes.count[0] {
+            2 => $function::<2, _>($($argument),*),
+            3 => $function::<3, _>($($argument),*),
+            4 => $function::<4, _>($($argument),*),
+            5 => $function::<5, _>($($argument),*),
+            6 => $function::<6, _>($($argument),*),
+            7 => $function::<7, _>($($argument),*),
+            8 => $function::<8, _>($($argument),*),
+            9 => $function::<9, _>($($argument),*),
+            _ => $function::<0, _>($($argument),*),
+        }
+    };
+}
+
 /// Adds `large` into `small`, summing over the variables that `small` lacks.
 pub(crate) fn sum_onto<W: Weight>(large: &[W], axes: &Axes, small: &mut [W]) {
-    let (n0, s0, s1) = (axes.count[0] as usize, axes.stride[0] as usize, axes.stride[1] as usize);
-    let size = axes.block();
+    by_run!(axes, sum_runs(large, axes, small));
+}
+
+fn sum_runs<const N: usize, W: Weight>(large: &[W], axes: &Axes, small: &mut [W]) {
+    let n0 = if N > 0 { N } else { axes.count[0] as usize };
+    let (s0, s1) = (axes.stride[0] as usize, axes.stride[1] as usize);
+    let (n1, size) = (axes.count[1] as usize, axes.block());
     axes.blocks(|block, offset| {
         let block = &large[block * size..(block + 1) * size];
         match (s0, s1) {
             (0, 1) => {
-                let cells = &mut small[offset..offset + size / n0];
-                match n0 {
-                    2 => rows(block, cells, |run: &[W; 2]| run[0].plus(run[1])),
-                    3 => rows(block, cells, |run: &[W; 3]| run[0].plus(run[1]).plus(run[2])),
-                    4 => rows(block, cells, |run: &[W; 4]| run[0].plus(run[1]).plus(run[2].plus(run[3]))),
-                    _ => {
-                        for (run, cell) in block.chunks_exact(n0).zip(cells) {
-                            *cell = cell.plus(total(run));
-                        }
-                    }
+                for (run, cell) in block.chunks_exact(n0).zip(&mut small[offset..offset + n1]) {
+                    *cell = cell.plus(total(run));
                 }
             }
             (0, _) => {
                 for (k, run) in block.chunks_exact(n0).enumerate() {
                     small[offset + k * s1] = small[offset + k * s1].plus(total(run));
                 }
+            }
+            // The same cells for every run: they stay in registers.
+            (1, 0) if N > 0 => {
+                let cells = &mut small[offset..offset + N];
+                let mut sums = [W::ZERO; N];
+                sums.copy_from_slice(cells);
+                for run in block.chunks_exact(N) {
+                    for (sum, &value) in sums.iter_mut().zip(run) {
+                        *sum = sum.plus(value);
+                    }
+                }
+                cells.copy_from_slice(&sums);
             }
             (1, _) => {
                 for (k, run) in block.chunks_exact(n0).enumerate() {
@@ -118,27 +145,43 @@ pub(crate) fn sum_onto<W: Weight>(large: &[W], axes: &Axes, small: &mut [W]) {
 
 /// Multiplies each entry of `large` by the entry of `small` that it falls on.
 pub(crate) fn multiply<W: Weight>(large: &mut [W], axes: &Axes, small: &[W]) {
-    let (n0, s0, s1) = (axes.count[0] as usize, axes.stride[0] as usize, axes.stride[1] as usize);
-    let size = axes.block();
+    by_run!(axes, multiply_runs(large, axes, small));
+}
+
+fn multiply_runs<const N: usize, W: Weight>(large: &mut [W], axes: &Axes, small: &[W]) {
+    let n0 = if N > 0 { N } else { axes.count[0] as usize };
+    let (s0, s1) = (axes.stride[0] as usize, axes.stride[1] as usize);
+    let (n1, size) = (axes.count[1] as usize, axes.block());
     axes.blocks(|block, offset| {
         let block = &mut large[block * size..(block + 1) * size];
-        for (k, run) in block.chunks_exact_mut(n0).enumerate() {
-            let start = offset + k * s1;
-            match s0 {
-                0 => {
-                    let factor = small[start];
+        match (s0, s1) {
+            (0, 1) => {
+                for (run, &factor) in block.chunks_exact_mut(n0).zip(&small[offset..offset + n1]) {
                     for value in run {
                         *value = value.times(factor);
                     }
                 }
-                1 => {
+            }
+            (0, _) => {
+                for (k, run) in block.chunks_exact_mut(n0).enumerate() {
+                    let factor = small[offset + k * s1];
+                    for value in run {
+                        *value = value.times(factor);
+                    }
+                }
+            }
+            (1, _) => {
+                for (k, run) in block.chunks_exact_mut(n0).enumerate() {
+                    let start = offset + k * s1;
                     for (value, &factor) in run.iter_mut().zip(&small[start..start + n0]) {
                         *value = value.times(factor);
                     }
                 }
-                _ => {
+            }
+            _ => {
+                for (k, run) in block.chunks_exact_mut(n0).enumerate() {
                     for (j, value) in run.iter_mut().enumerate() {
-                        *value = value.times(small[start + j * s0]);
+                        *value = value.times(small[offset + k * s1 + j * s0]);
                     }
                 }
             }
@@ -146,8 +189,14 @@ pub(crate) fn multiply<W: Weight>(large: &mut [W], axes: &Axes, small: &[W]) {
     });
 }
 
-/// Copies into `small` (dense, in loop order) the entries of `stored` that the axes reach from `base`.
-pub(crate) fn gather<W: Weight>(stored: &[f64], base: usize, axes: &Axes, small: &mut [W]) {
+/// Copies into `small` (dense, in loop order) the entries of `stored` that the axes reach from `base`, each made by `new`.
+pub(crate) fn gather<S: Copy, W: Weight>(
+    stored: &[S],
+    base: usize,
+    axes: &Axes,
+    small: &mut [W],
+    new: impl Fn(S) -> W + Copy,
+) {
     let (n0, s0, s1) = (axes.count[0] as usize, axes.stride[0] as usize, axes.stride[1] as usize);
     let size = axes.block();
     axes.blocks(|block, offset| {
@@ -155,14 +204,14 @@ pub(crate) fn gather<W: Weight>(stored: &[f64], base: usize, axes: &Axes, small:
         for (k, run) in cells.chunks_exact_mut(n0).enumerate() {
             let start = base + offset + k * s1;
             for (j, cell) in run.iter_mut().enumerate() {
-                *cell = W::new(stored[start + j * s0]);
+                *cell = new(stored[start + j * s0]);
             }
         }
     });
 }
 
 /// The sum of a run, in four interleaved partial sums added pairwise.
-#[inline]
+#[inline(always)]
 pub(crate) fn total<W: Weight>(run: &[W]) -> W {
     let (fours, rest) = run.as_chunks::<4>();
     let mut sum = [W::ZERO; 4];
@@ -176,13 +225,6 @@ pub(crate) fn total<W: Weight>(run: &[W]) -> W {
         last = last.plus(value);
     }
     sum[0].plus(sum[1]).plus(sum[2].plus(sum[3])).plus(last)
-}
-
-#[inline(always)]
-fn rows<W: Weight, const N: usize>(block: &[W], cells: &mut [W], sum: impl Fn(&[W; N]) -> W) {
-    for (run, cell) in block.as_chunks::<N>().0.iter().zip(cells) {
-        *cell = cell.plus(sum(run));
-    }
 }
 
 #[cfg(test)]

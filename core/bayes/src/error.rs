@@ -112,6 +112,34 @@ pub enum NetworkError {
         /// The variables on it, in arc direction.
         cycle: Vec<String>,
     },
+    /// A factor has the wrong number of entries.
+    #[error("factor {factor} has {found} entries, expected {expected}")]
+    WrongFactorSize {
+        /// Its place from 0.
+        factor: usize,
+        /// Entries given.
+        found: usize,
+        /// States of its variables, multiplied.
+        expected: usize,
+    },
+    /// A factor names one variable twice.
+    #[error("factor {factor} has variable {variable:?} twice")]
+    RepeatedVariable {
+        /// The factor's place from 0.
+        factor: usize,
+        /// The variable.
+        variable: VarId,
+    },
+    /// A factor's entry is negative, infinite or not a number.
+    #[error("factor {factor}, entry {entry}: {value} is no weight")]
+    BadWeight {
+        /// The factor's place from 0.
+        factor: usize,
+        /// Index of the entry in its table.
+        entry: usize,
+        /// The value found.
+        value: f64,
+    },
     /// More variables, states or table entries than this crate accepts ([`crate::limits`]).
     #[error("{what}: {found} is over the bound of {bound}")]
     TooLarge {
@@ -160,14 +188,11 @@ pub enum InferenceError {
     #[error("the evidence has probability zero")]
     Impossible,
     /// The exact tree needs more table entries than allowed. Shrink the network or raise the bound; nothing was allocated.
-    #[error("the junction tree needs at least {entries} table entries, over the bound of {bound}")]
+    #[error("the junction tree needs {entries} table entries, over the bound of {bound}")]
     TooLarge {
-        /// Entries counted until the bound was passed: a lower bound of the need.
+        /// Entries of the smallest tree found; the largest honoured bound where it is larger.
         entries: u64,
         /// The bound in force.
         bound: u64,
     },
-    /// A conditional probability inside a clique is below what `f64` can hold (about 1e-300); the answer would be wrong.
-    #[error("the network's probabilities are too small for f64 tables")]
-    TooSmall,
 }

@@ -1,8 +1,11 @@
 //! What is known about variables: a state seen (hard) or a likelihood per state (soft).
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::error::InferenceError;
+use crate::factor::{FREE, Factor};
 use crate::network::VarId;
 
 /// What is known about one variable.
@@ -47,13 +50,67 @@ impl Evidence {
         rest
     }
 
+    /// Takes back what is known about `variable`.
+    pub fn forget(&mut self, variable: VarId) -> &mut Evidence {
+        self.findings.remove(&variable);
+        self
+    }
+
     /// The variables that something is known about, in id order.
     pub fn variables(&self) -> impl Iterator<Item = VarId> {
         self.findings.keys().copied()
     }
 
+    /// What is observed: variable and index of its state, in id order.
+    pub fn observations(&self) -> impl Iterator<Item = (VarId, usize)> {
+        self.findings.iter().filter_map(|(&variable, finding)| match finding {
+            Finding::State(state) => Some((variable, *state as usize)),
+            Finding::Likelihood(_) => None,
+        })
+    }
+
+    /// What is weighed: variable and a number per state, in id order.
+    pub fn likelihoods(&self) -> impl Iterator<Item = (VarId, &[f64])> {
+        self.findings.iter().filter_map(|(&variable, finding)| match finding {
+            Finding::Likelihood(values) => Some((variable, &values[..])),
+            Finding::State(_) => None,
+        })
+    }
+
+    /// Variables about which the two say different things, in id order.
+    pub(crate) fn differs(&self, other: &Evidence) -> Vec<VarId> {
+        let mut all: Vec<VarId> = self.variables().chain(other.variables()).collect();
+        all.sort();
+        all.dedup();
+        all.retain(|v| self.findings.get(v) != other.findings.get(v));
+        all
+    }
+
+    pub(crate) fn is_hard(&self, variable: VarId) -> bool {
+        matches!(self.get(variable), Some(Finding::State(_)))
+    }
+
     pub(crate) fn findings(&self) -> impl Iterator<Item = (VarId, &Finding)> {
         self.findings.iter().map(|(&variable, finding)| (variable, finding))
+    }
+
+    /// Per variable its observed state, or [`FREE`]. Findings on variables past `count` are left out.
+    pub(crate) fn states(&self, count: usize) -> Vec<u32> {
+        let mut states = vec![FREE; count];
+        for (variable, finding) in &self.findings {
+            if let (Finding::State(state), Some(place)) = (finding, states.get_mut(variable.index())) {
+                *place = *state;
+            }
+        }
+        states
+    }
+
+    /// The likelihoods, as factors.
+    pub(crate) fn soft(&self) -> impl Iterator<Item = Factor<'_>> {
+        self.findings.iter().filter_map(|(variable, finding)| match finding {
+            Finding::Likelihood(values) => Some(Factor { scope: vec![variable.0], table: Cow::Borrowed(values) }),
+            Finding::State(_) => None,
+        })
     }
 
     pub(crate) fn get(&self, variable: VarId) -> Option<&Finding> {

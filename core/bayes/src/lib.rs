@@ -25,25 +25,30 @@
 //! ```
 //!
 //! - [`Network`]: variables, tables, [noisy-OR](NetworkBuilder::noisy_or) by parent divorcing,
-//!   [`intervene`](Network::intervene); [`bif`] reads published ones.
+//!   [`intervene`](Network::intervene), [`twin`](Network::twin); [`bif`] and [`uai`] read published ones.
+//! - [`FactorGraph`]: undirected models.
 //! - [`Tree`]: compiled once, then [all marginals](Tree::propagate), [some](Tree::propagate_for), ln P(e) and the
 //!   [most probable assignment](Tree::most_probable) for any evidence, hard or soft.
+//! - [`Session`]: one question after another to a tree; only what changed is worked out anew.
 //! - [`Network::marginals`] and [`Network::log_probability`]: one question, on the part of the network that it needs.
+//! - [`Solver`]: within a bound on memory, whichever of several methods fits; the answer says which.
 //!
-//! Everything is exact, up to the rounding of `f64`, and deterministic: the same input gives the same bits. Memory is bounded
-//! by the caller; a network that needs more is refused before anything is allocated. Evidence is called impossible only if
-//! it is: where `f64` could underflow, wider numbers take over.
-//!
-//! Limit: a conditional probability within a clique below about 1e-300 is refused ([`InferenceError::TooSmall`]).
+//! Everything is exact, up to the rounding of `f64`, and deterministic: the same input gives the same bits. The one exception
+//! is a solver's last resort, and it says so. Memory is bounded by the caller; a network that needs more is refused before
+//! anything is allocated. Evidence is called impossible only if it is: where `f64` could underflow, wider numbers take over.
 #![no_std]
 extern crate alloc;
 
 mod axes;
 pub mod bif;
+mod cases;
 mod cliques;
 mod error;
 mod evidence;
+mod factor;
+mod graph;
 pub mod limits;
+mod loopy;
 mod mpe;
 mod network;
 mod noisy_or;
@@ -51,14 +56,22 @@ mod posteriors;
 mod product;
 mod propagate;
 mod query;
+mod question;
+mod solver;
 mod tree;
 mod triangulate;
+mod twin;
+pub mod uai;
 mod weight;
 
 pub use error::{InferenceError, NetworkError};
 pub use evidence::Evidence;
+pub use graph::FactorGraph;
 pub use mpe::Explanation;
 pub use network::{Network, NetworkBuilder, VarId};
 pub use noisy_or::Cause;
 pub use posteriors::Posteriors;
+pub use propagate::{Session, Visits};
+pub use solver::{Answer, Method, Solver};
 pub use tree::Tree;
+pub use twin::Twin;

@@ -12,3 +12,7 @@ pub const TREE_ENTRIES_DEFAULT: u64 = 1 << 20;
 pub const TREE_ENTRIES_MAX: u64 = 1 << 31;
 /// How far a table row may miss 1 and still be taken as rounded; it is then divided by its sum.
 pub const ROW_TOLERANCE: f64 = 1e-6;
+/// Combinations of states that conditioning goes through at most.
+pub const CASES_MAX: u64 = 1 << 10;
+/// Rounds of loopy belief propagation at most.
+pub const ROUNDS_MAX: u32 = 200;

@@ -10,10 +10,11 @@ use alloc::vec::Vec;
 use crate::cliques::ROOT;
 use crate::error::InferenceError;
 use crate::evidence::Evidence;
+use crate::factor::FREE;
 use crate::network::VarId;
 use crate::product::{Message, absorb};
-use crate::propagate::Question;
-use crate::tree::{FREE, Tree};
+use crate::question::Question;
+use crate::tree::Tree;
 use crate::weight::{Spread, Weight, Wide};
 
 /// A likeliest assignment.
@@ -41,7 +42,8 @@ impl Tree {
     /// Fails as [`Tree::propagate`] does.
     pub fn most_probable(&self, evidence: &Evidence) -> Result<Explanation, InferenceError> {
         let question = Question::new(self, evidence, Vec::new())?;
-        match question.maximise::<f64>() {
+        let narrow = if self.wide.is_empty() { question.maximise::<f64>() } else { Err(Spread) };
+        match narrow {
             Ok(answer) => answer,
             Err(Spread) => question.maximise::<Wide>().expect("wide numbers do not spread too far"),
         }
@@ -57,7 +59,8 @@ impl Question<'_> {
         let (mut log, mut powers) = (0.0, 0);
         for (at, slice) in slices.iter().enumerate().rev() {
             let clique = &forest.cliques[at];
-            let mut table: Vec<W> = self.load(clique, slice);
+            let mut table: Vec<W> = Vec::new();
+            self.load(clique, slice, &mut table);
             let mut least = tree.floors[at];
             let Some(by) = self.weigh(clique, &mut table, &mut least)? else {
                 return Ok(Err(InferenceError::Impossible));
@@ -101,7 +104,7 @@ impl Question<'_> {
                 column /= tree.cards[v as usize];
             }
         }
-        let log_probability = tree.log_total + log + powers as f64 * core::f64::consts::LN_2;
+        let log_probability = tree.log_total + self.log_fixed + log + powers as f64 * core::f64::consts::LN_2;
         Ok(Ok(Explanation { states, log_probability }))
     }
 }

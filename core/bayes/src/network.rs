@@ -17,6 +17,13 @@ use crate::limits::{ROW_TOLERANCE, STATES_MAX, TABLE_ENTRIES_MAX, VARIABLES_MAX}
 pub struct VarId(pub(crate) u32);
 
 impl VarId {
+    /// The variable at a place from 0, where ids come from elsewhere. Whether a network has it shows when it is used.
+    ///
+    /// Panics past `u32`.
+    pub fn new(index: usize) -> VarId {
+        VarId(u32::try_from(index).expect("a network has at most 2^20 variables"))
+    }
+
     /// The place from 0.
     pub fn index(self) -> usize {
         self.0 as usize

@@ -1,7 +1,9 @@
 //! The answer to a question: posterior distributions and ln P(e).
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::axes;
 use crate::network::VarId;
 
 /// Posterior marginals and the probability of the evidence.
@@ -14,6 +16,36 @@ pub struct Posteriors {
 }
 
 impl Posteriors {
+    /// Of no variable yet.
+    pub(crate) fn empty(cards: &[u32]) -> Posteriors {
+        let mut offsets = vec![0u32];
+        for &card in cards {
+            offsets.push(offsets[offsets.len() - 1] + card);
+        }
+        let values = vec![0.0; offsets[cards.len()] as usize];
+        Posteriors { values, offsets: offsets.into(), known: vec![false; cards.len()], log_evidence: 0.0 }
+    }
+
+    pub(crate) fn set(&mut self, variable: VarId, marginal: &[f64]) {
+        self.of(variable).copy_from_slice(marginal);
+    }
+
+    pub(crate) fn add(&mut self, variable: VarId, weight: f64, marginal: &[f64]) {
+        self.of(variable).iter_mut().zip(marginal).for_each(|(sum, value)| *sum += weight * value);
+    }
+
+    pub(crate) fn normalise(&mut self, variable: VarId) {
+        let values = self.of(variable);
+        let sum = axes::total(values);
+        values.iter_mut().for_each(|value| *value /= sum);
+    }
+
+    fn of(&mut self, variable: VarId) -> &mut [f64] {
+        let at = variable.index();
+        self.known[at] = true;
+        &mut self.values[self.offsets[at] as usize..self.offsets[at + 1] as usize]
+    }
+
     /// `P(variable | e)` per state, summing to 1; `None` for a variable that was not asked for.
     pub fn marginal(&self, variable: VarId) -> Option<&[f64]> {
         if !*self.known.get(variable.index())? {

@@ -18,6 +18,12 @@ impl<W: Weight> Message<W> {
         let (power, floor) = rescale(&mut values)?;
         Some(Message { values, power, floor })
     }
+
+    /// Whether the receiver's table comes out the same: it takes no notice of a single number.
+    pub(crate) fn says_the_same(&self, other: &Message<W>) -> bool {
+        let single = self.values.len() == 1 && other.values.len() == 1;
+        single || (self.floor == other.floor && self.values == other.values)
+    }
 }
 
 /// Multiplies `message` into `table`, whose smallest non-zero entry is at least `2^least`.

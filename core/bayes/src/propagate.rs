@@ -1,23 +1,30 @@
-//! One question to a compiled tree: evidence in, posteriors out, in two passes.
+//! Propagation: evidence in, posteriors out, in two passes over a compiled tree; again, only where something changed.
 //!
-//! Observed variables are cut out of every table that holds them, so that evidence makes tables smaller. Towards the roots,
-//! only cliques with evidence at or below them work: each multiplies its soft evidence and its children's messages into its
-//! table and sends the row sums up. Away from the roots, a clique turns its table into `P(clique | e)` by scaling its rows with
-//! the separator's posterior over its own message, and hands each child that is asked for its separator's posterior. No
-//! message is divided by another that could be small for a wrong reason: all numbers are non-negative and each step is right
-//! to rounding. Messages are scaled by powers of two, which is exact; when `f64` could underflow even so, the question is
-//! answered again in wide numbers, so that evidence is called impossible only when it is.
+//! Towards the roots, only cliques with evidence at or below them work: each multiplies its soft evidence and its children's
+//! messages into its table and sends the row sums up. Away from the roots, a clique's table becomes `P(clique | e)` by scaling
+//! its rows with the separator's posterior over its own message, and each child that is asked for gets its separator's
+//! posterior. No message is divided by another that could be small for a wrong reason: all numbers are non-negative and each
+//! step is right to rounding. Messages are scaled by powers of two, which is exact; when `f64` could underflow even so, the
+//! question is answered again in wide numbers, so that evidence is called impossible only when it is.
+//!
+//! [`Session`] keeps all of that between questions. When the evidence on a variable changes, the cliques that hold it work anew,
+//! and then those that are sent another message than before; on the way back, a clique whose table is as before and whose
+//! separator's posterior is the same to the bit is passed over with all below it. So the answer has the bits that a first
+//! question would have got.
+//! Source: Shafer and Shenoy, "Probability propagation", Annals of Mathematics and Artificial Intelligence 2, 1990.
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::axes::{self, Axes};
-use crate::cliques::{Clique, ROOT};
+use crate::axes;
+use crate::cliques::ROOT;
 use crate::error::InferenceError;
-use crate::evidence::{Evidence, Finding};
+use crate::evidence::Evidence;
+use crate::factor::FREE;
 use crate::network::VarId;
 use crate::posteriors::Posteriors;
 use crate::product::{Message, absorb};
-use crate::tree::{FREE, Tree};
+use crate::question::{Question, Slice};
+use crate::tree::Tree;
 use crate::weight::{Spread, Weight, Wide};
 
 impl Tree {
@@ -25,91 +32,196 @@ impl Tree {
     ///
     /// Fails on evidence that does not fit the network, and with [`InferenceError::Impossible`] when its probability is zero.
     pub fn propagate(&self, evidence: &Evidence) -> Result<Posteriors, InferenceError> {
-        self.answer(evidence, None)
+        Session::new(self).propagate(evidence)
     }
 
     /// The posteriors of `targets` only, and ln P(e): visits only what lies between roots, evidence and targets.
     ///
     /// Fails as [`Tree::propagate`] does, and on an unknown target.
     pub fn propagate_for(&self, evidence: &Evidence, targets: &[VarId]) -> Result<Posteriors, InferenceError> {
-        let mut asked = vec![false; self.cards.len()];
+        Session::new(self).propagate_for(evidence, targets)
+    }
+}
+
+/// One question after another to a tree, where the next differs from the last in little.
+///
+/// The answers are those of [`Tree::propagate`], bit for bit. Memory: at most as much again as the tree's tables.
+#[derive(Debug, Clone)]
+pub struct Session<'t> {
+    tree: &'t Tree,
+    /// What the state below was computed for.
+    evidence: Evidence,
+    state: State<f64>,
+    visits: Visits,
+}
+
+/// How many cliques the last question worked on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Visits {
+    /// Towards the roots.
+    pub collected: usize,
+    /// Away from the roots.
+    pub distributed: usize,
+}
+
+impl<'t> Session<'t> {
+    /// Nothing asked yet.
+    pub fn new(tree: &'t Tree) -> Session<'t> {
+        Session { tree, evidence: Evidence::new(), state: State::new(tree), visits: Visits::default() }
+    }
+
+    /// The posteriors of all variables, and ln P(e), as [`Tree::propagate`].
+    ///
+    /// Fails as that does; the session can be asked again.
+    pub fn propagate(&mut self, evidence: &Evidence) -> Result<Posteriors, InferenceError> {
+        self.answer(evidence, vec![true; self.tree.cards.len()])
+    }
+
+    /// The posteriors of `targets` only, and ln P(e), as [`Tree::propagate_for`].
+    ///
+    /// Fails as that does; the session can be asked again.
+    pub fn propagate_for(&mut self, evidence: &Evidence, targets: &[VarId]) -> Result<Posteriors, InferenceError> {
+        let count = self.tree.cards.len();
+        let mut asked = vec![false; count];
         for &variable in targets {
-            let count = self.cards.len();
             *asked.get_mut(variable.index()).ok_or(InferenceError::UnknownVariable { variable, count })? = true;
         }
-        self.answer(evidence, Some(asked))
+        self.answer(evidence, asked)
     }
 
-    fn answer(&self, evidence: &Evidence, asked: Option<Vec<bool>>) -> Result<Posteriors, InferenceError> {
-        let asked = asked.unwrap_or_else(|| vec![true; self.cards.len()]);
-        let question = Question::new(self, evidence, asked)?;
-        match question.solve::<f64>() {
+    /// What the last question cost.
+    pub fn visits(&self) -> Visits {
+        self.visits
+    }
+
+    fn answer(&mut self, evidence: &Evidence, asked: Vec<bool>) -> Result<Posteriors, InferenceError> {
+        let tree = self.tree;
+        let question = Question::new(tree, evidence, asked)?;
+        let slices = question.slices();
+        self.state.forget(&question, &slices, &self.evidence, evidence);
+        let narrow = if tree.wide.is_empty() { self.state.solve(&question, &slices) } else { Err(Spread) };
+        let narrow_failed = narrow.is_err();
+        let answer = match narrow {
             Ok(answer) => answer,
-            Err(Spread) => question.solve::<Wide>().expect("wide numbers do not spread too far"),
+            Err(Spread) => {
+                let mut wide = State::<Wide>::new(tree);
+                wide.forget(&question, &slices, &Evidence::new(), evidence);
+                wide.solve(&question, &slices).expect("wide numbers do not spread too far")
+            }
+        };
+        self.visits = self.state.visits;
+        // What was left half done is worth nothing: a refusal starts afresh.
+        if narrow_failed || answer.is_err() {
+            self.state = State::new(tree);
+            self.evidence = Evidence::new();
+        } else {
+            self.evidence = evidence.clone();
+        }
+        answer
+    }
+}
+
+/// What both passes leave, per clique unless said otherwise.
+#[derive(Debug, Clone)]
+struct State<W> {
+    /// The table with evidence and children's messages in it; empty where there is no evidence at or below.
+    tables: Vec<Vec<W>>,
+    /// What it sent up, where there is evidence at or below it.
+    messages: Vec<Option<Message<W>>>,
+    /// Powers of two taken out on the way.
+    powers: Vec<i64>,
+    /// The separator's posterior, as the parent handed it down.
+    separators: Vec<Vec<W>>,
+    /// Per variable its marginal, not yet divided by its sum.
+    marginals: Vec<f64>,
+    /// The table and its message are to be made.
+    uncollected: Vec<bool>,
+    /// The table or the separator's posterior changed since the clique last handed down.
+    stale: Vec<bool>,
+    /// The separator's posterior is out of date.
+    separator_stale: Vec<bool>,
+    /// Per variable: its marginal is out of date.
+    read_stale: Vec<bool>,
+    visits: Visits,
+}
+
+impl<W: Weight> State<W> {
+    fn new(tree: &Tree) -> State<W> {
+        let count = tree.forest.cliques.len();
+        State {
+            tables: vec![Vec::new(); count],
+            messages: vec![None; count],
+            powers: vec![0; count],
+            separators: vec![Vec::new(); count],
+            marginals: vec![0.0; tree.offsets[tree.cards.len()] as usize],
+            uncollected: vec![false; count],
+            stale: vec![true; count],
+            separator_stale: vec![true; count],
+            read_stale: vec![true; tree.cards.len()],
+            visits: Visits::default(),
         }
     }
-}
 
-/// Evidence put to a tree.
-pub(crate) struct Question<'a> {
-    pub(crate) tree: &'a Tree,
-    evidence: &'a Evidence,
-    /// Per variable its state, or [`FREE`].
-    pub(crate) observed: Vec<u32>,
-    /// Per variable whether its marginal is wanted; empty when none is.
-    asked: Vec<bool>,
-}
-
-/// A clique's table with the observed variables cut out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Slice {
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    /// First of its entries in the full table, from the start of the arena.
-    base: usize,
-    /// Whether anything was cut out.
-    cut: bool,
-    /// Whether there is evidence at or below the clique.
-    dirty: bool,
-    /// Whether its posterior is needed for what was asked at or below it.
-    needed: bool,
-}
-
-impl<'a> Question<'a> {
-    pub(crate) fn new(
-        tree: &'a Tree,
-        evidence: &'a Evidence,
-        asked: Vec<bool>,
-    ) -> Result<Question<'a>, InferenceError> {
-        evidence.check(&tree.cards)?;
-        let mut observed = vec![FREE; tree.cards.len()];
-        for (variable, finding) in evidence.findings() {
-            if let Finding::State(state) = finding {
-                observed[variable.index()] = *state;
+    /// Marks what a change of evidence touches.
+    fn forget(&mut self, question: &Question, slices: &[Slice], before: &Evidence, now: &Evidence) {
+        let forest = &question.tree.forest;
+        let changed: Vec<VarId> = before.differs(now);
+        if changed.is_empty() {
+            return;
+        }
+        let mut holds = vec![false; question.tree.cards.len()];
+        for &variable in &changed {
+            // A likelihood only weighs; a state also cuts the variable out of every table that holds it.
+            if before.is_hard(variable) || now.is_hard(variable) {
+                holds[variable.index()] = true;
+                self.read_stale[variable.index()] = true;
+            }
+            let home = forest.home[variable.index()];
+            if home != ROOT {
+                self.mark(home as usize);
             }
         }
-        Ok(Question { tree, evidence, observed, asked })
+        if holds.contains(&true) {
+            for (at, clique) in forest.cliques.iter().enumerate() {
+                if forest.scope(clique).iter().any(|&v| holds[v as usize]) {
+                    self.mark(at);
+                }
+            }
+        }
+        for at in (0..slices.len()).rev().filter(|&at| !slices[at].dirty) {
+            let parent = forest.cliques[at].parent;
+            if self.messages[at].is_some() && parent != ROOT {
+                self.mark(parent as usize);
+            }
+            (self.messages[at], self.powers[at], self.uncollected[at]) = (None, 0, false);
+            self.tables[at].clear();
+        }
     }
 
-    fn solve<W: Weight>(&self) -> Result<Result<Posteriors, InferenceError>, Spread> {
-        let slices = self.slices();
-        let mut tables: Vec<Vec<W>> = vec![Vec::new(); slices.len()];
-        let mut messages: Vec<Option<Message<W>>> = vec![None; slices.len()];
-        let Some(log_evidence) = self.collect(&slices, &mut tables, &mut messages)? else {
+    fn mark(&mut self, at: usize) {
+        (self.uncollected[at], self.stale[at]) = (true, true);
+    }
+
+    fn solve(&mut self, question: &Question, slices: &[Slice]) -> Result<Result<Posteriors, InferenceError>, Spread> {
+        let tree = question.tree;
+        self.visits = Visits::default();
+        let Some(log_evidence) = self.collect(question, slices)? else {
             return Ok(Err(InferenceError::Impossible));
         };
-        let values = self.distribute(&slices, &mut tables, &messages);
+        self.distribute(question, slices);
         let mut posteriors = Posteriors {
-            values,
-            offsets: self.tree.offsets.clone(),
-            known: self.asked.clone(),
-            log_evidence: self.tree.log_total + log_evidence,
+            values: vec![0.0; self.marginals.len()],
+            offsets: tree.offsets.clone(),
+            known: question.asked.clone(),
+            log_evidence: tree.log_total + question.log_fixed + log_evidence,
         };
-        for v in 0..self.tree.cards.len() {
-            let marginal = &mut posteriors.values[self.tree.offsets[v] as usize..self.tree.offsets[v + 1] as usize];
-            if self.observed[v] != FREE {
-                marginal[self.observed[v] as usize] = 1.0;
-            } else if self.asked[v] {
+        for v in 0..tree.cards.len() {
+            let place = tree.offsets[v] as usize..tree.offsets[v + 1] as usize;
+            let marginal = &mut posteriors.values[place.clone()];
+            if question.observed[v] != FREE {
+                marginal[question.observed[v] as usize] = 1.0;
+            } else if question.asked[v] {
+                marginal.copy_from_slice(&self.marginals[place]);
                 let sum = axes::total(marginal);
                 for value in marginal {
                     *value /= sum;
@@ -119,74 +231,23 @@ impl<'a> Question<'a> {
         Ok(Ok(posteriors))
     }
 
-    /// The shape of each clique under this evidence, and which passes must visit it.
-    pub(crate) fn slices(&self) -> Vec<Slice> {
-        let (tree, forest) = (self.tree, &self.tree.forest);
-        let mut slices = Vec::with_capacity(forest.cliques.len());
-        for clique in &forest.cliques {
-            let mut slice = Slice {
-                rows: clique.rows as usize,
-                columns: clique.columns as usize,
-                base: clique.start as usize,
-                cut: false,
-                dirty: false,
-                needed: false,
-            };
-            let scope = forest.scope(clique);
-            if scope.iter().any(|&v| self.observed[v as usize] != FREE) {
-                slice.cut = true;
-                let mut stride = 1;
-                for (place, &v) in scope.iter().enumerate().rev() {
-                    let (card, state) = (tree.cards[v as usize] as usize, self.observed[v as usize]);
-                    if state != FREE {
-                        slice.base += stride * state as usize;
-                        let side = if place < clique.shared as usize { &mut slice.rows } else { &mut slice.columns };
-                        *side /= card;
-                    }
-                    stride *= card;
-                }
-            }
-            slices.push(slice);
-        }
-        for (variable, _) in self.evidence.findings() {
-            let home = forest.home[variable.index()];
-            if home != ROOT {
-                slices[home as usize].dirty = true;
-            }
-        }
-        let is_asked = |&v: &u32| self.asked.get(v as usize) == Some(&true) && self.observed[v as usize] == FREE;
-        for at in (0..slices.len()).rev() {
-            let (above, own) =
-                (tree.read_above.of(at).iter().any(is_asked), tree.read_residual.of(at).iter().any(is_asked));
-            slices[at].needed |= own;
-            let parent = forest.cliques[at].parent;
-            if parent != ROOT {
-                slices[parent as usize].dirty |= slices[at].dirty;
-                slices[parent as usize].needed |= slices[at].needed || above;
-            }
-        }
-        slices
-    }
-
-    /// Towards the roots. Leaves in `tables` what dirty cliques hold and in `messages` what they sent; returns ln P(e), or
-    /// `None` when it is minus infinity.
-    fn collect<W: Weight>(
-        &self,
-        slices: &[Slice],
-        tables: &mut [Vec<W>],
-        messages: &mut [Option<Message<W>>],
-    ) -> Result<Option<f64>, Spread> {
-        let (tree, forest) = (self.tree, &self.tree.forest);
-        let (mut log, mut powers) = (0.0, 0);
+    /// Towards the roots; returns ln P(e), or `None` when it is minus infinity.
+    fn collect(&mut self, question: &Question, slices: &[Slice]) -> Result<Option<f64>, Spread> {
+        let (tree, forest) = (question.tree, &question.tree.forest);
         for at in (0..slices.len()).rev().filter(|&at| slices[at].dirty) {
+            if !core::mem::replace(&mut self.uncollected[at], false) {
+                continue;
+            }
+            self.visits.collected += 1;
             let (clique, slice) = (&forest.cliques[at], &slices[at]);
-            let mut table = self.load(clique, slice);
+            let mut table = core::mem::take(&mut self.tables[at]);
+            question.load(clique, slice, &mut table);
             let mut least = tree.floors[at];
-            let Some(by) = self.weigh(clique, &mut table, &mut least)? else { return Ok(None) };
-            powers += by;
+            let Some(mut powers) = question.weigh(clique, &mut table, &mut least)? else { return Ok(None) };
             for &child in tree.children.of(at) {
-                if let Some(message) = &messages[child as usize] {
-                    let axes = tree.message_axes(clique, &forest.cliques[child as usize], &self.observed);
+                // A message of one number says nothing to the parent's table; its `ln` is added at the end.
+                if let Some(message) = self.messages[child as usize].as_ref().filter(|sent| sent.values.len() > 1) {
+                    let axes = tree.message_axes(clique, &forest.cliques[child as usize], &question.observed);
                     powers += absorb(&mut table, &mut least, &axes, &message.values, message.floor)?;
                 }
             }
@@ -194,153 +255,137 @@ impl<'a> Question<'a> {
             let Some(message) = Message::new(sums) else {
                 return Ok(None);
             };
-            powers += message.power;
-            if clique.parent == ROOT {
-                log += message.values[0].log_value();
+            let same = self.messages[at].as_ref().is_some_and(|sent| sent.says_the_same(&message));
+            if clique.parent != ROOT && !same {
+                self.mark(clique.parent as usize);
             }
-            messages[at] = Some(message);
-            tables[at] = table;
+            self.powers[at] = powers + message.power;
+            self.messages[at] = Some(message);
+            self.tables[at] = table;
+        }
+        let (mut log, mut powers) = (0.0, 0);
+        for at in (0..slices.len()).rev() {
+            powers += self.powers[at];
+            if let Some([only]) = self.messages[at].as_ref().map(|message| &message.values[..]) {
+                log += only.log_value();
+            }
         }
         Ok(Some(log + powers as f64 * core::f64::consts::LN_2))
     }
 
-    /// Multiplies the likelihoods of a clique's residual variables into its table; returns the power of two taken out, or
-    /// `None` when a likelihood is zero throughout.
-    pub(crate) fn weigh<W: Weight>(
-        &self,
-        clique: &Clique,
-        table: &mut [W],
-        least: &mut i64,
-    ) -> Result<Option<i64>, Spread> {
-        let scope = self.tree.forest.scope(clique);
-        let mut powers = 0;
-        for &v in &scope[clique.shared as usize..] {
-            if let Some(Finding::Likelihood(values)) = self.evidence.get(VarId(v)) {
-                let values = values.iter().map(|&value| W::new(value)).collect();
-                let Some(message) = Message::new(values) else { return Ok(None) };
-                let axes = self.variable_axes(scope, v);
-                powers += message.power + absorb(table, least, &axes, &message.values, message.floor)?;
-            }
-        }
-        Ok(Some(powers))
-    }
-
-    /// Away from the roots. Returns the marginals asked for, in one flat vector, not yet divided by their sums.
-    fn distribute<W: Weight>(
-        &self,
-        slices: &[Slice],
-        tables: &mut [Vec<W>],
-        messages: &[Option<Message<W>>],
-    ) -> Vec<f64> {
-        let (tree, forest) = (self.tree, &self.tree.forest);
-        let mut marginals = vec![0.0; tree.offsets[tree.cards.len()] as usize];
-        let mut separators: Vec<Vec<W>> = vec![Vec::new(); slices.len()];
+    /// Away from the roots, as far as something is asked for that is out of date.
+    fn distribute(&mut self, question: &Question, slices: &[Slice]) {
+        let (tree, forest) = (question.tree, &question.tree.forest);
+        let mut scaled: Vec<W> = Vec::new();
+        let mut loaded: Vec<W> = Vec::new();
+        let mut handed: Vec<u32> = Vec::new();
         for at in (0..slices.len()).filter(|&at| slices[at].needed) {
             let (clique, slice) = (&forest.cliques[at], &slices[at]);
-            let mut scale = core::mem::take(&mut separators[at]);
-            if clique.parent == ROOT {
-                scale.push(W::ONE);
+            let was_stale = core::mem::replace(&mut self.stale[at], false);
+            let above = |child: u32| tree.read_above.of(child as usize);
+            let wants = |child: u32| slices[child as usize].needed || above(child).iter().any(|&v| question.reads(v));
+            // What is not asked for now is to be made up for when it is.
+            if was_stale {
+                for &child in tree.children.of(at) {
+                    self.separator_stale[child as usize] = true;
+                    above(child).iter().for_each(|&v| self.read_stale[v as usize] = true);
+                }
+                tree.read_residual.of(at).iter().for_each(|&v| self.read_stale[v as usize] = true);
             }
-            if let Some(message) = &messages[at] {
+            let late = |v: &u32| question.reads(*v) && self.read_stale[*v as usize];
+            let hands = |child: &u32| {
+                wants(*child) && (self.separator_stale[*child as usize] || above(*child).iter().any(late))
+            };
+            handed.clear();
+            handed.extend(tree.children.of(at).iter().filter(|&child| hands(child)));
+            let residual = tree.read_residual.of(at).iter().any(late);
+            if handed.is_empty() && !residual {
+                continue;
+            }
+            self.visits.distributed += 1;
+            let mut scale = match clique.parent {
+                ROOT => vec![W::ONE],
+                _ => self.separators[at].clone(),
+            };
+            if let Some(message) = &self.messages[at] {
                 let unit = W::ONE.shift(message.power);
                 for (scale, &sent) in scale.iter_mut().zip(&message.values) {
                     *scale = scale.over(sent.times(unit));
                 }
             }
-            let wants = |child: &u32| {
-                let above = tree.read_above.of(*child as usize);
-                slices[*child as usize].needed || above.iter().any(|&v| self.asked[v as usize])
-            };
-            let inner = tree.children.of(at).iter().any(wants);
-            let owned;
-            let mut table = core::mem::take(&mut tables[at]);
-            let current: &[W] = if inner || slice.dirty {
-                if !slice.dirty {
-                    table = self.load(clique, slice);
-                }
-                if inner {
-                    for (row, &scale) in table.chunks_exact_mut(slice.columns).zip(&scale) {
-                        for value in row {
-                            *value = value.times(scale);
-                        }
-                    }
-                    scale.fill(W::ONE);
-                }
-                &table
+            let mut current: &[W] = if slice.dirty {
+                &self.tables[at]
             } else {
-                match W::borrow(&tree.tables[clique.entries()]) {
-                    Some(stored) if !slice.cut => stored,
+                match W::stored(tree) {
+                    Some(stored) if !slice.cut => &stored[clique.entries()],
                     _ => {
-                        owned = self.load(clique, slice);
-                        &owned
+                        question.load(clique, slice, &mut loaded);
+                        &loaded
                     }
                 }
             };
-            for &child in tree.children.of(at).iter().filter(|&child| wants(child)) {
+            if !handed.is_empty() {
+                scaled.clear();
+                scaled.reserve(current.len());
+                for (row, &scale) in current.chunks_exact(slice.columns).zip(&scale) {
+                    scaled.extend(row.iter().map(|value| value.times(scale)));
+                }
+                scale.fill(W::ONE);
+                current = &scaled;
+            }
+            for &child in &handed {
                 let lower = &forest.cliques[child as usize];
-                let axes = tree.message_axes(clique, lower, &self.observed);
+                let axes = tree.message_axes(clique, lower, &question.observed);
                 let mut separator = vec![W::ZERO; slices[child as usize].rows];
                 axes::sum_onto(current, &axes, &mut separator);
-                for &v in tree.read_above.of(child as usize) {
-                    self.read(forest.separator(lower), v, &separator, &mut marginals);
+                for &v in above(child) {
+                    read(question, forest.separator(lower), v, &separator, &mut self.marginals, &mut self.read_stale);
                 }
-                separators[child as usize] = separator;
+                // A separator observed as a whole has one state left. Said exactly, it is the same whatever lies above.
+                if let [only] = &mut separator[..] {
+                    *only = W::ONE;
+                }
+                let place = &mut self.separators[child as usize];
+                if *place != separator {
+                    self.stale[child as usize] = true;
+                    *place = separator;
+                }
+                self.separator_stale[child as usize] = false;
             }
-            let reads = tree.read_residual.of(at);
-            if reads.iter().any(|&v| self.asked[v as usize] && self.observed[v as usize] == FREE) {
-                let mut residual = vec![W::ZERO; slice.columns];
+            if residual {
+                let mut sums = vec![W::ZERO; slice.columns];
                 for (row, &scale) in current.chunks_exact(slice.columns).zip(&scale) {
-                    for (sum, &value) in residual.iter_mut().zip(row) {
+                    for (sum, &value) in sums.iter_mut().zip(row) {
                         *sum = sum.plus(value.times(scale));
                     }
                 }
-                for &v in reads {
-                    self.read(&forest.scope(clique)[clique.shared as usize..], v, &residual, &mut marginals);
+                let scope = &forest.scope(clique)[clique.shared as usize..];
+                for &v in tree.read_residual.of(at) {
+                    read(question, scope, v, &sums, &mut self.marginals, &mut self.read_stale);
                 }
             }
         }
-        marginals
     }
+}
 
-    /// Adds up a table over `scope` (less what is observed) into the marginal of `v`.
-    fn read<W: Weight>(&self, scope: &[u32], v: u32, table: &[W], marginals: &mut [f64]) {
-        if !self.asked[v as usize] || self.observed[v as usize] != FREE {
-            return;
-        }
-        let mut sums = vec![W::ZERO; self.tree.cards[v as usize] as usize];
-        axes::sum_onto(table, &self.variable_axes(scope, v), &mut sums);
-        let start = self.tree.offsets[v as usize] as usize;
-        for (place, sum) in marginals[start..].iter_mut().zip(sums) {
-            *place = sum.value();
-        }
+/// Adds up a table over `scope` (less what is observed) into the marginal of `v`, where that is asked for.
+fn read<W: Weight>(
+    question: &Question,
+    scope: &[u32],
+    v: u32,
+    table: &[W],
+    marginals: &mut [f64],
+    read_stale: &mut [bool],
+) {
+    if !question.reads(v) {
+        return;
     }
-
-    /// How one variable lies in a table over `scope` less what is observed.
-    fn variable_axes(&self, scope: &[u32], variable: u32) -> Axes {
-        let mut axes = Axes::new();
-        for &v in scope.iter().rev().filter(|&&v| self.observed[v as usize] == FREE) {
-            axes.push(self.tree.cards[v as usize], u32::from(v == variable));
-        }
-        axes
+    let tree = question.tree;
+    let mut sums = vec![W::ZERO; tree.cards[v as usize] as usize];
+    axes::sum_onto(table, &question.variable_axes(scope, v), &mut sums);
+    let start = tree.offsets[v as usize] as usize;
+    for (place, sum) in marginals[start..].iter_mut().zip(sums) {
+        *place = sum.value();
     }
-
-    /// A clique's stored table without the rows and columns that the evidence rules out.
-    pub(crate) fn load<W: Weight>(&self, clique: &Clique, slice: &Slice) -> Vec<W> {
-        let stored = &self.tree.tables;
-        if !slice.cut {
-            return stored[clique.entries()].iter().map(|&value| W::new(value)).collect();
-        }
-        let mut axes = Axes::new();
-        let mut stride = 1;
-        for &v in self.tree.forest.scope(clique).iter().rev() {
-            let card = self.tree.cards[v as usize];
-            if self.observed[v as usize] == FREE {
-                axes.push(card, stride);
-            }
-            stride *= card;
-        }
-        let mut table = vec![W::ZERO; slice.rows * slice.columns];
-        axes::gather(stored, slice.base, &axes, &mut table);
-        table
-    }
+    read_stale[v as usize] = false;
 }

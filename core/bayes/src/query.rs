@@ -5,15 +5,14 @@
 //! built. All three leave the answer as it is and can make an intractable network easy. For many questions with changing
 //! evidence, a [`Tree`] compiled once is faster.
 //! Source: Shachter, "Bayes-Ball: the rational pastime", UAI 1998.
-use alloc::borrow::Cow;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::axes::{self, Axes};
 use crate::error::InferenceError;
 use crate::evidence::{Evidence, Finding};
+use crate::factor::Factor;
 use crate::network::{Network, VarId};
-use crate::tree::{Factor, Tree};
+use crate::tree::Tree;
 
 impl Network {
     /// The posteriors of `targets`, in their order, from what is relevant to them.
@@ -34,14 +33,9 @@ impl Network {
         if let Some(&variable) = targets.iter().find(|target| target.index() >= count) {
             return Err(InferenceError::UnknownVariable { variable, count });
         }
-        let tree = Tree::from_factors(cards, &self.factors(evidence, &self.requisite(evidence, targets)), bound)?;
-        let free: Vec<VarId> = targets.iter().copied().filter(|&v| observed(evidence, v).is_none()).collect();
-        let posteriors = tree.propagate_for(&Evidence::new(), &free)?;
-        let marginal = |&v: &VarId| match observed(evidence, v) {
-            Some(state) => (0..self.states(v).len()).map(|s| f64::from(u8::from(s == state))).collect(),
-            None => posteriors.marginal(v).expect("asked for").to_vec(),
-        };
-        Ok(targets.iter().map(marginal).collect())
+        let tree = self.relevant(cards, evidence, &self.requisite(evidence, targets), bound)?;
+        let posteriors = tree.propagate_for(&Evidence::new(), targets)?;
+        Ok(targets.iter().map(|&v| posteriors.marginal(v).expect("asked for").to_vec()).collect())
     }
 
     /// `ln P(e)`, from the evidence and its ancestors alone.
@@ -52,14 +46,34 @@ impl Network {
     pub fn log_probability(&self, evidence: &Evidence, bound: u64) -> Result<f64, InferenceError> {
         let cards = self.cards();
         evidence.check(&cards)?;
-        let mut keep = vec![false; cards.len()];
-        let mut stack: Vec<VarId> = evidence.variables().collect();
+        let keep = self.ancestral(evidence.variables());
+        Ok(self.relevant(cards, evidence, &keep, bound)?.log_total)
+    }
+
+    /// The tree of the variables kept, evidence built in.
+    fn relevant(
+        &self,
+        cards: Vec<u32>,
+        evidence: &Evidence,
+        keep: &[bool],
+        bound: u64,
+    ) -> Result<Tree, InferenceError> {
+        let observed = evidence.states(cards.len());
+        let mut factors = self.factors(&observed, keep);
+        factors.extend(evidence.soft().filter(|factor| keep[factor.scope[0] as usize]));
+        Tree::from_factors(cards, &factors, observed, bound)
+    }
+
+    /// Variables and their ancestors: all that is not barren to them.
+    pub(crate) fn ancestral(&self, variables: impl Iterator<Item = VarId>) -> Vec<bool> {
+        let mut keep = vec![false; self.len()];
+        let mut stack: Vec<VarId> = variables.collect();
         while let Some(v) = stack.pop() {
             if !core::mem::replace(&mut keep[v.index()], true) {
                 stack.extend(self.parents(v));
             }
         }
-        Ok(Tree::from_factors(cards, &self.factors(evidence, &keep), bound)?.log_total)
+        keep
     }
 
     /// Whose tables can change the targets' posteriors, by bouncing a ball from the targets along the arcs.
@@ -91,50 +105,14 @@ impl Network {
         up
     }
 
-    /// The tables of the variables kept, cut down to the evidence, and the likelihoods of those that have one.
-    fn factors(&self, evidence: &Evidence, keep: &[bool]) -> Vec<Factor<'_>> {
-        let mut factors = Vec::new();
-        for v in self.variables().filter(|v| keep[v.index()]) {
-            let full: Vec<VarId> = self.parents(v).iter().copied().chain([v]).collect();
-            let stored = self.table(v);
-            if full.iter().all(|&v| observed(evidence, v).is_none()) {
-                let scope = full.iter().map(|v| v.0).collect();
-                factors.push(Factor { scope, table: Cow::Borrowed(stored) });
-            } else {
-                factors.push(self.cut(&full, stored, evidence));
-            }
-            if let Some(Finding::Likelihood(values)) = evidence.get(v) {
-                factors.push(Factor { scope: vec![v.0], table: Cow::Owned(values.clone()) });
-            }
-        }
-        factors
-    }
-
-    fn cut(&self, full: &[VarId], stored: &[f64], evidence: &Evidence) -> Factor<'static> {
-        let (mut axes, mut scope) = (Axes::new(), Vec::new());
-        let (mut base, mut stride, mut size) = (0, 1, 1);
-        for &v in full.iter().rev() {
-            let states = self.states(v).len();
-            match observed(evidence, v) {
-                Some(state) => base += stride * state,
-                None => {
-                    axes.push(states as u32, stride as u32);
-                    scope.push(v.0);
-                    size *= states;
-                }
-            }
-            stride *= states;
-        }
-        scope.reverse();
-        let mut table = vec![0.0; size];
-        axes::gather(stored, base, &axes, &mut table);
-        Factor { scope, table: Cow::Owned(table) }
-    }
-}
-
-fn observed(evidence: &Evidence, variable: VarId) -> Option<usize> {
-    match evidence.get(variable) {
-        Some(Finding::State(state)) => Some(*state as usize),
-        _ => None,
+    /// The tables of the variables kept, cut down to what is observed.
+    pub(crate) fn factors(&self, observed: &[u32], keep: &[bool]) -> Vec<Factor<'_>> {
+        let cards = self.cards();
+        let kept = self.variables().filter(|v| keep[v.index()]);
+        kept.map(|v| {
+            let scope = self.parents(v).iter().copied().chain([v]).map(|v| v.0).collect();
+            Factor::cut(&cards, scope, self.table(v), observed)
+        })
+        .collect()
     }
 }

@@ -5,7 +5,6 @@
 //! a pass towards the roots visits only cliques between evidence and root, and what is barren costs nothing; and numbers stay
 //! conditional probabilities, far from underflow. `propagate` does the rest.
 //! Source: Lauritzen and Spiegelhalter, "Local computations with probabilities on graphical structures", JRSS B 50(2), 1988.
-use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -13,19 +12,25 @@ use alloc::vec::Vec;
 use crate::axes::{self, Axes};
 use crate::cliques::{Clique, Forest, ROOT};
 use crate::error::InferenceError;
+use crate::evidence::Evidence;
+use crate::factor::{FREE, Factor};
 use crate::limits::TREE_ENTRIES_MAX;
 use crate::network::Network;
 use crate::product::{Message, absorb};
-use crate::triangulate::eliminate;
+use crate::triangulate::best;
 use crate::weight::{FLOOR_MIN, Spread, Weight, Wide};
 
 /// A junction tree over all variables of a network, for any evidence.
 #[derive(Debug, Clone)]
 pub struct Tree {
     pub(crate) cards: Vec<u32>,
+    /// Per variable the state that was built in, or [`FREE`].
+    pub(crate) fixed: Vec<u32>,
     pub(crate) forest: Forest,
     /// Per clique `P(residual | separator)`; a row of zeros where the separator's states cannot occur together.
     pub(crate) tables: Vec<f64>,
+    /// The same where a conditional probability is below the range of `f64`, and then `tables` is empty; else empty.
+    pub(crate) wide: Vec<Wide>,
     /// Per clique: a bound below the exponent of the smallest non-zero entry of its table.
     pub(crate) floors: Vec<i64>,
     pub(crate) children: Grouped,
@@ -45,24 +50,35 @@ impl Tree {
     /// - `bound`: the most table entries (8 bytes each) that all cliques together may have;
     ///   [`TREE_ENTRIES_DEFAULT`](crate::limits::TREE_ENTRIES_DEFAULT) is a fair start.
     ///
-    /// Fails with [`InferenceError::TooLarge`] before any table is allocated, and with [`InferenceError::TooSmall`] when a
-    /// conditional probability is below the range of `f64`.
+    /// Fails with [`InferenceError::TooLarge`] before any table is allocated.
     pub fn compile(network: &Network, bound: u64) -> Result<Tree, InferenceError> {
-        let factors: Vec<Factor> = network
-            .variables()
-            .map(|variable| {
-                let mut scope: Vec<u32> = network.parents(variable).iter().map(|parent| parent.0).collect();
-                scope.push(variable.0);
-                Factor { scope, table: Cow::Borrowed(network.table(variable)) }
-            })
-            .collect();
-        Tree::from_factors(network.cards(), &factors, bound)
+        Tree::compile_given(network, &Evidence::new(), bound)
+    }
+
+    /// As [`Tree::compile`], with evidence built in: observed variables are cut out before the tree is made, which can make it
+    /// far smaller. The tree still takes further evidence, on top of this.
+    ///
+    /// Fails on evidence that does not fit or is impossible, too.
+    pub fn compile_given(network: &Network, evidence: &Evidence, bound: u64) -> Result<Tree, InferenceError> {
+        let cards = network.cards();
+        evidence.check(&cards)?;
+        let observed = evidence.states(cards.len());
+        let mut factors = network.factors(&observed, &vec![true; cards.len()]);
+        factors.extend(evidence.soft());
+        Tree::from_factors(cards, &factors, observed, bound)
     }
 
     /// Compiles the product of `factors`; variables in no factor stay outside of the tree.
     ///
+    /// - `fixed`: per variable the state that the factors were cut down to, or [`FREE`].
+    ///
     /// Fails as [`Tree::compile`] does, and with [`InferenceError::Impossible`] when the product is zero everywhere.
-    pub(crate) fn from_factors(cards: Vec<u32>, factors: &[Factor], bound: u64) -> Result<Tree, InferenceError> {
+    pub(crate) fn from_factors(
+        cards: Vec<u32>,
+        factors: &[Factor],
+        fixed: Vec<u32>,
+        bound: u64,
+    ) -> Result<Tree, InferenceError> {
         let bound = bound.min(TREE_ENTRIES_MAX);
         let mut alive = vec![false; cards.len()];
         for factor in factors {
@@ -71,8 +87,17 @@ impl Tree {
             }
         }
         let scopes: Vec<&[u32]> = factors.iter().map(|factor| &factor.scope[..]).collect();
-        let order = eliminate(&cards, &alive, &scopes, bound)?;
-        let forest = Forest::new(&cards, &order, bound)?;
+        let forest = best(&cards, &alive, &scopes, bound)?;
+        Tree::on_forest(cards, factors, fixed, forest)
+    }
+
+    /// As [`Tree::from_factors`], on a forest made before for factors over the same variables.
+    pub(crate) fn on_forest(
+        cards: Vec<u32>,
+        factors: &[Factor],
+        fixed: Vec<u32>,
+        forest: Forest,
+    ) -> Result<Tree, InferenceError> {
         let count = forest.cliques.len();
 
         let parents = forest.cliques.iter().enumerate().filter(|(_, clique)| clique.parent != ROOT);
@@ -87,7 +112,7 @@ impl Tree {
                 }
             }
         }
-        let all = || (0..cards.len() as u32).filter(|&v| alive[v as usize]);
+        let all = || (0..cards.len() as u32).filter(|&v| forest.home[v as usize] != ROOT);
         let read_above =
             Grouped::new(count, all().filter(|&v| above[v as usize] != ROOT).map(|v| (above[v as usize], v)));
         let read_residual = all().filter(|&v| above[v as usize] == ROOT).map(|v| (forest.home[v as usize], v));
@@ -101,7 +126,9 @@ impl Tree {
         }
         let mut tree = Tree {
             cards,
+            fixed,
             tables: vec![0.0; forest.entries as usize],
+            wide: Vec::new(),
             floors: vec![0; count],
             forest,
             children,
@@ -110,9 +137,20 @@ impl Tree {
             offsets: offsets.into(),
             log_total: 0.0,
         };
-        tree.log_total = match tree.fill::<f64>(factors) {
-            Ok(log_total) => log_total?,
-            Err(Spread) => tree.fill::<Wide>(factors).expect("wide numbers do not spread too far")?,
+        let narrow = match tree.fill::<f64>(factors, &mut []) {
+            Ok(filled) => Some(filled?),
+            Err(Spread) => None,
+        };
+        tree.log_total = match narrow {
+            Some(filled) => filled.log_total,
+            None => {
+                let mut wide = vec![Wide::ZERO; tree.forest.entries as usize];
+                let filled = tree.fill(factors, &mut wide).expect("wide numbers do not spread too far")?;
+                if filled.least < FLOOR_MIN {
+                    (tree.tables, tree.wide) = (Vec::new(), wide);
+                }
+                filled.log_total
+            }
         };
         Ok(tree)
     }
@@ -132,10 +170,12 @@ impl Tree {
         self.forest.cliques.iter().map(|clique| clique.scope.len()).max().unwrap_or(1) - 1
     }
 
-    /// Multiplies the factors into their cliques and divides from the leaves up; returns `ln` of the total.
-    fn fill<W: Weight>(&mut self, factors: &[Factor]) -> Result<Result<f64, InferenceError>, Spread> {
+    /// Multiplies the factors into their cliques and divides from the leaves up.
+    ///
+    /// - `all`: gets every entry unless it is empty; what `f64` cannot hold is 0 in the tree's own tables.
+    fn fill<W: Weight>(&mut self, factors: &[Factor], all: &mut [W]) -> Result<Result<Filled, InferenceError>, Spread> {
         let count = self.forest.cliques.len();
-        let mut log_total = 0.0;
+        let (mut log_total, mut least_of_all) = (0.0, 0);
         let mut homes = Vec::with_capacity(factors.len());
         for (at, factor) in factors.iter().enumerate() {
             // The first eliminated of a factor's variables is residual where all of them meet, the deepest of their homes.
@@ -182,10 +222,18 @@ impl Tree {
                     *stored = conditional.value();
                 }
             }
-            if smallest.exponent() < FLOOR_MIN {
-                return Ok(Err(InferenceError::TooSmall));
+            let floor = smallest.exponent();
+            if W::NARROW && floor < FLOOR_MIN {
+                return Err(Spread);
             }
-            self.floors[at] = smallest.exponent();
+            if let Some(all) = all.get_mut(clique.entries()) {
+                let rows = table.chunks_exact(columns).zip(all.chunks_exact_mut(columns)).zip(&sums);
+                for ((row, kept), &sum) in rows {
+                    kept.iter_mut().zip(row).for_each(|(kept, value)| *kept = value.over(sum));
+                }
+            }
+            self.floors[at] = floor;
+            least_of_all = if floor < least_of_all { floor } else { least_of_all };
             let Some(message) = Message::new(sums) else {
                 return Ok(Err(InferenceError::Impossible));
             };
@@ -196,7 +244,8 @@ impl Tree {
                 messages[at] = message;
             }
         }
-        Ok(Ok(log_total + powers as f64 * core::f64::consts::LN_2))
+        let log_total = log_total + powers as f64 * core::f64::consts::LN_2;
+        Ok(Ok(Filled { log_total, least: least_of_all }))
     }
 
     /// How a factor with its own order of variables lies in a clique's table.
@@ -231,14 +280,12 @@ impl Tree {
     }
 }
 
-/// A variable that is not observed, where a state index would stand.
-pub(crate) const FREE: u32 = u32::MAX;
-
-/// A table over some variables, row-major in the order of `scope`; a single number when there are none.
-#[derive(Debug, Clone)]
-pub(crate) struct Factor<'a> {
-    pub(crate) scope: Vec<u32>,
-    pub(crate) table: Cow<'a, [f64]>,
+/// What filling a tree's tables found.
+struct Filled {
+    /// `ln` of the sum over all states.
+    log_total: f64,
+    /// Exponent of the smallest conditional probability.
+    least: i64,
 }
 
 /// Numbers in groups, each group in the order given.

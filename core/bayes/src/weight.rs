@@ -5,6 +5,8 @@
 //! therefore carry a *floor*, a bound below their smallest non-zero entry, and a multiplication that could underflow is
 //! refused beforehand ([`Spread`]); the same work is then done again in `Wide`, slower and never refused.
 
+use crate::tree::Tree;
+
 /// An `f64` product could have underflowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread;
@@ -32,8 +34,8 @@ pub(crate) trait Weight: Copy + PartialOrd {
     fn exponent(self) -> i64;
     /// `self * 2^by`, exact where the result is normal.
     fn shift(self, by: i64) -> Self;
-    /// The stored numbers as they are, where the representations agree.
-    fn borrow(stored: &[f64]) -> Option<&[Self]>;
+    /// A tree's stored numbers, where they are of this kind.
+    fn stored(tree: &Tree) -> Option<&[Self]>;
 }
 
 impl Weight for f64 {
@@ -78,8 +80,8 @@ impl Weight for f64 {
         libm::scalbn(self, by.clamp(-3000, 3000) as i32)
     }
 
-    fn borrow(stored: &[f64]) -> Option<&[f64]> {
-        Some(stored)
+    fn stored(tree: &Tree) -> Option<&[f64]> {
+        if tree.wide.is_empty() { Some(&tree.tables) } else { None }
     }
 }
 
@@ -153,8 +155,8 @@ impl Weight for Wide {
         Wide { exponent: self.exponent + by, ..self }
     }
 
-    fn borrow(_stored: &[f64]) -> Option<&[Wide]> {
-        None
+    fn stored(tree: &Tree) -> Option<&[Wide]> {
+        if tree.wide.is_empty() { None } else { Some(&tree.wide) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Integration tests: the language and the rules beside a real Prometheus and its promtool.
 mod alerts;
+mod bn;
 
 use faultline_eval::promql::{prometheus::services, random};
 

@@ -26,7 +26,11 @@ pub enum Install {
         inlined: bool,
     },
     /// A virtual environment with these packages of PyPI at the service's version.
-    Python { packages: &'static [&'static str] },
+    Python {
+        packages: &'static [&'static str],
+        /// Whether only a measurement or a comparison on demand wants it.
+        on_demand: bool,
+    },
 }
 
 impl Install {
@@ -52,7 +56,7 @@ pub struct Server {
 impl Service {
     /// Whether it is one that tests use, and `all` names: not those for measurements.
     pub fn is_for_tests(&self) -> bool {
-        !matches!(self.install, Install::Go { inlined: true, .. })
+        !matches!(self.install, Install::Go { inlined: true, .. } | Install::Python { on_demand: true, .. })
     }
 }
 
@@ -156,7 +160,14 @@ pub const SERVICES: &[Service] = &[
         name: "otel-python",
         version: "1.45.2",
         about: "OpenTelemetry SDK for Python with its OTLP exporters (gRPC and HTTP)",
-        install: Install::Python { packages: &["opentelemetry-sdk", "opentelemetry-exporter-otlp"] },
+        install: Install::Python { packages: &["opentelemetry-sdk", "opentelemetry-exporter-otlp"], on_demand: false },
+        server: None,
+    },
+    Service {
+        name: "pyagrum",
+        version: "3.3.1",
+        about: "exact inference in Bayesian networks, to compare with (`cargo xtask eval bn`)",
+        install: Install::Python { packages: &["pyagrum"], on_demand: true },
         server: None,
     },
 ];

@@ -54,7 +54,7 @@ pub fn install(services: &[&Service], cache: &Path) -> Outcome {
         eprintln!("services: installing {} {} once, into {}", service.name, service.version, target.display());
         match service.install {
             Install::Go { .. } => go(service, &target, &build)?,
-            Install::Python { packages } => python(service, packages, &target)?,
+            Install::Python { packages, .. } => python(service, packages, &target)?,
         }
         File::create(target.join(COMPLETE)).map_err(said)?;
         eprintln!("services: {} installed in {:.0} s", service.name, started.elapsed().as_secs_f64());

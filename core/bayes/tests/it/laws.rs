@@ -233,3 +233,31 @@ fn evidence_taken_back_leaves_nothing() {
         }
     });
 }
+
+/// Numbers inside a clique that f64 tables cannot hold are kept in wide ones: 1e-400 is not 0.
+#[test]
+fn conditionals_below_f64_are_not_lost() {
+    let mut builder = Network::builder();
+    let a = builder.variable("a", 2).expect("new");
+    let b = builder.variable("b", 3).expect("new");
+    let c = builder.variable("c", 2).expect("new");
+    builder.cpt(a, &[], &[1.0, 1e-200]).expect("valid");
+    builder.cpt(b, &[], &[1.0, 1e-200, 0.0]).expect("valid");
+    builder.cpt(c, &[a, b], &[0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.3, 0.7, 0.5, 0.5]).expect("valid");
+    let tree = Tree::compile(&builder.build().expect("acyclic"), 100).expect("small");
+    let mut session = faultline_bayes::Session::new(&tree);
+    for (state, log) in [(1, 2.0 * libm::log(1e-200)), (0, libm::log(1e-200))] {
+        let mut evidence = Evidence::new();
+        evidence.observe(a, 1).observe(b, state);
+        let found = tree.propagate(&evidence).expect("possible");
+        assert!((found.log_evidence() - log).abs() < 1e-9, "{}", found.log_evidence());
+        let expected = if state == 1 { [0.3, 0.7] } else { [0.5, 0.5] };
+        assert!(found.marginal(c).expect("asked for").iter().zip(expected).all(|(p, e)| (p - e).abs() < 1e-12));
+        assert_eq!(session.propagate(&evidence), Ok(found));
+        let best = tree.most_probable(&evidence).expect("possible").log_probability();
+        assert!((best - log - libm::log(if state == 1 { 0.7 } else { 0.5 })).abs() < 1e-9);
+    }
+    let mut impossible = Evidence::new();
+    impossible.observe(b, 2);
+    assert_eq!(tree.propagate(&impossible), Err(InferenceError::Impossible));
+}

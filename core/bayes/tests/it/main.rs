@@ -5,3 +5,7 @@ mod laws;
 mod random;
 mod reference;
 mod refused;
+mod session;
+mod solver;
+mod twin;
+mod uai;

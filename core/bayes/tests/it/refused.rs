@@ -167,18 +167,6 @@ fn trees_over_the_bound() {
     assert!((corner[0][0] - off / (off + on)).abs() < 1e-15);
 }
 
-/// Numbers inside a clique that f64 tables cannot hold are refused rather than rounded to zero.
-#[test]
-fn conditionals_below_f64() {
-    let (mut builder, a, _) = pair();
-    let c = builder.variable("c", 2).unwrap();
-    let b = builder.var("b").unwrap();
-    builder.cpt(a, &[], &[1.0, 1e-200]).unwrap();
-    builder.cpt(b, &[], &[1.0, 1e-200, 0.0]).unwrap();
-    builder.cpt(c, &[a, b], &[0.5; 12]).unwrap();
-    assert_eq!(Tree::compile(&builder.build().unwrap(), 100).unwrap_err(), InferenceError::TooSmall);
-}
-
 const RAIN: &str = "network weather { property source test; }
 variable rain { type discrete [ 2 ] { yes, no }; } // a comment
 variable \"wet grass\" { type discrete [ 2 ] { \"<5\", 5-10 }; property x = 1; }
