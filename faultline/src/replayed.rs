@@ -438,7 +438,10 @@ pub fn in_words(leaf: &[u8]) -> String {
             Decision::Unrevised(u) => {
                 let Unrevised { name, from, to, reason, late, .. } = u;
                 let late = late.samples;
-                said(id, format!("{late} late samples to {name} from {from} to {to}, whose effect is unknown: {reason}"))
+                said(
+                    id,
+                    format!("{late} late samples to {name} from {from} to {to}, whose effect is unknown: {reason}"),
+                )
             }
         },
     }

@@ -198,7 +198,12 @@ pub fn answer(recent: &Recent, it: &Revise, stops: &AtomicBool) -> Option<Vec<u8
         Err(Unknown::Stops) => return None,
         Err(error) => {
             let reason = crate::render::chain(&error);
-            tracing::warn!(group = it.asked.group, alert = it.asked.name, reason, "what samples that came late change is unknown");
+            tracing::warn!(
+                group = it.asked.group,
+                alert = it.asked.name,
+                reason,
+                "what samples that came late change is unknown"
+            );
             Revisited { question, reason, occurrences: Vec::new() }
         }
     };

@@ -6,8 +6,8 @@ use faultline::keeper::{Done, Keep, Keeper, KeeperWork, Told, covered, keeper_qu
 use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
 use faultline::recaller;
-use faultline::reviser;
 use faultline::release::{Batch, Doors, Outlet, release};
+use faultline::reviser;
 use faultline::run::{Opened, open, opening, seal_the_rest};
 use faultline::show::{Shown, show_one, shown};
 use faultline::tiles::Tiles;

@@ -1,6 +1,7 @@
 //! Alerting rules whose past can be looked at again: of a group on the grid, by the name of their alert.
 //!
 //! Alerts are told apart by group, name and labels, not by the rule that raises them: rules of one name are looked at together.
+use crate::judge::alert_id;
 use crate::rules::Rules;
 use crate::series::SelectorId;
 use crate::set::{Group, RuleKind, RuleSet};
@@ -8,7 +9,7 @@ use crate::view::ActiveAlert;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::{Evaluation, Millis};
+use faultline_model::{AlertId, Evaluation, Millis};
 use faultline_promql::Options;
 
 /// `file;group` and the alert's name.
@@ -116,6 +117,15 @@ impl Rules {
     pub fn unit_unknown_until(&self, unit: &Unit) -> Option<Millis> {
         let numbers = unit.reads.iter().map(|reads| reads.selector.rule as usize);
         numbers.filter_map(|number| self.state(number).unknown_until).max()
+    }
+
+    /// Active alerts of a unit.
+    pub fn unit_active<'a>(&'a self, unit: &'a Unit) -> impl Iterator<Item = AlertId> + 'a {
+        let first = self.places.partition_point(|(group, _)| *group < unit.group);
+        let (group, key) = (&self.set.groups[unit.group], self.set.groups[unit.group].key());
+        let all =
+            unit.rules.iter().flat_map(move |r| self.state(first + r).alerts.keys().map(move |labels| (*r, labels)));
+        all.map(move |(r, labels)| alert_id(self.tenant, &key, &group.rules[r].name, labels))
     }
 
     /// Active alerts of grid groups.

@@ -3,8 +3,8 @@ use faultline::keeper::{Done, Keep, Keeper, KeeperQueue, KeeperWork, Told, keepe
 use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
 use faultline::recaller;
-use faultline::reviser;
 use faultline::release::{Doors, Outlet, release};
+use faultline::reviser;
 use faultline::run::{Opened, open, upgrade};
 use faultline::show::{Shown, show_one, shown};
 use faultline::tiles::Tiles;

@@ -1,19 +1,25 @@
 //! Samples that come late revise: what the ledger says in the end of alerts that fired is what an engine says that got all samples in
 //! time. Whatever else comes in place of the answer changes nothing.
 use crate::journal::{SEED, effect_bytes};
+use crate::real_api::write;
+use crate::real_tools::{Faultline, text};
 use faultline::reviser;
+use faultline::verify::check as verified;
 use faultline::world::{control, own};
-use faultline_engine::{Ask, Effect, Effects, Engine, Revise};
+use faultline_engine::{Ask, ENGINE_VERSION, Effect, Effects, Engine, Revise};
 use faultline_formats::{Decoded, Record, decode, encode};
 use faultline_host::Random;
 use faultline_model::facts::{AlertState, Decision, Outcome, Revision, Stretch, Unrevised};
 use faultline_model::{
-    AlertId, Canonical, Clock, Control, Digest, EffectId, Encoding, Format, Hlc, Kind, Labels, Millis, Occurred,
-    Occurrence, Payload, Position, Revisited, RuleFile, RuleFiles, Sample, SourceId, TenantId,
+    AlertId, Canonical, Clock, Control, Digest, EffectId, Encoding, Evaluation, Format, Hlc, Kind, Labels, Millis,
+    Occurred, Occurrence, Payload, Position, Revisited, RuleFile, RuleFiles, Sample, SourceId, TenantId,
 };
 use faultline_serve::recent::{Limits, Recent};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const START: Millis = Millis(1_700_000_000_000);
 /// Times of fired and ended that differ by no more are the same: a minute, and the interval.
@@ -159,11 +165,10 @@ impl Told {
         for decision in decided {
             match decision {
                 Decision::Alert(t) => {
-                    let missed = it.missed.get_mut(&t.alert).map(|(_, all)| &mut all[..]).unwrap_or_default();
                     let fresh = Stretch { active_at: t.active_at, fired_at: None, resolved_at: None };
                     let entry = it.occurrences.entry((t.alert, t.occurrence));
                     let (_, stretch, _) = entry.or_insert_with(|| (t.labels.clone(), Some(fresh), false));
-                    for stretch in missed.iter_mut().chain(stretch).filter(|it| it.resolved_at.is_none()) {
+                    for stretch in stretch.iter_mut().filter(|it| it.resolved_at.is_none()) {
                         match t.to {
                             AlertState::Firing => drop(stretch.fired_at.get_or_insert(t.at)),
                             AlertState::Ok => stretch.resolved_at = Some(t.at),
@@ -337,9 +342,10 @@ fn check(seed: u64, counts: &mut Counts) {
             (a, b) => a == b,
         };
         let same = would.len() == is.len()
-            && would.iter().zip(is).all(|((a, _), (b, _))| {
-                near(a.fired_at, b.fired_at) && near(a.resolved_at, b.resolved_at)
-            });
+            && would
+                .iter()
+                .zip(is)
+                .all(|((a, _), (b, _))| near(a.fired_at, b.fired_at) && near(a.resolved_at, b.resolved_at));
         assert!(same, "seed {seed}, {alert}:\n{}\n{}", shown(would), shown(is));
         let exact = would.iter().zip(is).filter(|((a, _), (b, _))| a == b).count();
         *counts.entry("exact").or_default() += exact;
@@ -365,4 +371,204 @@ fn the_ledger_says_in_the_end_what_it_would_have_said_in_time() {
     for word in ["confirmed", "revised", "retracted", "missed"] {
         assert!(counts.get(word).is_some_and(|count| *count > 20), "{word}: {counts:?}");
     }
+}
+
+const FEW: &str = "  - {alert: Few, expr: 'count_over_time(x[5m]) < 3', for: 10s}\n";
+
+fn few(evaluation: Evaluation, dry_run: bool) -> Decoded {
+    let text = format!("groups:\n- name: g\n  interval: 5s\n  rules:\n{FEW}");
+    let files = RuleFiles {
+        files: vec![RuleFile { name: "r.yml".into(), text }],
+        default_evaluation: evaluation,
+        dry_run: if dry_run { vec!["g".into()] } else { Vec::new() },
+        ..RuleFiles::default()
+    };
+    control(Control::Rules, files.to_bytes(), SEED)
+}
+
+fn x(at: &[i64]) -> Decoded {
+    sent(&[(labels(0), at.iter().map(|ms| Sample::new(START.plus(*ms), 1.0)).collect())])
+}
+
+fn ticks(run: &mut Run, from: i64, to: i64) {
+    for second in from / 1_000..=to / 1_000 {
+        run.push(START.plus(second * 1_000), tick());
+    }
+}
+
+/// A rule that fires because samples are missing, which come after a hundred seconds; then it is asked about.
+fn page(rules: Decoded) -> Run {
+    let mut run = Run::new();
+    run.push(START, rules);
+    run.push(START, x(&[0]));
+    ticks(&mut run, 1_000, 90_000);
+    run.push(START.plus(90_000), x(&[90_000]));
+    ticks(&mut run, 91_000, 100_000);
+    run.push(START.plus(100_500), x(&[3_000, 1_000, 2_000]));
+    ticks(&mut run, 101_000, 125_000);
+    run
+}
+
+#[test]
+fn what_does_not_answer_changes_nothing() {
+    let mut run = page(few(Evaluation::Grid, false));
+    let (id, body) = run.answer();
+    let good = Revisited::from_bytes(&body).expect("an answer");
+    assert_eq!(good.occurrences, [], "it would not have fired, nor been pending at the end");
+    let until = run.asked.as_ref().expect("it asked").1.asked.until;
+    let known = run.revisions().count();
+    let one = |name: &str, active_at: Millis, end: Option<Millis>| Occurred {
+        alert: AlertId::of_parts(&[b"a"]),
+        labels: Labels::new([("alertname", name)]),
+        stretch: Stretch { active_at, fired_at: None, resolved_at: end },
+    };
+    let with = |occurrences| Revisited { occurrences, ..good.clone() }.to_bytes();
+    let hostile: Vec<(&str, Vec<u8>)> = vec![
+        ("nothing", Vec::new()),
+        ("no answer", b"no answer".to_vec()),
+        ("another question", Revisited { question: Digest::of(b"other"), ..good.clone() }.to_bytes()),
+        ("another alert", with(vec![one("Other", START, None)])),
+        ("what is to come", with(vec![one("Few", until.plus(1), None)])),
+        ("an end to come", with(vec![one("Few", START, Some(until.plus(1)))])),
+        ("too many", with((0..2_000).map(|n| one("Few", START.plus(2 * n), Some(START.plus(2 * n + 1)))).collect())),
+    ];
+    let state = |run: &mut Run| {
+        let mut checkpoint = run.engine.checkpoint();
+        // Places of records.
+        checkpoint.pages.retain(|page| page.name != "core");
+        checkpoint.pages
+    };
+    let (mut other, now) = (page(few(Evaluation::Grid, false)), START.plus(125_000));
+    for (what, body) in hostile {
+        assert_eq!(run.push(now, reply(id, body)), 1, "{what} is counted");
+        other.push(now, tick());
+        assert!(state(&mut run) == state(&mut other), "{what} changes the state");
+    }
+    // Never: nothing else is asked, and it is asked again after a restart.
+    ticks(&mut run, 126_000, 400_000);
+    run.push(START.plus(400_000), x(&[330_000]));
+    ticks(&mut run, 401_000, 500_000);
+    assert_eq!((run.questions, run.revisions().count()), (1, known));
+    run.restore();
+    // After all that it is taken; once more it answers nothing.
+    run.asked = None;
+    assert_eq!(run.push(START.plus(500_000), reply(id, body.clone())), 0);
+    let told: Vec<_> = run.revisions().map(|it| (it.outcome, it.name.clone(), it.after)).collect();
+    assert_eq!(told, [(Outcome::Retracted, "Few".to_string(), None)]);
+    let it = run.revisions().next().expect("just seen").clone();
+    assert_eq!((it.late.samples, it.late.first, it.late.last), (3, START.plus(1_000), START.plus(3_000)));
+    assert_eq!(it.late.series[0].labels, labels(0));
+    assert!(it.before.is_some_and(|it| it.fired_at.is_some() && it.resolved_at.is_some()) && !it.dry_run);
+    assert_eq!(run.push(START.plus(500_000), reply(id, body)), 1);
+    assert_eq!(run.revisions().count(), 1);
+}
+
+#[test]
+fn rules_that_change_are_looked_at_from_then_on() {
+    // What is tried only is said, as such.
+    let mut run = page(few(Evaluation::Grid, true));
+    run.answer_all(START.plus(125_000));
+    assert!(run.revisions().all(|it| it.dry_run) && run.revisions().count() == 1);
+    // A stream group decides between instants.
+    let run = page(few(Evaluation::Stream, false));
+    assert_eq!((run.questions, run.revisions().count(), run.unrevised().count()), (0, 0, 0));
+    // The rule is edited, or gone, before the answer comes.
+    for text in ["  - {alert: Few, expr: 'count_over_time(x[5m]) < 4', for: 10s}\n", "  - {alert: Other, expr: x}\n"] {
+        let mut run = page(rules(&format!("- name: g\n  interval: 5s\n  rules:\n{FEW}")));
+        let (id, body) = run.answer();
+        run.push(START.plus(125_000), rules(&format!("- name: g\n  interval: 5s\n  rules:\n{text}")));
+        assert_eq!(run.push(START.plus(125_000), reply(id, body)), 1, "it answers nothing that is asked");
+        let told: Vec<_> = run.unrevised().map(|it| (it.name.clone(), it.late.samples)).collect();
+        assert_eq!((told, run.revisions().count()), (vec![("Few".to_string(), 3)], 0));
+    }
+    // Another rule of its group is: nothing of it changes.
+    let mut run = page(rules(&format!("- name: g\n  interval: 5s\n  rules:\n{FEW}")));
+    run.push(
+        START.plus(125_000),
+        rules(&format!("- name: g\n  interval: 5s\n  rules:\n  - {{alert: New, expr: x}}\n{FEW}")),
+    );
+    run.answer_all(START.plus(125_000));
+    assert_eq!((run.unrevised().count(), run.revisions().count()), (0, 1));
+    // What lies before the rule cannot be said; what is after it can.
+    let mut run = Run::new();
+    run.push(START, rules("- name: f\n  rules: []\n"));
+    run.push(START, x(&[0]));
+    ticks(&mut run, 1_000, 60_000);
+    run.push(START.plus(60_000), few(Evaluation::Grid, false));
+    ticks(&mut run, 61_000, 90_000);
+    run.push(START.plus(90_500), x(&[3_000, 1_000, 2_000]));
+    ticks(&mut run, 91_000, 160_000);
+    run.answer_all(START.plus(160_000));
+    let told: Vec<_> = run.unrevised().map(|it| (it.from, it.to)).collect();
+    assert_eq!(told, [(START.plus(1_000), START.plus(59_999))]);
+    // The store lacks what is asked for.
+    let mut run = page(few(Evaluation::Grid, false));
+    run.recent.lacks(START.plus(50_000));
+    run.answer_all(START.plus(125_000));
+    assert!(run.unrevised().all(|it| it.reason.contains("lacks")) && run.unrevised().count() == 1);
+    assert_eq!(run.revisions().count(), 0);
+}
+
+/// An engine of before notes nothing; from the record on that puts ours in force it does.
+#[test]
+fn an_engine_of_before_revises_nothing() {
+    let mut run = Run::new();
+    run.push(START, control(Control::EngineVersion, 6_u32.to_bytes(), SEED));
+    run.push(START, few(Evaluation::Grid, false));
+    run.push(START, x(&[0]));
+    ticks(&mut run, 1_000, 100_000);
+    run.push(START.plus(100_500), x(&[3_000, 1_000, 2_000]));
+    ticks(&mut run, 101_000, 125_000);
+    assert_eq!(run.questions, 0);
+    assert!(!run.engine.checkpoint().pages.iter().any(|page| page.name.starts_with("occurrences")));
+    run.push(START.plus(125_000), control(Control::EngineVersion, ENGINE_VERSION.to_bytes(), SEED));
+    ticks(&mut run, 126_000, 130_000);
+    run.push(START.plus(130_500), x(&[4_000]));
+    ticks(&mut run, 131_000, 150_000);
+    run.answer_all(START.plus(150_000));
+    assert_eq!((run.questions, run.unrevised().count()), (1, 1));
+}
+
+/// Through the real server: a page that rests on what had come, and is taken back.
+#[test]
+fn a_running_server_takes_a_page_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let rules = "groups:\n- name: g\n  interval: 1s\n  rules:\n  - {alert: Few, expr: 'count_over_time(c_total[5m]) < 3', for: 1s}\n";
+    std::fs::write(dir.path().join("r.yml"), rules).expect("it can be written");
+    let server = Faultline::start(dir.path(), &["--no-builtin-rules", "--rules", "r.yml"]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis() as i64;
+    let series = |ago: &[i64]| {
+        let samples = ago.iter().map(|ms| Sample::new(Millis(now - ms), 1.0)).collect();
+        write(&server.api, &[(Labels::new([("__name__", "c_total"), ("i", "a")]), samples)]);
+    };
+    series(&[0]);
+    let begun = Instant::now();
+    let within = |what: &str, is: &dyn Fn() -> bool| {
+        while !is() {
+            assert!(begun.elapsed() < Duration::from_secs(120), "{what}: {}", server.get("/api/v1/rules"));
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    within("it fires", &|| {
+        let alerts = server.get("/api/v1/alerts");
+        alerts["data"]["alerts"].as_array().into_iter().flatten().any(|it| it["state"] == "firing")
+    });
+    series(&[99_000, 90_000, 80_000]);
+    let revised = || server.get("/api/faultline/v1/revisions?alert=Few");
+    within("it is retracted", &|| revised()["counts"]["retracted"] == 1);
+    let all = revised();
+    let mut all = all["revisions"].as_array().into_iter().flatten().filter(|it| it["kind"] == "revision");
+    let it = all.next().expect("it was counted");
+    assert_eq!((&it["outcome"], &it["late"]["samples"], &it["after"]), (&"retracted".into(), &3.into(), &json!(null)));
+    assert_eq!(it["late"]["series"][0]["labels"]["i"], "a");
+    assert!(it["before"]["fired_at"].is_string());
+    let output = Command::new(env!("CARGO_BIN_EXE_faultline")).args(["revisions", "--url", &server.api]).output();
+    let page = String::from_utf8(output.expect("it runs").stdout).expect("text");
+    assert!(page.contains("retracted  Few i=a") && page.contains("3 from"), "{page}");
+    let metrics = text(&format!("{}/metrics", server.api));
+    for line in ["faultline_revisions_total{outcome=\"retracted\"} 1", "faultline_late_samples_total 3"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    server.stop_and_verify();
+    assert!(verified(&dir.path().join("data")).attested >= 1, "the answer is in the journal");
 }

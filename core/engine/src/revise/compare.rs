@@ -63,7 +63,7 @@ impl Engine {
         occurrences.into_iter().for_each(|it| all.entry(it.alert).or_default().found.push(it));
         let mut missed = Vec::new();
         for (alert, Both { mut rows, found }) in all {
-            rows.sort_by_key(|id| (self.row(*id).span().0, *id));
+            rows.sort_by_key(|id| (self.begin(*id), *id));
             let told = rows.iter().filter_map(|id| self.row(*id).told).find(|told| open_at(told, look.until));
             let mut found: Vec<Occurred> = found;
             for it in &mut found {
@@ -79,7 +79,7 @@ impl Engine {
                     (Some(id), Some(it)) if self.row(*id).meets(it.stretch.active_at, end(&it.stretch)) => {
                         (rows.next(), found.next())
                     }
-                    (Some(id), Some(it)) if it.stretch.active_at < self.row(*id).span().0 => (None, found.next()),
+                    (Some(id), Some(it)) if Some(it.stretch.active_at) < self.begin(*id) => (None, found.next()),
                     (Some(_), _) => (rows.next(), None),
                     (None, Some(_)) => (None, found.next()),
                 };
@@ -90,6 +90,10 @@ impl Engine {
             }
         }
         missed.into_iter().for_each(|row| self.revisions.remember(row, self.now));
+    }
+
+    fn begin(&self, id: u32) -> Option<Millis> {
+        self.row(id).held().map(|it| it.active_at)
     }
 
     fn row(&self, id: u32) -> &Row {
@@ -114,16 +118,22 @@ impl Engine {
         let was_told = row.told.is_some_and(|told| told.fired_at.is_some_and(|fired| fired <= look.until));
         let outcome = match (said, would) {
             (None, None) => None,
-            (Some(before), Some(after)) if look.is_same(&before, &after) => Some(Outcome::Confirmed),
+            (Some(before), Some(after)) if look.is_same(&before, &after, told.is_some()) => Some(Outcome::Confirmed),
             (Some(_), Some(_)) => Some(Outcome::Revised),
             (Some(_), None) => Some(Outcome::Retracted),
             (None, Some(_)) if was_told => Some(Outcome::Revised),
             (None, Some(_)) => Some(Outcome::Missed),
         };
         let after = found.map(|it| carried(it, told));
+        // The end of one that was told goes into the ledger by itself, that of another of its alert as a revision.
+        let is_told = row.told.is_some_and(|it| open_at(&it, look.until));
+        let says = if is_told { after } else { found };
         if let Some(outcome) = outcome.filter(|it| *it != Outcome::Confirmed || !row.confirmed) {
             let labels = row.labels.clone();
-            let decided = Revision { occurrence: row.occurrence, ..look.decided(outcome, row.alert, labels, said, would) };
+            let decided = Revision {
+                occurrence: row.occurrence,
+                ..look.decided(outcome, row.alert, labels, said, would.and(says))
+            };
             emit.decide(Decision::Revision(decided));
         }
         let late = (after != row.told).then(|| look.touched.late.clone());
@@ -131,7 +141,7 @@ impl Engine {
         self.revisions.occurrences.change(id, |row| {
             row.believed = after;
             if !matches!(outcome, None | Some(Outcome::Confirmed)) {
-                row.said = after.filter(|it| it.fired_at.is_some());
+                row.said = says.filter(|it| it.fired_at.is_some());
             }
             row.confirmed |= outcome.is_some();
             row.late = late;
@@ -152,12 +162,13 @@ impl Look {
     }
 
     /// Whether two stretches that fired are the same but for what instants saw a little later.
-    fn is_same(&self, a: &Stretch, b: &Stretch) -> bool {
+    ///
+    /// - `goes_on`: whether the alert was active at the last instant: its end may be a little late.
+    fn is_same(&self, a: &Stretch, b: &Stretch, goes_on: bool) -> bool {
         let near = |a: Millis, b: Millis| a.since(b).abs() <= self.tolerance_ms;
         let begin = a.fired_at.zip(b.fired_at).is_some_and(|(a, b)| near(a, b));
         let end = |it: &Stretch| it.resolved_at.unwrap_or(self.until);
-        begin && (a.resolved_at.is_some() == b.resolved_at.is_some() || near(self.until, end(a).min(end(b))))
-            && near(end(a), end(b))
+        begin && (goes_on || a.resolved_at.is_some() == b.resolved_at.is_some()) && near(end(a), end(b))
     }
 
     fn decided(
@@ -193,7 +204,8 @@ impl Look {
             let decided = self.decided(Outcome::Missed, alert, labels.clone(), None, Some(stretch));
             emit.decide(Decision::Revision(decided));
         }
-        Some(Row::missed(self.key.clone(), alert, labels, carried(stretch, told), self.touched.late.clone()))
+        let (said, late) = (Some(stretch).filter(|it| it.fired_at.is_some()), self.touched.late.clone());
+        Some(Row::missed(self.key.clone(), alert, labels, said, carried(stretch, told), late))
     }
 }
 

@@ -398,9 +398,9 @@ impl Engine {
         }
         let from = rest.from.plus(-unit.keep_firing_for_ms).max(since);
         let rows = || revisions.occurrences.rows.iter().map(|(_, row)| row).filter(|row| row.unit == key);
-        let active_now = self.judge.rules.active_on_grid().filter(|it| (&it.group, &it.name) == (&key.0, &key.1));
-        let unknown = active_now.filter(|it| revisions.occurrences.open(it.alert).is_none()).count();
-        if unknown > 0 || rows().filter(|row| row.meets(from, now)).count() > COMPARED_MAX {
+        let mut active_now = self.judge.rules.unit_active(unit);
+        let unknown = active_now.any(|alert| revisions.occurrences.open(alert).is_none());
+        if unknown || rows().filter(|row| row.meets(from, now)).count() > COMPARED_MAX {
             let why = format!("of {OCCURRENCES_MAX} occurrences remembered it has too many, or not all");
             return unrevised(key, rest, why, emit);
         }

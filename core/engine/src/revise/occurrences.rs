@@ -33,10 +33,6 @@ canonical_struct!(Row { unit, alert, labels, occurrence, told, said, believed, c
 freeze_by_copy!(Row);
 
 impl Row {
-    fn stretches(&mut self) -> impl Iterator<Item = &mut Stretch> {
-        [&mut self.told, &mut self.said, &mut self.believed].into_iter().flatten()
-    }
-
     /// The first instant of any of its forms, and the last; no last one where it goes on.
     pub fn span(&self) -> (Millis, Option<Millis>) {
         let all = || [self.told, self.said, self.believed].into_iter().flatten();
@@ -45,9 +41,14 @@ impl Row {
         (begin, all().filter_map(|it| it.resolved_at).max().filter(|_| !open))
     }
 
-    /// Whether any of its forms has an instant in common with these.
+    /// What an answer is held against: as it is believed to have been, or, of one that is not, as it was told.
+    pub fn held(&self) -> Option<Stretch> {
+        self.believed.or(self.told)
+    }
+
+    /// Whether that has an instant in common with these.
     pub fn meets(&self, from: Millis, to: Millis) -> bool {
-        [self.told, self.said, self.believed].into_iter().flatten().any(|it| it.meets(from, to))
+        self.held().is_some_and(|it| it.meets(from, to))
     }
 }
 
@@ -160,7 +161,10 @@ impl Occurrences {
                 if let Some(late) = &row.late {
                     noted = Noted::Diverged(row.span().0, late.clone());
                 }
-                for stretch in row.stretches().filter(|it| it.resolved_at.is_none()) {
+                // Of others of the alert that go on it was not said that they end with this one.
+                let said = Some(&mut row.said).filter(|_| row.occurrence == Some(it.occurrence));
+                let all = [Some(&mut row.told), Some(&mut row.believed), said].into_iter().flatten().flatten();
+                for stretch in all.filter(|it| it.resolved_at.is_none()) {
                     match it.to {
                         AlertState::Firing => drop(stretch.fired_at.get_or_insert(it.at)),
                         AlertState::Ok => stretch.resolved_at = Some(it.at),
@@ -188,20 +192,23 @@ impl Row {
         Row::told((it.group.clone(), it.name.clone()), it.alert, it.labels.clone(), it.occurrence, stretch)
     }
 
-    fn told(
-        unit: (String, String),
-        alert: AlertId,
-        labels: Labels,
-        occurrence: Occurrence,
-        stretch: Stretch,
-    ) -> Row {
+    fn told(unit: (String, String), alert: AlertId, labels: Labels, occurrence: Occurrence, stretch: Stretch) -> Row {
         let [told, said, believed] = [Some(stretch); 3];
         Row { unit, alert, labels, occurrence: Some(occurrence), told, said, believed, confirmed: false, late: None }
     }
 
     /// One that was missed.
-    pub fn missed(unit: UnitKey, alert: AlertId, labels: Labels, stretch: Stretch, late: Late) -> Row {
-        let [said, believed] = [Some(stretch).filter(|it| it.fired_at.is_some()), Some(stretch)];
-        Row { unit, alert, labels, occurrence: None, told: None, said, believed, confirmed: false, late: Some(late) }
+    ///
+    /// - `said`: if it fired, as it was said to have been.
+    pub fn missed(
+        unit: UnitKey,
+        alert: AlertId,
+        labels: Labels,
+        said: Option<Stretch>,
+        believed: Stretch,
+        late: Late,
+    ) -> Row {
+        let (confirmed, believed, late) = (said.is_some(), Some(believed), Some(late));
+        Row { unit, alert, labels, occurrence: None, told: None, said, believed, confirmed, late }
     }
 }

@@ -133,26 +133,14 @@ pub struct Revision {
     pub before: Option<Stretch>,
     /// As it would have been; nothing where it would not.
     pub after: Option<Stretch>,
-    /// The last instant that was looked at again: what goes on, goes on then.
+    /// The last instant that was looked at again. What goes on then ends as its alert does.
     pub as_of: Millis,
     /// Whether its group is tried only.
     pub dry_run: bool,
     /// What came late.
     pub late: Late,
 }
-canonical_struct!(Revision {
-    outcome,
-    alert,
-    occurrence,
-    group,
-    name,
-    labels,
-    before,
-    after,
-    as_of,
-    dry_run,
-    late
-});
+canonical_struct!(Revision { outcome, alert, occurrence, group, name, labels, before, after, as_of, dry_run, late });
 
 /// Instants of an alerting rule that samples came too late for, and of which nobody can say what would have been.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,7 +43,7 @@ fn name(decision: &Decision) -> &str {
 #[derive(Serialize)]
 struct Revisions<'a> {
     revisions: Vec<Placed<DecisionShape<'a>>>,
-    /// Since the oldest record of the journal, by outcome.
+    /// By outcome, of all that were decided or read back since the start.
     counts: BTreeMap<&'static str, u64>,
 }
 
