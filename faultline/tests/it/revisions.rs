@@ -242,7 +242,8 @@ fn story(random: &mut Random) -> Story {
     let length = 1_500_000 + random.below(600_000) as i64;
     let mut samples = Vec::new();
     for series in 0..3 {
-        let (mut time, mut level, mut until) = (START.plus(random.below(5_000) as i64), 0.0, START);
+        // Never at the very instant of a group: an instant is over when a sample of its time comes.
+        let (mut time, mut level, mut until) = (START.plus(10 * random.below(500) as i64), 0.0, START);
         // Whole stretches that come late, and single samples.
         let mut away = (START, START, START);
         while time < START.plus(length) {
@@ -261,7 +262,7 @@ fn story(random: &mut Random) -> Story {
                 () => time,
             };
             samples.push((comes, series, Sample::new(time, level + random.below(3) as f64 / 2.0)));
-            time = time.plus(1 + random.below(9_000) as i64);
+            time = time.plus(10 + 10 * random.below(900) as i64);
         }
     }
     // What comes late comes in any order.
@@ -346,12 +347,26 @@ fn check(seed: u64, counts: &mut Counts) {
                 .iter()
                 .zip(is)
                 .all(|((a, _), (b, _))| near(a.fired_at, b.fired_at) && near(a.resolved_at, b.resolved_at));
-        assert!(same, "seed {seed}, {alert}:\n{}\n{}", shown(would), shown(is));
+        let said = || late.decided.iter().filter_map(|it| line(it, alert)).collect::<Vec<_>>().join("\n");
+        assert!(same, "seed {seed}, {alert}:\n{}\n{}\n{}", shown(would), shown(is), said());
         let exact = would.iter().zip(is).filter(|((a, _), (b, _))| a == b).count();
         *counts.entry("exact").or_default() += exact;
         *counts.entry("near").or_default() += would.len() - exact;
     }
     late.check_law(&mut random);
+}
+
+/// What was decided of an alert.
+fn line(decision: &Decision, alert: &str) -> Option<String> {
+    let (one, ms) =
+        (|it: Option<Stretch>| it.map_or("none".into(), |it| shown(&[(it, false)])), |at: Millis| at.since(START));
+    match decision {
+        Decision::Alert(t) if t.labels.to_string() == alert => Some(format!("{} {}", ms(t.at), t.to.word())),
+        Decision::Revision(r) if r.labels.to_string() == alert => {
+            Some(format!("  {} {} for {} as of {}", r.outcome.word(), one(r.before), one(r.after), ms(r.as_of)))
+        }
+        _ => None,
+    }
 }
 
 fn shown(all: &[(Stretch, bool)]) -> String {

@@ -1,5 +1,5 @@
 //! What would have been, held against what was said: a decision for each occurrence that late samples touch.
-use super::occurrences::Row;
+use super::occurrences::{Row, open_at};
 use super::{COMPARED_MAX, LATE_MS, Revising, Touched, unrevised};
 use crate::effect::Emitter;
 use crate::engine::Engine;
@@ -64,7 +64,7 @@ impl Engine {
         let mut missed = Vec::new();
         for (alert, Both { mut rows, found }) in all {
             rows.sort_by_key(|id| (self.begin(*id), *id));
-            let told = rows.iter().filter_map(|id| self.row(*id).told).find(|told| open_at(told, look.until));
+            let told = self.revisions.occurrences.told_at(alert, look.until);
             let mut found: Vec<Occurred> = found;
             for it in &mut found {
                 // Where the engine has it end, or not begin, with what came by then, it did.
@@ -211,11 +211,6 @@ impl Look {
 
 fn end(it: &Stretch) -> Millis {
     it.resolved_at.unwrap_or(Millis(i64::MAX))
-}
-
-/// Whether it had begun by an instant and not ended.
-fn open_at(it: &Stretch, at: Millis) -> bool {
-    it.active_at <= at && it.resolved_at.is_none_or(|end| end > at)
 }
 
 /// Whether nothing has become of it since an instant.

@@ -398,8 +398,8 @@ impl Engine {
         }
         let from = rest.from.plus(-unit.keep_firing_for_ms).max(since);
         let rows = || revisions.occurrences.rows.iter().map(|(_, row)| row).filter(|row| row.unit == key);
-        let mut active_now = self.judge.rules.unit_active(unit);
-        let unknown = active_now.any(|alert| revisions.occurrences.open(alert).is_none());
+        let is_unknown = |alert| revisions.occurrences.open(alert).is_none();
+        let unknown = self.judge.rules.unit_active(unit).any(is_unknown);
         if unknown || rows().filter(|row| row.meets(from, now)).count() > COMPARED_MAX {
             let why = format!("of {OCCURRENCES_MAX} occurrences remembered it has too many, or not all");
             return unrevised(key, rest, why, emit);

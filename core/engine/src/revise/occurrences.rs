@@ -52,6 +52,11 @@ impl Row {
     }
 }
 
+/// Whether it had begun by an instant and not ended.
+pub(crate) fn open_at(it: &Stretch, at: Millis) -> bool {
+    it.active_at <= at && it.resolved_at.is_none_or(|end| end > at)
+}
+
 /// All that are remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Occurrences {
@@ -148,6 +153,12 @@ impl Occurrences {
         })
     }
 
+    /// The one of an alert that went on at an instant, as it was told.
+    pub fn told_at(&self, alert: AlertId, at: Millis) -> Option<Stretch> {
+        let all = self.of_alert.get(&alert)?.iter().filter_map(|id| self.rows.get(*id)?.told);
+        all.into_iter().find(|told| open_at(told, at))
+    }
+
     /// Takes a transition of one that is open.
     pub fn note(&mut self, it: &Transition) -> Noted {
         if self.open(it.alert).is_none() {
@@ -159,7 +170,12 @@ impl Occurrences {
         for id in open {
             self.change(id, |row| {
                 if let Some(late) = &row.late {
-                    noted = Noted::Diverged(row.span().0, late.clone());
+                    let (mut from, mut all) = (row.span().0, late.clone());
+                    if let Noted::Diverged(other, late) = &noted {
+                        from = from.min(*other);
+                        all.add(late);
+                    }
+                    noted = Noted::Diverged(from, all);
                 }
                 // Of others of the alert that go on it was not said that they end with this one.
                 let said = Some(&mut row.said).filter(|_| row.occurrence == Some(it.occurrence));
