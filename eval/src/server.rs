@@ -136,7 +136,7 @@ impl Server {
             match effect {
                 Effect::Decided(_, decision) => watch.decided(now, &decision),
                 // Rules are there from the start.
-                Effect::Ask(_, Ask::Hash(_) | Ask::Recall(_)) => {}
+                Effect::Ask(_, Ask::Hash(_) | Ask::Recall(_) | Ask::Revise(_)) => {}
                 Effect::Ask(id, Ask::Explain(evidence)) => {
                     watch.asked(now, &evidence);
                     let began = Instant::now();

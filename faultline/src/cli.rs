@@ -43,6 +43,8 @@ pub enum Command {
     Incidents(Ask),
     /// Why an incident happened: ranked causes, evidence, path, and what could not be seen.
     Why(WhyArgs),
+    /// What samples that came late make of alerts that were decided without them, newest first.
+    Revisions(Ask),
     /// What a running server refused, why, and from whom.
     Rejects(Ask),
     /// Have a running server keep its state now, so that the next start has little to replay: before an upgrade.

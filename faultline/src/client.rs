@@ -1,9 +1,10 @@
-//! Commands that ask a running server over its HTTP API: `status`, `incidents`, `rejects`; `why` asks through here too.
+//! Commands that ask a running server over its HTTP API: `status`, `incidents`, `revisions`, `rejects`; `why` asks through here too.
 //!
 //! The answer's JSON is read leniently ([`shape`]): a client and a server of different releases must get on.
 pub mod checkpoint;
 pub mod lists;
 pub mod overview;
+pub mod revisions;
 pub mod shape;
 
 use crate::cli::{Ask, Output};
@@ -172,6 +173,16 @@ pub fn incidents(ask: &Ask) -> Result<ExitCode, Box<dyn Error>> {
             let now = Shape::of(&status).at("at").time();
             say(&lists::incidents(Shape::of(&answer.value), now, Paint::stdout()))?;
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `faultline revisions`.
+pub fn revisions(ask: &Ask) -> Result<ExitCode, Box<dyn Error>> {
+    let answer = Server::at(&ask.url)?.get("/revisions")?;
+    match ask.output {
+        Output::Json => say(&pretty(&answer.text))?,
+        Output::Table => say(&revisions::page(Shape::of(&answer.value), Paint::stdout()))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Status(ask) => crate::client::status(&ask),
         Command::Incidents(ask) => crate::client::incidents(&ask),
         Command::Why(args) => crate::why::run(&args),
+        Command::Revisions(ask) => crate::client::revisions(&ask),
         Command::Rejects(ask) => crate::client::rejects(&ask),
         Command::Checkpoint(ask) => crate::client::checkpoint::run(&ask),
         Command::Verify(args) => crate::verify::run(&args),

@@ -228,6 +228,7 @@ impl Published {
             series: overview.series,
             samples_held: overview.held,
             samples_thinned: overview.samples.thinned,
+            samples_late: overview.late,
             replica_samples_dropped: overview.replicas.unheard,
             replica_failovers: overview.replicas.failovers,
             services: overview.services,

@@ -5,7 +5,7 @@ use crate::published::RejectedBody;
 use crate::show::{Said, Shown};
 use crate::stages::{Stage, Stages};
 use crate::tiles::Group;
-use faultline_engine::{Ask, Effect, Effects, Overview, Recall};
+use faultline_engine::{Ask, Effect, Effects, Overview, Recall, Revise};
 use faultline_host::{Answer, Extent, Flush, FlushError, Reply};
 use faultline_model::facts::Decision;
 use faultline_model::{EffectId, Millis, Position, mutant};
@@ -111,6 +111,8 @@ pub struct Doors {
     pub asks: Sender<(EffectId, Ask)>,
     /// The thread that answers what late rules lack. One question is out at a time, and one more for each reload meanwhile.
     pub recalls: Sender<(EffectId, Recall)>,
+    /// The thread that says what late samples change. One question is out at a time.
+    pub revises: Sender<(EffectId, Revise)>,
     /// The thread that keeps checkpoints.
     pub keeper: KeeperQueue,
     /// How long each stage takes.
@@ -138,6 +140,7 @@ pub fn release(batches: Receiver<Batch>, doors: &Doors) -> Result<(), FlushError
             match effect {
                 Effect::Ask(_, Ask::Hash(_)) => {}
                 Effect::Ask(id, Ask::Recall(asked)) => drop(doors.recalls.send((id, *asked))),
+                Effect::Ask(id, Ask::Revise(asked)) => drop(doors.revises.send((id, *asked))),
                 // Frozen evidence may be large: it is moved on, not copied.
                 Effect::Ask(id, ask) if !mutant!("ask lost") => drop(doors.asks.send((id, ask))),
                 _ => {}

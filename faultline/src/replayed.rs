@@ -10,7 +10,7 @@ use faultline_engine::{ENGINE_VERSION, Effect, Effects, Engine};
 use faultline_formats::Record;
 use faultline_host::{ReadError, Reader};
 use faultline_ledger::{Fact, LedgerEntry};
-use faultline_model::facts::Sealed;
+use faultline_model::facts::{Revision, Sealed, Stretch};
 use faultline_model::{
     Canonical, Control, EffectId, Genesis, HashSeed, Hlc, Kind, Payload, Position, RuleFiles, SourceId,
 };
@@ -402,7 +402,7 @@ fn cause(leaf: &[u8]) -> Option<Position> {
 
 /// A leaf for people.
 pub fn in_words(leaf: &[u8]) -> String {
-    use faultline_model::facts::Decision;
+    use faultline_model::facts::{Decision, Unrevised};
     let Ok(entry) = LedgerEntry::from_bytes(leaf) else { return format!("{} bytes that are no leaf", leaf.len()) };
     let said = |id: EffectId, what: String| format!("{id} {what}");
     match entry.fact {
@@ -434,8 +434,27 @@ pub fn in_words(leaf: &[u8]) -> String {
             Decision::Asked(a) => said(id, format!("asked to {}, input {}", a.kind, a.input.hex())),
             Decision::Quarantined(q) => said(id, format!("record {} quarantined: {}", q.position, q.reason)),
             Decision::Anchor(a) => said(id, format!("anchor at {}, state {}", a.position, a.state.hex())),
+            Decision::Revision(r) => said(id, format!("alert {} {}: {}", r.labels, r.outcome.word(), revised(&r))),
+            Decision::Unrevised(u) => {
+                let Unrevised { name, from, to, reason, late, .. } = u;
+                let late = late.samples;
+                said(
+                    id,
+                    format!("{late} late samples to {name} from {from} to {to}, whose effect is unknown: {reason}"),
+                )
+            }
         },
     }
+}
+
+/// What it fired, and what it would have, in words.
+fn revised(it: &Revision) -> String {
+    let fired = |it: Option<Stretch>| match it {
+        Some(Stretch { fired_at: Some(from), resolved_at: Some(to), .. }) => format!("fired {from} to {to}"),
+        Some(Stretch { fired_at: Some(from), .. }) => format!("fired {from} on"),
+        _ => "did not fire".to_string(),
+    };
+    format!("{}, with {} late samples {}", fired(it.before), it.late.samples, fired(it.after))
 }
 
 /// The asks among effects: what a replay must not post and `verify` recomputes.

@@ -12,6 +12,7 @@ use crate::recent;
 use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
 use crate::replayed::{Replay, ReplayError, Watch, whose};
+use crate::reviser;
 use crate::rule_files;
 use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
@@ -177,9 +178,11 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let (told_in, told) = channel();
     let (asks_in, asks_out) = mpsc::channel();
     let (recalls_in, recalls_out) = mpsc::channel();
+    let (revises_in, revises_out) = mpsc::channel();
     for (id, ask) in replay.engine.unanswered() {
         match ask {
             Ask::Recall(asked) => recalls_in.send((id, *asked))?,
+            Ask::Revise(asked) => revises_in.send((id, *asked))?,
             ask => asks_in.send((id, ask))?,
         }
     }
@@ -190,8 +193,15 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let stopping = Arc::new(AtomicBool::new(false));
     let mut others = Vec::new();
     let (shown_in, shown_out) = shown();
-    let doors =
-        Doors { ledger: feed.clone(), shown: shown_in, asks: asks_in, recalls: recalls_in, keeper: keeper_in, stages };
+    let doors = Doors {
+        ledger: feed.clone(),
+        shown: shown_in,
+        asks: asks_in,
+        recalls: recalls_in,
+        revises: revises_in,
+        keeper: keeper_in,
+        stages,
+    };
     {
         let published = published.clone();
         others.push(spawn("show", move || show(shown_out, &published))?);
@@ -228,6 +238,12 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         let (inlet, published, stopping) = (inlet.clone(), published.clone(), stopping.clone());
         let body = move || recaller::answer_all(&recalls_out, &inlet, seed, &published, &stopping);
         others.push(spawn("recall", body)?);
+    }
+    {
+        // So must this one not.
+        let (inlet, published, stopping) = (inlet.clone(), published.clone(), stopping.clone());
+        let body = move || reviser::answer_all(&revises_out, &inlet, seed, &published, &stopping);
+        others.push(spawn("revise", body)?);
     }
     {
         let stopping = stopping.clone();

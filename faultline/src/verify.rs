@@ -393,6 +393,10 @@ impl Watch for Recount<'_> {
                 }
                 // The records that it was made from may be trimmed; more of it may come.
                 Some(Ask::Recall(_)) => self.attested += 1,
+                Some(Ask::Revise(_)) => {
+                    self.attested += 1;
+                    self.open.remove(&id);
+                }
                 Some(Ask::Hash(_)) | None => {}
             }
         }
@@ -450,7 +454,7 @@ fn print(report: &Report) {
     line("decisions", &format!("{} leaves recomputed and equal", report.leaves));
     line("explanations", &format!("{} computed again and equal", report.explanations));
     if report.attested > 0 {
-        line("attested", &format!("{} records of samples from the recent store, believed", report.attested));
+        line("attested", &format!("{} records of what the recent store has, believed", report.attested));
     }
     line("anchors", &format!("{} states found again", report.anchors));
     let trimmed = match report.sealed_trimmed {

@@ -7,19 +7,21 @@ use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
 use faultline::recaller;
 use faultline::release::{Batch, Doors, Outlet, release};
+use faultline::reviser;
 use faultline::run::{Opened, open, opening, seal_the_rest};
 use faultline::show::{Shown, show_one, shown};
 use faultline::tiles::Tiles;
 use faultline::world::{Stop, World, own, turn};
-use faultline_engine::{Ask, Recall, ReplicaLabels};
+use faultline_engine::{Ask, Recall, ReplicaLabels, Revise};
 use faultline_host::{Clock, Disk, Inlet, Limits, ManualClock, Pending, Reader, Refused, inlet};
 use faultline_ledger::{Head, Signer};
-use faultline_model::{Canonical, EffectId, HashSeed, Kind, Recalled};
+use faultline_model::{Canonical, EffectId, HashSeed, Kind, Recalled, Revisited};
 use faultline_storage::{CheckpointStore, Cursors, DataFolder, Preparer, Sealer, Settings};
 use std::collections::VecDeque;
 use std::error::Error;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -67,6 +69,8 @@ pub struct Node {
     pub checkpoints: u64,
     /// Answers of the recent store, with something in them.
     pub recalls: u64,
+    /// The same to late samples.
+    pub revisits: u64,
     /// Whether a state was not kept for no good reason.
     pub lost: bool,
     /// Whether there was one: a nearly full disk, or a head that did not come for a state or one before.
@@ -87,6 +91,7 @@ pub struct Node {
     answers: Vec<(EffectId, Vec<u8>, Option<Pending>)>,
     asked: Receiver<(EffectId, Ask)>,
     recalled: Receiver<(EffectId, Recall)>,
+    revised: Receiver<(EffectId, Revise)>,
     told: Sender<Told>,
     sealer: Sealer,
     preparer: Preparer,
@@ -112,18 +117,20 @@ impl Node {
         let (told_in, told) = channel();
         let (asks, asked) = channel();
         let (recalls, recalled) = channel();
+        let (revises, revised) = channel();
         let mut posted = Vec::new();
         for (id, ask) in replay.engine.unanswered() {
             posted.push(id);
             match ask {
                 Ask::Recall(asked) => recalls.send((id, *asked))?,
+                Ask::Revise(asked) => revises.send((id, *asked))?,
                 ask => asks.send((id, ask))?,
             }
         }
         let (outlet, _) = Outlet::new(keeper.clone());
         let (shown_in, shown) = shown();
         let stages = outlet.stages.clone();
-        let doors = Doors { ledger: feed.clone(), shown: shown_in, asks, recalls, keeper, stages };
+        let doors = Doors { ledger: feed.clone(), shown: shown_in, asks, recalls, revises, keeper, stages };
         let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
         let (sealer, preparer) = (journal.sealer(), journal.preparer());
         let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);
@@ -146,6 +153,7 @@ impl Node {
             posted,
             checkpoints: 0,
             recalls: 0,
+            revisits: 0,
             lost: false,
             may_lose: false,
             limit: settings.limit,
@@ -161,6 +169,7 @@ impl Node {
             answers: Vec::new(),
             asked,
             recalled,
+            revised,
             told: told_in,
             sealer,
             preparer,
@@ -213,6 +222,9 @@ impl Node {
             }
             while let Ok((id, asked)) = self.recalled.try_recv() {
                 self.asks.push_back((id, Ask::Recall(Box::new(asked))));
+            }
+            while let Ok((id, asked)) = self.revised.try_recv() {
+                self.asks.push_back((id, Ask::Revise(Box::new(asked))));
             }
         }
         Ok(())
@@ -315,6 +327,12 @@ impl Node {
                 let is_whole = |record: &Vec<u8>| Recalled::from_bytes(record).is_ok_and(|it| !it.parts.is_empty());
                 self.recalls += u64::from(records.iter().any(is_whole));
                 records
+            }
+            Ask::Revise(asked) => {
+                let body = reviser::answer(self.published.store().recent(), &asked, &AtomicBool::new(false));
+                let is_whole = |body: &Vec<u8>| Revisited::from_bytes(body).is_ok_and(|it| it.reason.is_empty());
+                self.revisits += u64::from(body.as_ref().is_some_and(is_whole));
+                body.into_iter().collect()
             }
             Ask::Hash(_) => return Ok(false),
         };

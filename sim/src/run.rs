@@ -483,9 +483,10 @@ impl Sim {
             }
             Event::Keep => self.keep(node)?,
             Event::Explain(how) => {
-                let before = node.recalls;
+                let before = [node.recalls, node.revisits];
                 node.explain(how)?;
-                self.coverage.add("work", "answers of the recent store", node.recalls - before);
+                self.coverage.add("work", "answers of the recent store", node.recalls - before[0]);
+                self.coverage.add("work", "past instants looked at again", node.revisits - before[1]);
                 Ok(())
             }
             Event::Receiver(mood) => {

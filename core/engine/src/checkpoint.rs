@@ -4,6 +4,7 @@ use crate::engine::{Engine, Outstanding};
 use crate::judge::Judge;
 use crate::recall::Recalling;
 use crate::retries::Retries;
+use crate::revise::{Kept, Revisions};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -148,9 +149,10 @@ struct Core {
     hashing: Option<(EffectId, Position)>,
     derived: Vec<u32>,
     recalling: Option<Recalling>,
+    revisions: Kept,
 }
 
-// States of before engine version 6 have fourteen fields.
+// States of before engine version 6 have fourteen fields, those of before 7 fifteen at most.
 canonical_struct!(Core {
     seed,
     now,
@@ -166,7 +168,8 @@ canonical_struct!(Core {
     asks,
     hashing,
     derived;
-    recalling
+    recalling,
+    revisions
 });
 
 /// Name of a field of page `core`, for people.
@@ -174,7 +177,7 @@ pub fn core_field(index: usize) -> Option<&'static str> {
     CORE_FIELDS.get(index).copied()
 }
 
-const CORE_FIELDS: [&str; 15] = [
+const CORE_FIELDS: [&str; 16] = [
     "hash seed",
     "rule time",
     "last record",
@@ -190,6 +193,7 @@ const CORE_FIELDS: [&str; 15] = [
     "state being hashed",
     "derived series",
     "what late rules wait for",
+    "what late samples touch",
 ];
 canonical_struct!(Outstanding { incident, revision, evidence });
 
@@ -211,7 +215,8 @@ impl Engine {
     pub(crate) fn tables(&mut self) -> impl Iterator<Item = (&'static str, &mut dyn Paged)> {
         let (retries, rules) = (self.retries.tables(), self.judge.rules.tables());
         let (graph, sources, series) = (self.graph.tables(), self.sources.tables(), self.series.tables());
-        retries.into_iter().chain(rules).chain(graph).chain(sources).chain(series)
+        let all = retries.into_iter().chain(rules).chain(graph).chain(sources).chain(series);
+        all.chain(self.revisions.tables())
     }
 
     /// What is in no table.
@@ -232,6 +237,7 @@ impl Engine {
             hashing: self.hashing,
             derived: core::mem::take(&mut self.derived),
             recalling: self.recalling.take(),
+            revisions: self.revisions.write_kept(),
         };
         let page = |name: &str, write: &dyn Fn(&mut Writer)| {
             let mut w = Writer::default();
@@ -284,6 +290,8 @@ impl Engine {
         let incidents = whole("incidents", &part("incidents")?, Incidents::read)?;
         let mut series = whole("series", &part("series")?, |r| SeriesStore::read(r, &mut pages, core.seed))?;
         let mut judge = whole("rules", &part("rules")?, |r| Judge::read(r, &mut pages))?;
+        let failed = |source| RestoreError::Page { page: "core".to_string(), source };
+        let revisions = Revisions::read(core.revisions, &mut pages).map_err(failed)?;
         if let Some(name) = parts.keys().next().map(String::as_str).or(pages.left()) {
             return Err(RestoreError::Unknown { page: name.to_string() });
         }
@@ -304,6 +312,7 @@ impl Engine {
             hashing: core.hashing,
             derived: core.derived,
             recalling: core.recalling,
+            revisions,
             series,
             judge,
             graph,
@@ -312,6 +321,7 @@ impl Engine {
             ..Engine::new(core.seed)
         };
         engine.decide_as(from.engine);
+        engine.read_by();
         Ok(engine)
     }
 }
@@ -335,8 +345,8 @@ mod tests {
     #[test]
     fn every_field_of_the_core_has_a_name() {
         let checkpoint = Engine::new(HashSeed(7)).checkpoint();
-        // The last one is there only while it is something.
-        assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len() - 1));
+        // The last two are there only while they are something.
+        assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len() - 2));
         assert_eq!((core_field(2), core_field(13)), (Some("last record"), Some("derived series")));
     }
 }

@@ -10,6 +10,8 @@ use faultline_observe::replicas::ReplicaLabels;
 const HEEDS_SILENCE: u32 = 5;
 /// The first that asks for what late rules lack, and notes where a ring is not whole.
 const RECALLS: u32 = 6;
+/// The first that looks at past instants again when samples come late.
+const REVISES: u32 = 7;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -20,7 +22,11 @@ impl Engine {
             Control::Genesis => Ok(()),
             Control::EngineVersion => {
                 if let Ok(version) = u32::from_bytes(body) {
+                    let began = !self.revisions.on;
                     self.decide_as(version);
+                    if began && self.live {
+                        self.begin_revisions(self.now);
+                    }
                 }
                 Ok(())
             }
@@ -53,6 +59,7 @@ impl Engine {
         self.sources.heed_silence(version >= HEEDS_SILENCE);
         self.series.note_holes(version >= RECALLS);
         self.recalls = version >= RECALLS;
+        self.revisions.on = version >= REVISES;
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.
@@ -78,12 +85,14 @@ impl Engine {
 
     fn load_rules(&mut self, files: &RuleFiles, body: &[u8], emit: &mut Emitter<'_>) {
         let digest = Digest::of(body);
+        let before = self.unit_sets();
         let (series, applied, out) = (&mut self.series, &mut self.applied, &mut self.transitions);
         match self.judge.load(files, self.now, emit.cause(), series, &self.sources, applied, out) {
             Ok(counts) => {
                 emit.decide(Decision::Rules(RulesInForce { digest, ..counts }));
                 self.decide_transitions(emit, false);
                 self.deliver(emit);
+                self.rules_changed(&before, emit);
                 self.ask_recall(emit);
             }
             Err(refused) => {

@@ -1,5 +1,6 @@
 //! What `step` returns: everything that must now happen in the world.
 use crate::recall::Recall;
+use crate::revise::Revise;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -31,6 +32,8 @@ pub enum Ask {
     /// Say what the recent store kept of what late rules lack, in records one after the other. `verify` reports the answer as
     /// attested.
     Recall(Box<Recall>),
+    /// Say what past instants of a rule give with what came late, in one record. `verify` reports the answer as attested.
+    Revise(Box<Revise>),
 }
 
 /// What the state refused of one record, for one reason.

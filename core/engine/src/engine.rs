@@ -5,6 +5,7 @@ use crate::frozen::Frozen;
 use crate::judge::Judge;
 use crate::recall::Recalling;
 use crate::retries::Retries;
+use crate::revise::Revisions;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
@@ -74,6 +75,8 @@ pub struct Engine {
     pub(crate) recalling: Option<Recalling>,
     /// Whether it is asked at all: older engines did not.
     pub(crate) recalls: bool,
+    /// What late samples touch.
+    pub(crate) revisions: Revisions,
     /// Series of each derived id of the graph: labels come with the first sample only.
     pub(crate) derived: Vec<u32>,
     // Scratch: empty between records.
@@ -111,6 +114,7 @@ impl Engine {
             hashing: None,
             recalling: None,
             recalls: true,
+            revisions: Revisions::default(),
             derived: Vec::new(),
             applied: Applied::default(),
             transitions: Vec::new(),
@@ -138,7 +142,7 @@ impl Engine {
     /// What was asked and not answered, to be posted again after a restart; but for states, which went with the process.
     pub fn unanswered(&self) -> impl Iterator<Item = (EffectId, Ask)> {
         let explanations = self.asks.iter().map(|(id, ask)| (*id, Ask::Explain(Box::new(ask.evidence.clone()))));
-        explanations.chain(self.recalling.as_ref().map(Recalling::ask))
+        explanations.chain(self.recalling.as_ref().map(Recalling::ask)).chain(self.revising())
     }
 
     /// Advances by a batch of records and says what must now happen in the world.
@@ -149,6 +153,7 @@ impl Engine {
             assert!(self.last.is_none_or(|last| last < record.at), "records come in order");
             let mut emit = Emitter::new(effects, record.at);
             self.take(record, &mut emit);
+            self.look_again(&mut emit);
             #[cfg(feature = "planted")]
             crate::planted::fire(record);
             self.last = Some(record.at);
@@ -250,6 +255,9 @@ impl Engine {
 
     /// Passes over the instants before `to`: nothing ran then. Rules count theirs as missed.
     pub(crate) fn skip(&mut self, to: Millis) {
+        if self.live {
+            self.revisions.passed_over(self.now, to);
+        }
         self.now = self.now.max(to);
         self.graph.skip(self.now);
     }
@@ -282,6 +290,7 @@ impl Engine {
     fn observe(&mut self, decoded: &Decoded, emit: &mut Emitter<'_>, imported: bool) {
         let source = self.sources.observe(decoded, self.now).unwrap_or(NO_SOURCE);
         self.series.apply(decoded, source, self.now, &mut self.applied);
+        self.note_late(emit);
         self.graph.observe(decoded, self.now);
         let counts = self.applied.counts;
         emit.reject(Reason::Cardinality, counts.cardinality, "raise limits.series or send fewer series");
@@ -342,6 +351,9 @@ impl Engine {
         let mut updates = Vec::new();
         for mut transition in transitions.drain(..) {
             transition.imported = imported;
+            if self.live && !imported {
+                self.revisions.note(&transition, self.now);
+            }
             emit.decide(Decision::Alert(transition.clone()));
             if !transition.is_silent() {
                 self.correlate(&transition, &mut updates, emit);
@@ -404,6 +416,9 @@ impl Engine {
         if let Some(recalling) = self.recalling.take_if(|recalling| recalling.id == id) {
             return self.take_recalled(recalling, body, emit);
         }
+        if let Some(revising) = self.revisions.take_asked(id) {
+            return self.take_revisited(revising, body, emit);
+        }
         let Some(asked) = self.asks.remove(&id) else {
             emit.reject(Reason::BadRecord, 1, "it answers nothing that was asked");
             return;
@@ -425,6 +440,8 @@ impl Engine {
             self.thaw();
         } else if self.recalling.take_if(|recalling| recalling.id == id).is_some() {
             // Time covers what the rules lack.
+        } else if self.revisions.take_asked(id).is_some() {
+            // What came late stands in the journal.
         } else if let Some(asked) = self.asks.remove(&id) {
             self.incidents.answered(asked.incident, asked.revision);
         }

@@ -28,7 +28,11 @@ impl Engine {
 
     /// Rule time goes on with the stamps, from `stamp` on; nothing where it already does.
     pub(crate) fn go_live(&mut self, stamp: Millis, emit: &mut Emitter<'_>) {
-        if core::mem::replace(&mut self.live, true) || self.imported == Millis(0) {
+        if core::mem::replace(&mut self.live, true) {
+            return;
+        }
+        if self.imported == Millis(0) {
+            self.begin_revisions(stamp);
             return;
         }
         let unseen_ms = stamp.since(self.now);
@@ -50,6 +54,7 @@ impl Engine {
         }
         self.explain(self.now, emit);
         self.deliver(emit);
+        self.begin_revisions(self.now);
     }
 }
 

@@ -83,6 +83,11 @@ impl Judge {
         }
     }
 
+    /// The selection of a selector.
+    pub(crate) fn selection(&self, selector: SelectorId) -> Option<u32> {
+        self.selections.of_selector.get(&selector).copied()
+    }
+
     /// Runs what is due at `at`.
     pub(crate) fn advance(
         &mut self,

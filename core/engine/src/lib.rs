@@ -17,6 +17,7 @@ mod judge;
 mod planted;
 mod recall;
 mod retries;
+mod revise;
 mod silent;
 mod views;
 
@@ -26,9 +27,10 @@ pub use engine::Engine;
 pub use faultline_observe::replicas::ReplicaLabels;
 pub use frozen::Slice;
 pub use recall::{Recall, Wanted};
+pub use revise::{COMPARED_MAX, LATE_MS, Revise, Revisit};
 pub use views::Overview;
 
 /// Version of the function: it rises whenever the same journal would give other effects or another state.
-pub const ENGINE_VERSION: u32 = 6;
+pub const ENGINE_VERSION: u32 = 7;
 /// The oldest engine version whose states this one takes up and goes on from, where their layout is ours.
 pub const ENGINE_VERSION_MIN: u32 = 3;

@@ -28,6 +28,8 @@ pub struct Overview {
     pub series: u64,
     /// Samples since the journal began.
     pub samples: SampleCounts,
+    /// Samples that came so late that instants were evaluated without them.
+    pub late: u64,
     /// What became of samples that several servers send.
     pub replicas: ReplicaCounts,
     /// Clusters of such servers, each with the replica that is heard.
@@ -50,6 +52,7 @@ impl Engine {
             edges: sizes.edges as u64,
             series: self.series.len() as u64,
             samples: self.series.counts(),
+            late: self.revisions.late(),
             replicas: self.series.replicas().counts(),
             elected: self.series.replicas().elected().iter().map(|(a, b)| (a.to_string(), b.to_string())).collect(),
             held: self.series.held() as u64,

@@ -388,6 +388,11 @@ impl SeriesStore {
         &self.selections[selection as usize].members
     }
 
+    /// The selections that a series belongs to.
+    pub fn selections_of(&self, id: u32) -> &[u32] {
+        &row(&self.rows, id).selections
+    }
+
     /// Who sent a series' newest sample (a row of the sources, or [`NO_SOURCE`]), and at which rule time.
     pub fn heard(&self, id: u32) -> (u32, Millis) {
         let row = row(&self.rows, id);

@@ -25,6 +25,7 @@ mod silence;
 mod state;
 mod template;
 mod trial;
+mod unit;
 mod view;
 mod yaml;
 
@@ -40,6 +41,7 @@ pub use set::{Alerting, Group, Rule, RuleKind, RuleSet, Texts};
 pub use state::{Health, Record};
 pub use template::{Context, Query, Template};
 pub use trial::{Appended, Came, Trial};
+pub use unit::{Reads as UnitReads, Unit, UnitKey};
 pub use view::{ActiveAlert, AlertingView, GroupView, RuleView};
 
 /// The rules that ship with the product, over the series that are made of spans. An ordinary rule file: print it, edit

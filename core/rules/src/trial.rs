@@ -2,8 +2,9 @@
 //!
 //! What is done at each instant is what [`crate::Rules`] does at it. Instants without elements at which nothing is active
 //! are passed over, and the series of a recording rule are made of whole columns: the same as one instant after the other.
-use crate::grid::{instant_after, offset_ms};
-use crate::judge::Judge;
+use crate::alert::Alert;
+use crate::grid::{instant_after, instant_at_or_before, offset_ms};
+use crate::judge::{Judge, alert_id};
 use crate::series::{RuleSeries, SelectorId, elements};
 use crate::set::{Group, Rule, RuleKind, RuleSet};
 use crate::state::{RuleState, Timers};
@@ -12,9 +13,12 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use faultline_model::facts::Transition;
-use faultline_model::{HistogramSample, Labels, Millis, Position, Sample, TenantId};
+use faultline_model::facts::{AlertState, Transition};
+use faultline_model::{AlertId, HistogramSample, Labels, Millis, Occurrence, Position, Sample, TenantId};
 use faultline_promql::{Column, Element, Matcher, Options, SeriesView, Value};
+
+/// Of external labels that an alert may have had itself, so many are tried with and without.
+const EXTERNAL_MAX: usize = 8;
 
 /// One rule and what it remembers.
 #[derive(Clone, Debug)]
@@ -108,6 +112,60 @@ impl Trial {
         let first = instant_after(from.plus(-1), offset, group.interval_ms);
         let next = |at: &Millis| Some(at.plus(group.interval_ms));
         core::iter::successors(Some(first), next).take_while(|at| *at <= to).collect()
+    }
+
+    /// The same, without those that a server passed over.
+    ///
+    /// - `gaps`: stretches in which nothing ran, first instant excluded: of each the latest instant was made up for.
+    pub fn instants_but(&self, from: Millis, to: Millis, gaps: &[(Millis, Millis)]) -> Vec<Millis> {
+        let group = self.group();
+        let offset = offset_ms(&group.file, &group.name, group.interval_ms);
+        let mut all = self.instants(from, to);
+        for &(begin, end) in gaps {
+            let made_up_for = instant_at_or_before(end, offset, group.interval_ms);
+            all.retain(|at| *at <= begin || *at >= made_up_for);
+        }
+        all
+    }
+
+    /// Begins with an alert that is active. False where its labels are none that the rule's alerts can leave with.
+    ///
+    /// - `labels`: as they leave.
+    pub fn resume(&mut self, alert: AlertId, labels: &Labels, active_at: Millis, fires: bool) -> bool {
+        let Some(own) = self.own_labels(alert, labels) else { return false };
+        let resumed = Alert {
+            state: if fires { AlertState::Firing } else { AlertState::Pending },
+            occurrence: Occurrence { began: Position::default(), ordinal: 0 },
+            active_at,
+            gone_since: None,
+            silent_since: None,
+            element: Labels::default(),
+            value: 0.0.into(),
+            annotations: Vec::new(),
+        };
+        self.state.alerts.insert(own, resumed);
+        true
+    }
+
+    /// Labels of an alert before external ones were added: which of those it had itself, its identity tells.
+    fn own_labels(&self, alert: AlertId, labels: &Labels) -> Option<Labels> {
+        let (key, name) = (self.group().key(), &self.rule().name);
+        let external: Vec<&str> = self
+            .set
+            .external_labels
+            .iter()
+            .filter(|(name, value)| labels.get(name) == *value)
+            .map(|(name, _)| name)
+            .take(EXTERNAL_MAX)
+            .collect();
+        (0..1_u32 << external.len()).find_map(|kept| {
+            let mut builder = labels.to_builder();
+            for (_, name) in external.iter().enumerate().filter(|(place, _)| kept >> place & 1 == 0) {
+                builder.set(name, "");
+            }
+            let own = builder.build();
+            (alert_id(TenantId(0), &key, name, &own) == alert).then_some(own)
+        })
     }
 
     /// Takes the rule's value at an instant, or why there is none.

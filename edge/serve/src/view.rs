@@ -186,6 +186,8 @@ pub struct Counts {
     pub samples_held: u64,
     /// Samples given up before their time to keep those within bounds: ranges are then read at a lower resolution.
     pub samples_thinned: u64,
+    /// Samples that came so late that instants were evaluated without them.
+    pub samples_late: u64,
     /// Samples left out because another replica of their cluster is heard.
     pub replica_samples_dropped: u64,
     /// How often another replica took over.

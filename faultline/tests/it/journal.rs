@@ -1,6 +1,7 @@
 //! A journal with everything in it that a journal can hold, made the same each time.
 use faultline::explainer::answer;
 use faultline::recaller;
+use faultline::reviser;
 use faultline::world::{control, own};
 use faultline_engine::{Ask, Checkpoint, Effect, Effects, Engine};
 use faultline_estate::{Estate, Fault, Outgoing, Story};
@@ -15,6 +16,7 @@ use faultline_model::{
 use faultline_serve::recent::{Limits, Recent};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::AtomicBool;
 
 /// Keys the hashes of this journal.
 pub const SEED: HashSeed = HashSeed(0x5eed);
@@ -145,6 +147,12 @@ pub fn effect_bytes(effects: &Effects) -> Vec<u8> {
                 out.extend(id.to_bytes());
                 out.extend(asked.to_bytes());
             }
+            Effect::Ask(id, Ask::Revise(it)) => {
+                out.push(9);
+                out.extend(id.to_bytes());
+                out.extend(it.asked.to_bytes());
+                out.extend(format!("{:?}", it.rules).into_bytes());
+            }
         }
     }
     out
@@ -221,6 +229,10 @@ impl Writer {
                     // What was accepted while the answer is on its way may be in it, too.
                     let records = recaller::answer(&self.recent, &asked);
                     self.asks.extend(records.into_iter().map(|body| (due, id, body)));
+                }
+                Effect::Ask(id, Ask::Revise(asked)) => {
+                    let body = reviser::answer(&self.recent, &asked, &AtomicBool::new(false));
+                    self.asks.push_back((due, id, body.expect("nobody stops it")));
                 }
                 Effect::Accepted(it) => self.recent.accept(it.created, &it.samples, &it.histograms, &it.evicted),
                 Effect::Ask(id, Ask::Hash(_)) => {

@@ -80,6 +80,8 @@ fn the_journal_holds_what_the_laws_must_bear() {
             Decision::Asked(_) => "asked",
             Decision::Quarantined(_) => "quarantined",
             Decision::Anchor(_) => "anchors",
+            Decision::Revision(_) => "revisions",
+            Decision::Unrevised(_) => "unrevised",
         });
     }
     println!("{} events in {} records: {counts:?}", WRITTEN.events(), WRITTEN.records.len());

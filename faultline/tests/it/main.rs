@@ -28,6 +28,7 @@ mod recent;
 mod reload;
 mod replay;
 mod replicas;
+mod revisions;
 mod room;
 mod segments;
 mod sender;

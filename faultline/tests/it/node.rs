@@ -4,11 +4,12 @@ use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
 use faultline::recaller;
 use faultline::release::{Doors, Outlet, release};
+use faultline::reviser;
 use faultline::run::{Opened, open, upgrade};
 use faultline::show::{Shown, show_one, shown};
 use faultline::tiles::Tiles;
 use faultline::world::{World, control, seal, turn};
-use faultline_engine::{Ask, Recall};
+use faultline_engine::{Ask, Recall, Revise};
 use faultline_formats::Decoded;
 use faultline_host::{Answer, Clock, Disk, Inlet, Limits, ManualClock, Reader, inlet};
 use faultline_ledger::Signer;
@@ -17,6 +18,7 @@ use faultline_storage::{CheckpointStore, Cursors, DataFolder, Sealer, Settings};
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -43,6 +45,7 @@ pub struct Node {
     keeper: Keeper,
     asks_out: Receiver<(EffectId, Ask)>,
     recalls_out: Receiver<(EffectId, Recall)>,
+    revises_out: Receiver<(EffectId, Revise)>,
     told: Sender<Told>,
     sealer: Sealer,
 }
@@ -75,9 +78,11 @@ impl Node {
         let (told, told_out) = channel();
         let (asks, asks_out) = channel();
         let (recalls, recalls_out) = channel();
+        let (revises, revises_out) = channel();
         for (id, ask) in replay.engine.unanswered() {
             match ask {
                 Ask::Recall(asked) => recalls.send((id, *asked))?,
+                Ask::Revise(asked) => revises.send((id, *asked))?,
                 ask => asks.send((id, ask))?,
             }
         }
@@ -89,6 +94,7 @@ impl Node {
             shown,
             asks,
             recalls,
+            revises,
             keeper: keep_in.clone(),
             stages: outlet.stages.clone(),
         };
@@ -107,6 +113,7 @@ impl Node {
             keep_out,
             asks_out,
             recalls_out,
+            revises_out,
             told,
             keeper,
             sealer,
@@ -168,6 +175,10 @@ impl Node {
         while let Ok((id, asked)) = self.recalls_out.try_recv() {
             let records = recaller::answer(self.published.store().recent(), &asked);
             records.into_iter().for_each(|body| self.reply(id, body));
+        }
+        while let Ok((id, asked)) = self.revises_out.try_recv() {
+            let body = reviser::answer(self.published.store().recent(), &asked, &AtomicBool::new(false));
+            self.reply(id, body.expect("nobody stops it"));
         }
         self.tiles()?;
         let kept: Vec<Keep> = std::iter::from_fn(|| self.keep_out.try_next()).collect();

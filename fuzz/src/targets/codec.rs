@@ -1,6 +1,6 @@
 //! Canonical bytes: facts, control bodies, leaves. What reads is written back byte for byte.
 use crate::Target;
-use faultline_engine::{Page, Recall, Wanted};
+use faultline_engine::{Page, Recall, Revisit, Wanted};
 use faultline_ledger::{Fact, LedgerEntry, Tree};
 use faultline_model::facts::*;
 use faultline_model::*;
@@ -37,6 +37,8 @@ const TYPES: &[fn(&[u8])] = &[
     entry,
     check::<Recalled>,
     check::<Recall>,
+    check::<Revisited>,
+    check::<Revisit>,
 ];
 
 /// A leaf is never too large for its bundle, and a sealed segment's is found by the cheap look.
@@ -130,6 +132,35 @@ fn seeds() -> Vec<Vec<u8>> {
     let part = RecalledPart { selector: 0, since: Millis(1), complete: true, series: vec![series] };
     let question = Digest::of(&recall.to_bytes());
     let recalled = Recalled { question, number: 1, last: true, parts: vec![part] };
+    let stretch = Stretch { active_at: Millis(1), fired_at: Some(Millis(2)), resolved_at: None };
+    let occurred = Occurred { alert: transition.alert, labels: transition.labels.clone(), stretch };
+    let revisit = Revisit {
+        group: "f;g".into(),
+        name: "A".into(),
+        from: Millis(1),
+        until: Millis(9),
+        gaps: vec![(Millis(2), Millis(3))],
+        active: vec![occurred.clone()],
+    };
+    let question = Digest::of(&revisit.to_bytes());
+    let revisited = Revisited { question, reason: String::new(), occurrences: vec![occurred] };
+    let one = LateSeries { labels: transition.labels.clone(), samples: 3, first: Millis(1), last: Millis(2) };
+    let late = Late::of(one);
+    let revision = Revision {
+        outcome: Outcome::Revised,
+        alert: transition.alert,
+        occurrence: None,
+        group: "f;g".into(),
+        name: "A".into(),
+        labels: transition.labels.clone(),
+        before: None,
+        after: Some(stretch),
+        as_of: Millis(9),
+        dry_run: true,
+        late: late.clone(),
+    };
+    let (from, to) = (Millis(1), Millis(9));
+    let unrevised = Unrevised { group: "f;g".into(), name: "A".into(), from, to, reason: "no".into(), late };
     let anchor = Anchor { position: Position::default(), state: Digest::default() };
     [
         (0, decided(Decision::Alert(transition.clone()))),
@@ -153,6 +184,10 @@ fn seeds() -> Vec<Vec<u8>> {
         (14, vec![Some(transition), None].to_bytes()),
         (18, recalled.to_bytes()),
         (19, recall.to_bytes()),
+        (20, revisited.to_bytes()),
+        (21, revisit.to_bytes()),
+        (0, decided(Decision::Revision(revision))),
+        (0, decided(Decision::Unrevised(unrevised))),
         (15, (1.5, vec![(-1, u64::MAX), (i64::MIN, 24)]).to_bytes()),
     ]
     .map(|(choice, bytes)| [&[choice], &bytes[..]].concat())

@@ -5,10 +5,10 @@
 use crate::Target;
 use crate::input::{Input, part};
 use bytes::Bytes;
-use faultline_engine::{Ask, Effect, Effects, Engine};
+use faultline_engine::{Ask, Effect, Effects, Engine, Revisit};
 use faultline_formats::encode::{self, Log, ResourceLogs, ResourceSpans, Span};
 use faultline_formats::{Record, SpanKind, SpanStatus, decode};
-use faultline_model::facts::Verdict;
+use faultline_model::facts::{Stretch, Verdict};
 use faultline_model::*;
 use faultline_rules::BUILTIN;
 use std::collections::BTreeMap;
@@ -65,6 +65,7 @@ pub fn replay(engine: &mut Engine, bytes: &[u8]) -> (Vec<Record>, Effects) {
     let next = engine.last().map_or(1, |last| last.offset + 1);
     let mut now = engine.now().max(START);
     let (mut asked, mut lacks, mut span): (_, Lacks, _) = (None, None, 0);
+    let mut past: Past = None;
     for offset in (next..).take(RECORDS_MAX) {
         if input.is_empty() {
             break;
@@ -75,7 +76,7 @@ pub fn replay(engine: &mut Engine, bytes: &[u8]) -> (Vec<Record>, Effects) {
             now = now.plus(step);
             span += step % GAP_MS;
         }
-        let payload = payload(op, now, asked, lacks, &mut input);
+        let payload = payload(op, now, asked, lacks, &past, &mut input);
         let at = Position { partition: 0, offset };
         let record = Record { at, stamp: Hlc(0).next(now), decoded: decode(payload, SEED) };
         let mut effects = Effects::default();
@@ -87,6 +88,9 @@ pub fn replay(engine: &mut Engine, bytes: &[u8]) -> (Vec<Record>, Effects) {
             if let Effect::Ask(id, Ask::Recall(recall)) = effect {
                 lacks = Some((*id, Digest::of(&recall.to_bytes())));
             }
+            if let Effect::Ask(id, Ask::Revise(revise)) = effect {
+                past = Some((*id, revise.asked.clone()));
+            }
         }
         records.push(record);
         all.list.extend(effects.list);
@@ -96,8 +100,10 @@ pub fn replay(engine: &mut Engine, bytes: &[u8]) -> (Vec<Record>, Effects) {
 
 /// What late rules lack: the question and its digest.
 type Lacks = Option<(EffectId, Digest)>;
+/// What was asked about past instants.
+type Past = Option<(EffectId, Revisit)>;
 
-fn payload(op: u8, now: Millis, asked: Option<EffectId>, lacks: Lacks, input: &mut Input<'_>) -> Payload {
+fn payload(op: u8, now: Millis, asked: Option<EffectId>, lacks: Lacks, past: &Past, input: &mut Input<'_>) -> Payload {
     let clock = if op & 16 == 0 { Clock::Live } else { Clock::Import };
     let source = SourceId([op >> 5; 16]);
     let telemetry = |format| Kind::Telemetry { source, format, encoding: Encoding::Identity, clock };
@@ -140,6 +146,10 @@ fn payload(op: u8, now: Millis, asked: Option<EffectId>, lacks: Lacks, input: &m
         11 => {
             let control = Control::from_number(input.byte() % 7).expect("seven kinds");
             (Kind::Control(control), input.part().to_vec())
+        }
+        12 if op & 64 != 0 && past.is_some() => {
+            let (id, asked) = past.as_ref().expect("just seen");
+            (Kind::Reply(*id), revisited(asked, input).to_bytes())
         }
         12 if op & 32 != 0 => {
             let (id, question) = lacks.unwrap_or_default();
@@ -208,6 +218,30 @@ fn recalled(now: Millis, question: Digest, input: &mut Input<'_>) -> Recalled {
     let part =
         RecalledPart { selector: u32::from(how & 2 != 0), since, complete: how & 128 == 0, series: series.collect() };
     Recalled { question, number: number.into(), last: how & 1 != 0, parts: vec![part] }
+}
+
+/// An answer about past instants: of what was active and of other alerts, at any time, in order where the bytes say so.
+fn revisited(asked: &Revisit, input: &mut Input<'_>) -> Revisited {
+    let how = input.byte();
+    let mut occurrences = Vec::new();
+    for _ in 0..how % 8 {
+        let (which, begin, fired, end) = (input.byte(), input.byte(), input.byte(), input.byte());
+        let at = |byte: u8| asked.from.plus(i64::from(byte) * 2_000);
+        let active = asked.active.get(usize::from(which % 4));
+        let labels = Labels::new([("alertname", &*asked.name), ("service", &*format!("s{}", which % 4))]);
+        occurrences.push(Occurred {
+            alert: active.map_or(AlertId::of_parts(&[&[which]]), |it| it.alert),
+            labels: active.map_or(labels, |it| it.labels.clone()),
+            stretch: Stretch {
+                active_at: at(begin),
+                fired_at: (fired & 1 != 0).then(|| at(fired)),
+                resolved_at: (end & 1 != 0).then(|| at(end)),
+            },
+        });
+    }
+    occurrences.sort_by_key(|it| (it.alert, it.stretch.active_at));
+    let reason = if how & 128 != 0 { "no".into() } else { String::new() };
+    Revisited { question: Digest::of(&asked.to_bytes()), reason, occurrences }
 }
 
 /// Up to 32 calls between eight services: who calls whom, how often, how long it takes and how it ends.

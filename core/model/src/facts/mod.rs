@@ -3,12 +3,14 @@ pub mod alert;
 pub mod anomaly;
 pub mod evidence;
 pub mod incident;
+pub mod revision;
 pub mod verdict;
 
 pub use alert::{AlertState, Transition};
 pub use anomaly::{Anomaly, Signal};
 pub use evidence::{ChangeEvidence, Coverage, EdgeEvidence, Evidence, NodeEvidence, Shift, Telemetry};
 pub use incident::{IncidentPhase, IncidentUpdate};
+pub use revision::{Late, LateSeries, Outcome, Revision, Stretch, Unrevised};
 pub use verdict::{Cause, Contribution, PathStep, Verdict};
 
 use crate::control::{ChangeEvent, Setting};
@@ -48,6 +50,10 @@ pub enum Decision {
     Quarantined(Quarantined),
     /// An anchor: the state's digest after a position.
     Anchor(Anchor),
+    /// What late samples made of an alert that was decided without them.
+    Revision(Revision),
+    /// Late samples came to instants of which nobody can say what would have been.
+    Unrevised(Unrevised),
 }
 canonical_enum!(Decision {
     Alert = 1 (it),
@@ -61,6 +67,8 @@ canonical_enum!(Decision {
     Asked = 9 (it),
     Quarantined = 10 (it),
     Anchor = 11 (it),
+    Revision = 12 (it),
+    Unrevised = 13 (it),
 });
 
 /// Rule files in force from a record on.

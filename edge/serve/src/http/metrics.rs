@@ -99,6 +99,10 @@ fn page(api: &Api) -> String {
     let (view, fill) = (api.store.view(), api.store.recent().fill());
     let (rejects, open) = (api.store.rejects().counts().clone(), api.store.book().open_count());
     let quarantined = api.store.book().quarantined().count();
+    let (revisions, revisits) = {
+        let book = api.store.book();
+        (book.revision_counts(), book.revisits())
+    };
     let away = api.store.away().sums().clone();
     let (counts, (inlet_bytes, inlet_records)) = (&view.counts, api.inlet.load());
     let mut page = Page(String::with_capacity(8 << 10));
@@ -157,6 +161,15 @@ fn page(api: &Api) -> String {
     }
     let help = "Rules that are not evaluated until what they read is covered.";
     page.one("faultline_rules_unknown", "gauge", help, view.unknown_rules().count() as u64);
+    let help = "Samples that came so late that instants were evaluated without them.";
+    page.one("faultline_late_samples_total", "counter", help, counts.samples_late);
+    let help = "Questions about what past instants give with samples that came late.";
+    page.one("faultline_revision_questions_total", "counter", help, revisits);
+    let help = "Occurrences of alerts that late samples touched, by what became of them.";
+    page.family("faultline_revisions_total", "counter", help);
+    for (outcome, count) in revisions {
+        page.sample("faultline_revisions_total", &[("outcome", outcome)], count as f64);
+    }
     page.one("faultline_incidents_open", "gauge", "Incidents neither resolved nor merged.", open as u64);
 
     page.one("faultline_journal_bytes", "gauge", "Bytes of the journal on disk.", counts.journal_bytes);

@@ -14,6 +14,7 @@ mod params;
 mod query;
 mod rejects;
 mod reload;
+pub(crate) mod revisions;
 mod rules;
 mod series;
 mod shapes;
@@ -52,6 +53,7 @@ const PATHS: &[&str] = &[
     "/api/faultline/v1/incidents",
     "/api/faultline/v1/incidents/{id}",
     "/api/faultline/v1/transitions",
+    "/api/faultline/v1/revisions",
     "/api/faultline/v1/rejects",
     "/api/faultline/v1/changes",
     "/api/faultline/v1/status",
@@ -115,6 +117,7 @@ pub fn router(
         // Ids have a slash in them, which clients may or may not escape.
         .route("/api/faultline/v1/incidents/{*id}", get(incidents::one))
         .route("/api/faultline/v1/transitions", get(transitions::list))
+        .route("/api/faultline/v1/revisions", get(revisions::list))
         .route("/api/faultline/v1/rejects", get(rejects::list))
         .route("/api/faultline/v1/changes", get(changes::list).post(changes::add))
         .route("/api/faultline/v1/anchors", post(anchors::want))

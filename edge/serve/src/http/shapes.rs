@@ -3,6 +3,7 @@
 //! Times are RFC 3339 in UTC, ids are text, values of alerts are text as in Prometheus; any other number that is not
 //! finite is `null`.
 use super::number;
+use super::revisions::{RevisionShape, UnrevisedShape};
 use crate::store::book::Entry;
 use faultline_model::facts::{Anomaly, Cause, Coverage, Decision, IncidentUpdate, Transition, Verdict};
 use faultline_model::{ChangeEvent, EffectId, Labels, Millis};
@@ -281,6 +282,8 @@ pub enum DecisionShape<'a> {
     Asked { asked: &'a str, input: String },
     Quarantined { position: String, reason: &'a str },
     Anchor { position: String, state: String },
+    Revision(RevisionShape<'a>),
+    Unrevised(UnrevisedShape<'a>),
 }
 
 impl<'a> From<&'a Decision> for DecisionShape<'a> {
@@ -305,6 +308,8 @@ impl<'a> From<&'a Decision> for DecisionShape<'a> {
                 DecisionShape::Quarantined { position: it.position.to_string(), reason: &it.reason }
             }
             Decision::Anchor(it) => DecisionShape::Anchor { position: it.position.to_string(), state: it.state.hex() },
+            Decision::Revision(it) => DecisionShape::Revision(it.into()),
+            Decision::Unrevised(it) => DecisionShape::Unrevised(it.into()),
         }
     }
 }
@@ -324,6 +329,8 @@ impl DecisionShape<'_> {
             DecisionShape::Asked { .. } => "asked",
             DecisionShape::Quarantined { .. } => "quarantined",
             DecisionShape::Anchor { .. } => "anchor",
+            DecisionShape::Revision(_) => "revision",
+            DecisionShape::Unrevised(_) => "unrevised",
         }
     }
 }

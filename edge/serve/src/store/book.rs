@@ -1,5 +1,6 @@
 //! The book: what was decided, newest first to be asked for, each list with a stated maximum.
 use super::incident::{IncidentStory, ends};
+use crate::http::revisions::words;
 use faultline_model::facts::{
     Anchor, Anomaly, Decision, IncidentUpdate, Quarantined, RulesInForce, RulesRefused, Transition,
 };
@@ -17,6 +18,8 @@ pub const CHANGES_MAX: usize = 1_000;
 const ANOMALIES_MAX: usize = 1_000;
 /// An incident that opens takes along the anomalies of this long before, in ms.
 const ANOMALIES_BEFORE_MS: i64 = 300_000;
+/// Revisions kept, newest.
+pub const REVISIONS_MAX: usize = 1_000;
 /// Anchors and skipped records kept, newest of each.
 const MARKS_MAX: usize = 100;
 
@@ -54,6 +57,11 @@ pub(crate) struct Book {
     newest: BTreeMap<AlertId, u64>,
     anomalies: VecDeque<Entry<Anomaly>>,
     changes: VecDeque<Arc<Entry<ChangeEvent>>>,
+    /// [`Decision::Revision`] and [`Decision::Unrevised`], and how many there were of each outcome.
+    revisions: VecDeque<Arc<Entry<Decision>>>,
+    revised: [u64; 5],
+    /// Questions about past instants.
+    revisits: u64,
     anchors: VecDeque<Entry<Anchor>>,
     quarantined: VecDeque<Entry<Quarantined>>,
     rules: Option<Entry<RulesInForce>>,
@@ -93,7 +101,10 @@ impl Book {
                 push(&mut self.quarantined, entry.with(record.clone()), MARKS_MAX);
             }
             // Told on the stream of events; there is nothing to look up later.
-            Decision::Setting(_) | Decision::Asked(_) => {}
+            Decision::Setting(_) => {}
+            Decision::Asked(asked) => self.revisits += u64::from(asked.kind == "revise"),
+            Decision::Revision(it) => self.revision(entry.with(decision.clone()), it.outcome as usize),
+            Decision::Unrevised(_) => self.revision(entry.with(decision.clone()), self.revised.len() - 1),
         }
     }
 
@@ -110,6 +121,11 @@ impl Book {
             }
             self.forgotten += 1;
         }
+    }
+
+    fn revision(&mut self, entry: Entry<Decision>, outcome: usize) {
+        self.revised[outcome] += 1;
+        push(&mut self.revisions, Arc::new(entry), REVISIONS_MAX);
     }
 
     fn anomaly(&mut self, entry: Entry<Anomaly>) {
@@ -177,6 +193,22 @@ impl Book {
         let list = self.transitions.range(start..).take(limit).cloned().collect();
         // What `after` names having left the book, nothing says that nothing else did.
         (list, self.forgotten > 0 && self.transitions.front().is_some_and(|oldest| after < Some(oldest.id)))
+    }
+
+    /// What late samples made of alerts, newest first.
+    pub fn revisions(&self) -> impl Iterator<Item = &Arc<Entry<Decision>>> {
+        self.revisions.iter().rev()
+    }
+
+    /// How many of them there were, by the word of their outcome.
+    pub fn revision_counts(&self) -> [(&'static str, u64); 5] {
+        let mut words = words();
+        self.revised.map(|count| (words.next().expect("a word for each"), count))
+    }
+
+    /// Questions about past instants.
+    pub fn revisits(&self) -> u64 {
+        self.revisits
     }
 
     /// Changes, newest first.

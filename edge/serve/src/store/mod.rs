@@ -1,6 +1,6 @@
 //! What the API answers from: fed by one thread in journal order, read by many.
 //!
-//! Bounds, in constants beside the code: recent samples as [`Limits`] says; 1,000 incidents, 10,000 transitions, 1,000 changes; 1,000 rejects of at most
+//! Bounds, in constants beside the code: recent samples as [`Limits`] says; 1,000 incidents, 10,000 transitions, 1,000 changes, 1,000 revisions; 1,000 rejects of at most
 //! 4 KiB; 1,024 rows of what was turned away, with 4 KiB each; 64 listeners with 1,024 waiting texts each; 100,000 exemplars; help, type and unit of
 //! 100,000 metrics, of each at most ten, together 64 MiB.
 pub(crate) mod book;
