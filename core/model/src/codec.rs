@@ -414,6 +414,15 @@ impl<const N: usize> Canonical for [u8; N] {
 }
 
 /// A byte string of any size.
+impl<T: Canonical> Canonical for Box<T> {
+    fn write(&self, w: &mut Writer) {
+        (**self).write(w);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        T::read(r).map(Box::new)
+    }
+}
+
 impl Canonical for Box<[u8]> {
     fn write(&self, w: &mut Writer) {
         w.bytes(self);
