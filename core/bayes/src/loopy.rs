@@ -24,9 +24,6 @@ const REST: f64 = 1e-12;
 
 /// One variable of one factor.
 struct Edge {
-    factor: usize,
-    /// Its place in the factor's scope.
-    place: usize,
     variable: usize,
     to_variable: Vec<f64>,
     to_factor: Vec<f64>,
@@ -74,13 +71,13 @@ struct Graph<'a> {
 impl<'a> Graph<'a> {
     fn new(cards: &'a [u32], factors: &'a [Factor<'a>]) -> Graph<'a> {
         let (mut edges, mut of_factor, mut of_variable) = (Vec::new(), Vec::new(), vec![Vec::new(); cards.len()]);
-        for (factor, table) in factors.iter().enumerate() {
+        for table in factors {
             let first = edges.len();
-            for (place, &v) in table.scope.iter().enumerate() {
+            for &v in &table.scope {
                 let (variable, states) = (v as usize, cards[v as usize] as usize);
                 of_variable[variable].push(edges.len());
                 let even = vec![1.0 / states as f64; states];
-                edges.push(Edge { factor, place, variable, to_variable: even.clone(), to_factor: even });
+                edges.push(Edge { variable, to_variable: even.clone(), to_factor: even });
             }
             of_factor.push((first..edges.len()).collect());
         }
@@ -171,7 +168,6 @@ impl<'a> Graph<'a> {
             for &at in edges {
                 let edge = &self.edges[at];
                 let both: f64 = edge.to_variable.iter().zip(&edge.to_factor).map(|(a, b)| a * b).sum();
-                debug_assert_eq!(self.factors[edge.factor].scope[edge.place] as usize, variable);
                 if both == 0.0 {
                     return Err(InferenceError::Impossible);
                 }

@@ -53,10 +53,11 @@ fn change(random: &mut Random, plan: &Plan, findings: &mut Vec<(usize, Finding)>
 fn bits(
     network: &faultline_bayes::Network,
     answer: &Result<faultline_bayes::Posteriors, InferenceError>,
-) -> Result<(Vec<Option<Vec<u64>>>, u64), InferenceError> {
+) -> Result<Vec<Option<Vec<u64>>>, InferenceError> {
     let found = answer.as_ref().map_err(Clone::clone)?;
     let marginal = |v| found.marginal(v).map(|values| values.iter().map(|value| value.to_bits()).collect());
-    Ok((network.variables().map(marginal).collect(), found.log_evidence().to_bits()))
+    let log = Some(vec![found.log_evidence().to_bits()]);
+    Ok(network.variables().map(marginal).chain([log]).collect())
 }
 
 /// A chain of 200: what changes at its end is told to the root and back, what is asked at the other end is not made up twice.
