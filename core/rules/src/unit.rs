@@ -7,7 +7,7 @@ use crate::series::SelectorId;
 use crate::set::{Group, RuleKind, RuleSet};
 use crate::view::ActiveAlert;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::{AlertId, Evaluation, Millis};
 use faultline_promql::Options;
@@ -57,7 +57,7 @@ impl Rules {
             if group.evaluation != Evaluation::Grid {
                 continue;
             }
-            let unit = all.entry((group.key(), rule.name.clone())).or_insert_with(|| Unit {
+            let unit = all.entry((group.key(), rule.name.to_string())).or_insert_with(|| Unit {
                 group: g,
                 interval_ms: group.interval_ms,
                 dry_run: group.dry_run,

@@ -279,8 +279,11 @@ fn line(case: &Case, query: &Query, found: &Posteriors, seconds: f64) -> Value {
     json!({"network": case.name, "query": query.id, "marginals": marginals, "log_prob_evidence": log, "seconds": seconds})
 }
 
+/// Marginals of all variables, and the evidence's probability as its logarithm.
+type Answer = (Vec<Vec<f64>>, f64);
+
 /// The same question by another elimination: a tree for each state of one free variable, the answers added up.
-fn other_way(model: &Model, query: &Query, bound: u64) -> Result<(Vec<Vec<f64>>, f64), Box<dyn Error>> {
+fn other_way(model: &Model, query: &Query, bound: u64) -> Result<Answer, Box<dyn Error>> {
     let fixed: Vec<VarId> = query.evidence.variables().collect();
     let chosen = model.variables().filter(|v| !fixed.contains(v) && model.states(*v) > 1);
     let Some(chosen) = chosen.min_by_key(|&v| (model.states(v), v)) else { return Err("nothing is free".into()) };
