@@ -279,11 +279,14 @@ fn line(case: &Case, query: &Query, found: &Posteriors, seconds: f64) -> Value {
     json!({"network": case.name, "query": query.id, "marginals": marginals, "log_prob_evidence": log, "seconds": seconds})
 }
 
-/// Marginals of all variables, and the evidence's probability as its logarithm.
-type Answer = (Vec<Vec<f64>>, f64);
+/// An answer found otherwise: all marginals in order, and `ln P(e)`.
+struct Other {
+    marginals: Vec<Vec<f64>>,
+    log_evidence: f64,
+}
 
 /// The same question by another elimination: a tree for each state of one free variable, the answers added up.
-fn other_way(model: &Model, query: &Query, bound: u64) -> Result<Answer, Box<dyn Error>> {
+fn other_way(model: &Model, query: &Query, bound: u64) -> Result<Other, Box<dyn Error>> {
     let fixed: Vec<VarId> = query.evidence.variables().collect();
     let chosen = model.variables().filter(|v| !fixed.contains(v) && model.states(*v) > 1);
     let Some(chosen) = chosen.min_by_key(|&v| (model.states(v), v)) else { return Err("nothing is free".into()) };
@@ -308,12 +311,12 @@ fn other_way(model: &Model, query: &Query, bound: u64) -> Result<Answer, Box<dyn
         }
         sums
     };
-    Ok((model.variables().map(marginal).collect(), most + total.ln()))
+    Ok(Other { marginals: model.variables().map(marginal).collect(), log_evidence: most + total.ln() })
 }
 
-fn distance(model: &Model, found: &Posteriors, (marginals, log): &(Vec<Vec<f64>>, f64)) -> f64 {
-    let mut worst = worse(0.0, (found.log_evidence() - log) / (1.0 + log.abs()));
-    for (v, expected) in model.variables().zip(marginals) {
+fn distance(model: &Model, found: &Posteriors, other: &Other) -> f64 {
+    let mut worst = worse(0.0, (found.log_evidence() - other.log_evidence) / (1.0 + other.log_evidence.abs()));
+    for (v, expected) in model.variables().zip(&other.marginals) {
         let found = found.marginal(v).expect("all were asked for");
         worst = found.iter().zip(expected).fold(worst, |worst, (found, expected)| worse(worst, found - expected));
     }
