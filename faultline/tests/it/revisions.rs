@@ -102,7 +102,7 @@ impl Run {
     }
 
     fn revisions(&self) -> impl Iterator<Item = &Revision> {
-        self.decided.iter().filter_map(|it| if let Decision::Revision(it) = it { Some(it) } else { None })
+        self.decided.iter().filter_map(|it| if let Decision::Revision(it) = it { Some(&**it) } else { None })
     }
 
     fn unrevised(&self) -> impl Iterator<Item = &Unrevised> {

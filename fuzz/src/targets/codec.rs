@@ -186,7 +186,7 @@ fn seeds() -> Vec<Vec<u8>> {
         (19, recall.to_bytes()),
         (20, revisited.to_bytes()),
         (21, revisit.to_bytes()),
-        (0, decided(Decision::Revision(revision))),
+        (0, decided(Decision::Revision(Box::new(revision)))),
         (0, decided(Decision::Unrevised(unrevised))),
         (15, (1.5, vec![(-1, u64::MAX), (i64::MIN, 24)]).to_bytes()),
     ]

@@ -3,6 +3,7 @@ use super::occurrences::{Row, open_at};
 use super::{COMPARED_MAX, LATE_MS, Revising, Touched, unrevised};
 use crate::effect::Emitter;
 use crate::engine::Engine;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -134,7 +135,7 @@ impl Engine {
                 occurrence: row.occurrence,
                 ..look.decided(outcome, row.alert, labels, said, would.and(says))
             };
-            emit.decide(Decision::Revision(decided));
+            emit.decide(Decision::Revision(Box::new(decided)));
         }
         let late = (after != row.told).then(|| look.touched.late.clone());
         let began = row.span().0;
@@ -202,7 +203,7 @@ impl Look {
         }
         if stretch.fired_at.is_some() {
             let decided = self.decided(Outcome::Missed, alert, labels.clone(), None, Some(stretch));
-            emit.decide(Decision::Revision(decided));
+            emit.decide(Decision::Revision(Box::new(decided)));
         }
         let (said, late) = (Some(stretch).filter(|it| it.fired_at.is_some()), self.touched.late.clone());
         Some(Row::missed(self.key.clone(), alert, labels, said, carried(stretch, told), late))

@@ -405,7 +405,7 @@ impl Engine {
             return unrevised(key, rest, why, emit);
         }
         let mut active: Vec<Occurred> = rows().filter_map(|row| row.active_before(from)).collect();
-        active.sort_by(|a, b| (a.alert, a.stretch.active_at).cmp(&(b.alert, b.stretch.active_at)));
+        active.sort_by_key(|it| (it.alert, it.stretch.active_at));
         active.dedup_by_key(|it| it.alert);
         let gaps = revisions.kept.gaps.iter().filter(|(_, end)| *end >= from).copied().collect();
         let asked = Revisit { group: key.0, name: key.1, from, until, gaps, active };

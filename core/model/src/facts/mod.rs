@@ -17,6 +17,7 @@ use crate::control::{ChangeEvent, Setting};
 use crate::ids::{AlertId, Digest, EffectId, Occurrence, Position, TenantId};
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_newtype, canonical_struct};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -51,7 +52,7 @@ pub enum Decision {
     /// An anchor: the state's digest after a position.
     Anchor(Anchor),
     /// What late samples made of an alert that was decided without them.
-    Revision(Revision),
+    Revision(Box<Revision>),
     /// Late samples came to instants of which nobody can say what would have been.
     Unrevised(Unrevised),
 }

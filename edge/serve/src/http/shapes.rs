@@ -308,7 +308,7 @@ impl<'a> From<&'a Decision> for DecisionShape<'a> {
                 DecisionShape::Quarantined { position: it.position.to_string(), reason: &it.reason }
             }
             Decision::Anchor(it) => DecisionShape::Anchor { position: it.position.to_string(), state: it.state.hex() },
-            Decision::Revision(it) => DecisionShape::Revision(it.into()),
+            Decision::Revision(it) => DecisionShape::Revision((&**it).into()),
             Decision::Unrevised(it) => DecisionShape::Unrevised(it.into()),
         }
     }
