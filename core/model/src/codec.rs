@@ -432,15 +432,6 @@ impl Canonical for Box<[u8]> {
     }
 }
 
-impl<T: Canonical> Canonical for Box<T> {
-    fn write(&self, w: &mut Writer) {
-        (**self).write(w);
-    }
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        T::read(r).map(Box::new)
-    }
-}
-
 impl<T: Canonical> Canonical for Vec<T> {
     fn write(&self, w: &mut Writer) {
         w.array(self.len());
