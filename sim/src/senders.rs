@@ -67,7 +67,7 @@ const PAST: &str = r#"
   interval: 10s
   rules:
   - alert: Highest
-    expr: max_over_time(level[2m]) > 90
+    expr: level > 90
     for: 5s
     labels: {service: pay}
 "#;

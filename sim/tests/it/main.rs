@@ -32,7 +32,7 @@ fn two_hundred_seeds_keep_every_promise() {
         ("states", "clean stops", 50),
         ("states", "started from a checkpoint", 50),
         ("states", "journals trimmed so far", 10),
-        ("states", "torn tails cut off", 3),
+        ("states", "torn tails cut off", 5),
         ("states", "groups refused: disk full", 20),
         ("states", "bodies refused: inlet full", 20),
         ("states", "turns that leaves waited for room", 20),
