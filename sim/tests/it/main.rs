@@ -43,7 +43,7 @@ fn two_hundred_seeds_keep_every_promise() {
         ("work", "records acknowledged", 5_000),
         ("work", "segments sealed", 50),
         ("work", "explanations", 200),
-        ("work", "answers of the recent store", 5),
+        ("work", "answers of the recent store", 10),
         ("work", "past instants looked at again", 10),
         ("work", "lines told", 1_000),
     ] {
