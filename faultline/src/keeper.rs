@@ -4,11 +4,10 @@
 //! hands the pages over, some after each group; with the last one the file is complete, but for its head, and the digest
 //! goes back as a record; the engine decides the anchor, a leaf; once a signed head covers the leaf, the file gets its
 //! name. So no checkpoint is ahead of the ledger. Pages that have not changed since the last anchor are copied from its file.
-use crate::explainer::hand_in;
 use crate::ledger_feed::LedgerFeed;
+use crate::replies::{RETRY, Replies};
 use faultline_engine::{ENGINE_VERSION, FORMAT, Layout, Slice};
-use faultline_host::Inlet;
-use faultline_model::{Canonical, Digest, EffectId, HashSeed, Position, mutant};
+use faultline_model::{Canonical, Digest, EffectId, Position, mutant};
 use faultline_storage::{CheckpointError, CheckpointStore, Draft, Sealed, Stored};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,8 +17,6 @@ use std::time::Duration;
 
 /// How long a checkpoint waits for the signed head that covers its anchor.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
-/// How long to wait before offering a digest again to a full inlet.
-const RETRY: Duration = Duration::from_millis(20);
 /// Bytes of pages on their way to the disk; with more the loop writes none until there are fewer.
 const WAITING: usize = 8 << 20;
 
@@ -326,21 +323,19 @@ pub fn covered(work: Keep, feed: &LedgerFeed) -> Keep {
 /// The thread: does work until nobody hands any in.
 ///
 /// - `before`: what is done before the checkpoint of this record gets its name.
-#[allow(clippy::too_many_arguments)]
 pub fn keep(
     work: &KeeperWork,
     keeper: &mut Keeper,
     feed: &Arc<LedgerFeed>,
     told: &Sender<Told>,
-    inlet: &Inlet,
-    seed: HashSeed,
+    replies: &Replies,
     wants_room: impl Fn() -> bool,
     before: impl Fn(Position),
 ) {
     // At most one: the engine asks for one state at a time.
     let mut answers: VecDeque<(EffectId, Option<Digest>)> = VecDeque::new();
     loop {
-        answers.retain(|(ask, state)| !hand_in(inlet, *ask, &state.to_bytes(), seed));
+        answers.retain(|(ask, state)| !replies.offer(*ask, &state.to_bytes()));
         let next = match answers.is_empty() {
             true => work.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
             // What makes room for the answer may be next.

@@ -23,6 +23,7 @@ pub mod release;
 pub mod render;
 pub mod replay;
 pub mod replayed;
+pub mod replies;
 pub mod reviser;
 pub mod rule_files;
 pub mod rules;

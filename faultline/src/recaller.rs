@@ -1,18 +1,10 @@
 //! The thread that answers what late rules lack, from the recent store: the answer goes back into the journal, record by record.
 //!
 //! Nobody can recompute an answer once the records are trimmed that it was made from: `verify` reports it as attested.
-use crate::explainer::hand_in;
-use crate::published::Published;
 use faultline_engine::{Recall, Wanted};
-use faultline_host::Inlet;
-use faultline_model::{
-    Canonical, Digest, EffectId, HashSeed, Millis, Position, Recalled, RecalledPart, RecalledSeries,
-};
+use faultline_model::{Canonical, Digest, Millis, Position, Recalled, RecalledPart, RecalledSeries};
 use faultline_serve::recent::select::{Points, Want};
 use faultline_serve::recent::{Recent, SelectError};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
 
 /// Bytes of a record, or one series more: what `step` takes in between two records of telemetry.
 pub const RECORD_BYTES: usize = 8 << 10;
@@ -24,13 +16,6 @@ const SERIES_BYTES: usize = 128 << 10;
 const PART: i64 = 4;
 /// Bytes that a series is counted as, beside its labels and samples.
 const BYTES_EACH: usize = 16;
-/// How often a question looks whether the store is there yet.
-const LOOK: Duration = Duration::from_millis(5);
-/// How long to wait before offering a record again to a full inlet.
-const RETRY: Duration = Duration::from_millis(20);
-/// Between two looks at whether the server stops.
-const IDLE: Duration = Duration::from_millis(500);
-
 /// An answer under way.
 struct Answer {
     question: Digest,
@@ -133,39 +118,6 @@ fn read(
         all.push((size, series));
     }
     Ok(Some(all))
-}
-
-/// Answers questions until their sender is gone or the server stops. What is left unanswered is asked again on the next start.
-pub fn answer_all(
-    asked: &Receiver<(EffectId, Recall)>,
-    inlet: &Inlet,
-    seed: HashSeed,
-    published: &Published,
-    stopping: &AtomicBool,
-) {
-    let store = published.store();
-    let stops = || stopping.load(Ordering::Relaxed);
-    while !stops() {
-        let mut next = match asked.recv_timeout(IDLE) {
-            Ok(next) => next,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        // A newer set of rules asks for all that it lacks.
-        while let Ok(newer) = asked.try_recv() {
-            next = newer;
-        }
-        let (id, question) = next;
-        // What was accepted before the rules came is shown after they did.
-        while !store.recent().has(id.cause) && !stops() {
-            std::thread::sleep(LOOK);
-        }
-        for body in answer(store.recent(), &question) {
-            while !stops() && !hand_in(inlet, id, &body, seed) {
-                std::thread::sleep(RETRY);
-            }
-        }
-    }
 }
 
 /// A start goes on from the state after the record `last`: where the store lacks samples of before, it says nothing about them.

@@ -4,20 +4,15 @@
 //! What is done at each instant is what the engine does at it ([`Trial`]). What a rule reads that other rules recorded, or `ALERTS`,
 //! stands as it was recorded. Nobody can recompute an answer once the records are trimmed that it was made from: `verify` reports
 //! it as attested.
-use crate::explainer::hand_in;
-use crate::published::Published;
 use faultline_engine::{COMPARED_MAX, Revise, Revisit};
-use faultline_host::Inlet;
 use faultline_model::facts::{AlertState, Stretch, Transition};
-use faultline_model::{AlertId, Canonical, Digest, EffectId, HashSeed, Labels, Millis, Occurred, Revisited};
+use faultline_model::{AlertId, Canonical, Digest, Labels, Millis, Occurred, Revisited};
 use faultline_promql::{EvalError, Options, Selector, SeriesView, Source, evaluate, evaluate_columns};
 use faultline_rules::{Came, Trial};
 use faultline_serve::recent::select::{Points, Want};
 use faultline_serve::recent::{Recent, SelectError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
 
 /// Most samples that are held at once, of all selectors of a rule: 64 MiB.
 const SAMPLES_MAX: usize = 4 << 20;
@@ -25,13 +20,6 @@ const SAMPLES_MAX: usize = 4 << 20;
 const VALUES_MAX: usize = 200_000_000;
 /// Values that are evaluated at once.
 const TOGETHER: usize = 1 << 20;
-/// How often a question looks whether the store is there yet.
-const LOOK: Duration = Duration::from_millis(5);
-/// How long to wait before offering a record again to a full inlet.
-const RETRY: Duration = Duration::from_millis(20);
-/// Between two looks at whether the server stops.
-const IDLE: Duration = Duration::from_millis(500);
-
 /// Why a past instant cannot be looked at again.
 #[derive(Debug, thiserror::Error)]
 enum Unknown {
@@ -208,30 +196,4 @@ pub fn answer(recent: &Recent, it: &Revise, stops: &AtomicBool) -> Option<Vec<u8
         }
     };
     Some(answer.to_bytes())
-}
-
-/// Answers questions until their sender is gone or the server stops. What is left unanswered is asked again on the next start.
-pub fn answer_all(
-    asked: &Receiver<(EffectId, Revise)>,
-    inlet: &Inlet,
-    seed: HashSeed,
-    published: &Published,
-    stopping: &AtomicBool,
-) {
-    let store = published.store();
-    let stops = || stopping.load(Ordering::Relaxed);
-    while !stops() {
-        let (id, question) = match asked.recv_timeout(IDLE) {
-            Ok(next) => next,
-            Err(RecvTimeoutError::Timeout) => continue,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        while !store.recent().has(id.cause) && !stops() {
-            std::thread::sleep(LOOK);
-        }
-        let Some(body) = answer(store.recent(), &question, stopping) else { return };
-        while !stops() && !hand_in(inlet, id, &body, seed) {
-            std::thread::sleep(RETRY);
-        }
-    }
 }

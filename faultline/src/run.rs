@@ -12,13 +12,14 @@ use crate::recent;
 use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
 use crate::replayed::{Replay, ReplayError, Watch, whose};
+use crate::replies::{Questions, Replies};
 use crate::reviser;
 use crate::rule_files;
 use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
 use crate::tiles::{Tiles, keep_tiles};
 use crate::world::{Stop, World, control, seal, turn};
-use faultline_engine::{Ask, ENGINE_VERSION, Effects, ReplicaLabels};
+use faultline_engine::{Ask, ENGINE_VERSION, Effects, Recall, ReplicaLabels, Revise};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{
     Clock, Disk, Inlet, Journal, Limits, RealDisk, Refused, SystemClock, TellAway, inlet, random, yield_to_others,
@@ -26,6 +27,7 @@ use faultline_host::{
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Genesis, HashSeed, RuleFiles, Setting, mutant};
 use faultline_observe::series::AHEAD_MAX_MS;
+use faultline_serve::recent::Recent;
 use faultline_sources::Receiver;
 use faultline_storage::{
     CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Recovered, Sealer, SegmentJournal, Settings,
@@ -191,6 +193,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     published.time(stages.clone());
     let (preparer, sealer) = (journal.preparer(), journal.sealer());
     let stopping = Arc::new(AtomicBool::new(false));
+    let replies = Replies { inlet: inlet.clone(), seed, stopping: stopping.clone() };
     let mut others = Vec::new();
     let (shown_in, shown_out) = shown();
     let doors = Doors {
@@ -215,11 +218,11 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
     let (head_keeper, head_work) = recent::head_keeper();
     {
         let (feed, mut keeper) = (feed.clone(), Keeper::new(CheckpointStore::open(&folder)?)?);
-        let (published, inlet) = (published.clone(), inlet.clone());
+        let (published, replies) = (published.clone(), replies.clone());
         others.push(spawn("keeper", move || {
             yield_to_others();
             let wants_room = || published.journal_bytes() > limit / 2;
-            keep(&keeper_out, &mut keeper, &feed, &told_in, &inlet, seed, wants_room, |at| head_keeper.keep(at));
+            keep(&keeper_out, &mut keeper, &feed, &told_in, &replies, wants_room, |at| head_keeper.keep(at));
         })?);
     }
     {
@@ -227,22 +230,25 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         others.push(spawn("recent", move || recent::keep(&published, &head_work, &stopping))?);
     }
     {
-        let inlet = inlet.clone();
+        let replies = replies.clone();
         others.push(spawn("explain", move || {
             yield_to_others();
-            explainer::answer_all(&asks_out, &inlet, seed);
+            explainer::answer_all(&asks_out, &replies);
         })?);
     }
     {
         // It takes the recent store's locks: it must not yield to others.
-        let (inlet, published, stopping) = (inlet.clone(), published.clone(), stopping.clone());
-        let body = move || recaller::answer_all(&recalls_out, &inlet, seed, &published, &stopping);
+        let (replies, published) = (replies.clone(), published.clone());
+        let answer = |recent: &Recent, asked: &Recall, _: &AtomicBool| Some(recaller::answer(recent, asked));
+        let body = move || replies.from_store(&recalls_out, Questions::Newest, &published, answer);
         others.push(spawn("recall", body)?);
     }
     {
         // So must this one not.
-        let (inlet, published, stopping) = (inlet.clone(), published.clone(), stopping.clone());
-        let body = move || reviser::answer_all(&revises_out, &inlet, seed, &published, &stopping);
+        let (replies, published) = (replies.clone(), published.clone());
+        let answer =
+            |recent: &Recent, asked: &Revise, stops: &AtomicBool| Some(vec![reviser::answer(recent, asked, stops)?]);
+        let body = move || replies.from_store(&revises_out, Questions::All, &published, answer);
         others.push(spawn("revise", body)?);
     }
     {

@@ -463,7 +463,7 @@ impl Engine {
             });
         }
         if !applied.touches.is_empty() {
-            self.judge.rules.look_again();
+            self.judge.rules.read_again();
         }
         applied.clear();
     }

@@ -144,7 +144,7 @@ impl Judge {
         }
         if !applied.touches.is_empty() {
             applied.touches.clear();
-            self.rules.look_again();
+            self.rules.read_again();
         }
     }
 }

@@ -162,7 +162,7 @@ impl Engine {
             }
         }
         // No rule was told of what was put back.
-        self.judge.rules.look_again();
+        self.judge.rules.read_again();
         emit.reject(Reason::BadRecord, strangers, "the recent store's answer has series that nobody asked for");
         if last {
             self.no_longer_unknown(&it);

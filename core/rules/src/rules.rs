@@ -97,7 +97,7 @@ impl Rules {
         self.suspended = old.suspended;
         let carried = self.carry(&old, at, series.begun());
         // What samples told rules that were unknown, or read less, is not known.
-        self.look_again();
+        self.read_again();
         self.cover(&old, at, series);
         self.set_timers(at);
         for (number, state) in old.rules.iter().filter(|(number, _)| !carried.contains(&(*number as usize))) {
@@ -303,7 +303,7 @@ impl Rules {
         out: &mut Vec<Transition>,
     ) {
         // Whoever asks for that need not have told of samples.
-        self.look_again();
+        self.read_again();
         self.run_group(group, at, cause, series, out);
     }
 
@@ -406,10 +406,10 @@ impl Rules {
     }
 
     /// Series may have got samples that [`Rules::touch_all`] was not told of: at its next instant each rule reads all of its series.
-    pub fn look_again(&mut self) {
+    pub fn read_again(&mut self) {
         for number in 0..self.places.len() {
             if let Some(live) = &mut self.state_mut(number).live {
-                live.stream.look_again();
+                live.stream.read_again();
             }
         }
     }

@@ -1,134 +1,63 @@
 //! A rule added or edited live takes its ranges from the recent store, by records: then it is known, and has the value, bit for
 //! bit, that it would have had from the start. Whatever else comes in place of the answer changes nothing.
 use crate::added_rules::{REACH_MS, RULES, START, body, rules};
-use crate::journal::{SEED, effect_bytes};
+use crate::beside::{self, reply, sent, tick};
+use crate::journal::SEED;
 use crate::real_api::{histograms, write, write_histograms};
 use crate::real_tools::Faultline;
 use faultline::recaller;
 use faultline::verify::check as verified;
-use faultline::world::{control, own};
-use faultline_engine::{Ask, Effect, Effects, Engine, Recall};
-use faultline_formats::{Decoded, Record, decode, encode};
+use faultline::world::control;
+use faultline_engine::{Ask, Recall};
+use faultline_formats::Decoded;
 use faultline_host::Random;
 use faultline_model::{
-    Canonical, Clock, Control, Encoding, Evaluation, Format, Hlc, Kind, Labels, Millis, Payload, Position, Recalled,
-    RecalledPart, RecalledSeries, RuleFile, RuleFiles, Sample, SourceId, TenantId,
+    Canonical, Control, Evaluation, Labels, Millis, Recalled, RecalledPart, RecalledSeries, RuleFile, RuleFiles, Sample,
 };
 use faultline_model::{Digest, EffectId};
-use faultline_serve::recent::{Limits, Recent};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// An engine, the recent store beside it, and all that went in and came out.
-struct Run {
-    engine: Engine,
-    recent: Recent,
-    records: Vec<Record>,
-    effects: Vec<u8>,
-    stamp: Hlc,
-    asked: Option<(EffectId, Recall)>,
-}
-
 type Values = BTreeSet<(String, Labels, u64)>;
 
-impl Run {
-    fn new() -> Run {
-        let (engine, recent) = (Engine::new(SEED), Recent::new(Limits::default()));
-        Run { engine, recent, records: Vec::new(), effects: Vec::new(), stamp: Hlc::default(), asked: None }
-    }
+type Run = beside::Run<Recall>;
 
-    /// Steps over a record; says how many events it refused.
-    fn push(&mut self, wall: Millis, decoded: Decoded) -> u64 {
-        self.stamp = self.stamp.next(wall);
-        let at = Position { partition: 0, offset: self.records.len() as u64 };
-        let record = Record { at, stamp: self.stamp, decoded };
-        let mut effects = Effects::default();
-        self.engine.step(std::slice::from_ref(&record), &mut effects);
-        self.records.push(record);
-        self.effects.extend(effect_bytes(&effects));
-        let mut refused = 0;
-        for effect in effects.list {
-            match effect {
-                Effect::Accepted(it) => self.recent.accept(it.created, &it.samples, &it.histograms, &it.evicted),
-                Effect::Ask(id, Ask::Recall(asked)) => self.asked = Some((id, *asked)),
-                Effect::Rejected(it) => refused += it.reject.count,
-                _ => {}
-            }
-        }
-        refused
-    }
-
-    fn restore(&mut self) {
-        let checkpoint = self.engine.checkpoint();
-        self.engine = Engine::restore(checkpoint.clone()).expect("just written");
-        assert_eq!(self.engine.checkpoint().first_difference(&checkpoint), None);
-        assert_eq!(self.open(), self.asked.iter().map(|(id, _)| *id).collect::<Vec<_>>(), "it is asked again");
-    }
-
-    /// Questions to the store that are not answered.
-    fn open(&self) -> Vec<EffectId> {
-        let recalls = self.engine.unanswered().filter(|(_, ask)| matches!(ask, Ask::Recall(_)));
-        recalls.map(|(id, _)| id).collect()
-    }
-
-    /// What the store says to what was asked.
-    fn answer(&self) -> (EffectId, Vec<Vec<u8>>) {
-        let (id, asked) = self.asked.as_ref().expect("it asked");
-        (*id, recaller::answer(&self.recent, asked))
-    }
-
-    /// Rules that are unknown, by name.
-    fn unknown(&mut self) -> BTreeSet<String> {
-        let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules.clone());
-        rules.filter(|rule| rule.unknown_until.is_some()).map(|rule| rule.name.to_string()).collect()
-    }
-
-    /// Rules that are known and were evaluated after `loaded`.
-    fn known(&mut self, loaded: Millis) -> BTreeSet<String> {
-        let rules = self.engine.overview().groups.into_iter().flat_map(|group| group.rules.clone());
-        let known = rules.filter(|r| r.unknown_until.is_none() && r.record.last_at.is_some_and(|at| at > loaded));
-        known.map(|rule| rule.name.to_string()).collect()
-    }
-
-    /// What some rules hold.
-    fn values(&mut self, of: &BTreeSet<String>) -> Values {
-        let groups = self.engine.overview().groups;
-        let alerts = groups.into_iter().flat_map(|group| group.rules.clone()).filter_map(|rule| rule.alerting);
-        let held = alerts.flat_map(|alerting| alerting.alerts).filter(|a| of.contains(&a.name));
-        held.map(|a| (a.name, a.labels, a.value.to_bits())).collect()
-    }
-
-    /// The same records in other batches, restored on the way: the same effects, the same state.
-    fn check_law(&mut self, random: &mut Random) {
-        let (mut again, mut effects, mut from) = (Engine::new(SEED), Vec::new(), 0);
-        while from < self.records.len() {
-            let to = (from + 1 + random.below(40) as usize).min(self.records.len());
-            let mut out = Effects::default();
-            again.step(&self.records[from..to], &mut out);
-            effects.extend(effect_bytes(&out));
-            from = to;
-            if random.below(4) == 0 {
-                again = Engine::restore(again.checkpoint()).expect("just written");
-            }
-        }
-        assert!(effects == self.effects, "other effects");
-        assert_eq!(again.checkpoint().first_difference(&self.engine.checkpoint()), None);
-    }
+fn server() -> Run {
+    Run::new(|ask| if let Ask::Recall(it) = ask { Some(*it) } else { None })
 }
 
-fn reply(id: EffectId, body: Vec<u8>) -> Decoded {
-    own(Kind::Reply(id), body, SEED)
+/// What the store says to what was asked.
+fn answer(run: &Run) -> (EffectId, Vec<Vec<u8>>) {
+    let (id, asked) = run.asked.as_ref().expect("it asked");
+    (*id, recaller::answer(&run.recent, asked))
 }
 
-fn tick() -> Decoded {
-    own(Kind::Tick, Vec::new(), SEED)
+/// Rules that are unknown, by name.
+fn unknown_rules(run: &mut Run) -> BTreeSet<String> {
+    let rules = run.engine.overview().groups.into_iter().flat_map(|group| group.rules.clone());
+    rules.filter(|rule| rule.unknown_until.is_some()).map(|rule| rule.name.to_string()).collect()
+}
+
+/// Rules that are known and were evaluated after `loaded`.
+fn known_rules(run: &mut Run, loaded: Millis) -> BTreeSet<String> {
+    let rules = run.engine.overview().groups.into_iter().flat_map(|group| group.rules.clone());
+    let known = rules.filter(|r| r.unknown_until.is_none() && r.record.last_at.is_some_and(|at| at > loaded));
+    known.map(|rule| rule.name.to_string()).collect()
+}
+
+/// What some rules hold.
+fn values_of(run: &mut Run, of: &BTreeSet<String>) -> Values {
+    let groups = run.engine.overview().groups;
+    let alerts = groups.into_iter().flat_map(|group| group.rules.clone()).filter_map(|rule| rule.alerting);
+    let held = alerts.flat_map(|alerting| alerting.alerts).filter(|a| of.contains(&a.name));
+    held.map(|a| (a.name, a.labels, a.value.to_bits())).collect()
 }
 
 /// Plays one story with all rules from the start, and with some of them added or edited at some time, what they lack answered some
 /// records later. Says how many rules were unknown before the answer and after it.
 fn check(seed: u64, evaluation: Evaluation) -> (usize, usize) {
     let mut random = Random::seeded(seed);
-    let (mut whole, mut added) = (Run::new(), Run::new());
+    let (mut whole, mut added) = (server(), server());
     let full = || rules(evaluation, |rule| Some(rule.into()));
     whole.push(START, full());
     let mut gone = BTreeSet::new();
@@ -156,8 +85,8 @@ fn check(seed: u64, evaluation: Evaluation) -> (usize, usize) {
         if pending && now > loaded {
             whole.push(loaded, tick());
             added.push(loaded, full());
-            (unknown.0, pending) = (added.unknown().len(), false);
-            assert!(added.asked.is_some() || added.unknown().iter().all(waits), "seed {seed}");
+            (unknown.0, pending) = (unknown_rules(&mut added).len(), false);
+            assert!(added.asked.is_some() || unknown_rules(&mut added).iter().all(waits), "seed {seed}");
         }
         let names = if now < loaded { &["x", "c", "y"][..] } else { &["x", "c"] };
         while let Some(due) = added.engine.overview().groups.iter().map(|g| g.next_at).find(|due| *due < now) {
@@ -168,9 +97,9 @@ fn check(seed: u64, evaluation: Evaluation) -> (usize, usize) {
                 break; // Rule time begins with the first telemetry.
             }
             if !pending {
-                let of = added.known(loaded);
+                let of = known_rules(&mut added, loaded);
                 let what = format!("seed {seed}, {evaluation:?}, {} ms after the load", due.since(loaded));
-                assert_eq!(whole.values(&of), added.values(&of), "{what}");
+                assert_eq!(values_of(&mut whole, &of), values_of(&mut added, &of), "{what}");
             }
         }
         let decoded = body(&mut random, now, &mut counts, names);
@@ -185,7 +114,7 @@ fn check(seed: u64, evaluation: Evaluation) -> (usize, usize) {
         }
         answered_in = answered_in.saturating_sub(1);
         if answered_in == 0 {
-            let (id, bodies) = added.answer();
+            let (id, bodies) = answer(&added);
             for body in bodies {
                 // Cut short, to another question, and, the last time, twice.
                 let damaged = body[..body.len() - 1].to_vec();
@@ -201,12 +130,12 @@ fn check(seed: u64, evaluation: Evaluation) -> (usize, usize) {
             }
             assert!(added.open().is_empty(), "seed {seed}");
             added.asked = None;
-            let left = added.unknown();
+            let left = unknown_rules(&mut added);
             assert!(left.iter().all(waits), "seed {seed}: {left:?} wait, {gone:?} were added");
             unknown.1 = left.len();
         }
     }
-    assert_eq!(added.known(loaded).len(), RULES.len() + 1, "seed {seed}: all are known in the end");
+    assert_eq!(known_rules(&mut added, loaded).len(), RULES.len() + 1, "seed {seed}: all are known in the end");
     added.check_law(&mut random);
     unknown
 }
@@ -220,13 +149,6 @@ fn a_late_rule_is_known_once_the_recent_store_has_answered() {
     assert!(before > 100 && after < before / 3, "{before}, {after}");
 }
 
-fn sent(series: &[(Labels, Vec<Sample>)]) -> Decoded {
-    let plain = encode::write_request(series.iter().map(|(labels, samples)| (labels, &samples[..])));
-    let (format, encoding, clock) = (Format::RemoteWrite1, Encoding::Identity, Clock::Live);
-    let kind = Kind::Telemetry { source: SourceId([1; 16]), format, encoding, clock };
-    decode(Payload { tenant: TenantId(0), kind, body: plain.into() }, SEED)
-}
-
 fn file(text: &str) -> Decoded {
     let files = vec![RuleFile { name: "t.yml".into(), text: text.into() }];
     control(Control::Rules, RuleFiles { files, ..RuleFiles::default() }.to_bytes(), SEED)
@@ -236,7 +158,7 @@ const LATE: &str = "groups:\n- name: g\n  interval: 5s\n  rules:\n  - {alert: La
 
 /// Ten minutes of so many counters, then a rule over five of them.
 fn lately(series: i64) -> Run {
-    let mut run = Run::new();
+    let mut run = server();
     run.push(START, file("groups: []\n"));
     for step in 0..40 {
         let now = START.plus(step * 15_000);
@@ -247,7 +169,7 @@ fn lately(series: i64) -> Run {
         run.push(now, sent(&(0..series).map(counter).collect::<Vec<_>>()));
     }
     run.push(START.plus(600_000), file(LATE));
-    assert_eq!(run.unknown().len(), 1);
+    assert_eq!(unknown_rules(&mut run).len(), 1);
     run
 }
 
@@ -255,7 +177,7 @@ fn lately(series: i64) -> Run {
 #[test]
 fn what_does_not_answer_changes_nothing() {
     let mut run = lately(3);
-    let (id, bodies) = run.answer();
+    let (id, bodies) = answer(&run);
     let good = Recalled::from_bytes(&bodies[0]).expect("an answer");
     let now = START.plus(600_001);
     let changed = |change: &dyn Fn(&mut Recalled)| {
@@ -302,14 +224,14 @@ fn what_does_not_answer_changes_nothing() {
     far.samples = [-9_000_000, -15_000, 500_000].map(|ms| Sample::new(now.plus(ms), 77.0)).to_vec();
     run.push(now, reply(id, changed(&|it| it.parts = vec![part(0, vec![far.clone()])])));
     assert_eq!(ring(&run), before);
-    assert_eq!(run.unknown().len(), 1);
+    assert_eq!(unknown_rules(&mut run).len(), 1);
     // After all that the answer is taken; once more it answers nothing.
     bodies.iter().for_each(|body| assert_eq!(run.push(now, reply(id, body.clone())), 0));
-    assert_eq!((run.unknown().len(), run.open().len()), (0, 0));
+    assert_eq!((unknown_rules(&mut run).len(), run.open().len()), (0, 0));
     assert_eq!(run.push(now, reply(id, bodies[0].clone())), 1);
     // The rule is gone before the answer comes.
     let mut run = lately(3);
-    let (id, bodies) = run.answer();
+    let (id, bodies) = answer(&run);
     run.push(now, file("groups: []\n"));
     let before = ring(&run);
     assert_eq!(run.push(now, reply(id, bodies[0].clone())), 1, "it answers nothing that is asked");
@@ -322,25 +244,25 @@ fn what_is_not_kept_covers_nothing() {
     let mut run = lately(3);
     let until = run.engine.overview().groups[0].rules[0].unknown_until;
     run.recent.lacks(START.plus(590_000));
-    let (id, bodies) = run.answer();
+    let (id, bodies) = answer(&run);
     assert_eq!(bodies.len(), 1);
     run.push(START.plus(600_001), reply(id, bodies[0].clone()));
     assert_eq!(run.engine.overview().groups[0].rules[0].unknown_until, until);
     // Some of it helps to some extent: what lies before must have left the range, and what an instant selector sees.
     let mut run = lately(3);
     run.recent.lacks(START.plus(200_000));
-    let (id, bodies) = run.answer();
+    let (id, bodies) = answer(&run);
     run.push(START.plus(600_001), reply(id, bodies[0].clone()));
     let sooner = run.engine.overview().groups[0].rules[0].unknown_until;
     assert!(sooner < until && sooner >= Some(START.plus(800_000)), "{sooner:?} of {until:?}");
     // An engine of before does not ask.
-    let mut old = Run::new();
+    let mut old = server();
     old.push(START, control(Control::EngineVersion, 5_u32.to_bytes(), SEED));
     old.push(START, sent(&[(Labels::new([("__name__", "c")]), vec![Sample::new(START, 1.0)])]));
     let two = [15_000, 30_000].map(|ms| Sample::new(START.plus(ms), 2.0)).to_vec();
     old.push(START.plus(30_000), sent(&[(Labels::new([("__name__", "c")]), two)]));
     old.push(START.plus(30_001), file(LATE));
-    assert!(old.unknown().len() == 1 && old.asked.is_none());
+    assert!(unknown_rules(&mut old).len() == 1 && old.asked.is_none());
 }
 
 /// Fourteen thousand series: an answer of many records, none of which holds up `step` for long; and sixty thousand, for which
@@ -348,7 +270,7 @@ fn what_is_not_kept_covers_nothing() {
 #[test]
 fn an_answer_comes_in_records_of_bounded_cost() {
     let mut run = lately(14_000);
-    let (id, bodies) = run.answer();
+    let (id, bodies) = answer(&run);
     let size: usize = bodies.iter().map(Vec::len).sum();
     assert!(bodies.iter().all(|body| body.len() <= recaller::RECORD_BYTES + 4096), "bounded records");
     assert!(size > recaller::ANSWER_BYTES / 2 && size <= recaller::ANSWER_BYTES + 4096, "{size} bytes");
@@ -359,7 +281,7 @@ fn an_answer_comes_in_records_of_bounded_cost() {
         run.push(START.plus(600_001), decoded);
         took.push(begun.elapsed());
     }
-    assert_eq!(run.unknown().len(), 0);
+    assert_eq!(unknown_rules(&mut run).len(), 0);
     took.sort();
     let within = |percent: usize| took[(took.len() - 1) * percent / 100];
     let count = took.len();
@@ -371,7 +293,7 @@ fn an_answer_comes_in_records_of_bounded_cost() {
     );
     let mut run = lately(60_000);
     let until = run.engine.overview().groups[0].rules[0].unknown_until;
-    let (id, bodies) = run.answer();
+    let (id, bodies) = answer(&run);
     assert!(bodies.iter().map(Vec::len).sum::<usize>() <= recaller::ANSWER_BYTES + 4096);
     for body in bodies {
         run.push(START.plus(600_001), reply(id, body));

@@ -3,6 +3,7 @@ mod added_rules;
 mod all_flips;
 mod backtest;
 mod bad_input;
+mod beside;
 mod crash;
 mod dry_run;
 mod explain;

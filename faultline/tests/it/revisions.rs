@@ -1,20 +1,20 @@
 //! Samples that come late revise: what the ledger says in the end of alerts that fired is what an engine says that got all samples in
 //! time. Whatever else comes in place of the answer changes nothing.
-use crate::journal::{SEED, effect_bytes};
+use crate::beside::{self, reply, sent, tick};
+use crate::journal::SEED;
 use crate::real_api::write;
 use crate::real_tools::{Faultline, text};
 use faultline::reviser;
 use faultline::verify::check as verified;
-use faultline::world::{control, own};
-use faultline_engine::{Ask, ENGINE_VERSION, Effect, Effects, Engine, Revise};
-use faultline_formats::{Decoded, Record, decode, encode};
+use faultline::world::control;
+use faultline_engine::{Ask, ENGINE_VERSION, Revise};
+use faultline_formats::Decoded;
 use faultline_host::Random;
 use faultline_model::facts::{AlertState, Decision, Outcome, Revision, Stretch, Unrevised};
 use faultline_model::{
-    AlertId, Canonical, Clock, Control, Digest, EffectId, Encoding, Evaluation, Format, Hlc, Kind, Labels, Millis,
-    Occurred, Occurrence, Payload, Position, Revisited, RuleFile, RuleFiles, Sample, SourceId, TenantId,
+    AlertId, Canonical, Control, Digest, EffectId, Evaluation, Labels, Millis, Occurred, Occurrence, Revisited,
+    RuleFile, RuleFiles, Sample,
 };
-use faultline_serve::recent::{Limits, Recent};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -25,127 +25,39 @@ const START: Millis = Millis(1_700_000_000_000);
 /// Times of fired and ended that differ by no more are the same: a minute, and the interval.
 const TOLERANCE_MS: i64 = 60_000 + 5_000;
 
-/// An engine, the recent store beside it, and all that went in and came out.
-struct Run {
-    engine: Engine,
-    recent: Recent,
-    records: Vec<Record>,
-    effects: Vec<u8>,
-    decided: Vec<Decision>,
-    stamp: Hlc,
-    asked: Option<(EffectId, Revise)>,
-    questions: usize,
+type Run = beside::Run<Revise>;
+
+fn server() -> Run {
+    Run::new(|ask| if let Ask::Revise(it) = ask { Some(*it) } else { None })
 }
 
-impl Run {
-    fn new() -> Run {
-        Run {
-            engine: Engine::new(SEED),
-            recent: Recent::new(Limits::default()),
-            records: Vec::new(),
-            effects: Vec::new(),
-            decided: Vec::new(),
-            stamp: Hlc::default(),
-            asked: None,
-            questions: 0,
-        }
-    }
+/// What the store says to what was asked.
+fn answer(run: &Run) -> (EffectId, Vec<u8>) {
+    let (id, asked) = run.asked.as_ref().expect("it asked");
+    (*id, reviser::answer(&run.recent, asked, &AtomicBool::new(false)).expect("nobody stops it"))
+}
 
-    /// Steps over a record; says how many events it refused.
-    fn push(&mut self, wall: Millis, decoded: Decoded) -> u64 {
-        self.stamp = self.stamp.next(wall);
-        let at = Position { partition: 0, offset: self.records.len() as u64 };
-        let record = Record { at, stamp: self.stamp, decoded };
-        let mut effects = Effects::default();
-        self.engine.step(std::slice::from_ref(&record), &mut effects);
-        self.records.push(record);
-        self.effects.extend(effect_bytes(&effects));
-        let mut refused = 0;
-        for effect in effects.list {
-            match effect {
-                Effect::Accepted(it) => self.recent.accept(it.created, &it.samples, &it.histograms, &it.evicted),
-                Effect::Ask(id, Ask::Revise(asked)) => {
-                    (self.asked, self.questions) = (Some((id, *asked)), self.questions + 1);
-                }
-                Effect::Rejected(it) => refused += it.reject.count,
-                Effect::Decided(_, decision) => self.decided.push(decision),
-                _ => {}
-            }
-        }
-        refused
-    }
-
-    fn restore(&mut self) {
-        let checkpoint = self.engine.checkpoint();
-        self.engine = Engine::restore(checkpoint.clone()).expect("just written");
-        assert_eq!(self.engine.checkpoint().first_difference(&checkpoint), None);
-        let open = self.engine.unanswered().find_map(|(id, ask)| match ask {
-            Ask::Revise(it) => Some((id, *it)),
-            _ => None,
-        });
-        assert_eq!(open, self.asked, "it is asked again");
-    }
-
-    /// What the store says to what was asked.
-    fn answer(&self) -> (EffectId, Vec<u8>) {
-        let (id, asked) = self.asked.as_ref().expect("it asked");
-        (*id, reviser::answer(&self.recent, asked, &AtomicBool::new(false)).expect("nobody stops it"))
-    }
-
-    /// Answers what is asked, until nothing is.
-    fn answer_all(&mut self, now: Millis) {
-        while self.asked.is_some() {
-            let (id, body) = self.answer();
-            self.asked = None;
-            assert_eq!(self.push(now, reply(id, body)), 0);
-        }
-    }
-
-    fn revisions(&self) -> impl Iterator<Item = &Revision> {
-        self.decided.iter().filter_map(|it| if let Decision::Revision(it) = it { Some(&**it) } else { None })
-    }
-
-    fn unrevised(&self) -> impl Iterator<Item = &Unrevised> {
-        self.decided.iter().filter_map(|it| if let Decision::Unrevised(it) = it { Some(it) } else { None })
-    }
-
-    /// The same records in other batches, restored on the way: the same effects, the same state.
-    fn check_law(&mut self, random: &mut Random) {
-        let (mut again, mut effects, mut from) = (Engine::new(SEED), Vec::new(), 0);
-        while from < self.records.len() {
-            let to = (from + 1 + random.below(40) as usize).min(self.records.len());
-            let mut out = Effects::default();
-            again.step(&self.records[from..to], &mut out);
-            effects.extend(effect_bytes(&out));
-            from = to;
-            if random.below(4) == 0 {
-                again = Engine::restore(again.checkpoint()).expect("just written");
-            }
-        }
-        assert!(effects == self.effects, "other effects");
-        assert_eq!(again.checkpoint().first_difference(&self.engine.checkpoint()), None);
+/// Answers what is asked, until nothing is.
+fn answer_all(run: &mut Run, now: Millis) {
+    while run.asked.is_some() {
+        let (id, body) = answer(&run);
+        run.asked = None;
+        assert_eq!(run.push(now, reply(id, body)), 0);
     }
 }
 
-fn reply(id: EffectId, body: Vec<u8>) -> Decoded {
-    own(Kind::Reply(id), body, SEED)
+fn revisions(run: &Run) -> impl Iterator<Item = &Revision> {
+    run.decided.iter().filter_map(|it| if let Decision::Revision(it) = it { Some(&**it) } else { None })
 }
 
-fn tick() -> Decoded {
-    own(Kind::Tick, Vec::new(), SEED)
+fn unrevised(run: &Run) -> impl Iterator<Item = &Unrevised> {
+    run.decided.iter().filter_map(|it| if let Decision::Unrevised(it) = it { Some(it) } else { None })
 }
 
 fn rules(groups: &str) -> Decoded {
     let files = vec![RuleFile { name: "r.yml".into(), text: format!("groups:\n{groups}") }];
     let external_labels = vec![("cluster".into(), "test".into())];
     control(Control::Rules, RuleFiles { files, external_labels, ..RuleFiles::default() }.to_bytes(), SEED)
-}
-
-fn sent(series: &[(Labels, Vec<Sample>)]) -> Decoded {
-    let plain = encode::write_request(series.iter().map(|(labels, samples)| (labels, &samples[..])));
-    let (format, encoding, clock) = (Format::RemoteWrite1, Encoding::Identity, Clock::Live);
-    let kind = Kind::Telemetry { source: SourceId([1; 16]), format, encoding, clock };
-    decode(Payload { tenant: TenantId(0), kind, body: plain.into() }, SEED)
 }
 
 fn labels(series: usize) -> Labels {
@@ -280,7 +192,7 @@ type Counts = BTreeMap<&'static str, usize>;
 fn check(seed: u64, counts: &mut Counts) {
     let mut random = Random::seeded(seed);
     let story = story(&mut random);
-    let (mut whole, mut late) = (Run::new(), Run::new());
+    let (mut whole, mut late) = (server(), server());
     for run in [&mut whole, &mut late] {
         run.push(START, rules(RULES));
     }
@@ -301,7 +213,7 @@ fn check(seed: u64, counts: &mut Counts) {
         if answer_in > 0 {
             return;
         }
-        let (id, body) = late.answer();
+        let (id, body) = answer(&late);
         // Cut short, and to another question.
         let damaged = body[..body.len() - 1].to_vec();
         let other = EffectId { ordinal: id.ordinal + 9, ..id };
@@ -327,12 +239,12 @@ fn check(seed: u64, counts: &mut Counts) {
         while now < story.end {
             now = now.plus(1_000);
             run.push(now, tick());
-            run.answer_all(now);
+            answer_all(run, now);
         }
     }
     assert_eq!(whole.questions, 0, "seed {seed}: nothing came late");
-    assert_eq!(late.unrevised().collect::<Vec<_>>(), Vec::<&Unrevised>::new(), "seed {seed}");
-    for it in late.revisions() {
+    assert_eq!(unrevised(&late).collect::<Vec<_>>(), Vec::<&Unrevised>::new(), "seed {seed}");
+    for it in revisions(&late) {
         *counts.entry(it.outcome.word()).or_default() += 1;
     }
     let (would, is) = (Told::of(&whole.decided).fired(), Told::of(&late.decided).fired());
@@ -413,7 +325,7 @@ fn ticks(run: &mut Run, from: i64, to: i64) {
 
 /// A rule that fires because samples are missing, which come after a hundred seconds; then it is asked about.
 fn page(rules: Decoded) -> Run {
-    let mut run = Run::new();
+    let mut run = server();
     run.push(START, rules);
     run.push(START, x(&[0]));
     ticks(&mut run, 1_000, 90_000);
@@ -427,11 +339,11 @@ fn page(rules: Decoded) -> Run {
 #[test]
 fn what_does_not_answer_changes_nothing() {
     let mut run = page(few(Evaluation::Grid, false));
-    let (id, body) = run.answer();
+    let (id, body) = answer(&run);
     let good = Revisited::from_bytes(&body).expect("an answer");
     assert_eq!(good.occurrences, [], "it would not have fired, nor been pending at the end");
     let until = run.asked.as_ref().expect("it asked").1.asked.until;
-    let known = run.revisions().count();
+    let known = revisions(&run).count();
     let one = |name: &str, active_at: Millis, end: Option<Millis>| Occurred {
         alert: AlertId::of_parts(&[b"a"]),
         labels: Labels::new([("alertname", name)]),
@@ -463,38 +375,38 @@ fn what_does_not_answer_changes_nothing() {
     ticks(&mut run, 126_000, 400_000);
     run.push(START.plus(400_000), x(&[330_000]));
     ticks(&mut run, 401_000, 500_000);
-    assert_eq!((run.questions, run.revisions().count()), (1, known));
+    assert_eq!((run.questions, revisions(&run).count()), (1, known));
     run.restore();
     // After all that it is taken; once more it answers nothing.
     run.asked = None;
     assert_eq!(run.push(START.plus(500_000), reply(id, body.clone())), 0);
-    let told: Vec<_> = run.revisions().map(|it| (it.outcome, it.name.clone(), it.after)).collect();
+    let told: Vec<_> = revisions(&run).map(|it| (it.outcome, it.name.clone(), it.after)).collect();
     assert_eq!(told, [(Outcome::Retracted, "Few".to_string(), None)]);
-    let it = run.revisions().next().expect("just seen").clone();
+    let it = revisions(&run).next().expect("just seen").clone();
     assert_eq!((it.late.samples, it.late.first, it.late.last), (3, START.plus(1_000), START.plus(3_000)));
     assert_eq!(it.late.series[0].labels, labels(0));
     assert!(it.before.is_some_and(|it| it.fired_at.is_some() && it.resolved_at.is_some()) && !it.dry_run);
     assert_eq!(run.push(START.plus(500_000), reply(id, body)), 1);
-    assert_eq!(run.revisions().count(), 1);
+    assert_eq!(revisions(&run).count(), 1);
 }
 
 #[test]
 fn rules_that_change_are_looked_at_from_then_on() {
     // What is tried only is said, as such.
     let mut run = page(few(Evaluation::Grid, true));
-    run.answer_all(START.plus(125_000));
-    assert!(run.revisions().all(|it| it.dry_run) && run.revisions().count() == 1);
+    answer_all(&mut run, START.plus(125_000));
+    assert!(revisions(&run).all(|it| it.dry_run) && revisions(&run).count() == 1);
     // A stream group decides between instants.
     let run = page(few(Evaluation::Stream, false));
-    assert_eq!((run.questions, run.revisions().count(), run.unrevised().count()), (0, 0, 0));
+    assert_eq!((run.questions, revisions(&run).count(), unrevised(&run).count()), (0, 0, 0));
     // The rule is edited, or gone, before the answer comes.
     for text in ["  - {alert: Few, expr: 'count_over_time(x[5m]) < 4', for: 10s}\n", "  - {alert: Other, expr: x}\n"] {
         let mut run = page(rules(&format!("- name: g\n  interval: 5s\n  rules:\n{FEW}")));
-        let (id, body) = run.answer();
+        let (id, body) = answer(&run);
         run.push(START.plus(125_000), rules(&format!("- name: g\n  interval: 5s\n  rules:\n{text}")));
         assert_eq!(run.push(START.plus(125_000), reply(id, body)), 1, "it answers nothing that is asked");
-        let told: Vec<_> = run.unrevised().map(|it| (it.name.clone(), it.late.samples)).collect();
-        assert_eq!((told, run.revisions().count()), (vec![("Few".to_string(), 3)], 0));
+        let told: Vec<_> = unrevised(&run).map(|it| (it.name.clone(), it.late.samples)).collect();
+        assert_eq!((told, revisions(&run).count()), (vec![("Few".to_string(), 3)], 0));
     }
     // Another rule of its group is: nothing of it changes.
     let mut run = page(rules(&format!("- name: g\n  interval: 5s\n  rules:\n{FEW}")));
@@ -502,10 +414,10 @@ fn rules_that_change_are_looked_at_from_then_on() {
         START.plus(125_000),
         rules(&format!("- name: g\n  interval: 5s\n  rules:\n  - {{alert: New, expr: x}}\n{FEW}")),
     );
-    run.answer_all(START.plus(125_000));
-    assert_eq!((run.unrevised().count(), run.revisions().count()), (0, 1));
+    answer_all(&mut run, START.plus(125_000));
+    assert_eq!((unrevised(&run).count(), revisions(&run).count()), (0, 1));
     // What lies before the rule cannot be said; what is after it can.
-    let mut run = Run::new();
+    let mut run = server();
     run.push(START, rules("- name: f\n  rules: []\n"));
     run.push(START, x(&[0]));
     ticks(&mut run, 1_000, 60_000);
@@ -513,21 +425,21 @@ fn rules_that_change_are_looked_at_from_then_on() {
     ticks(&mut run, 61_000, 90_000);
     run.push(START.plus(90_500), x(&[3_000, 1_000, 2_000]));
     ticks(&mut run, 91_000, 160_000);
-    run.answer_all(START.plus(160_000));
-    let told: Vec<_> = run.unrevised().map(|it| (it.from, it.to)).collect();
+    answer_all(&mut run, START.plus(160_000));
+    let told: Vec<_> = unrevised(&run).map(|it| (it.from, it.to)).collect();
     assert_eq!(told, [(START.plus(1_000), START.plus(59_999))]);
     // The store lacks what is asked for.
     let mut run = page(few(Evaluation::Grid, false));
     run.recent.lacks(START.plus(50_000));
-    run.answer_all(START.plus(125_000));
-    assert!(run.unrevised().all(|it| it.reason.contains("lacks")) && run.unrevised().count() == 1);
-    assert_eq!(run.revisions().count(), 0);
+    answer_all(&mut run, START.plus(125_000));
+    assert!(unrevised(&run).all(|it| it.reason.contains("lacks")) && unrevised(&run).count() == 1);
+    assert_eq!(revisions(&run).count(), 0);
 }
 
 /// An engine of before notes nothing; from the record on that puts ours in force it does.
 #[test]
 fn an_engine_of_before_revises_nothing() {
-    let mut run = Run::new();
+    let mut run = server();
     run.push(START, control(Control::EngineVersion, 6_u32.to_bytes(), SEED));
     run.push(START, few(Evaluation::Grid, false));
     run.push(START, x(&[0]));
@@ -540,8 +452,8 @@ fn an_engine_of_before_revises_nothing() {
     ticks(&mut run, 126_000, 130_000);
     run.push(START.plus(130_500), x(&[4_000]));
     ticks(&mut run, 131_000, 150_000);
-    run.answer_all(START.plus(150_000));
-    assert_eq!((run.questions, run.unrevised().count()), (1, 1));
+    answer_all(&mut run, START.plus(150_000));
+    assert_eq!((run.questions, unrevised(&run).count()), (1, 1));
 }
 
 /// Through the real server: a page that rests on what had come, and is taken back.

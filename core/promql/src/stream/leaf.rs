@@ -156,7 +156,7 @@ impl LeafOp {
     }
 
     /// Series may have got samples that [`LeafOp::touch`] was not told of.
-    pub(super) fn look_again(&mut self) {
+    pub(super) fn read_again(&mut self) {
         self.outlook.forget();
     }
 

@@ -141,7 +141,7 @@ impl Stream {
     /// Recomputes everything at a grid instant and appends what changed, in label order.
     ///
     /// Series that cannot have come to give anything by time alone are passed over: since the last `refresh` each new sample
-    /// must have gone to `touch` or `pass_over`, or else [`Stream::look_again`] must have been called.
+    /// must have gone to `touch` or `pass_over`, or else [`Stream::read_again`] must have been called.
     ///
     /// On an error the reported result is what it was, and the next `refresh` or `touch` tries again. Fails with
     /// [`EvalError::Histograms`] where a selector finds any.
@@ -157,7 +157,7 @@ impl Stream {
         let too_many = matches!(fresh, Err(EvalError::TooManySamples { .. }));
         if too_many && self.leaves.iter().any(|op| self.leaf(*op).spared().is_some()) {
             // How many samples series that were passed over have is known from above only.
-            self.look_again();
+            self.read_again();
             fresh = self.read_leaves(expr, at, source, options);
         }
         let fresh = fresh?;
@@ -254,17 +254,17 @@ impl Stream {
     }
 
     /// Series may have got samples that the stream was not told of: the next `refresh` reads all of them.
-    pub fn look_again(&mut self) {
+    pub fn read_again(&mut self) {
         for op in &mut self.ops {
             if let OpKind::Leaf(leaf) = &mut op.kind {
-                leaf.look_again();
+                leaf.read_again();
             }
         }
     }
 
     /// Forgets all that was read and reported: the next `refresh` reports every element of the result.
     pub fn forget(&mut self) {
-        self.look_again();
+        self.read_again();
         for op in &mut self.ops {
             match &mut op.kind {
                 OpKind::Leaf(leaf) => leaf.cells_mut().replace(BTreeMap::new()),
