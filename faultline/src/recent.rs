@@ -14,6 +14,9 @@ pub const FOLDER: &str = "recent";
 const LOOK: Duration = Duration::from_millis(500);
 /// After this long what could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Between two looks at which blocks are to be merged, and after a failure.
+const MERGE_LOOK: Duration = Duration::from_secs(10);
+const MERGE_AGAIN: Duration = Duration::from_secs(300);
 /// How long a checkpoint waits until its samples are in the store.
 const SHOWN: Duration = Duration::from_secs(2);
 
@@ -86,6 +89,22 @@ pub fn keep(published: &Published, wanted: &HeadWork, stopping: &AtomicBool) {
             let error = crate::render::chain(&error);
             tracing::error!(%error, "the recent store cannot write: it keeps what fits into memory");
             due = Instant::now() + AGAIN;
+        }
+    }
+}
+
+/// The thread that makes few blocks of many, until the server stops. What takes long it does on a thread that yields to all others.
+pub fn merge(published: &Published, stopping: &AtomicBool) {
+    let stops = || stopping.load(Ordering::Relaxed);
+    while !stops() {
+        match published.store().recent().merge(&stops) {
+            Ok(true) => {}
+            Ok(false) => crate::run::rest(MERGE_LOOK, stopping),
+            Err(error) => {
+                let error = crate::render::chain(&error);
+                tracing::error!(%error, "blocks of the recent store are not merged: queries over days open more files");
+                crate::run::rest(MERGE_AGAIN, stopping);
+            }
         }
     }
 }

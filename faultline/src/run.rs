@@ -230,6 +230,10 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         others.push(spawn("recent", move || recent::keep(&published, &head_work, &stopping))?);
     }
     {
+        let (published, stopping) = (published.clone(), stopping.clone());
+        others.push(spawn("merge", move || recent::merge(&published, &stopping))?);
+    }
+    {
         let replies = replies.clone();
         others.push(spawn("explain", move || {
             yield_to_others();

@@ -50,8 +50,6 @@ pub struct Rules {
 pub(crate) type States = Table<RuleState, 1>;
 /// Name of the states' table.
 const TABLE: &str = "rules";
-/// After so many series in a row that change something nobody looks whether the next ones do.
-const FUTILE_MAX: u32 = 4;
 
 impl Rules {
     /// No rules yet.
@@ -383,19 +381,10 @@ impl Rules {
         let view = |number| access.view(number);
         let mut batch = Batch::new(series, &view);
         for selector in selectors {
-            let (mut next, mut futile) = (0, 0);
+            let mut next = 0;
             while next < series.len() {
-                // Where each sample changes something, as of a sum, there is nothing to pass over.
-                if futile < FUTILE_MAX {
-                    let passed = self.pass_over(*selector, &mut batch, next, at);
-                    futile = if passed == 0 { futile + 1 } else { 0 };
-                    next += passed;
-                }
-                if let Some(one) = series.get(next) {
-                    self.touch(*selector, *one, at, cause, access, out);
-                    places.resize(out.len() - begun, next);
-                    next += 1;
-                }
+                next += self.touch_some(*selector, &mut batch, next, at, cause, access, out);
+                places.resize(out.len() - begun, next);
             }
         }
         if selectors.len() > 1 && !places.is_empty() {
@@ -414,61 +403,53 @@ impl Rules {
         }
     }
 
-    /// How many series of a batch, from the `first` on, change nothing for a rule.
-    fn pass_over(&mut self, selector: SelectorId, batch: &mut Batch<'_>, first: usize, at: Millis) -> usize {
-        let (g, r) = self.places[selector.rule as usize];
-        if !self.state(selector.rule as usize).is_ready() {
+    /// Evaluates what new samples of series of a batch change for one rule, from the `first` on, up to one that changes its result:
+    /// how many, at least one.
+    #[expect(clippy::too_many_arguments, reason = "one step of one rule, in one place")]
+    fn touch_some(
+        &mut self,
+        selector: SelectorId,
+        batch: &mut Batch<'_>,
+        first: usize,
+        at: Millis,
+        cause: Position,
+        access: &dyn RuleSeries,
+        out: &mut Vec<Transition>,
+    ) -> usize {
+        let number = selector.rule as usize;
+        let (g, r) = self.places[number];
+        if !self.state(number).is_ready() {
             return batch.len() - first;
         }
         self.changes(g);
         let state = self.rules.row_mut(selector.rule);
         let Some(live) = &mut state.live else { return batch.len() - first };
-        let expr = &self.set.groups[g].rules[r].expr;
-        let passed = live.stream.pass_over(expr, at, selector.index as usize, batch, first, &self.options);
-        state.record.touches += passed as u64;
-        passed
-    }
-
-    /// Evaluates what a new sample of one series changes, for one rule.
-    fn touch(
-        &mut self,
-        selector: SelectorId,
-        series: u32,
-        at: Millis,
-        cause: Position,
-        access: &dyn RuleSeries,
-        out: &mut Vec<Transition>,
-    ) {
-        let number = selector.rule as usize;
-        let (g, r) = self.places[number];
-        if !self.state(number).is_ready() {
-            return;
-        }
-        self.changes(g);
-        let state = self.rules.row_mut(selector.rule);
-        let Some(live) = &mut state.live else { return };
-        let expr = &self.set.groups[g].rules[r].expr;
+        let (stream, index) = (&mut live.stream, selector.index as usize);
+        let (expr, options) = (&self.set.groups[g].rules[r].expr, &self.options);
         let mut changes = Vec::new();
-        let touched =
-            live.stream.touch(expr, at, selector.index as usize, access.view(series), &self.options, &mut changes);
-        state.record.touches += 1;
+        let (mut taken, mut touched) = stream.touch_some(expr, at, index, batch, first, options, &mut changes);
+        if changes.is_empty() && touched.is_ok() && first + taken < batch.len() {
+            // The next one takes more than a look.
+            touched = stream.touch(expr, at, index, batch.view(first + taken), options, &mut changes);
+            taken += 1;
+        }
+        state.record.touches += taken as u64;
         if changes.is_empty() && touched.is_ok() {
-            return;
+            return taken;
         }
-        if touched == Err(EvalError::Histograms) {
-            let mut state = core::mem::take(self.state_mut(number));
-            let mut timers = core::mem::take(&mut self.timers);
-            self.judge(number, cause).fall_back(&mut state, &mut timers);
-            *self.state_mut(number) = state;
-            self.timers = timers;
-            return;
-        }
+        let series = batch.number(first + taken - 1);
         let mut state = core::mem::take(self.state_mut(number));
         let mut timers = core::mem::take(&mut self.timers);
-        let changed = self.judge(number, cause).changes(&mut state, &mut timers, at, changes, series, access, out);
-        state.record.note(at, touched.map_err(|e| e.to_string()).and(changed));
+        let judge = self.judge(number, cause);
+        if touched == Err(EvalError::Histograms) {
+            judge.fall_back(&mut state, &mut timers);
+        } else {
+            let changed = judge.changes(&mut state, &mut timers, at, changes, series, access, out);
+            state.record.note(at, touched.map_err(|e| e.to_string()).and(changed));
+        }
         *self.state_mut(number) = state;
         self.timers = timers;
+        taken
     }
 
     /// Why a rule is evaluated on the grid only, and nothing where each sample counts.

@@ -7,7 +7,7 @@ use faultline_formats::encode::write_request;
 use faultline_formats::{Record, decode};
 use faultline_host::{Disk, MemoryDisk};
 use faultline_model::{
-    Clock, Control, Encoding, Format, Hlc, Kind, Labels, Millis, Payload, Sample, SourceId, TenantId,
+    Clock, Control, Encoding, Format, HashSeed, Hlc, Kind, Labels, Millis, Payload, Sample, SourceId, TenantId,
 };
 use faultline_storage::DataFolder;
 use std::path::Path;

@@ -40,7 +40,7 @@ fn answer(run: &Run) -> (EffectId, Vec<u8>) {
 /// Answers what is asked, until nothing is.
 fn answer_all(run: &mut Run, now: Millis) {
     while run.asked.is_some() {
-        let (id, body) = answer(&run);
+        let (id, body) = answer(run);
         run.asked = None;
         assert_eq!(run.push(now, reply(id, body)), 0);
     }
@@ -213,7 +213,7 @@ fn check(seed: u64, counts: &mut Counts) {
         if answer_in > 0 {
             return;
         }
-        let (id, body) = answer(&late);
+        let (id, body) = answer(late);
         // Cut short, and to another question.
         let damaged = body[..body.len() - 1].to_vec();
         let other = EffectId { ordinal: id.ordinal + 9, ..id };

@@ -27,7 +27,7 @@ pub(crate) use chain::{Base, Step, Template, fixed, lower};
 pub(crate) use join::{Join, Pair, Said, signature};
 pub(crate) use leaf::{Leaf, Read, check_extent};
 pub(crate) use names::{is_metadata, without_metadata};
-pub(crate) use outlook::{Later, may_stay_out};
+pub(crate) use outlook::{Extremes, Later, may_stay_out};
 pub use past::{Column, evaluate_columns};
 pub use query::{Range, evaluate_range};
 

@@ -67,6 +67,31 @@ pub(crate) enum Later {
     Unknown,
 }
 
+/// What bounds what is read of several series, now and until they have other samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Extremes(Option<Bounds>);
+
+impl Extremes {
+    /// Takes in what is read of one series now, and later; false where that is not bounded.
+    pub(crate) fn add(&mut self, value: Option<f64>, later: Later) -> bool {
+        let mut all = self.0;
+        let mut with = |x: f64| all = Some(all.unwrap_or(Bounds { low: x, high: x }).with(x));
+        value.into_iter().for_each(&mut with);
+        match later {
+            Later::Same => {}
+            Later::Within(Bounds { low, high }) => [low, high].into_iter().for_each(with),
+            Later::Unknown => return false,
+        }
+        self.0 = all;
+        !value.is_some_and(f64::is_nan)
+    }
+
+    /// Whether none of them gives anything after these steps.
+    pub(crate) fn stay_out(self, steps: &[Step]) -> bool {
+        self.0.is_none_or(|bounds| throws_away(steps, bounds))
+    }
+}
+
 impl Later {
     /// Whether a series that gives nothing now, after these steps, will give nothing then either.
     ///

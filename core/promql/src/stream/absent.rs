@@ -20,13 +20,13 @@ impl Absent {
         (self.count == 0).then_some(Number::Float(1.0))
     }
 
-    pub(super) fn feed(&mut self, deltas: &[Delta]) -> Vec<Delta> {
+    pub(super) fn feed(&mut self, deltas: &[Delta], out: &mut Vec<Delta>) {
         let before = self.value();
         for delta in deltas {
             self.count += usize::from(delta.new.is_some());
             self.count -= usize::from(delta.old.is_some());
         }
-        Vec::from_iter(Delta::between(&self.labels, before, self.value()))
+        out.extend(Delta::between(&self.labels, before, self.value()));
     }
 
     pub(super) fn rebuild(&mut self, count: usize) {

@@ -51,6 +51,11 @@ impl Joined {
         Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at }.drops_name()
     }
 
+    /// Whether something stands in for what is missing on one side.
+    pub(super) fn fills(&self) -> bool {
+        !self.matching.fill.is_none()
+    }
+
     /// Fails if what is compared cannot be matched.
     fn check(&self) -> Result<(), EvalError> {
         if (self.left == 0 || self.right == 0) && self.matching.fill.is_none() {
@@ -63,9 +68,8 @@ impl Joined {
         first.map_or(Ok(()), |first| Err(self.pairs.iter().find_map(several).unwrap_or(first)))
     }
 
-    pub(super) fn feed(&mut self, side: Side, deltas: &[Delta]) -> Result<Vec<Delta>, EvalError> {
+    pub(super) fn feed(&mut self, side: Side, deltas: &[Delta], found: &mut Vec<Delta>) -> Result<(), EvalError> {
         let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at };
-        let mut found = Vec::new();
         let (mut failed, mut appeared) = (false, false);
         for delta in deltas {
             let key = signature(&self.matching, &delta.labels);
@@ -104,7 +108,7 @@ impl Joined {
         if failed || appeared {
             self.check()?;
         }
-        Ok(found)
+        Ok(())
     }
 
     pub(super) fn rebuild(&mut self, inputs: Vec<(Side, Element)>) -> Result<(), EvalError> {

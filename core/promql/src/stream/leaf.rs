@@ -1,14 +1,13 @@
 //! A selector, what is read of its series, and the steps on that.
+use super::Delta;
 use super::batch::Batch;
-use super::map::{Steps, nameless};
-use super::{Change, Delta};
-use crate::eval::{Leaf, Read, Step, group_key, may_stay_out};
-use crate::expr::Grouping;
+use super::cells::{Cell, Cells};
+use super::map::Steps;
+use crate::eval::{Leaf, Read, Step, may_stay_out};
 use crate::{Annotations, Element, EvalError, Expr, Options, Selector, SeriesView, Source};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use faultline_model::table::Kept;
-use faultline_model::{Labels, Millis, Number, Sample, float};
+use faultline_model::{Millis, Number, Sample, float};
 
 /// What a leaf reads of a series of floats, every NaN with one bit pattern, and how many samples that touched.
 #[inline]
@@ -20,48 +19,12 @@ fn floated(leaf: &Leaf<'_>, series: SeriesView<'_>, scratch: &mut Vec<Sample>) -
     (value.map(float::canonical), touched)
 }
 
-/// One element that a series gives. Series that give none take no memory.
-#[derive(Clone, Debug)]
-pub(super) struct Cell {
-    /// Of the series: numbers of series are used again.
-    pub(super) series: Labels,
-    /// Of the element, or of the group that it goes into.
-    pub(super) labels: Labels,
-    pub(super) value: Number,
-}
-
-impl Cell {
-    /// Whether this is what the series with these labels gives.
-    #[inline]
-    fn is_still(&self, series: &Labels, value: f64) -> bool {
-        self.value.float().is_some_and(|held| held.to_bits() == value.to_bits()) && self.series == *series
-    }
-}
-
-/// Gives a cell the labels of its group that others have already.
-fn share(groups: &mut BTreeSet<Labels>, cell: &mut Cell) {
-    match groups.get(&cell.labels) {
-        Some(known) => cell.labels = known.clone(),
-        None => {
-            groups.insert(cell.labels.clone());
-        }
-    }
-}
-
-/// Elements by the number of their series.
-pub(super) type Cells = BTreeMap<u32, Cell>;
-
 #[derive(Clone, Debug)]
 pub(super) struct LeafOp {
     selector: usize,
     read: Read,
     steps: Steps,
-    drops_name: bool,
-    /// What its elements go into, where that is an aggregation.
-    grouping: Option<Grouping>,
-    /// Groups of elements, so that elements of one share its labels: derived.
-    groups: BTreeSet<Labels>,
-    cells: Kept<u32, Cell>,
+    pub(super) cells: Cells,
     outlook: Outlook,
     scratch: Vec<Sample>,
 }
@@ -104,55 +67,38 @@ impl Outlook {
 
 /// What a leaf gives at an instant.
 pub(super) struct Fresh {
-    pub(super) cells: Cells,
+    /// Of series that have a cell.
+    values: Vec<(u32, Number)>,
+    /// Of the others.
+    cells: Vec<(u32, Cell)>,
     outlook: Outlook,
     /// Samples that this touched, or would have, had all series been read: at most.
     pub(super) touched: u64,
 }
 
+impl Fresh {
+    /// How many elements these are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len() + self.cells.len()
+    }
+}
+
 impl LeafOp {
     pub(super) fn new(index: usize, selector: &Selector, read: Read, steps: Steps) -> LeafOp {
-        let drops_name = read.drops_name() || steps.drops_name();
+        let cells = Cells::new(read.drops_name() || steps.drops_name());
         let outlook = match steps.fixed() {
             Some(fixed) if may_stay_out(read, fixed, selector) => Outlook::Unread,
             _ => Outlook::All,
         };
-        let (groups, cells, scratch) = (BTreeSet::new(), Kept::default(), Vec::new());
-        LeafOp { selector: index, read, steps, drops_name, grouping: None, groups, cells, outlook, scratch }
-    }
-
-    /// Gives its elements the labels of their groups.
-    pub(super) fn group_by(&mut self, grouping: &Grouping) {
-        self.grouping = Some(grouping.clone());
+        LeafOp { selector: index, read, steps, cells, outlook, scratch: Vec::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.cells.len()
-    }
-
-    pub(super) fn cells(&self) -> &Kept<u32, Cell> {
-        &self.cells
-    }
-
-    pub(super) fn cells_mut(&mut self) -> &mut Kept<u32, Cell> {
-        &mut self.cells
+        self.cells.kept().len()
     }
 
     fn leaf<'s>(&self, steps: &'s [Step], expr: &Expr, at: Millis, options: &Options) -> Leaf<'s> {
         Leaf::new(self.read, steps, &expr.selectors[self.selector], at, options.lookback_ms)
-    }
-
-    /// The cell of a series, with the labels that it has already where it is the same series.
-    pub(super) fn cell(&self, id: u32, series: &Labels, value: Number) -> Result<Cell, EvalError> {
-        let value = value.canonical();
-        match self.cells.get(&id) {
-            Some(cell) if cell.series == *series => Ok(Cell { value, ..cell.clone() }),
-            _ => {
-                let labels = if self.drops_name { nameless(series)? } else { series.clone() };
-                let labels = self.grouping.as_ref().map_or_else(|| labels.clone(), |it| group_key(it, &labels));
-                Ok(Cell { series: series.clone(), labels, value })
-            }
-        }
     }
 
     /// Series may have got samples that [`LeafOp::touch`] was not told of.
@@ -179,7 +125,8 @@ impl LeafOp {
     ) -> Result<Fresh, EvalError> {
         let steps = self.steps.at(at, options)?;
         let leaf = self.leaf(&steps, expr, at, options);
-        let (mut found, mut touched, mut error) = (Vec::new(), 0_u64, None);
+        let (mut values, mut cells) = (Vec::with_capacity(self.len()), Vec::new());
+        let (mut touched, mut error) = (0_u64, None);
         let (mut scratch, mut notes) = (Vec::new(), Annotations::muted());
         let (mut open, follows) = (Vec::new(), !matches!(self.outlook, Outlook::All));
         let mut visit = |series: SeriesView<'_>| {
@@ -196,11 +143,14 @@ impl LeafOp {
             if follows && (value.is_some() || !leaf.later(series, &mut scratch).stays_out(&steps)) {
                 open.push(series.id);
             }
-            if let Some(value) = value {
-                match self.cell(series.id, series.labels, value) {
-                    Ok(cell) => found.push((series.id, cell)),
-                    Err(e) => error = Some(e),
-                }
+            let Some(value) = value else { return };
+            if self.cells.of(series.id, series.labels).is_some() {
+                values.push((series.id, value.canonical()));
+                return;
+            }
+            match self.cells.fresh(series.labels, value) {
+                Ok(cell) => cells.push((series.id, cell)),
+                Err(e) => error = Some(e),
             }
         };
         let selector = &expr.selectors[self.selector];
@@ -215,83 +165,69 @@ impl LeafOp {
         let touched = self.spared().unwrap_or(0).saturating_add(touched);
         let outlook =
             if follows { Outlook::Open { series: open.into_iter().collect(), touched } } else { Outlook::All };
-        Ok(Fresh { cells: found.into_iter().collect(), outlook, touched })
+        Ok(Fresh { values, cells, outlook, touched })
     }
 
-    /// Takes in what was read of all series.
-    pub(super) fn replace(&mut self, mut fresh: Fresh) {
-        if self.grouping.is_some() {
-            if self.groups.len() > fresh.cells.len() {
-                self.groups.clear();
-            }
-            let is_new = |(id, _): &(&u32, &mut Cell)| !self.cells.contains_key(*id);
-            for (_, cell) in fresh.cells.iter_mut().filter(is_new) {
-                share(&mut self.groups, cell);
-            }
-        }
-        self.cells.replace(fresh.cells);
+    /// Takes in what was read of all series: what that changes, what leaves first.
+    pub(super) fn take_in(&mut self, fresh: Fresh) -> Vec<Delta> {
         self.outlook = fresh.outlook;
+        self.cells.take_in(fresh.values, fresh.cells)
     }
 
-    /// Appends how other cells differ from those held.
-    pub(super) fn changes(&self, now: &Cells, out: &mut Vec<Change>) {
-        let same = |a: &Cell, b: &Cell| a.value == b.value && a.series == b.series;
-        let mut differing: BTreeMap<&Labels, (Option<Number>, Option<Number>)> = BTreeMap::new();
-        for (id, cell) in self.cells.iter() {
-            if !now.get(id).is_some_and(|other| same(cell, other)) {
-                differing.entry(&cell.labels).or_default().0 = Some(cell.value.clone());
-            }
-        }
-        for (id, cell) in now {
-            if !self.cells.get(id).is_some_and(|other| same(cell, other)) {
-                differing.entry(&cell.labels).or_default().1 = Some(cell.value.clone());
-            }
-        }
-        // A series may have come back under another number, with the same value.
-        let deltas = differing.into_iter().filter_map(|(labels, (old, new))| Delta::between(labels, old, new));
-        out.extend(deltas.map(|Delta { labels, new, .. }| Change { labels, value: new }));
-    }
-
-    /// How many series, from the `first` on, can be read again without anything being changed by it.
-    pub(super) fn pass_over(
+    /// Reads series of a batch again, from the `first` on, as far as that changes no more than values of cells that there are: how many.
+    ///
+    /// - `changed`: is given each change; whether to go on after it.
+    pub(super) fn read_on(
         &mut self,
         expr: &Expr,
         at: Millis,
         batch: &mut Batch<'_>,
         first: usize,
         options: &Options,
+        changed: &mut dyn FnMut(Delta) -> bool,
     ) -> usize {
-        let mut outlook = core::mem::replace(&mut self.outlook, Outlook::All);
+        let Ok(steps) = self.steps.at(at, options) else { return 0 };
+        let leaf = Leaf::new(self.read, &steps, &expr.selectors[self.selector], at, options.lookback_ms);
+        let place = batch.place(&leaf);
+        // Mostly none of them gives anything, as little as before.
+        if first == 0
+            && let Outlook::Open { series, touched } = &mut self.outlook
+            && let Some(span) = batch.span()
+            && series.range(span.clone()).next().is_none()
+            && self.cells.kept().range(span).next().is_none()
+            && let Some(common) = batch.common(place, &leaf)
+            && common.touched_most <= options.samples_max
+            && common.extremes.stay_out(&steps)
+        {
+            *touched = touched.saturating_add(common.touched);
+            return batch.len();
+        }
         let mut next = first;
-        if let Ok(steps) = self.steps.at(at, options) {
-            let leaf = self.leaf(&steps, expr, at, options);
-            let place = batch.place(&leaf);
-            while next < batch.len() {
-                let Some(reading) = batch.read(place, &leaf, next) else { break };
-                let value = reading.value.and_then(|x| steps.iter().try_fold(x, |x, step| step.apply(x)));
-                let value = value.map(float::canonical);
-                if reading.touched > options.samples_max || !self.is_same(batch, next, value) {
-                    break;
+        while next < batch.len() {
+            let Some((value, touched)) = batch.read(place, &leaf, next) else { break };
+            if touched > options.samples_max {
+                break;
+            }
+            let value = value.and_then(|x| steps.iter().try_fold(x, |x, step| step.apply(x)));
+            let id = batch.number(next);
+            let delta = match (self.cells.kept().get(&id), value.map(float::canonical)) {
+                (None, None) => None,
+                (Some(cell), Some(value)) if cell.series == *batch.view(next).labels => {
+                    let is_still = cell.value.float().is_some_and(|held| held.to_bits() == value.to_bits());
+                    if is_still { None } else { self.cells.set(id, value.into()) }
                 }
-                if let Outlook::Open { .. } = outlook {
-                    let open = value.is_some() || !batch.later(place, &leaf, next).stays_out(&steps);
-                    outlook.note(batch.number(next), open, reading.touched);
-                }
-                next += 1;
+                _ => break,
+            };
+            if let Outlook::Open { .. } = self.outlook {
+                let open = value.is_some() || !batch.later(place, &leaf, next).stays_out(&steps);
+                self.outlook.note(id, open, touched);
+            }
+            next += 1;
+            if delta.is_some_and(|delta| !changed(delta)) {
+                break;
             }
         }
-        self.outlook = outlook;
         next - first
-    }
-
-    /// Whether a series of a batch gives what it gave before.
-    #[inline]
-    fn is_same(&self, batch: &Batch<'_>, index: usize, value: Option<f64>) -> bool {
-        match (self.cells.get(&batch.number(index)), value) {
-            (None, None) => true,
-            (Some(cell), Some(value)) => cell.is_still(batch.view(index).labels, value),
-            _ => false,
-        }
     }
 
     /// Reads one series again; says what that changes.
@@ -319,47 +255,21 @@ impl LeafOp {
         if touched > options.samples_max {
             return Err(EvalError::TooManySamples { limit: options.samples_max });
         }
-        let before = self.cells.get(&series.id);
-        match (before, value) {
-            (None, None) => return Ok(Vec::new()),
-            (Some(cell), Some(value)) if cell.series == *series.labels => {
-                let (old, new) = (cell.value.clone(), Number::Float(value));
-                let delta = Delta::between(&cell.labels, Some(old), Some(new.clone()));
-                if delta.is_some()
-                    && let Some(cell) = self.cells.get_mut(&series.id)
-                {
-                    cell.value = new;
+        match (self.cells.of(series.id, series.labels), value) {
+            (None, None) if !self.cells.kept().contains_key(&series.id) => Ok(Vec::new()),
+            (Some(_), Some(value)) => Ok(Vec::from_iter(self.cells.set(series.id, value.into()))),
+            (_, None) => Ok(self.cells.put(series.id, None)),
+            (None, Some(value)) => {
+                if !self.cells.kept().contains_key(&series.id) && held >= options.elements_max {
+                    return Err(EvalError::TooManyElements { limit: options.elements_max });
                 }
-                return Ok(Vec::from_iter(delta));
+                let cell = self.cells.fresh(series.labels, value.into())?;
+                Ok(self.cells.put(series.id, Some(cell)))
             }
-            _ => {}
         }
-        if before.is_none() && held >= options.elements_max {
-            return Err(EvalError::TooManyElements { limit: options.elements_max });
-        }
-        let mut cell = value.map(|value| self.cell(series.id, series.labels, value.into())).transpose()?;
-        if self.grouping.is_some()
-            && let Some(cell) = &mut cell
-        {
-            share(&mut self.groups, cell);
-        }
-        let before = match &cell {
-            Some(cell) => self.cells.insert(series.id, cell.clone()),
-            None => self.cells.remove(&series.id),
-        };
-        Ok(match (before, cell) {
-            (Some(old), Some(new)) if old.labels == new.labels => {
-                Vec::from_iter(Delta::between(&new.labels, Some(old.value), Some(new.value)))
-            }
-            (old, new) => {
-                let gone = old.and_then(|cell| Delta::between(&cell.labels, Some(cell.value), None));
-                let come = new.and_then(|cell| Delta::between(&cell.labels, None, Some(cell.value)));
-                gone.into_iter().chain(come).collect()
-            }
-        })
     }
 
     pub(super) fn output(&self) -> Vec<Element> {
-        self.cells.values().map(|cell| Element { labels: cell.labels.clone(), value: cell.value.clone() }).collect()
+        self.cells.elements().collect()
     }
 }

@@ -76,11 +76,25 @@ impl Map {
         Map { steps, held: Kept::default() }
     }
 
-    pub(super) fn feed(&mut self, deltas: &[Delta], at: Millis, options: &Options) -> Result<Vec<Delta>, EvalError> {
+    /// Whether what it gives hangs on the instant beside its inputs.
+    pub(super) fn is_timed(&self) -> bool {
+        self.steps.fixed().is_none()
+    }
+
+    pub(super) fn drops_name(&self) -> bool {
+        self.steps.drops_name()
+    }
+
+    pub(super) fn feed(
+        &mut self,
+        deltas: &[Delta],
+        at: Millis,
+        options: &Options,
+        out: &mut Vec<Delta>,
+    ) -> Result<(), EvalError> {
         let steps = self.steps.at(at, options)?;
         let drops_name = self.steps.drops_name();
         let mut notes = Annotations::muted();
-        let mut found = Vec::new();
         for delta in deltas {
             let labels = if drops_name { nameless(&delta.labels)? } else { delta.labels.clone() };
             let new =
@@ -90,9 +104,9 @@ impl Map {
                 Some(x) => self.held.insert(labels, x.clone()),
                 None => self.held.remove(&labels),
             };
-            found.push(delta);
+            out.push(delta);
         }
-        Ok(found)
+        Ok(())
     }
 
     pub(super) fn rebuild(&mut self, inputs: Vec<Element>, at: Millis, options: &Options) -> Result<(), EvalError> {

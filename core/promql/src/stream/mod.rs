@@ -6,6 +6,7 @@
 mod absent;
 mod aggregate;
 mod batch;
+mod cells;
 mod join;
 mod leaf;
 mod map;
@@ -52,6 +53,8 @@ pub struct Stream {
     reported: Kept<Labels, Number>,
     /// Whether everything above the leaves is out of date: at first, and after an evaluation that failed.
     stale: bool,
+    /// Whether what is above the leaves is worked out anew at each instant: something hangs on that, or elements may become one.
+    anew: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +90,8 @@ struct Delta {
     labels: Labels,
     old: Option<Number>,
     new: Option<Number>,
+    /// Number of its group, where it is of a leaf below an aggregation.
+    group: u32,
 }
 
 impl Delta {
@@ -94,7 +99,7 @@ impl Delta {
     fn between(labels: &Labels, old: Option<Number>, new: Option<Number>) -> Option<Delta> {
         let new = new.map(Number::canonical);
         let changed = old != new;
-        changed.then(|| Delta { labels: labels.clone(), old, new })
+        changed.then(|| Delta { labels: labels.clone(), old, new, group: 0 })
     }
 }
 
@@ -112,7 +117,8 @@ fn ordered(deltas: Vec<Delta>) -> Vec<Delta> {
             }
         }
     }
-    let mut deltas: Vec<Delta> = merged.into_values().collect();
+    // An element may have come back as it was.
+    let mut deltas: Vec<Delta> = merged.into_values().filter(|delta| delta.old != delta.new).collect();
     deltas.sort_by_key(|delta| delta.new.is_some());
     deltas
 }
@@ -129,13 +135,78 @@ fn timed(node: &Node, at: Millis, options: &Options) -> Result<f64, EvalError> {
     Evaluator::new(&[], &Nothing, options, &mut Annotations::muted()).scalar(node, at)
 }
 
+impl From<Delta> for Change {
+    fn from(delta: Delta) -> Change {
+        Change { labels: delta.labels, value: delta.new }
+    }
+}
+
+/// Passes changes of one operator's output on: they become those of the result.
+fn propagate(
+    ops: &mut [Op],
+    from: usize,
+    deltas: &mut Vec<Delta>,
+    spare: &mut Vec<Delta>,
+    at: Millis,
+    options: &Options,
+) -> Result<(), EvalError> {
+    let into = ops[from].into;
+    pass_on(ops, 0, into, deltas, spare, at, options)
+}
+
+/// Passes changes on to an operator, and what they become there to the next.
+///
+/// - `ops`: those from the `base`-th on.
+/// - `spare`: anything.
+fn pass_on(
+    ops: &mut [Op],
+    base: usize,
+    mut into: Option<(usize, Side)>,
+    deltas: &mut Vec<Delta>,
+    spare: &mut Vec<Delta>,
+    at: Millis,
+    options: &Options,
+) -> Result<(), EvalError> {
+    while let Some((next, side)) = into {
+        if deltas.is_empty() {
+            return Ok(());
+        }
+        let Op { kind, into: further } = &mut ops[next - base];
+        // Groups change once for all of their elements.
+        if !matches!(kind, OpKind::Aggregate(aggregate) if aggregate.is_numbered()) {
+            *deltas = ordered(core::mem::take(deltas));
+        }
+        spare.clear();
+        match kind {
+            OpKind::Map(map) => map.feed(deltas, at, options, spare)?,
+            OpKind::Join(join) => join.feed(side, deltas, spare)?,
+            OpKind::Aggregate(aggregate) => aggregate.feed(deltas, spare),
+            OpKind::Absent(absent) => absent.feed(deltas, spare),
+            OpKind::Leaf(_) | OpKind::Scalar { .. } => unreachable!("nothing goes into these"),
+        }
+        core::mem::swap(deltas, spare);
+        into = *further;
+    }
+    Ok(())
+}
+
 impl Stream {
     /// The stream of an expression, with an empty result.
     pub fn compile(expr: &Expr) -> Result<Stream, NotIncremental> {
         let (ops, leaves) = plan::plan(expr)?;
         // Above a leaf that stands alone there is nothing.
         let stale = ops.len() > 1 || leaves.is_empty();
-        Ok(Stream { ops, leaves, reported: Kept::default(), stale })
+        let any = |what: &dyn Fn(&OpKind) -> bool| ops.iter().any(|op| what(&op.kind));
+        let timed = any(&|op| match op {
+            OpKind::Map(map) => map.is_timed(),
+            OpKind::Scalar { .. } => true,
+            _ => false,
+        });
+        // What stands in for what is missing on one side has labels of its own.
+        let fills = any(&|op| matches!(op, OpKind::Join(join) if join.fills()));
+        let drops = any(&|op| matches!(op, OpKind::Map(map) if map.drops_name()));
+        let anew = timed || fills && drops;
+        Ok(Stream { ops, leaves, reported: Kept::default(), stale, anew })
     }
 
     /// Recomputes everything at a grid instant and appends what changed, in label order.
@@ -153,6 +224,7 @@ impl Stream {
         options: &Options,
         out: &mut Vec<Change>,
     ) -> Result<(), EvalError> {
+        let begun = out.len();
         let mut fresh = self.read_leaves(expr, at, source, options);
         let too_many = matches!(fresh, Err(EvalError::TooManySamples { .. }));
         if too_many && self.leaves.iter().any(|op| self.leaf(*op).spared().is_some()) {
@@ -161,20 +233,35 @@ impl Stream {
             fresh = self.read_leaves(expr, at, source, options);
         }
         let fresh = fresh?;
-        let elements: usize = fresh.iter().map(|found| found.cells.len()).sum();
+        let elements: usize = fresh.iter().map(Fresh::len).sum();
         if elements > options.elements_max {
             return Err(EvalError::TooManyElements { limit: options.elements_max });
         }
-        let alone = self.ops.len() == 1;
+        let mut all = Vec::with_capacity(fresh.len());
         for (index, found) in fresh.into_iter().enumerate() {
             let op = self.leaves[index];
             let leaf = self.leaf_mut(op);
-            if alone {
-                leaf.changes(&found.cells, out);
-            }
-            leaf.replace(found);
+            all.push((op, leaf.take_in(found)));
+            self.stale |= leaf.cells.forget_groups();
         }
-        if alone && !self.leaves.is_empty() { Ok(()) } else { self.rebuild(at, options, out) }
+        if self.ops.len() == 1 && !self.leaves.is_empty() {
+            out.extend(all.into_iter().flat_map(|(_, deltas)| ordered(deltas)).map(Change::from));
+            out[begun..].sort_by(|a, b| a.labels.cmp(&b.labels));
+            return Ok(());
+        }
+        if self.stale || self.anew {
+            return self.rebuild(at, options, out);
+        }
+        let (mut now, mut spare) = (BTreeMap::new(), Vec::new());
+        for (op, mut deltas) in all {
+            if propagate(&mut self.ops, op, &mut deltas, &mut spare, at, options).is_err() {
+                // On the way something may fail where the whole does not, so the whole decides.
+                return self.rebuild(at, options, out);
+            }
+            now.extend(deltas.into_iter().map(|delta| (delta.labels, delta.new)));
+        }
+        self.report(now, out);
+        Ok(())
     }
 
     /// Reads what every leaf reads.
@@ -197,11 +284,15 @@ impl Stream {
         Ok(all)
     }
 
-    /// How many series of a batch, from the `first` on, have new samples that change nothing for selector `selector`, which selects
-    /// all of them: for them `touch` need not be called. Where it cannot be told at once, as few as none.
+    /// Takes in new samples of series of a batch, from the `first` on, up to one that changes the result: how many. What that one
+    /// changes is appended. Where it cannot be told at once what a sample changes, it is left to `touch`.
     ///
     /// - `at`: not before the last `refresh` or `touch`.
-    pub fn pass_over(
+    /// - `selector`: it selects all of them.
+    ///
+    /// On an error the reported result is what it was, and the next `refresh` or `touch` tries again.
+    #[expect(clippy::too_many_arguments, reason = "what `touch` is given, and which of the batch")]
+    pub fn touch_some(
         &mut self,
         expr: &Expr,
         at: Millis,
@@ -209,12 +300,30 @@ impl Stream {
         batch: &mut Batch<'_>,
         first: usize,
         options: &Options,
-    ) -> usize {
+        out: &mut Vec<Change>,
+    ) -> (usize, Result<(), EvalError>) {
         if self.stale {
-            return 0;
+            return (0, Ok(()));
         }
         let op = self.leaves[selector];
-        self.leaf_mut(op).pass_over(expr, at, batch, first, options)
+        let (below, above) = self.ops.split_at_mut(op + 1);
+        let Op { kind: OpKind::Leaf(leaf), into } = &mut below[op] else { unreachable!("selectors belong to leaves") };
+        let (mut deltas, mut spare, mut failed) = (Vec::new(), Vec::new(), false);
+        let taken = leaf.read_on(expr, at, batch, first, options, &mut |delta| {
+            deltas.clear();
+            deltas.push(delta);
+            failed = pass_on(above, op + 1, *into, &mut deltas, &mut spare, at, options).is_err();
+            !failed && deltas.is_empty()
+        });
+        if failed {
+            return (taken, self.rebuild(at, options, out));
+        }
+        if self.ops.len() == 1 {
+            out.extend(deltas.into_iter().map(Change::from));
+        } else {
+            self.report(deltas.into_iter().map(|delta| (delta.labels, delta.new)).collect(), out);
+        }
+        (taken, Ok(()))
     }
 
     /// Takes in a new sample of one series of selector `selector` and appends what changed, in label order.
@@ -235,16 +344,16 @@ impl Stream {
         let op = self.leaves[selector];
         let held: usize = self.leaves.iter().map(|op| self.leaf(*op).len()).sum();
         let leaf = self.leaf_mut(op);
-        let deltas = leaf.touch(expr, at, series, options, held)?;
+        let mut deltas = leaf.touch(expr, at, series, options, held)?;
         if self.stale {
             return self.rebuild(at, options, out);
         }
         if self.ops.len() == 1 {
-            out.extend(deltas.into_iter().map(|Delta { labels, new, .. }| Change { labels, value: new }));
+            out.extend(deltas.into_iter().map(Change::from));
             return Ok(());
         }
-        match self.propagate(op, deltas, at, options) {
-            Ok(deltas) => {
+        match propagate(&mut self.ops, op, &mut deltas, &mut Vec::new(), at, options) {
+            Ok(()) => {
                 self.report(deltas.into_iter().map(|delta| (delta.labels, delta.new)).collect(), out);
                 Ok(())
             }
@@ -267,7 +376,7 @@ impl Stream {
         self.read_again();
         for op in &mut self.ops {
             match &mut op.kind {
-                OpKind::Leaf(leaf) => leaf.cells_mut().replace(BTreeMap::new()),
+                OpKind::Leaf(leaf) => leaf.cells.kept_mut().replace(BTreeMap::new()),
                 OpKind::Map(map) => map.held_mut().replace(BTreeMap::new()),
                 OpKind::Scalar { value, .. } => *value = None,
                 // Made anew from their inputs.
@@ -292,35 +401,6 @@ impl Stream {
         }
     }
 
-    /// Passes changes of one operator's output on to the result.
-    fn propagate(
-        &mut self,
-        from: usize,
-        mut deltas: Vec<Delta>,
-        at: Millis,
-        options: &Options,
-    ) -> Result<Vec<Delta>, EvalError> {
-        let mut op = from;
-        while let Some((next, side)) = self.ops[op].into {
-            if deltas.is_empty() {
-                return Ok(deltas);
-            }
-            // Groups change once for each of their elements.
-            if !matches!(&self.ops[next].kind, OpKind::Aggregate(aggregate) if aggregate.is_grouped()) {
-                deltas = ordered(deltas);
-            }
-            deltas = match &mut self.ops[next].kind {
-                OpKind::Map(map) => map.feed(&deltas, at, options)?,
-                OpKind::Join(join) => join.feed(side, &deltas)?,
-                OpKind::Aggregate(aggregate) => aggregate.feed(&deltas),
-                OpKind::Absent(absent) => absent.feed(&deltas),
-                OpKind::Leaf(_) | OpKind::Scalar { .. } => unreachable!("nothing goes into these"),
-            };
-            op = next;
-        }
-        Ok(deltas)
-    }
-
     /// Computes everything above the leaves from what these hold, and reports what is different now.
     fn rebuild(&mut self, at: Millis, options: &Options, out: &mut Vec<Change>) -> Result<(), EvalError> {
         self.stale = true;
@@ -337,6 +417,16 @@ impl Stream {
     }
 
     fn rebuild_op(&mut self, op: usize, at: Millis, options: &Options) -> Result<(), EvalError> {
+        let (below, rest) = self.ops.split_at_mut(op);
+        if let OpKind::Aggregate(aggregate) = &mut rest[0].kind
+            && aggregate.is_numbered()
+        {
+            let input = below.iter().find(|input| input.into.is_some_and(|(into, _)| into == op));
+            if let Some(Op { kind: OpKind::Leaf(leaf), .. }) = input {
+                aggregate.rebuild_numbered(leaf.cells.by_group());
+            }
+            return Ok(());
+        }
         let inputs = self.inputs(op);
         match &mut self.ops[op].kind {
             OpKind::Leaf(_) => {}
@@ -398,7 +488,7 @@ mod tests {
         let labels = |name: &str| Labels::new([("l", name)]);
         let delta = |name: &str, old: Option<f64>, new: Option<f64>| {
             let [old, new] = [old, new].map(|x| x.map(Number::Float));
-            Delta { labels: labels(name), old, new }
+            Delta { labels: labels(name), old, new, group: 0 }
         };
         let found = ordered(vec![
             delta("a", Some(2.0), Some(1.0)),

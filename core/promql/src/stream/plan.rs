@@ -159,14 +159,14 @@ impl Planner<'_> {
                 }
                 let input = self.vector(&of.of)?;
                 // A leaf knows the group of each of its series once and for all.
-                let grouped = match &mut self.ops[input.op].kind {
+                let numbered = match &mut self.ops[input.op].kind {
                     OpKind::Leaf(leaf) => {
-                        leaf.group_by(&of.grouping);
+                        leaf.cells.group_by(&of.grouping);
                         true
                     }
                     _ => false,
                 };
-                let op = self.above(input.op, OpKind::Aggregate(Aggregated::new(of, grouped)));
+                let op = self.above(input.op, OpKind::Aggregate(Aggregated::new(of, numbered)));
                 let grouping = &of.grouping;
                 let distinct = grouping.without || !grouping.labels.iter().any(|l| is_metadata(l));
                 Ok(Planned { op, distinct })

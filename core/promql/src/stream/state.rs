@@ -3,7 +3,7 @@
 //! An array of: whether what is above the leaves is out of date; per operator its elements where they do not follow from those of
 //! its inputs (leaves, by number of series; steps and numbers, which depend on when they were computed); the result as
 //! last reported.
-use super::leaf::{Cell, Cells};
+use super::cells::Cell;
 use super::{Op, OpKind, Stream};
 use crate::Expr;
 use alloc::collections::BTreeMap;
@@ -44,7 +44,7 @@ impl Stream {
     ) {
         for op in &mut self.ops {
             match &mut op.kind {
-                OpKind::Leaf(leaf) => cells(leaf.cells_mut()),
+                OpKind::Leaf(leaf) => cells(leaf.cells.kept_mut()),
                 OpKind::Map(map) => elements(map.held_mut()),
                 _ => {}
             }
@@ -62,8 +62,8 @@ impl Stream {
         for op in &self.ops {
             match &op.kind {
                 OpKind::Leaf(leaf) => {
-                    w.array(3 * leaf.cells().len_at(when));
-                    leaf.cells().each(when, &mut |id, cell| {
+                    w.array(3 * leaf.cells.kept().len_at(when));
+                    leaf.cells.kept().each(when, &mut |id, cell| {
                         w.uint(u64::from(*id));
                         cell.series.write(w);
                         cell.value.write(w);
@@ -91,22 +91,22 @@ impl Stream {
         for op in 0..stream.ops.len() {
             match &mut stream.ops[op].kind {
                 OpKind::Leaf(leaf) => {
-                    let mut cells = Cells::new();
+                    let mut cells: Vec<(u32, Cell)> = Vec::new();
                     let count = r.array()?;
                     for _ in 0..count / 3 {
                         let id = u32::try_from(r.uint()?).map_err(|_| r.invalid("number of a series"))?;
                         let series = Labels::read(r)?;
                         let value = Number::read(r)?;
-                        let cell = leaf.cell(id, &series, value).map_err(|_| r.invalid("labels of a series"))?;
-                        if cells.last_key_value().is_some_and(|(last, _)| *last >= id) {
+                        let cell = leaf.cells.fresh(&series, value).map_err(|_| r.invalid("labels of a series"))?;
+                        if cells.last().is_some_and(|(last, _)| *last >= id) {
                             return Err(r.invalid("order of series"));
                         }
-                        cells.insert(id, cell);
+                        cells.push((id, cell));
                     }
                     if count % 3 != 0 {
                         return Err(r.invalid("elements of a leaf"));
                     }
-                    leaf.cells_mut().replace(cells);
+                    leaf.cells.restore(cells);
                 }
                 OpKind::Map(map) if !stream.stale => map.held_mut().replace(read_elements(r)?),
                 kind => match (r.null()?, kind) {

@@ -1,13 +1,15 @@
 //! The laws of streams, on random expressions over random series.
 use faultline_model::{Histogram, HistogramSample, Labels, Millis, Number, Reader, Sample, Writer};
 use faultline_promql::{
-    Change, EvalError, Expr, Features, Options, Stream, StreamImage, Value, evaluate, parse, parse_with,
+    Batch, Change, EvalError, Expr, Features, Options, SeriesView, Stream, StreamImage, Value, evaluate, parse,
+    parse_with,
 };
 use faultline_promqltest::random::Random;
 use faultline_promqltest::store::{Store, selects};
 use std::collections::BTreeMap;
 
 /// A stream, and its result as its changes tell it.
+#[derive(Clone)]
 struct Follower {
     stream: Stream,
     result: BTreeMap<Labels, Number>,
@@ -73,6 +75,43 @@ fn touch_all(
     (last, all)
 }
 
+/// New samples of series, one selector after the other: of each selector one series after the other, or all as a batch.
+fn touch_by_selector(
+    follower: &mut Follower,
+    expr: &Expr,
+    at: Millis,
+    store: &Store,
+    labels: &[Labels],
+    batch: bool,
+) -> String {
+    let (options, mut told) = (Options::default(), String::new());
+    for (index, selector) in expr.selectors().iter().enumerate() {
+        let series = labels.iter().filter(|series| selects(selector, series));
+        let views: Vec<SeriesView<'_>> =
+            series.map(|series| store.view(series).expect("a series of the store")).collect();
+        let numbers: Vec<u32> = views.iter().map(|view| view.id).collect();
+        let view = |number| *views.iter().find(|view| view.id == number).expect("one of the batch");
+        let (mut batched, mut next) = (Batch::new(&numbers, &view), 0);
+        while next < views.len() {
+            let (mut changes, mut result) = (Vec::new(), Ok(()));
+            if batch {
+                let (taken, told) =
+                    follower.stream.touch_some(expr, at, index, &mut batched, next, &options, &mut changes);
+                (next, result) = (next + taken, told);
+            }
+            if changes.is_empty() && result.is_ok() && next < views.len() {
+                result = follower.stream.touch(expr, at, index, views[next], &options, &mut changes);
+                next += 1;
+            }
+            follower.apply(&changes);
+            if !changes.is_empty() || result.is_err() {
+                told += &format!("{index} {next} {changes:?} {result:?}\n");
+            }
+        }
+    }
+    told
+}
+
 /// One random expression: a few rounds of samples, touches and refreshes, a checkpoint somewhere.
 /// Says whether the expression could be compiled, and whether it ever had a result and an error.
 fn run(seed: u64) -> Option<(bool, bool)> {
@@ -110,6 +149,25 @@ fn run(seed: u64) -> Option<(bool, bool)> {
                 continue;
             }
             touched.push(labels.clone());
+            if random.chance(30) {
+                // Some more at once: as a batch, and one by one.
+                let mut all = vec![labels];
+                for _ in 0..random.below(6) {
+                    let labels = random_labels(&mut random);
+                    if !all.contains(&labels) {
+                        store.add(labels.clone(), vec![random.sample(at)]);
+                        all.push(labels);
+                    }
+                }
+                touched.extend_from_slice(&all[1..]);
+                let mut copy = follower.clone();
+                let one = touch_by_selector(&mut follower, &expr, at, &store, &all, false);
+                let other = touch_by_selector(&mut copy, &expr, at, &store, &all, true);
+                assert_eq!(one, other, "seed {seed}: {text}: a batch tells something else");
+                assert_eq!(copy.bytes(), follower.bytes(), "seed {seed}: {text}: after a batch");
+                (follower, frozen) = if random.chance(50) { (copy, None) } else { (follower, frozen) };
+                continue;
+            }
             let (result, _) = touch_all(&mut follower, &expr, at, &store, std::slice::from_ref(&labels));
             failed |= result.is_err();
         }

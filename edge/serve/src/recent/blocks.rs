@@ -103,6 +103,15 @@ impl Blocks {
         *open = Arc::new(open.iter().cloned().chain([block]).collect());
     }
 
+    /// Takes in a block that holds what others do, in the place that its number gives it, and forgets those.
+    pub fn replace(&self, merged: Arc<Block>, sources: &[Arc<Block>]) {
+        let mut open = self.open.write().expect("no holder panics");
+        let is_source = |block: &Arc<Block>| sources.iter().any(|source| Arc::ptr_eq(source, block));
+        let mut all: Vec<Arc<Block>> = open.iter().filter(|block| !is_source(block)).cloned().chain([merged]).collect();
+        all.sort_by(|a, b| a.path().cmp(b.path()));
+        *open = Arc::new(all);
+    }
+
     /// Forgets a block; who reads it reads on.
     pub fn forget(&self, gone: &Arc<Block>) {
         let mut open = self.open.write().expect("no holder panics");

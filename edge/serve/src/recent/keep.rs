@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// How long after its end a window waits for late samples, in ms of event time.
-const LATENESS_MS: i64 = 30 * 60_000;
+pub(super) const LATENESS_MS: i64 = 30 * 60_000;
 /// Blocks are written once memory is filled by this many quarters.
 const QUARTERS: usize = 3;
 
@@ -47,7 +47,7 @@ fn checked(chunk: &Chunk) -> Result<(), BlockError> {
 
 /// Does what nobody waits for on a thread that yields to all others. Not for work under a lock: whoever wants the lock would wait until
 /// nobody else has anything to do.
-fn at_leisure<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(super) fn at_leisure<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let yielding = || {
         yield_to_others();
         work()

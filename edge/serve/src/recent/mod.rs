@@ -11,11 +11,13 @@ mod histograms;
 mod index;
 mod keep;
 mod matching;
+mod merge;
 pub mod past;
 pub mod select;
 
 pub use block::BlockError;
 pub use keep::Kept;
+pub use merge::MergeError;
 pub use select::{SelectError, Selected};
 
 use blocks::Blocks;

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// A folder whose files go while it is opened is listed so often.
+const LISTED_MAX: usize = 5;
+
 /// A file that is missing from a past, and what is missing with it.
 #[derive(Debug)]
 pub struct Missing {
@@ -45,6 +48,19 @@ pub struct Cursor(Vec<Reading>);
 impl Past {
     /// Opens what is in a folder. Fails where the folder cannot be read; files that cannot are [`Past::missing`].
     pub fn open(disk: &dyn Disk, folder: &Path) -> io::Result<Past> {
+        for _ in 1..LISTED_MAX {
+            if let Some(past) = Past::listed(disk, folder, false)? {
+                return Ok(past);
+            }
+        }
+        Ok(Past::listed(disk, folder, true)?.expect("whatever is gone"))
+    }
+
+    /// Opens what is listed in a folder; nothing where a server that runs has removed some of it meanwhile: what it held may be in a
+    /// block that was not there yet.
+    ///
+    /// - `anyway`: whether to go on without.
+    fn listed(disk: &dyn Disk, folder: &Path, anyway: bool) -> io::Result<Option<Past>> {
         let (mut blocks, mut missing) = (Vec::new(), Vec::new());
         for name in disk.list(folder)? {
             let is_block = name.strip_prefix("block-").is_some_and(|number| u64::from_str_radix(number, 16).is_ok());
@@ -54,12 +70,15 @@ impl Past {
             let path = folder.join(&name);
             match Block::open(disk, &path) {
                 Ok(block) => blocks.push((block, AtomicBool::new(true))),
-                // A server that runs removes old blocks.
-                Err(BlockError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(BlockError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    if !anyway {
+                        return Ok(None);
+                    }
+                }
                 Err(error) => missing.push(Missing { path, error, span: None }),
             }
         }
-        Ok(Past { blocks, missing: Mutex::new(missing) })
+        Ok(Some(Past { blocks, missing: Mutex::new(missing) }))
     }
 
     /// Files that could not be read, so far.

@@ -2,6 +2,7 @@
 mod bounds;
 mod changes;
 mod golden;
+mod merge;
 mod query;
 mod recent;
 mod served;

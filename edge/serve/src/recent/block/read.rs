@@ -344,6 +344,19 @@ impl Block {
         self.series(&self.numbers_of_all()?, Millis(i64::MIN), Millis(i64::MAX), visit)
     }
 
+    /// At most `count` series from the number `first` on, with all their chunks, in label order.
+    pub fn page(&self, first: u32, count: u32) -> Result<Vec<BlockSeries>, BlockError> {
+        // Holds the footer's number against the directory's size, as above.
+        self.directories()?;
+        let numbers: Vec<u32> = (first..self.summary.series.min(first.saturating_add(count))).collect();
+        let mut all = Vec::with_capacity(numbers.len());
+        self.series(&numbers, Millis(i64::MIN), Millis(i64::MAX), &mut |series| {
+            all.push(series);
+            ControlFlow::Continue(())
+        })?;
+        Ok(all)
+    }
+
     /// Visits the series of these rising numbers that have chunks within `from..=to`.
     fn series(
         &self,
