@@ -27,6 +27,10 @@ const MUST_RATIO: f64 = 0.5;
 /// Times that a question is asked before it is measured.
 const WARM: u32 = 2;
 
+/// Blocks are merged where their number stays for so long; longest wait for that.
+const SETTLED: Duration = Duration::from_secs(25);
+const SETTLED_MAX: Duration = Duration::from_secs(300);
+
 /// Series of the metrics that are named.
 const SERIES_MIN: u32 = 3 * estate::METRIC;
 
@@ -95,6 +99,7 @@ pub fn run(args: &QueriesArgs) -> Outcome<()> {
     eprintln!("{:.0} samples written twice in {:.1} s", estate.samples(), begun.elapsed().as_secs_f64());
 
     let mut server = Server::run(&args.load.server, &data, &[], &log)?;
+    let blocks = merged(server.api)?;
     let queries = asked::all(&estate);
     let prometheus = Prometheus::start(&rival, None)?;
     let measured = measure(&queries, [server.api, prometheus.api], args.times);
@@ -113,6 +118,7 @@ pub fn run(args: &QueriesArgs) -> Outcome<()> {
     line("workload", format!("{} series, {} h at 60 s: {:.0} samples", estate.series, estate.hours, estate.samples()));
     let each = bytes.map(|bytes| format!("{:.2}", bytes as f64 / estate.samples()));
     line("bytes a sample on disk", format!("{} here, {} in Prometheus", each[0], each[1]));
+    line("blocks", format!("{blocks} here, once merged"));
     line("each asked", format!("{} times by turns, after {WARM}; equal answers; medians:", args.times));
     for one in &measured {
         line(one.query.name, one.words());
@@ -134,6 +140,24 @@ pub fn run(args: &QueriesArgs) -> Outcome<()> {
         "detection": meanwhile.as_ref().map(Meanwhile::json),
     });
     report::save(args.load.save.as_deref(), &told)
+}
+
+/// Waits until the server has made few blocks of those that it was given, as one that wrote them itself would have long before;
+/// how many.
+fn merged(api: SocketAddr) -> Outcome<u64> {
+    let mut connection = Connection::open(api).map_err(|error| format!("cannot reach {api}: {error}"))?;
+    let (mut known, mut since, begun) = (None, Instant::now(), Instant::now());
+    while since.elapsed() < SETTLED && begun.elapsed() < SETTLED_MAX {
+        let (_, body) = connection.page("/metrics").map_err(|error| format!("no answer to /metrics: {error}"))?;
+        let page = String::from_utf8_lossy(&body);
+        let line = page.lines().find_map(|line| line.strip_prefix("faultline_recent_blocks "));
+        let blocks: Option<u64> = line.and_then(|count| count.trim().parse().ok());
+        if blocks != known {
+            (known, since) = (blocks, Instant::now());
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+    known.ok_or_else(|| "the server does not say how many blocks it has".into())
 }
 
 /// Asks each question of both servers by turns, and compares the first answers.

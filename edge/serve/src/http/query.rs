@@ -5,11 +5,12 @@ use super::params::Params;
 use super::source::{Outcome, RecentSource};
 use super::time;
 use super::values::QueryData;
+use crate::recent::at_leisure;
 use crate::store::Store;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use faultline_model::{Millis, Position};
-use faultline_promql::{Annotations, Expr, Level, Options, Range, Type, evaluate_annotated, evaluate_range};
+use faultline_promql::{Annotations, EvalError, Expr, Level, Options, Range, Type, evaluate_annotated, evaluate_range};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_secs(1);
 /// How long a query may take, and does where it asks for more.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// A query that reads more samples than this, which take some milliseconds, yields to all else.
+const LONG_SAMPLES: u64 = 100_000;
 /// Instants of a range query, less one, as in Prometheus.
 const STEPS_MAX: i64 = 11_000;
 /// Warnings told of a query, and infos.
@@ -217,19 +220,39 @@ async fn run(
     done.map(|done| (done, begun.elapsed()))
 }
 
-fn value_at(store: &Store, asked: &Asked, at: Millis) -> Result<Done, PromError> {
-    let source = RecentSource::instant(store.recent(), at, asked.lookback_ms, Instant::now() + asked.timeout);
-    let mut notes = Annotations::default();
-    let value = evaluate_annotated(&asked.expr, at, &source, &asked.options(), &mut notes);
-    let mut outcome = source.outcome();
-    // What could not be read comes first: without it the evaluation saw less than it asked for.
+/// Evaluates, where it reads much on a thread that yields to all others: detection comes first.
+///
+/// - `evaluate`: is given what supplies series; whatever it gives, what could not be read comes first: without that it saw less than it
+///   asked for.
+fn evaluated<V: Send>(
+    asked: &Asked,
+    source: RecentSource<'_>,
+    evaluate: impl FnOnce(&RecentSource<'_>, &mut Annotations) -> Result<V, EvalError> + Send,
+    shown: impl FnOnce(V) -> QueryData,
+) -> Result<Done, PromError> {
+    let work = |source: RecentSource<'_>| {
+        let mut notes = Annotations::default();
+        let value = evaluate(&source, &mut notes);
+        (value, source.outcome(), notes)
+    };
+    let long = source.look_up(&asked.expr) > LONG_SAMPLES;
+    let (value, mut outcome, notes) = if long { at_leisure(|| work(source)) } else { work(source) };
     match outcome.refused.take() {
         Some(refused) => Err(refused),
         None => {
-            let data = QueryData::at(value.map_err(|error| PromError::execution(error.to_string()))?, at);
+            let data = shown(value.map_err(|error| PromError::execution(error.to_string()))?);
             Ok(Done { data, outcome, notes })
         }
     }
+}
+
+fn value_at(store: &Store, asked: &Asked, at: Millis) -> Result<Done, PromError> {
+    let source = RecentSource::instant(store.recent(), at, asked.lookback_ms, Instant::now() + asked.timeout);
+    let options = asked.options();
+    let value = |source: &RecentSource<'_>, notes: &mut Annotations| {
+        evaluate_annotated(&asked.expr, at, source, &options, notes)
+    };
+    evaluated(asked, source, value, |value| QueryData::at(value, at))
 }
 
 fn values_over(store: &Store, asked: &Asked, range: Range) -> Result<Done, PromError> {
@@ -237,16 +260,10 @@ fn values_over(store: &Store, asked: &Asked, range: Range) -> Result<Done, PromE
     let source = RecentSource::range(recent, (range.start, range.end), asked.lookback_ms, deadline);
     // What is held is bounded where it is read, and the time by the timeout.
     let options = Options { samples_max: u64::MAX, ..asked.options() };
-    let mut notes = Annotations::default();
-    let values = evaluate_range(&asked.expr, range, &source, &options, &mut notes, &|| !source.goes_on());
-    let mut outcome = source.outcome();
-    match outcome.refused.take() {
-        Some(refused) => Err(refused),
-        None => {
-            let data = QueryData::over(values.map_err(|error| PromError::execution(error.to_string()))?);
-            Ok(Done { data, outcome, notes })
-        }
-    }
+    let values = |source: &RecentSource<'_>, notes: &mut Annotations| {
+        evaluate_range(&asked.expr, range, source, &options, notes, &|| !source.goes_on())
+    };
+    evaluated(asked, source, values, QueryData::over)
 }
 
 fn steps(params: &Params) -> Result<Range, PromError> {

@@ -1,12 +1,12 @@
 //! The recent store as what supplies series to an evaluation.
 use super::answer::PromError;
 use crate::recent::select::{Points, Want};
-use crate::recent::{Recent, SelectError};
+use crate::recent::{Recent, SelectError, Selected};
 use faultline_model::{HistogramSample, Labels, Millis};
-use faultline_promql::{At, Extent, Selector, SeriesView, Source};
+use faultline_promql::{At, Expr, Extent, Selector, SeriesView, Source};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Samples that one query may hold at a time: Prometheus' bound is 50 million, at 16 bytes each.
@@ -21,8 +21,10 @@ pub struct RecentSource<'a> {
     last: Millis,
     lookback_ms: i64,
     deadline: Instant,
+    /// What was looked up before the evaluation, by selector.
+    looked_up: RefCell<BTreeMap<usize, Selected<'a>>>,
     /// What a query of many instants reads, by selector.
-    loaded: RefCell<BTreeMap<usize, Rc<[Series]>>>,
+    loaded: RefCell<BTreeMap<usize, Arc<[Series]>>>,
     refused: RefCell<Option<PromError>>,
     touched: Cell<u64>,
     warnings: RefCell<Vec<String>>,
@@ -53,6 +55,7 @@ impl<'a> RecentSource<'a> {
             last: at,
             lookback_ms,
             deadline,
+            looked_up: RefCell::default(),
             loaded: RefCell::default(),
             refused: RefCell::default(),
             touched: Cell::new(0),
@@ -70,16 +73,41 @@ impl<'a> RecentSource<'a> {
         RecentSource { last, ..RecentSource::instant(recent, first, lookback_ms, deadline) }
     }
 
+    /// Looks up what the selectors of a query read: how many samples that is, at most. What is left for the evaluation takes no lock
+    /// that the thread waits for which takes samples in.
+    pub fn look_up(&self, expr: &Expr) -> u64 {
+        let mut samples = 0_u64;
+        for (index, selector) in expr.selectors().iter().enumerate() {
+            if let Some(selected) = self.selected(selector) {
+                samples = samples.saturating_add(selected.samples());
+                self.looked_up.borrow_mut().insert(index, selected);
+            }
+        }
+        samples
+    }
+
+    /// What a selector reads; nothing where it is refused.
+    fn selected(&self, selector: &Selector) -> Option<Selected<'a>> {
+        let (from, to) = stretch(selector, self.first, self.last, self.lookback_ms);
+        let want = if self.is_newest(selector) { Want::Newest } else { Want::All };
+        self.recent.select(&selector.matchers, from, to, want).map_err(|error| self.refuse(refusal(&error))).ok()
+    }
+
+    /// Whether a selector reads the newest sample alone.
+    fn is_newest(&self, selector: &Selector) -> bool {
+        self.first == self.last && selector.range == 0 && selector.reach == 0 && selector.extent == Extent::Within
+    }
+
     /// The series of a selector of a query at many instants.
-    fn loaded(&self, index: usize, selector: &Selector) -> Rc<[Series]> {
+    fn loaded(&self, index: usize, selector: &Selector) -> Arc<[Series]> {
         if let Some(known) = self.loaded.borrow().get(&index) {
             return known.clone();
         }
         let mut all = Vec::new();
-        self.each(selector, &mut |id, labels, points| {
+        self.each(index, selector, &mut |id, labels, points| {
             all.push(Series { id, labels: labels.clone(), points: points.clone() });
         });
-        let all: Rc<[Series]> = all.into();
+        let all: Arc<[Series]> = all.into();
         self.loaded.borrow_mut().insert(index, all.clone());
         all
     }
@@ -113,18 +141,14 @@ impl<'a> RecentSource<'a> {
     }
 
     /// Shows the series of a selector, each with its samples.
-    fn each(&self, selector: &Selector, visit: &mut dyn FnMut(u32, &Labels, &Points)) {
+    fn each(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(u32, &Labels, &Points)) {
         if !self.goes_on() {
             return;
         }
-        let (from, to) = stretch(selector, self.first, self.last, self.lookback_ms);
-        let newest =
-            self.first == self.last && selector.range == 0 && selector.reach == 0 && selector.extent == Extent::Within;
-        let want = if newest { Want::Newest } else { Want::All };
-        let mut selected = match self.recent.select(&selector.matchers, from, to, want) {
-            Ok(selected) => selected,
-            Err(error) => return self.refuse(refusal(&error)),
-        };
+        let ((from, _), newest) =
+            (stretch(selector, self.first, self.last, self.lookback_ms), self.is_newest(selector));
+        let looked_up = self.looked_up.borrow_mut().remove(&index);
+        let Some(mut selected) = looked_up.or_else(|| self.selected(selector)) else { return };
         if let Some(gone) = self.recent.gone().filter(|gone| *gone >= from) {
             self.warn(format!("samples up to {gone} are no longer kept"));
         }
@@ -164,7 +188,7 @@ impl<'a> RecentSource<'a> {
 impl Source for RecentSource<'_> {
     fn select(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(SeriesView<'_>)) {
         if self.first == self.last {
-            return self.each(selector, &mut |id, labels, points| visit(view(id, labels, points)));
+            return self.each(index, selector, &mut |id, labels, points| visit(view(id, labels, points)));
         }
         for Series { id, labels, points } in &*self.loaded(index, selector) {
             visit(view(*id, labels, points));

@@ -3,13 +3,12 @@ use super::block::{Block, BlockError, Purpose, Whole, Written, write_block, writ
 use super::blocks::{HEAD_FILE, Opened};
 use super::chunk::{Chunk, ChunkKind};
 use super::head::complete;
-use super::{READ_CHUNK, Recent, window};
-use faultline_host::{Disk, yield_to_others};
+use super::{READ_CHUNK, Recent, at_leisure, window};
+use faultline_host::Disk;
 use faultline_model::{HistogramSample, Labels, Millis, Position, Sample};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,16 +42,6 @@ fn last(chunk: &Chunk) -> Result<Sample, BlockError> {
 /// Histograms in the same way.
 fn checked(chunk: &Chunk) -> Result<(), BlockError> {
     if chunk.read::<HistogramSample>(&mut Vec::new()) { Ok(()) } else { Err(UNLIKE) }
-}
-
-/// Does what nobody waits for on a thread that yields to all others. Not for work under a lock: whoever wants the lock would wait until
-/// nobody else has anything to do.
-pub(super) fn at_leisure<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    let yielding = || {
-        yield_to_others();
-        work()
-    };
-    std::thread::scope(|scope| scope.spawn(yielding).join()).unwrap_or_else(|broke| resume_unwind(broke))
 }
 
 impl Recent {

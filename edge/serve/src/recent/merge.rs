@@ -5,9 +5,9 @@
 use super::block::{Block, BlockError, BlockSeries, Place, Reading, Stream, chunks};
 use super::chunk::{CHUNK_SAMPLES, Chunk, ChunkKind, Item};
 use super::head::complete;
-use super::keep::{LATENESS_MS, at_leisure};
+use super::keep::LATENESS_MS;
 use super::select::tidied;
-use super::{Recent, WINDOW_MS, window};
+use super::{Recent, WINDOW_MS, at_leisure, window};
 use faultline_host::Disk;
 use faultline_model::{HistogramSample, Labels, Millis, Sample};
 use std::collections::{BTreeMap, VecDeque};

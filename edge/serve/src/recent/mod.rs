@@ -21,12 +21,14 @@ pub use merge::MergeError;
 pub use select::{SelectError, Selected};
 
 use blocks::Blocks;
+use faultline_host::yield_to_others;
 use faultline_model::{HistogramSample, Labels, Millis, Position, Sample};
 use faultline_promql::{MatchOp, Matcher};
 use head::Head;
 use index::Index;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -41,6 +43,16 @@ const READ_CHUNK: usize = 128;
 /// Number of the window that an instant lies in.
 fn window(at: Millis) -> i64 {
     at.0.div_euclid(WINDOW_MS)
+}
+
+/// Does what takes long on a thread that yields to all others. Not for work under a lock: whoever wants the lock would wait until
+/// nobody else has anything to do.
+pub(crate) fn at_leisure<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let yielding = || {
+        yield_to_others();
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(yielding).join()).unwrap_or_else(|broke| resume_unwind(broke))
 }
 
 /// Bounds of the store.

@@ -213,6 +213,17 @@ impl Selected<'_> {
         self.series[index].dropped
     }
 
+    /// How many samples there are, or some more.
+    pub fn samples(&self) -> u64 {
+        let count = |part: &Part| match part {
+            Part::One(_) => 1,
+            Part::Open(_, bytes) => bytes.len() as u64,
+            Part::Chunk(chunk) => u64::from(chunk.count),
+            Part::Block(_, place) => u64::from(place.count),
+        };
+        self.series.iter().flat_map(|it| &it.parts).map(count).sum()
+    }
+
     /// Whether a block that may have held some of it was set aside.
     pub fn lost(&self) -> bool {
         self.recent.blocks.lost(self.from, self.to)
