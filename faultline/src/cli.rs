@@ -341,6 +341,28 @@ pub enum RulesCommand {
     /// them, timers, the rules' version, and what it did before.
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
+    /// Each time that an alert was active, as the ledger tells it: since when, when it fired, for how long, what late samples made
+    /// of it, and under which rules.
+    #[command(after_help = HISTORY_HELP)]
+    History(HistoryArgs),
+}
+
+const HISTORY_HELP: &str = "\
+The ledger's newest million leaves are read, nothing is replayed, and a server may go on in the same folder. What came late is
+told as confirmed, revised, retracted or missed; `faultline revisions` names the samples.
+
+Try:
+  faultline rules history HighErrors
+  faultline rules history 'HighErrors{service=\"pay\"}' -o json";
+
+/// Options of `rules history`.
+#[derive(Debug, Clone, Args)]
+pub struct HistoryArgs {
+    /// The alert: its rule's name, or with some of its labels as a selector.
+    pub alert: String,
+    /// The folder, and how to print.
+    #[command(flatten)]
+    pub folder: FolderArgs,
 }
 
 const EXPLAIN_HELP: &str = "\

@@ -4,6 +4,7 @@ mod explain;
 pub(crate) mod firings;
 mod held;
 mod history;
+mod occurred;
 mod past;
 pub mod play;
 mod unit_file;
@@ -30,6 +31,7 @@ pub fn run(command: RulesCommand) -> Result<ExitCode, Box<dyn Error>> {
         RulesCommand::Backtest(args) => backtest::backtest(&args),
         RulesCommand::Diff(args) => backtest::diff(&args),
         RulesCommand::Explain(args) => explain::run(&args),
+        RulesCommand::History(args) => occurred::run(&args),
     }
 }
 

@@ -75,7 +75,7 @@ fn active(story: &Story) -> impl Iterator<Item = &faultline_rules::ActiveAlert> 
 }
 
 /// What is asked about: a rule's name, or a selector such as `Name{service="pay"}`.
-fn named(text: &str) -> Result<(String, Vec<Matcher>), Box<dyn Error>> {
+pub(super) fn named(text: &str) -> Result<(String, Vec<Matcher>), Box<dyn Error>> {
     if !text.contains('{') {
         return Ok((text.to_string(), Vec::new()));
     }

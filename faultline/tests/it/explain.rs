@@ -22,8 +22,12 @@ const RULES: &str = "groups:
 ";
 
 fn explain(data: &Path, words: &[&str]) -> Output {
+    rules(data, "explain", words)
+}
+
+fn rules(data: &Path, what: &str, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_faultline"));
-    command.args(["rules", "explain"]).args(words).arg("--data").arg(data).output().expect("the binary was built")
+    command.args(["rules", what]).args(words).arg("--data").arg(data).output().expect("the binary was built")
 }
 
 fn json(data: &Path, words: &[&str]) -> Value {
@@ -96,4 +100,28 @@ fn why_an_alert_fires_and_why_others_do_not() {
     check(&["Hot", "--at", brought], 0, &["firing  {alertname=\"Hot\", service=\"a\"}"]);
     let before = brought.split_once('/').and_then(|(_, n)| n.parse::<u64>().ok()).expect("an offset") - 1;
     check(&["Hot", "--at", &format!("0/{before}"), "--not-fired"], 0, &["no series matches load"]);
+
+    // Each time that they were active, from the ledger alone.
+    let history = |words: &[&str]| -> Value {
+        let output = rules(&data, "history", &[words, &["-o", "json"]].concat());
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let hot = history(&["Hot"]);
+    assert_eq!(hot["occurrences"].as_array().map(Vec::len), Some(1), "{hot}");
+    let it = &hot["occurrences"][0];
+    assert_eq!(
+        (&it["labels"]["service"], &it["state"], &it["value"]),
+        (&"a".into(), &"ok".into(), &7.0.into()),
+        "{hot}"
+    );
+    assert!(it["told"]["fired_at"].is_string() && it["told"]["resolved_at"].is_string(), "{hot}");
+    assert_eq!((&it["occurrence"], &it["rules_record"]), (&brought.into(), &hot["rules"][0]["record"]), "{hot}");
+    let waits = history(&["Waits"]);
+    assert!(waits["occurrences"][0]["told"]["fired_at"].is_null(), "it was pending only: {waits}");
+    assert_eq!(history(&["Hot{service=\"b\"}"])["occurrences"], Value::Array(Vec::new()));
+    let page = String::from_utf8(rules(&data, "history", &["Hot"]).stdout).expect("text");
+    assert!(page.contains("Hot  active 1 times, fired 1 of them") && page.contains("after 0 ms"), "{page}");
+    let none = String::from_utf8(rules(&data, "history", &["Elsewhere"]).stdout).expect("text");
+    assert!(none.contains("nothing was decided"), "{none}");
 }

@@ -497,5 +497,9 @@ fn a_running_server_takes_a_page_back() {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     server.stop_and_verify();
+    let mut history = Command::new(env!("CARGO_BIN_EXE_faultline"));
+    history.args(["rules", "history", "Few", "--data"]).arg(dir.path().join("data"));
+    let page = String::from_utf8(history.output().expect("it runs").stdout).expect("text");
+    assert!(page.contains("retracted") && page.contains("active 1 times"), "{page}");
     assert!(verified(&dir.path().join("data")).attested >= 1, "the answer is in the journal");
 }

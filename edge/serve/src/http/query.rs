@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_secs(1);
 /// How long a query may take, and does where it asks for more.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// A query that reads more samples than this, which take some milliseconds, yields to all else.
-const LONG_SAMPLES: u64 = 100_000;
+/// A query that reads more samples than this, which take some dozens of milliseconds, yields to all else: on a thread of its own, which
+/// costs a short one more than it takes.
+const LONG_SAMPLES: u64 = 1_000_000;
 /// Instants of a range query, less one, as in Prometheus.
 const STEPS_MAX: i64 = 11_000;
 /// Warnings told of a query, and infos.
