@@ -75,6 +75,9 @@ fn run(bytes: &[u8]) {
     let disk = MemoryDisk::new(4 << 20);
     disk.create_dir_all(Path::new(FOLDER)).expect("memory does not fail");
     files.iter().for_each(|(path, content)| disk.set_content(path, content));
+    // A block of the same time, as it was: both are to be merged.
+    let beside = FILES.iter().find(|(path, _)| path.to_string_lossy().contains("block-")).expect("there is one");
+    disk.set_content(&Path::new(FOLDER).join("block-00000000000000ff"), beside.1);
     let Some(recent) = opened(&disk) else { return };
     for (name, op, value) in [
         ("__name__", MatchOp::Equal, "m1"),
@@ -95,6 +98,9 @@ fn run(bytes: &[u8]) {
         assert!(names.iter().all(|name| name == "__name__" || name == "n"), "{names:?}");
         assert!(values.iter().all(|value| known.contains(value)), "{values:?}");
     }
+    let merged = recent.merge(&|| false);
+    assert!(!bytes.is_empty() || matches!(merged, Ok(true)), "what nobody damaged is merged: {merged:?}");
+    read(&recent, &[Matcher::new("n", MatchOp::Regex, ".+").expect("a pattern")], forged);
     let _written = recent.keep().and_then(|_| recent.keep_head());
 }
 
