@@ -102,8 +102,10 @@ impl Excess {
         let per_request = |calls: f64, requests: f64| {
             if calls > 0.0 && requests > 0.0 { clamp(calls / requests, 0.0, 1e3) } else { 0.0 }
         };
-        let before = per_request(call.traffic.expected, client.traffic.expected);
-        let now = per_request(call.traffic.seen, client.traffic.seen);
+        // Where nobody counts the calls, all that the callee serves stands for them: an upper bound where it has other callers.
+        let calls = if call.unmeasured { &server.traffic } else { &call.traffic };
+        let before = per_request(calls.expected, client.traffic.expected);
+        let now = per_request(calls.seen, client.traffic.seen);
         let (before, now) = match (before > 0.0, now > 0.0) {
             (true, true) => (before, now),
             (true, false) => (before, before),

@@ -7,10 +7,13 @@
 //! - `pairing`: one span at a time: requests, calls, self time, peers.
 //! - `windows`: closed windows against baselines: anomalies.
 //! - `freeze`: evidence of an incident.
+mod declared;
 mod edges;
 mod freeze;
 mod index;
 pub mod limits;
+mod measured;
+mod meters;
 mod operations;
 mod pairing;
 mod pending;
@@ -31,6 +34,7 @@ use faultline_formats::Decoded;
 use faultline_model::facts::Anomaly;
 use faultline_model::{ChangeEvent, HashSeed, Millis, SeriesKey, canonical_struct};
 use limits::{RESUME, SWEEP};
+use meters::Meters;
 use operations::Operations;
 use pairing::Span;
 use pending::{NONE, Pending};
@@ -56,6 +60,8 @@ pub struct Counts {
     pub early: u64,
     /// Calls that nobody answered and that name no peer.
     pub unanswered: u64,
+    /// Series of standard metrics for which there was no room.
+    pub meters_refused: u64,
 }
 canonical_struct!(Counts {
     nameless,
@@ -64,7 +70,8 @@ canonical_struct!(Counts {
     operations_refused,
     repeated,
     early,
-    unanswered,
+    unanswered;
+    meters_refused
 });
 
 /// What the closing of seconds and windows gives.
@@ -107,6 +114,7 @@ pub struct Graph {
     changes: Vec<ChangeEvent>,
     called: CalledSpans,
     sampled_at: Option<Millis>,
+    meters: Meters,
     counts: Counts,
     /// Service of each resource of the body at hand.
     body: Vec<u32>,
@@ -130,6 +138,7 @@ impl Graph {
             changes: Vec::new(),
             called: CalledSpans::default(),
             sampled_at: None,
+            meters: Meters::default(),
             counts: Counts::default(),
             body: Vec::new(),
         }
@@ -145,8 +154,7 @@ impl Graph {
             return;
         }
         let second = at.0.div_euclid(1000);
-        let turn = Turn::of(at);
-        assert!(turn >= *self.next.get_or_insert(turn), "what was before {at} is closed");
+        self.begin(at);
         let mut body = core::mem::take(&mut self.body);
         // Metrics alone show that a service lives, but make no node: what neither calls nor serves explains nothing.
         let makes_nodes = !(events.spans.is_empty() && events.logs.is_empty());
@@ -174,6 +182,12 @@ impl Graph {
         }
         body.clear();
         self.body = body;
+    }
+
+    /// Something arrived at `at`.
+    fn begin(&mut self, at: Millis) {
+        let turn = Turn::of(at);
+        assert!(turn >= *self.next.get_or_insert(turn), "what was before {at} is closed");
     }
 
     /// The service of a resource, noted as alive; [`NONE`] where it has no name or no room.
@@ -232,6 +246,7 @@ impl Graph {
             return;
         }
         self.predictions.forget(&gone);
+        self.meters.forget_services(&gone);
         self.operations.forget(&gone, now, &mut self.blocks, &mut out.samples);
         for &id in &gone {
             self.services.remove(id, now, &mut self.blocks, &mut out.samples);

@@ -1,6 +1,7 @@
 //! The graph's canonical bytes: what lies beside its tables, and their pages. Indexes are rebuilt from the rows.
 use super::Graph;
 use super::edges::{self, Edges};
+use super::meters::{self, Meters};
 use super::operations::{self, Operations};
 use super::pending::{self, Pending};
 use super::predictions::{self, Predictions};
@@ -12,19 +13,22 @@ use faultline_model::{Canonical, CodecError, Reader, Writer};
 
 impl Graph {
     /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 5] {
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 6] {
         [
             (services::TABLE, self.services.table()),
             (edges::TABLE, self.edges.table()),
             (operations::TABLE, self.operations.table()),
             (predictions::TABLE, self.predictions.table()),
             (pending::TABLE, self.pending.table()),
+            (meters::TABLE, self.meters.table()),
         ]
     }
 
     /// Writes what is beside the rows.
     pub fn write_rest(&self, w: &mut Writer) {
-        w.array(13);
+        // States of before engine version 8 have no meters.
+        let measures = !self.meters.is_empty();
+        w.array(13 + usize::from(measures));
         self.seed.write(w);
         self.next.map(|turn| turn.0).write(w);
         self.judged_from.write(w);
@@ -38,13 +42,20 @@ impl Graph {
         self.called.write(w);
         self.sampled_at.write(w);
         self.counts.write(w);
+        if measures {
+            self.meters.write(w);
+        }
     }
 
     /// Reads what is beside the rows from `r` and the rows from `pages`.
     pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Graph, CodecError> {
-        r.array_of(13)?;
+        let refused = r.invalid("graph");
+        let fields = r.array()?;
+        if !(13..=14).contains(&fields) {
+            return Err(refused);
+        }
         let seed = u64::read(r)?;
-        Ok(Graph {
+        let mut graph = Graph {
             seed,
             next: Option::<i64>::read(r)?.map(Turn),
             judged_from: Canonical::read(r)?,
@@ -58,7 +69,16 @@ impl Graph {
             called: Canonical::read(r)?,
             sampled_at: Canonical::read(r)?,
             counts: Canonical::read(r)?,
+            meters: Meters::default(),
             body: Vec::new(),
-        })
+        };
+        if fields == 14 {
+            graph.meters = Meters::read(r, pages)?;
+            // One value has one form.
+            if graph.meters.is_empty() {
+                return Err(refused);
+            }
+        }
+        Ok(graph)
     }
 }
