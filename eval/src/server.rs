@@ -96,7 +96,11 @@ impl Server {
         let began = [(Control::Started, Vec::new()), (Control::Rules, rules.to_bytes())];
         let settings = setup.settings.iter().map(|setting| (Control::Setting, setting.to_bytes()));
         let began = began.into_iter().chain(settings).map(|(kind, body)| control(kind, body, seed));
-        server.take(now, began.collect(), &mut Nobody)?;
+        let mut refusals = Refusals::default();
+        server.take(now, began.collect(), &mut refusals)?;
+        if let Some(refused) = refusals.0.first() {
+            return Err(refused.clone().into());
+        }
         Ok(server)
     }
 
@@ -184,10 +188,16 @@ impl Server {
     }
 }
 
-/// Watches nothing.
-struct Nobody;
+/// Rules that were refused, each in words.
+#[derive(Default)]
+struct Refusals(Vec<String>);
 
-impl Watch for Nobody {
-    fn decided(&mut self, _: Millis, _: &Decision) {}
+impl Watch for Refusals {
+    fn decided(&mut self, _: Millis, decision: &Decision) {
+        if let Decision::RulesRefused(refused) = decision {
+            self.0.push(format!("rules refused: {refused:?}"));
+        }
+    }
+
     fn asked(&mut self, _: Millis, _: &Evidence) {}
 }

@@ -94,6 +94,8 @@ pub struct Engine {
 impl Engine {
     /// The state before record 1 of a journal whose record 0 holds `seed`.
     pub fn new(seed: HashSeed) -> Engine {
+        let mut incidents = Incidents::default();
+        incidents.follow(true);
         Engine {
             seed,
             now: Millis(0),
@@ -110,7 +112,7 @@ impl Engine {
             judge: Judge::default(),
             graph: Graph::new(seed),
             sources: Sources::default(),
-            incidents: Incidents::default(),
+            incidents,
             changes: Changes::default(),
             asks: BTreeMap::new(),
             hashing: None,

@@ -208,7 +208,7 @@ fn record(
     let recorded = (last - begins) / 1_000_000;
     let paged = if recorded >= PAGED[0] { PAGED[0] } else { PAGED[1] };
     let last = Millis((last / 1_000_000_000 + 1) * 1000);
-    let expr = format!("time() >= {}", (last.0 - paged) / 1000);
+    let expr = format!("vector(time()) >= {}", (last.0 - paged) / 1000);
     let quoted = Value::String(entry).to_string();
     let text = format!(
         "groups:\n- name: paged\n  interval: 1s\n  rules:\n  - alert: Paged\n    expr: {expr}\n    labels: {{service: {quoted}}}\n"

@@ -78,7 +78,7 @@ pub fn summary(cases: &[Case]) -> String {
 fn row(group: &str, cases: &[&Case]) -> Vec<String> {
     let count = cases.len().max(1) as f64;
     let share = |holds: &dyn Fn(&Case) -> bool| cases.iter().filter(|case| holds(case)).count() as f64 / count;
-    let mrr: f64 = cases.iter().filter_map(|case| case.rank).map(|rank| 1.0 / rank as f64).sum::<f64>() / count;
+    let mrr: f64 = cases.iter().map(|case| case.rank.map_or(0.0, |rank| 1.0 / rank as f64)).sum::<f64>() / count + 0.0;
     let verdicts: Vec<&&Case> = cases.iter().filter(|case| case.verdict).collect();
     let brier = verdicts.iter().map(|case| (case.posterior - f64::from(u8::from(case.rank == Some(1)))).powi(2));
     let named: Vec<&&Case> = cases.iter().filter(|case| case.named).collect();
