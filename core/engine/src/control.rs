@@ -12,7 +12,7 @@ const HEEDS_SILENCE: u32 = 5;
 const RECALLS: u32 = 6;
 /// The first that looks at past instants again when samples come late.
 const REVISES: u32 = 7;
-/// The first that reads standard metrics of a service mesh into the service graph, and explains on while they come.
+/// The first that reads standard metrics of a service mesh and kinds of log records into the service graph, and explains on while they come.
 const MEASURES: u32 = 8;
 
 impl Engine {
@@ -64,6 +64,7 @@ impl Engine {
         self.revisions.on = version >= REVISES;
         self.measures = version >= MEASURES;
         self.incidents.follow(version >= MEASURES);
+        self.graph.note_kinds(version >= MEASURES);
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.

@@ -59,6 +59,8 @@ pub(crate) struct Node<'a> {
     pub errors: Quantity,
     pub own_errors: Quantity,
     pub error_logs: Quantity,
+    /// Kinds of log records never met before, weighed by severity.
+    pub new_logs: Quantity,
     pub onset: Option<Millis>,
     /// Time between two of its figures, in ms; 0 where they come all the time.
     pub step: f64,
@@ -153,6 +155,7 @@ impl<'a> Node<'a> {
             errors: Quantity::new(&node.errors),
             own_errors: Quantity::new(&node.own_errors),
             error_logs: Quantity::new(&node.error_logs),
+            new_logs: Quantity::new(&node.new_logs),
             onset: node.onset,
             step: clamp(node.step as f64, 0.0, 86_400_000.0),
             calls: vec![],

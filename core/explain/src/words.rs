@@ -64,7 +64,10 @@ pub(crate) fn own(scene: &Scene, node: usize, kind: usize) -> String {
                 None => "it passes no work on".to_string(),
             }
         }
-        LOGS => format!("error logs {} (z {})", rates(&it.error_logs), figure(it.error_logs.z)),
+        LOGS if it.error_logs.rise() > 0.0 || it.new_logs.count <= 0.0 => {
+            format!("error logs {} (z {})", rates(&it.error_logs), figure(it.error_logs.z))
+        }
+        LOGS => format!("{} kinds of log records that are new", figure(it.new_logs.count)),
         _ => String::new(),
     }
 }

@@ -33,26 +33,58 @@ struct Span {
     end: i64,
 }
 
+/// A log record as it was written.
+#[derive(Clone, Debug)]
+struct Log {
+    service: String,
+    at: i64,
+    text: String,
+}
+
+/// What was recorded of a minute.
+#[derive(Clone, Debug, Default)]
+struct Minute {
+    spans: Vec<Span>,
+    logs: Vec<Log>,
+}
+
+impl Minute {
+    /// Reads both tables of a minute; a day may have no logs.
+    fn read(traces: &Path, logs: Option<&PathBuf>) -> Result<Minute, Box<dyn Error>> {
+        let logs = logs.map(|path| self::logs(&csv::text(path)?)).transpose()?.unwrap_or_default();
+        Ok(Minute { spans: spans(&csv::text(traces)?)?, logs })
+    }
+
+    /// When its first span ended, in ns.
+    fn begins(&self) -> i64 {
+        self.spans.iter().map(|span| span.end).min().unwrap_or(0)
+    }
+}
+
 /// Every fault of every day of which spans were recorded.
 pub fn incidents(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<dyn Error>> {
     let mut recordings = Vec::new();
     for day in super::folders(data)?.into_iter().filter(|day| day.join("fault_list.json").is_file()) {
-        let files = traces(&day.join("trace"))?;
-        let mut normal = traces(&day.join("normal").join("trace"))?;
-        if normal.is_empty() {
-            normal = traces(&data.join("normal").join("trace"))?;
+        let logs = files(&day.join("log"), "_log.csv")?;
+        let mut minutes: BTreeMap<String, Minute> = BTreeMap::new();
+        for (minute, path) in &files(&day.join("trace"), "_trace.csv")? {
+            minutes.insert(minute.clone(), Minute::read(path, logs.get(minute))?);
         }
-        let mut minutes: BTreeMap<String, Vec<Span>> = BTreeMap::new();
-        for (minute, path) in &files {
-            minutes.insert(minute.clone(), spans(&csv::text(path)?)?);
+        let mut normal = day.join("normal");
+        if !normal.is_dir() {
+            normal = data.join("normal");
         }
-        let usual = normal.iter().map(|(_, path)| spans(&csv::text(path)?)).collect::<Result<Vec<_>, _>>()?;
+        let logs = files(&normal.join("log"), "_log.csv")?;
+        let mut usual = Vec::new();
+        for (minute, path) in &files(&normal.join("trace"), "_trace.csv")? {
+            usual.push(Minute::read(path, logs.get(minute))?);
+        }
         let faults: Value = serde_json::from_str(&csv::text(&day.join("fault_list.json"))?)?;
         for fault in faults.as_array().ok_or("a list of faults that is none")? {
             let text = |key: &str| fault[key].as_str().map(str::to_string);
             let (Some(at), Some(pod)) = (text("inject_time"), text("inject_pod")) else { continue };
             let own: BTreeSet<String> = (0..4).filter_map(|after| minute(&at, after)).collect();
-            let live: Vec<&Vec<Span>> = own.iter().filter_map(|minute| minutes.get(minute)).collect();
+            let live: Vec<&Minute> = own.iter().filter_map(|minute| minutes.get(minute)).collect();
             if live.is_empty() {
                 continue;
             }
@@ -61,7 +93,7 @@ pub fn incidents(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<d
             others.sort_by_key(|minute| ((clock(minute).unwrap_or(0) - near).abs(), (*minute).clone()));
             others.truncate(MINUTES.saturating_sub(usual.len()));
             others.sort();
-            let before: Vec<&Vec<Span>> =
+            let before: Vec<&Minute> =
                 usual.iter().chain(others.into_iter().map(|minute| &minutes[minute])).collect();
             let mut recording = record(at, &before, &live, names)?;
             recording.truth = Some(service(&pod).to_string());
@@ -72,19 +104,41 @@ pub fn incidents(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<d
     Ok(recordings)
 }
 
-/// Files of spans, by their minute, `HH_MM`.
-fn traces(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Box<dyn Error>> {
+/// Files of one kind, by their minute, `HH_MM`.
+fn files(folder: &Path, kind: &str) -> Result<BTreeMap<String, PathBuf>, Box<dyn Error>> {
     let mut files = BTreeMap::new();
     if folder.is_dir() {
         for entry in std::fs::read_dir(folder)? {
             let path = entry?.path();
-            let name = super::name(&path);
-            if let Some((minute, _)) = name.split_once("_trace.csv") {
+            if let Some((minute, _)) = super::name(&path).split_once(kind) {
                 files.insert(minute.to_string(), path);
             }
         }
     }
     Ok(files)
+}
+
+/// Log records of a table: TimeUnixNano, PodName, Log; a log in a container's wrapping is taken out of it.
+fn logs(text: &str) -> Result<Vec<Log>, Box<dyn Error>> {
+    let rows = csv::rows(text);
+    let Some((head, rows)) = rows.split_first() else { return Ok(Vec::new()) };
+    let column = |name: &str| head.iter().position(|it| it == name).ok_or_else(|| format!("no column {name}"));
+    let (at, pod, log) = (column("TimeUnixNano")?, column("PodName")?, column("Log")?);
+    let read = |row: &Vec<String>| {
+        let text = row.get(log)?;
+        let wrapped: Option<Value> = serde_json::from_str(text).ok();
+        let inner = wrapped.as_ref().and_then(|value| value["log"].as_str()).unwrap_or(text);
+        Some(Log { service: service(row.get(pod)?).to_string(), at: row.get(at)?.parse().ok()?, text: inner.to_string() })
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
+/// OTLP's number of the first level that a text names among its first words; 0 where it names none.
+fn severity(text: &str) -> u8 {
+    const LEVELS: [(&str, u8); 6] = [("TRACE", 1), ("DEBUG", 5), ("INFO", 9), ("WARN", 13), ("ERROR", 17), ("FATAL", 21)];
+    let words = text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).take(12);
+    let level = |word: &str| LEVELS.iter().find(|(level, _)| word.eq_ignore_ascii_case(level)).map(|(_, number)| *number);
+    words.filter_map(level).next().unwrap_or(0)
 }
 
 /// The minute so many after that of `2022-08-22 03:53:54`, as `HH_MM`.
@@ -150,27 +204,36 @@ fn spans(text: &str) -> Result<Vec<Span>, Box<dyn Error>> {
 /// The minutes before, one after another, and then the incident's as they were recorded.
 fn record(
     case: String,
-    before: &[&Vec<Span>],
-    live: &[&Vec<Span>],
+    before: &[&Minute],
+    live: &[&Minute],
     names: &mut Names,
 ) -> Result<Recording, Box<dyn Error>> {
-    const MINUTE: i64 = 60_000_000_000;
-    let first = |spans: &[Span]| spans.iter().map(|span| span.end).min().unwrap_or(0);
-    let begins = live.iter().map(|spans| first(spans)).min().ok_or("no spans")?;
-    let last = live.iter().flat_map(|spans| spans.iter()).map(|span| span.end).max().ok_or("no spans")?;
+    const SECOND: i64 = 1_000_000_000;
+    const MINUTE: i64 = 60 * SECOND;
+    let begins = live.iter().map(|minute| minute.begins()).min().ok_or("no spans")?;
+    let last = live.iter().flat_map(|minute| &minute.spans).map(|span| span.end).max().ok_or("no spans")?;
     let mut roots: BTreeMap<&str, usize> = BTreeMap::new();
-    for span in live.iter().flat_map(|spans| spans.iter()).filter(|span| span.parent == 0) {
+    for span in live.iter().flat_map(|minute| &minute.spans).filter(|span| span.parent == 0) {
         *roots.entry(&span.service).or_default() += 1;
     }
     let (entry, _) = roots.iter().max_by_key(|(_, count)| **count).ok_or("no trace has a root")?;
     let entry = names.give(entry);
     // By the second in which they arrive, then by service.
-    let mut seconds: BTreeMap<i64, BTreeMap<String, Vec<otlp::Span>>> = BTreeMap::new();
+    let mut seconds: BTreeMap<i64, BTreeMap<String, (Vec<otlp::Span>, Vec<otlp::Log>)>> = BTreeMap::new();
     let count = before.len() as i64;
-    let shifted =
-        before.iter().enumerate().map(|(at, spans)| (spans, begins - (count - at as i64) * MINUTE - first(spans)));
-    for (copy, (spans, shift)) in shifted.chain(live.iter().map(|spans| (spans, 0))).enumerate() {
-        for span in spans.iter() {
+    let shift = |(at, minute): (usize, &&Minute)| begins - (count - at as i64) * MINUTE - minute.begins();
+    let shifted = before.iter().enumerate().map(|place| (place.1, shift(place)));
+    for (copy, (minute, shift)) in shifted.chain(live.iter().map(|minute| (minute, 0))).enumerate() {
+        for log in &minute.logs {
+            let at = log.at + shift;
+            if (shift != 0 && at >= begins) || at > last {
+                continue;
+            }
+            let (time, severity) = (EventTime(at), severity(&log.text));
+            let sent = otlp::Log { time, observed: time, severity, body: log.text.clone(), attributes: Vec::new() };
+            seconds.entry(at / SECOND + 1).or_default().entry(names.give(&log.service)).or_default().1.push(sent);
+        }
+        for span in &minute.spans {
             let end = span.end + shift;
             if shift != 0 && end >= begins {
                 continue;
@@ -189,25 +252,25 @@ fn record(
                 status: SpanStatus::Unset,
                 attributes: Vec::new(),
             };
-            seconds
-                .entry(end / 1_000_000_000 + 1)
-                .or_default()
-                .entry(names.give(&span.service))
-                .or_default()
-                .push(sent);
+            seconds.entry(end / SECOND + 1).or_default().entry(names.give(&span.service)).or_default().0.push(sent);
         }
     }
-    let live = Millis((begins / 1_000_000_000) * 1000);
-    let sent = seconds.into_iter().map(|(second, services)| {
-        let of_service = |(name, spans): (String, Vec<otlp::Span>)| otlp::ResourceSpans {
-            resource: vec![("service.name".to_string(), otlp::Value::from(&*name))],
-            spans,
-        };
-        (Millis(second * 1000), Body::Spans(services.into_iter().map(of_service).collect()))
+    let live = Millis((begins / SECOND) * 1000);
+    let sent = seconds.into_iter().flat_map(|(second, services)| {
+        let (mut spans, mut logs) = (Vec::new(), Vec::new());
+        for (name, (of_spans, of_logs)) in services {
+            let resource = vec![("service.name".to_string(), otlp::Value::from(&*name))];
+            spans.push(otlp::ResourceSpans { resource: resource.clone(), spans: of_spans });
+            logs.push(otlp::ResourceLogs { resource, logs: of_logs });
+        }
+        spans.retain(|it| !it.spans.is_empty());
+        logs.retain(|it| !it.logs.is_empty());
+        let at = Millis(second * 1000);
+        [(at, Body::Spans(spans)), (at, Body::Logs(logs))]
     });
     let recorded = (last - begins) / 1_000_000;
     let paged = if recorded >= PAGED[0] { PAGED[0] } else { PAGED[1] };
-    let last = Millis((last / 1_000_000_000 + 1) * 1000);
+    let last = Millis((last / SECOND + 1) * 1000);
     let expr = format!("vector(time()) >= {}", (last.0 - paged) / 1000);
     let quoted = Value::String(entry).to_string();
     let text = format!(
@@ -241,6 +304,9 @@ mod tests {
 
     #[test]
     fn kinds_follow_from_who_calls_whom() {
+        for (text, expected) in [("16:42:22 INFO t.s.X#5 error", 9), ("warn: slow", 13), ("nothing said", 0)] {
+            assert_eq!(severity(text), expected, "{text}");
+        }
         let text = "TraceID,SpanID,ParentID,PodName,OperationName,StartTimeUnixNano,EndTimeUnixNano,Duration\n\
                     1,a,root,web-1-2,get,0,9,9\n1,b,a,web-1-2,call,1,8,7\n1,c,b,cart-1-2,serve,2,7,5\n1,d,c,cart-1-2,read,3,4,1\n";
         let kinds: Vec<SpanKind> = spans(text).expect("a table").iter().map(|span| span.kind).collect();

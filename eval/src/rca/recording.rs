@@ -32,6 +32,8 @@ pub enum Body {
     Metrics(Vec<(Labels, Sample)>),
     /// Spans, by OTLP.
     Spans(Vec<encode::ResourceSpans>),
+    /// Log records, by OTLP.
+    Logs(Vec<encode::ResourceLogs>),
 }
 
 impl Body {
@@ -42,6 +44,7 @@ impl Body {
                 let series = series.iter().map(|(labels, sample)| (labels, std::slice::from_ref(sample)));
                 (Format::RemoteWrite1, encode::write_request(series))
             }
+            Body::Logs(resources) => (Format::OtlpLogs, encode::logs(resources)),
             Body::Spans(resources) => (Format::OtlpTraces, encode::traces(resources)),
         };
         let kind = Kind::Telemetry { source: SourceId([1; 16]), format, encoding: Encoding::Identity, clock };

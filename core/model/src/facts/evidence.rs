@@ -90,8 +90,10 @@ pub struct NodeEvidence {
     pub alerts: Vec<String>,
     /// Time between two of its figures where they come by scrape, in ms; 0 where they are of spans.
     pub step: i64,
+    /// Kinds of log records that it had not written before, in the window; those that warn count three times.
+    pub new_logs: Shift,
 }
-// Evidence from before engine version 8 has no step.
+// Evidence from before engine version 8 has neither of the last two.
 canonical_struct!(NodeEvidence {
     entity,
     telemetry,
@@ -103,7 +105,8 @@ canonical_struct!(NodeEvidence {
     error_logs,
     onset,
     alerts;
-    step
+    step,
+    new_logs
 });
 
 /// Calls from one service to another, as the client saw them.

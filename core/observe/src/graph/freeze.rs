@@ -1,6 +1,7 @@
 //! Evidence of an incident: the part of the graph that can explain it, before and now, as plain values.
 use super::Graph;
 use super::edges::Edge;
+use super::kinds::Novelty;
 use super::limits::{EVIDENCE_NODES, SECONDS, WINDOW};
 use super::meters::{EdgeMeasured, ServiceMeasured};
 use super::seconds::{Amounts, Served};
@@ -62,6 +63,13 @@ impl Graph {
         let from = question.onset.0.div_euclid(1000).clamp(to - cap, to - SEEN_LEAST);
         let (near, left_out) = self.near(question.targets, from, to);
         let mut nodes: Vec<NodeEvidence> = near.iter().map(|&id| self.node_evidence(id, from, to, question)).collect();
+        let novelty = self.kinds.novelty(Millis(from.saturating_mul(1000)), question.at.plus(1));
+        for (node, id) in nodes.iter_mut().zip(&near) {
+            if let Some(&Novelty { expected, seen, count }) = novelty.get(id) {
+                let z = (seen - expected) / float::sqrt(expected + 1.0);
+                node.new_logs = Shift { expected, seen, z, count };
+            }
+        }
         // What an alert names and no telemetry does is a node, too: nothing is known of it.
         let mut unknown = question.targets.iter().filter(|name| self.services.find(name).is_none());
         for &name in unknown.by_ref().take(EVIDENCE_NODES) {
@@ -253,6 +261,7 @@ impl Graph {
             onset: node_onset(service, &[traffic, latency, errors, error_logs], to),
             alerts: alerts_of(&service.entity, question.alerts),
             step: 0,
+            new_logs: Shift::default(),
         }
     }
 

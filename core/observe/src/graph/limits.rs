@@ -35,6 +35,8 @@ pub const WINDOWS: usize = 12;
 pub const STEP_LEAST: i64 = 10_000;
 /// Longest, in ms: metrics that come more seldom are not read.
 pub const STEP_MOST: i64 = 3_600_000;
+/// Kinds of log records, of all services together.
+pub const LOG_KINDS: usize = 100_000;
 /// Calls that may be declared, and the size of the text that declares them.
 pub const DECLARED: usize = 10_000;
 /// See [`DECLARED`].

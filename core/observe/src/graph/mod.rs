@@ -12,6 +12,7 @@ mod edges;
 mod freeze;
 mod index;
 pub mod limits;
+mod kinds;
 mod measured;
 mod meters;
 mod operations;
@@ -30,6 +31,7 @@ pub use tally::Derived;
 
 use alloc::vec::Vec;
 use edges::Edges;
+use kinds::LogKinds;
 use faultline_formats::Decoded;
 use faultline_model::facts::Anomaly;
 use faultline_model::{ChangeEvent, HashSeed, Millis, SeriesKey, canonical_struct};
@@ -115,6 +117,9 @@ pub struct Graph {
     called: CalledSpans,
     sampled_at: Option<Millis>,
     meters: Meters,
+    kinds: LogKinds,
+    /// Whether kinds of log records are noted.
+    notes_kinds: bool,
     counts: Counts,
     /// Service of each resource of the body at hand.
     body: Vec<u32>,
@@ -139,9 +144,16 @@ impl Graph {
             called: CalledSpans::default(),
             sampled_at: None,
             meters: Meters::default(),
+            kinds: LogKinds::new(seed),
+            notes_kinds: true,
             counts: Counts::default(),
             body: Vec::new(),
         }
+    }
+
+    /// Whether kinds of log records are noted from here on: older engines did not.
+    pub fn note_kinds(&mut self, notes: bool) {
+        self.notes_kinds = notes;
     }
 
     /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.
@@ -165,7 +177,12 @@ impl Graph {
         for log in &events.logs {
             match body[log.resource as usize] {
                 NONE => self.refuse(decoded.text(events.resources[log.resource as usize].service)),
-                service => self.services.log_record(service, log.severity, second, &mut self.blocks),
+                service => {
+                    self.services.log_record(service, log.severity, second, &mut self.blocks);
+                    if self.notes_kinds {
+                        self.kinds.note(service, log.kind, log.severity, at);
+                    }
+                }
             }
         }
         for span in &events.spans {
@@ -239,6 +256,7 @@ impl Graph {
     fn sweep(&mut self, second: i64, now: Millis, out: &mut Closed) {
         let (phase, step) = (second.rem_euclid(SWEEP) as u32, SWEEP as usize);
         self.predictions.sweep(phase, step, now);
+        self.kinds.sweep(phase, step, now);
         self.operations.sweep(phase, now, &mut self.services, &mut self.blocks, &mut out.samples);
         self.edges.sweep(phase, now, &mut self.blocks, &mut out.samples);
         let gone = self.services.outlived(phase, step, now, |id| self.edges.touches(id));
@@ -247,6 +265,7 @@ impl Graph {
         }
         self.predictions.forget(&gone);
         self.meters.forget_services(&gone);
+        self.kinds.forget(&gone);
         self.operations.forget(&gone, now, &mut self.blocks, &mut out.samples);
         for &id in &gone {
             self.services.remove(id, now, &mut self.blocks, &mut out.samples);

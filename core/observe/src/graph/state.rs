@@ -1,6 +1,7 @@
 //! The graph's canonical bytes: what lies beside its tables, and their pages. Indexes are rebuilt from the rows.
 use super::Graph;
 use super::edges::{self, Edges};
+use super::kinds::{self, LogKinds};
 use super::meters::{self, Meters};
 use super::operations::{self, Operations};
 use super::pending::{self, Pending};
@@ -13,7 +14,7 @@ use faultline_model::{Canonical, CodecError, Reader, Writer};
 
 impl Graph {
     /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 6] {
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 7] {
         [
             (services::TABLE, self.services.table()),
             (edges::TABLE, self.edges.table()),
@@ -21,14 +22,15 @@ impl Graph {
             (predictions::TABLE, self.predictions.table()),
             (pending::TABLE, self.pending.table()),
             (meters::TABLE, self.meters.table()),
+            (kinds::TABLE, self.kinds.table()),
         ]
     }
 
     /// Writes what is beside the rows.
     pub fn write_rest(&self, w: &mut Writer) {
-        // States of before engine version 8 have no meters.
-        let measures = !self.meters.is_empty();
-        w.array(13 + usize::from(measures));
+        // States of before engine version 8 have neither meters nor kinds of log records.
+        let measures = !(self.meters.is_empty() && self.kinds.is_empty());
+        w.array(if measures { 15 } else { 13 });
         self.seed.write(w);
         self.next.map(|turn| turn.0).write(w);
         self.judged_from.write(w);
@@ -44,6 +46,7 @@ impl Graph {
         self.counts.write(w);
         if measures {
             self.meters.write(w);
+            self.kinds.write(w);
         }
     }
 
@@ -51,7 +54,7 @@ impl Graph {
     pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Graph, CodecError> {
         let refused = r.invalid("graph");
         let fields = r.array()?;
-        if !(13..=14).contains(&fields) {
+        if fields != 13 && fields != 15 {
             return Err(refused);
         }
         let seed = u64::read(r)?;
@@ -70,12 +73,15 @@ impl Graph {
             sampled_at: Canonical::read(r)?,
             counts: Canonical::read(r)?,
             meters: Meters::default(),
+            kinds: LogKinds::new(seed),
+            notes_kinds: true,
             body: Vec::new(),
         };
-        if fields == 14 {
+        if fields == 15 {
             graph.meters = Meters::read(r, pages)?;
+            graph.kinds = LogKinds::read(r, pages, seed)?;
             // One value has one form.
-            if graph.meters.is_empty() {
+            if graph.meters.is_empty() && graph.kinds.is_empty() {
                 return Err(refused);
             }
         }
