@@ -51,9 +51,11 @@ fn print(evidence: &Evidence, verdict: &faultline_model::facts::Verdict) {
     for (index, node) in evidence.nodes.iter().enumerate() {
         let mark = if evidence.targets.contains(&(index as u32)) { "*" } else { " " };
         println!(
-            "{mark}{index:3} {} {:?} rps {} lat {} self {} err {} own {} onset {:?}",
+            "{mark}{index:3} {} {:?} new {} errors logged {} rps {} lat {} self {} err {} own {} onset {:?}",
             node.entity,
             node.telemetry,
+            short(&node.new_logs),
+            short(&node.error_logs),
             short(&node.traffic),
             short(&node.latency),
             short(&node.self_time),

@@ -5,8 +5,8 @@
 //! does more for the ranking than the choice of any statistic.
 use crate::clean::{Edge, Quantity, Scene};
 use crate::config::{
-    CALLER_WIDE, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_LEAST, RISE_ERRORS, RISE_MS, SELF_SHARE, SILENT_FAILING,
-    SILENT_UNSEEN, SILENT_WORKING, Z_GATE,
+    CALLER_WIDE, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_LEAST, RISE_ERRORS, RISE_MS,
+    SELF_SHARE, SILENT_FAILING, SILENT_UNSEEN, SILENT_WORKING, Z_GATE,
 };
 use crate::likelihood::{clamp, mixture, nats};
 use alloc::vec;

@@ -38,11 +38,13 @@ pub(crate) fn attribute(scene: &Scene, channels: &Channels) -> Flows {
     let count = scene.nodes.len();
     let mut flows =
         Flows { edges: vec![None; scene.edges.len()], own: vec![None; count], calls: vec![Share::default(); count] };
+    // A violated service whose excess is not to be seen suffers from what we do not measure. Where that holds of all of them, what
+    // they suffer from need not show in between either.
+    let unseen = scene.targets.iter().all(|&target| !Excess::of(scene, channels, target).any());
     for index in 0..count {
         let excess = Excess::of(scene, channels, index);
         let is_target = scene.targets.binary_search(&index).is_ok();
-        // A violated service whose excess is not to be seen suffers from what we do not measure.
-        if !excess.measured || (is_target && !excess.any()) {
+        if !excess.measured || ((is_target || unseen) && !excess.any()) {
             continue;
         }
         flows.own[index] = excess.own(scene, index);

@@ -42,7 +42,11 @@ mod tests {
         let keys = Keys::new(HashSeed(7));
         for (a, b, same) in [
             ("took 12 ms for user 0x3f", "took 9 ms for user 0xa1b2", true),
-            ("16:42:22.382 INFO order d1fb93ab-f521-4ef5 paid", "09:01:07.001 INFO order 77aa00bc-0aa1-9999 paid", true),
+            (
+                "16:42:22.382 INFO order d1fb93ab-f521-4ef5 paid",
+                "09:01:07.001 INFO order 77aa00bc-0aa1-9999 paid",
+                true,
+            ),
             ("order paid", "order refused", false),
             ("", "42", true),
             ("geb\u{fc}hr 3", "geb\u{fc}hr 4", true),

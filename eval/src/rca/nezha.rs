@@ -93,8 +93,7 @@ pub fn incidents(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<d
             others.sort_by_key(|minute| ((clock(minute).unwrap_or(0) - near).abs(), (*minute).clone()));
             others.truncate(MINUTES.saturating_sub(usual.len()));
             others.sort();
-            let before: Vec<&Minute> =
-                usual.iter().chain(others.into_iter().map(|minute| &minutes[minute])).collect();
+            let before: Vec<&Minute> = usual.iter().chain(others.into_iter().map(|minute| &minutes[minute])).collect();
             let mut recording = record(at, &before, &live, names)?;
             recording.truth = Some(service(&pod).to_string());
             recording.group = text("inject_type").unwrap_or_default();
@@ -128,16 +127,22 @@ fn logs(text: &str) -> Result<Vec<Log>, Box<dyn Error>> {
         let text = row.get(log)?;
         let wrapped: Option<Value> = serde_json::from_str(text).ok();
         let inner = wrapped.as_ref().and_then(|value| value["log"].as_str()).unwrap_or(text);
-        Some(Log { service: service(row.get(pod)?).to_string(), at: row.get(at)?.parse().ok()?, text: inner.to_string() })
+        Some(Log {
+            service: service(row.get(pod)?).to_string(),
+            at: row.get(at)?.parse().ok()?,
+            text: inner.to_string(),
+        })
     };
     Ok(rows.iter().filter_map(read).collect())
 }
 
 /// OTLP's number of the first level that a text names among its first words; 0 where it names none.
 fn severity(text: &str) -> u8 {
-    const LEVELS: [(&str, u8); 6] = [("TRACE", 1), ("DEBUG", 5), ("INFO", 9), ("WARN", 13), ("ERROR", 17), ("FATAL", 21)];
+    const LEVELS: [(&str, u8); 6] =
+        [("TRACE", 1), ("DEBUG", 5), ("INFO", 9), ("WARN", 13), ("ERROR", 17), ("FATAL", 21)];
     let words = text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).take(12);
-    let level = |word: &str| LEVELS.iter().find(|(level, _)| word.eq_ignore_ascii_case(level)).map(|(_, number)| *number);
+    let level =
+        |word: &str| LEVELS.iter().find(|(level, _)| word.eq_ignore_ascii_case(level)).map(|(_, number)| *number);
     words.filter_map(level).next().unwrap_or(0)
 }
 
@@ -202,12 +207,7 @@ fn spans(text: &str) -> Result<Vec<Span>, Box<dyn Error>> {
 }
 
 /// The minutes before, one after another, and then the incident's as they were recorded.
-fn record(
-    case: String,
-    before: &[&Minute],
-    live: &[&Minute],
-    names: &mut Names,
-) -> Result<Recording, Box<dyn Error>> {
+fn record(case: String, before: &[&Minute], live: &[&Minute], names: &mut Names) -> Result<Recording, Box<dyn Error>> {
     const SECOND: i64 = 1_000_000_000;
     const MINUTE: i64 = 60 * SECOND;
     let begins = live.iter().map(|minute| minute.begins()).min().ok_or("no spans")?;
@@ -281,6 +281,7 @@ fn record(
         group: String::new(),
         truth: None,
         rules: vec![RuleFile { name: "paged.yml".into(), text }],
+        alerts: vec!["Paged".into()],
         settings: Vec::new(),
         live,
         sent: sent.collect(),

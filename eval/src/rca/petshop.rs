@@ -16,6 +16,12 @@ use std::path::Path;
 
 /// Share of the reference's rows that kept an objective.
 const KEPT: f64 = 0.9;
+/// Names of the alerts that page.
+const ALERTS: [&str; 3] = ["ObjectiveLatency", "ObjectiveAvailability", "Always"];
+/// Rows of the reference that are sent before an incident: a day. What baselines know is younger than that.
+const DAY: usize = 288;
+/// Windows without an incident lie this many rows apart.
+const APART: usize = 15;
 /// Rows of a window without an incident, as many as an incident has.
 const ROWS: usize = 5;
 
@@ -71,7 +77,7 @@ pub fn calm(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<dyn Er
         let told: Value = serde_json::from_str(&csv::text(&issue.join("target.json"))?)?;
         let target = told["target"]["node"].as_str().ok_or("an incident without a target")?;
         let first = normal.times.len() / 2;
-        for from in (first..normal.times.len().saturating_sub(ROWS - 1)).step_by(ROWS) {
+        for from in (first..normal.times.len().saturating_sub(ROWS - 1)).step_by(APART) {
             let window = normal.rows(from, from + ROWS);
             for group in ["objectives", "always paged"] {
                 let case = format!("{}/noissue/{from}/{group}", name(&scenario));
@@ -170,8 +176,9 @@ fn record(
     let shift = begins - step - normal.times[rows - 1];
     let mut counters: BTreeMap<&str, Counters> = BTreeMap::new();
     let mut sent = Vec::new();
-    let shifted =
-        (0..rows).map(|row| (normal, row, shift)).chain((0..figures.times.len()).map(|row| (figures, row, 0)));
+    let shifted = (rows.saturating_sub(DAY)..rows)
+        .map(|row| (normal, row, shift))
+        .chain((0..figures.times.len()).map(|row| (figures, row, 0)));
     for (figures, row, shift) in shifted {
         // Counters stand where they stand at the end of the row.
         let at = Millis((figures.times[row] + shift + step) * 1000);
@@ -205,6 +212,7 @@ fn record(
         group: String::new(),
         truth: None,
         rules: Vec::new(),
+        alerts: ALERTS.map(str::to_string).into(),
         settings: vec![Setting { name: "graph.calls".into(), value: declared.join("\n") }],
         live: Millis((begins + step) * 1000 - 1000),
         sent,

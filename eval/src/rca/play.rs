@@ -3,7 +3,7 @@ use super::recording::Recording;
 use crate::case::Decided;
 use crate::server::{Server, Setup};
 use faultline_model::facts::{Decision, Evidence, IncidentPhase, Verdict};
-use faultline_model::{Clock, HashSeed};
+use faultline_model::{Clock, HashSeed, IncidentId};
 use std::error::Error;
 use std::fmt::Write;
 
@@ -36,15 +36,32 @@ pub fn play(recording: &Recording) -> Result<Outcome, Box<dyn Error>> {
         server.take(*at, records, &mut decided)?;
     }
     server.take(recording.end, Vec::new(), &mut decided)?;
-    let (mut incidents, mut verdict) = (0, None);
-    for (_, decision) in &decided.decisions {
-        match decision {
-            Decision::Incident(update) if update.phase == IncidentPhase::Opened => incidents += 1,
-            Decision::Verdict(it) => verdict = Some(it.clone()),
-            _ => {}
-        }
-    }
+    let incidents = count(&decided);
+    let home = paged(&decided, &recording.alerts);
+    let about = |verdict: &&Verdict| home.is_none_or(|home| home == verdict.incident);
+    let verdicts = decided.decisions.iter().filter_map(|(_, decision)| match decision {
+        Decision::Verdict(verdict) => Some(verdict),
+        _ => None,
+    });
+    let verdict = verdicts.filter(about).next_back().cloned();
     Ok(Outcome { incidents, verdict, decided })
+}
+
+/// Incidents that opened.
+fn count(decided: &Decided) -> usize {
+    let opened =
+        |decision: &Decision| matches!(decision, Decision::Incident(update) if update.phase == IncidentPhase::Opened);
+    decided.decisions.iter().filter(|(_, decision)| opened(decision)).count()
+}
+
+/// The last incident that somebody was paged for by an alert of these names: others may open beside it.
+fn paged(decided: &Decided, alerts: &[String]) -> Option<IncidentId> {
+    let updates = decided.decisions.iter().filter_map(|(_, decision)| match decision {
+        Decision::Incident(update) => Some(update),
+        _ => None,
+    });
+    let of_these = updates.filter(|update| update.alert_names.iter().any(|name| alerts.contains(name)));
+    of_these.last().map(|update| update.merged_into.unwrap_or(update.id))
 }
 
 impl Outcome {
@@ -73,7 +90,10 @@ impl Outcome {
 
     /// What the last verdict rests on.
     pub fn evidence(&self) -> Option<&Evidence> {
-        self.decided.evidence.last().map(|(_, evidence)| evidence)
+        let verdict = self.verdict.as_ref()?;
+        let answers =
+            |evidence: &&Evidence| (evidence.incident, evidence.revision) == (verdict.incident, verdict.revision);
+        self.decided.evidence.iter().map(|(_, evidence)| evidence).find(answers)
     }
 
     /// The last evidence and verdict in words.

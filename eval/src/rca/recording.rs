@@ -15,6 +15,8 @@ pub struct Recording {
     pub truth: Option<String>,
     /// Rules that its users would have, beside those that ship.
     pub rules: Vec<RuleFile>,
+    /// Names of the alerts of these that page.
+    pub alerts: Vec<String>,
     /// Settings that they would have.
     pub settings: Vec<Setting>,
     /// When the server goes live: what was sent before is imported.

@@ -4,8 +4,8 @@
 use super::{items, nanos};
 use crate::any::Any;
 use crate::events::{Events, LogEvent};
-use crate::kinds;
 use crate::keys::Keys;
+use crate::kinds;
 use crate::limits;
 use crate::reject::{Reason, Rejects};
 use crate::wire::{Fields, Malformed};

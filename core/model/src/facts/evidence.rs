@@ -90,7 +90,7 @@ pub struct NodeEvidence {
     pub alerts: Vec<String>,
     /// Time between two of its figures where they come by scrape, in ms; 0 where they are of spans.
     pub step: i64,
-    /// Kinds of log records that it had not written before, in the window; those that warn count three times.
+    /// Kinds of log records that it had not written before, since shortly before the onset; those that warn count three times.
     pub new_logs: Shift,
 }
 // Evidence from before engine version 8 has neither of the last two.

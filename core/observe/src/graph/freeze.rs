@@ -27,6 +27,8 @@ const SILENT_GAPS: f64 = 5.0;
 const ONSET_Z: f64 = 3.0;
 /// Windows of metrics that `seen` covers at most: the newest since the onset.
 const WINDOWS_SEEN: usize = 4;
+/// How long before the onset a kind of log record may have come anew and still be news, in ms: alerts come after their causes.
+const NOVELTY_BEFORE: i64 = 120_000;
 /// How long sampled spans make all rates doubtful, in ms.
 const SAMPLED_MS: i64 = 3_600_000;
 
@@ -63,7 +65,8 @@ impl Graph {
         let from = question.onset.0.div_euclid(1000).clamp(to - cap, to - SEEN_LEAST);
         let (near, left_out) = self.near(question.targets, from, to);
         let mut nodes: Vec<NodeEvidence> = near.iter().map(|&id| self.node_evidence(id, from, to, question)).collect();
-        let novelty = self.kinds.novelty(Millis(from.saturating_mul(1000)), question.at.plus(1));
+        let since = Millis(from.saturating_mul(1000)).min(question.onset).plus(-NOVELTY_BEFORE);
+        let novelty = self.kinds.novelty(since, question.at.plus(1));
         for (node, id) in nodes.iter_mut().zip(&near) {
             if let Some(&Novelty { expected, seen, count }) = novelty.get(id) {
                 let z = (seen - expected) / float::sqrt(expected + 1.0);
