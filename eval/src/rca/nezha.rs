@@ -218,8 +218,8 @@ fn record(case: String, before: &[&Minute], live: &[&Minute], names: &mut Names)
     }
     let (entry, _) = roots.iter().max_by_key(|(_, count)| **count).ok_or("no trace has a root")?;
     let entry = names.give(entry);
-    // By the second in which they arrive, then by service.
-    let mut seconds: BTreeMap<i64, BTreeMap<String, (Vec<otlp::Span>, Vec<otlp::Log>)>> = BTreeMap::new();
+    // By the second in which they arrive, then by service: in an order that new names do not change.
+    let mut seconds: BTreeMap<i64, BTreeMap<&str, (Vec<otlp::Span>, Vec<otlp::Log>)>> = BTreeMap::new();
     let count = before.len() as i64;
     let shift = |(at, minute): (usize, &&Minute)| begins - (count - at as i64) * MINUTE - minute.begins();
     let shifted = before.iter().enumerate().map(|place| (place.1, shift(place)));
@@ -231,7 +231,7 @@ fn record(case: String, before: &[&Minute], live: &[&Minute], names: &mut Names)
             }
             let (time, severity) = (EventTime(at), severity(&log.text));
             let sent = otlp::Log { time, observed: time, severity, body: log.text.clone(), attributes: Vec::new() };
-            seconds.entry(at / SECOND + 1).or_default().entry(names.give(&log.service)).or_default().1.push(sent);
+            seconds.entry(at / SECOND + 1).or_default().entry(&log.service).or_default().1.push(sent);
         }
         for span in &minute.spans {
             let end = span.end + shift;
@@ -252,14 +252,14 @@ fn record(case: String, before: &[&Minute], live: &[&Minute], names: &mut Names)
                 status: SpanStatus::Unset,
                 attributes: Vec::new(),
             };
-            seconds.entry(end / SECOND + 1).or_default().entry(names.give(&span.service)).or_default().0.push(sent);
+            seconds.entry(end / SECOND + 1).or_default().entry(&span.service).or_default().0.push(sent);
         }
     }
     let live = Millis((begins / SECOND) * 1000);
     let sent = seconds.into_iter().flat_map(|(second, services)| {
         let (mut spans, mut logs) = (Vec::new(), Vec::new());
         for (name, (of_spans, of_logs)) in services {
-            let resource = vec![("service.name".to_string(), otlp::Value::from(&*name))];
+            let resource = vec![("service.name".to_string(), otlp::Value::from(&*names.give(name)))];
             spans.push(otlp::ResourceSpans { resource: resource.clone(), spans: of_spans });
             logs.push(otlp::ResourceLogs { resource, logs: of_logs });
         }
