@@ -206,6 +206,9 @@ fn spans(text: &str) -> Result<Vec<Span>, Box<dyn Error>> {
     Ok(spans)
 }
 
+/// What a service sends in a second.
+type Sent = (Vec<otlp::Span>, Vec<otlp::Log>);
+
 /// The minutes before, one after another, and then the incident's as they were recorded.
 fn record(case: String, before: &[&Minute], live: &[&Minute], names: &mut Names) -> Result<Recording, Box<dyn Error>> {
     const SECOND: i64 = 1_000_000_000;
@@ -219,7 +222,7 @@ fn record(case: String, before: &[&Minute], live: &[&Minute], names: &mut Names)
     let (entry, _) = roots.iter().max_by_key(|(_, count)| **count).ok_or("no trace has a root")?;
     let entry = names.give(entry);
     // By the second in which they arrive, then by service: in an order that new names do not change.
-    let mut seconds: BTreeMap<i64, BTreeMap<&str, (Vec<otlp::Span>, Vec<otlp::Log>)>> = BTreeMap::new();
+    let mut seconds: BTreeMap<i64, BTreeMap<&str, Sent>> = BTreeMap::new();
     let count = before.len() as i64;
     let shift = |(at, minute): (usize, &&Minute)| begins - (count - at as i64) * MINUTE - minute.begins();
     let shifted = before.iter().enumerate().map(|place| (place.1, shift(place)));

@@ -39,11 +39,11 @@ pub fn play(recording: &Recording) -> Result<Outcome, Box<dyn Error>> {
     let incidents = count(&decided);
     let home = paged(&decided, &recording.alerts);
     let about = |verdict: &&Verdict| home.is_none_or(|home| home == verdict.incident);
-    let verdicts = decided.decisions.iter().filter_map(|(_, decision)| match decision {
+    let mut verdicts = decided.decisions.iter().filter_map(|(_, decision)| match decision {
         Decision::Verdict(verdict) => Some(verdict),
         _ => None,
     });
-    let verdict = verdicts.filter(about).next_back().cloned();
+    let verdict = verdicts.rfind(about).cloned();
     Ok(Outcome { incidents, verdict, decided })
 }
 
@@ -56,12 +56,13 @@ fn count(decided: &Decided) -> usize {
 
 /// The last incident that somebody was paged for by an alert of these names: others may open beside it.
 fn paged(decided: &Decided, alerts: &[String]) -> Option<IncidentId> {
-    let updates = decided.decisions.iter().filter_map(|(_, decision)| match decision {
+    let mut updates = decided.decisions.iter().filter_map(|(_, decision)| match decision {
         Decision::Incident(update) => Some(update),
         _ => None,
     });
-    let of_these = updates.filter(|update| update.alert_names.iter().any(|name| alerts.contains(name)));
-    of_these.last().map(|update| update.merged_into.unwrap_or(update.id))
+    updates
+        .rfind(|update| update.alert_names.iter().any(|name| alerts.contains(name)))
+        .map(|update| update.merged_into.unwrap_or(update.id))
 }
 
 impl Outcome {
