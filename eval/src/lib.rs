@@ -9,6 +9,7 @@ pub mod bn;
 pub mod case;
 pub mod demo;
 pub mod promql;
+pub mod rca;
 pub mod score;
 pub mod senders;
 pub mod server;

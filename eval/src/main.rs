@@ -20,6 +20,8 @@ enum Command {
     Demo(faultline_eval::demo::DemoArgs),
     /// PromQL against Prometheus' conformance scripts, or against a real Prometheus on random expressions.
     Promql(faultline_eval::promql::PromqlArgs),
+    /// Recorded incidents of real systems: is the service at fault named first?
+    Rca(faultline_eval::rca::RcaArgs),
 }
 
 fn main() -> ExitCode {
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         Command::Bn(args) => faultline_eval::bn::run(&args),
         Command::Demo(args) => faultline_eval::demo::run(&args),
         Command::Promql(args) => faultline_eval::promql::run(&args),
+        Command::Rca(args) => faultline_eval::rca::run(&args),
     };
     match result {
         Ok(code) => code,

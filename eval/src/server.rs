@@ -11,7 +11,7 @@ use faultline_engine::{Ask, ENGINE_VERSION, Effect, Engine};
 use faultline_formats::Decoded;
 use faultline_host::{Answer, Clock, Inlet, Journal, Limits, ManualClock, MemoryDisk, inlet};
 use faultline_model::facts::{Decision, Evidence};
-use faultline_model::{Canonical, Control, Evaluation, Genesis, HashSeed, Kind, Millis, RuleFile, RuleFiles};
+use faultline_model::{Canonical, Control, Evaluation, Genesis, HashSeed, Kind, Millis, RuleFile, RuleFiles, Setting};
 use faultline_storage::{CheckpointStore, DataFolder, Sealer, SegmentJournal, Settings};
 use std::error::Error;
 use std::path::Path;
@@ -49,9 +49,23 @@ pub struct Server {
     slowest: Duration,
 }
 
+/// What a server's users have set up beside what ships.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Rule files, beside the built-in one.
+    pub rules: Vec<RuleFile>,
+    /// Settings.
+    pub settings: Vec<Setting>,
+}
+
 impl Server {
     /// A new server at `now`, with the built-in rules as the demo has them.
     pub fn start(now: Millis, seed: HashSeed) -> Result<Server, Box<dyn Error>> {
+        Server::start_with(now, seed, Setup::default())
+    }
+
+    /// The same with what its users have set up.
+    pub fn start_with(now: Millis, seed: HashSeed, setup: Setup) -> Result<Server, Box<dyn Error>> {
         let clock = Arc::new(ManualClock::at(now));
         let disk = Arc::new(MemoryDisk::new(2 * JOURNAL_BYTES));
         let folder = DataFolder::open(disk, Path::new("/eval"), [7; 16])?;
@@ -70,15 +84,23 @@ impl Server {
         let world = World::new(folder, journal, Engine::new(seed), 0, intake, outlet, told);
         let (told, slowest) = (told_in, Duration::ZERO);
         let mut server = Server { world, inlet, clock, batches, keeper, keep, told, sealer, slowest };
+        let builtin = RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() };
+        let mut files: Vec<RuleFile> = [builtin].into_iter().chain(setup.rules).collect();
+        files.sort_by(|a, b| a.name.cmp(&b.name));
         let rules = RuleFiles {
-            files: vec![RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() }],
+            files,
             default_evaluation: Evaluation::Stream,
             default_interval: 60_000,
             ..RuleFiles::default()
         };
         let began = [(Control::Started, Vec::new()), (Control::Rules, rules.to_bytes())];
-        let began = began.map(|(kind, body)| control(kind, body, seed));
-        server.take(now, began.into(), &mut Nobody)?;
+        let settings = setup.settings.iter().map(|setting| (Control::Setting, setting.to_bytes()));
+        let began = began.into_iter().chain(settings).map(|(kind, body)| control(kind, body, seed));
+        let mut refusals = Refusals::default();
+        server.take(now, began.collect(), &mut refusals)?;
+        if let Some(refused) = refusals.0.first() {
+            return Err(refused.clone().into());
+        }
         Ok(server)
     }
 
@@ -166,10 +188,16 @@ impl Server {
     }
 }
 
-/// Watches nothing.
-struct Nobody;
+/// Rules that were refused, each in words.
+#[derive(Default)]
+struct Refusals(Vec<String>);
 
-impl Watch for Nobody {
-    fn decided(&mut self, _: Millis, _: &Decision) {}
+impl Watch for Refusals {
+    fn decided(&mut self, _: Millis, decision: &Decision) {
+        if let Decision::RulesRefused(refused) = decision {
+            self.0.push(format!("rules refused: {refused:?}"));
+        }
+    }
+
     fn asked(&mut self, _: Millis, _: &Evidence) {}
 }

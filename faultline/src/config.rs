@@ -53,6 +53,8 @@ pub struct Config {
     pub series_max: Option<u64>,
     /// Labels by which servers that send the same series are told apart.
     pub replicas: ReplicaLabels,
+    /// Calls that nobody measures, as the setting `graph.calls` has them.
+    pub calls: String,
     /// Whether alerts are also printed on standard output.
     pub print: bool,
 }
@@ -70,6 +72,7 @@ struct File {
     alertmanagers: Vec<String>,
     limits: Limits,
     replicas: Replicas,
+    calls: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -155,6 +158,12 @@ pub enum ConfigError {
     /// A part of the language that there is not.
     #[error("features of the configuration file")]
     Feature(#[from] UnknownFeature),
+    /// A service of a declared call whose name is none. Write it as `service.name` or the mesh has it.
+    #[error("calls: {name:?} is not the name of a service")]
+    Call {
+        /// What is given.
+        name: String,
+    },
     /// An address for people that is none.
     #[error(
         "external_url {url:?} is not an address: it must begin with http:// or https:// and a host, without blanks or quotes"
@@ -198,6 +207,7 @@ impl Config {
             journal_bytes: None,
             series_max: None,
             replicas: ReplicaLabels::default(),
+            calls: String::new(),
             print: false,
         }
     }
@@ -243,6 +253,7 @@ impl Config {
                 cluster: file.replicas.cluster_label.unwrap_or(ReplicaLabels::default().cluster),
                 replica: file.replicas.replica_label.unwrap_or(ReplicaLabels::default().replica),
             },
+            calls: calls(&file.calls)?,
             print: true,
         };
         config.check()?;
@@ -275,6 +286,23 @@ impl Config {
     }
 }
 
+/// Declared calls, one `caller -> callee` a line, in order.
+fn calls(declared: &BTreeMap<String, BTreeSet<String>>) -> Result<String, ConfigError> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.trim() == name && !name.contains('\n') && !name.contains(" -> ");
+    let mut lines = Vec::new();
+    for (client, servers) in declared {
+        for server in servers {
+            if let Some(name) = [client, server].into_iter().find(|name| !is_name(name)) {
+                return Err(ConfigError::Call { name: name.clone() });
+            }
+            lines.push(format!("{client} -> {server}"));
+        }
+    }
+    lines.sort();
+    Ok(lines.join("\n"))
+}
+
 /// What Prometheus takes as `--web.external-url`, and no more than a line of it.
 fn is_address(url: &str) -> bool {
     let rest = url.strip_prefix("http://").or(url.strip_prefix("https://")).unwrap_or("");
@@ -290,6 +318,20 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn declared_calls_are_lines_in_order() {
+        let read = |text: &str| {
+            let file: File = serde_saphyr::from_str(text).expect("a configuration");
+            calls(&file.calls)
+        };
+        let two = "calls:\n  web: [shop, \"a db\", shop]\n  shop: [a db]\n";
+        assert_eq!(read(two).expect("they are well"), "shop -> a db\nweb -> a db\nweb -> shop");
+        assert_eq!(read("{}").expect("none"), "");
+        for text in ["calls: {web: [\"\"]}", "calls: {\" web\": [shop]}", "calls: {web: [\"a -> b\"]}"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_address_for_people_is_the_one_given_or_the_one_listened_on() {

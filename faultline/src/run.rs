@@ -279,7 +279,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
             }
         })?);
     }
-    let records = opening(limit, config.series_max, &config.replicas, &rules, &replay);
+    let records = opening(limit, config.series_max, &config.replicas, &config.calls, &rules, &replay);
     let mut world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told);
     let engine_loop = spawn("engine", move || {
         loop {
@@ -515,6 +515,7 @@ pub fn opening(
     journal_limit: u64,
     series_max: Option<u64>,
     replicas: &ReplicaLabels,
+    calls: &str,
     rules: &RuleFiles,
     replay: &Replay,
 ) -> Vec<Decoded> {
@@ -530,6 +531,7 @@ pub fn opening(
         ("limits.series", series_max.map(|most| most.to_string())),
         ("replicas.cluster_label", label(&replicas.cluster, &known.cluster)),
         ("replicas.replica_label", label(&replicas.replica, &known.replica)),
+        ("graph.calls", Some(calls.to_string()).filter(|calls| *calls != replay.engine.declared_calls())),
     ];
     for (name, value) in settings.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         let setting = Setting { name: name.into(), value };

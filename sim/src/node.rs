@@ -136,7 +136,7 @@ impl Node {
         let restored = replay.records < replay.last.map_or(0, |last| last.offset + 1);
         // Bodies are small here beside what the journal takes around them: anchors, which count bodies, come as much earlier.
         let records =
-            opening(settings.limit / 8, None, &ReplicaLabels::default(), &crate::senders::rules(rules), &replay);
+            opening(settings.limit / 8, None, &ReplicaLabels::default(), "", &crate::senders::rules(rules), &replay);
         let mut world = World::new(folder, journal, replay.engine, replay.leaves, intake, outlet, told);
         world.wait = Duration::ZERO;
         for record in records {

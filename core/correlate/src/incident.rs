@@ -1,5 +1,5 @@
 //! One open incident: its alerts and what it waits for.
-use crate::limits::{EXPLAIN_AFTER, EXPLAIN_GAP, QUIET, UPDATE_GAP};
+use crate::limits::{EXPLAIN_AFTER, EXPLAIN_GAP, EXPLAIN_LATER, QUIET, UPDATE_GAP};
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::facts::{IncidentPhase, IncidentUpdate};
@@ -48,6 +48,8 @@ pub struct Incident {
     pub(crate) outstanding: bool,
     /// Whether one began to fire since.
     pub(crate) changed: bool,
+    /// Whether it is explained on while slow telemetry comes: those that older engines opened are not.
+    pub(crate) follows: bool,
 }
 canonical_struct!(Incident {
     id,
@@ -62,11 +64,12 @@ canonical_struct!(Incident {
     news_at,
     asked_at,
     outstanding,
-    changed,
+    changed;
+    follows
 });
 
 impl Incident {
-    pub(crate) fn new(id: IncidentId, at: Millis, first: Member) -> Incident {
+    pub(crate) fn new(id: IncidentId, at: Millis, first: Member, follows: bool) -> Incident {
         Incident {
             id,
             opened_at: at,
@@ -81,6 +84,7 @@ impl Incident {
             asked_at: None,
             outstanding: false,
             changed: false,
+            follows,
         }
     }
 
@@ -166,7 +170,8 @@ impl Incident {
         if self.changed {
             return Some(asked.plus(EXPLAIN_GAP));
         }
-        EXPLAIN_AFTER.iter().map(|&after| self.news_at.plus(after)).find(|&at| at > asked)
+        let later = EXPLAIN_LATER.iter().filter(|_| self.follows);
+        EXPLAIN_AFTER.iter().chain(later).map(|&after| self.news_at.plus(after)).find(|&at| at > asked)
     }
 
     pub(crate) fn update(&self, phase: IncidentPhase, at: Millis, merged_into: Option<IncidentId>) -> IncidentUpdate {

@@ -37,6 +37,8 @@ const LAST: IncidentId = EffectId { cause: Position { partition: u32::MAX, offse
 pub struct Incidents {
     open: BTreeMap<IncidentId, Incident>,
     refused: Refused,
+    /// Whether incidents that open are explained on while slow telemetry comes.
+    follows: bool,
     // What follows is found again from `open`.
     wakes: BTreeSet<(Millis, IncidentId)>,
     by_alert: BTreeMap<AlertId, IncidentId>,
@@ -45,6 +47,11 @@ pub struct Incidents {
 }
 
 impl Incidents {
+    /// Whether incidents that open from here on are explained on while slow telemetry comes.
+    pub fn follow(&mut self, follows: bool) {
+        self.follows = follows;
+    }
+
     /// Takes a transition of an alert and appends what it changes about incidents, at most one update each.
     ///
     /// - `first`: the id that the first appended update will have. An incident that opens gets it, and is then the only update.
@@ -171,7 +178,7 @@ impl Incidents {
             None if self.open.len() >= OPEN_MAX => self.refused.incidents += 1,
             None => {
                 assert!(self.open.last_key_value().is_none_or(|(&last, _)| last < first), "incident ids rise");
-                let incident = Incident::new(first, at, member);
+                let incident = Incident::new(first, at, member, self.follows);
                 out.push(incident.update(IncidentPhase::Opened, at, None));
                 self.insert(incident);
             }

@@ -12,6 +12,8 @@ const HEEDS_SILENCE: u32 = 5;
 const RECALLS: u32 = 6;
 /// The first that looks at past instants again when samples come late.
 const REVISES: u32 = 7;
+/// The first that reads standard metrics of a service mesh and kinds of log records into the service graph, and explains on while they come.
+const MEASURES: u32 = 8;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -60,6 +62,9 @@ impl Engine {
         self.series.note_holes(version >= RECALLS);
         self.recalls = version >= RECALLS;
         self.revisions.on = version >= REVISES;
+        self.measures = version >= MEASURES;
+        self.incidents.follow(version >= MEASURES);
+        self.graph.note_kinds(version >= MEASURES);
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.
@@ -106,10 +111,20 @@ impl Engine {
         let labels = match &*setting.name {
             "replicas.cluster_label" => ReplicaLabels { cluster: setting.value.clone(), ..labels },
             "replicas.replica_label" => ReplicaLabels { replica: setting.value.clone(), ..labels },
+            "graph.calls" if self.measures => return self.declare(setting, emit),
             _ => return self.set_number(setting, emit),
         };
         self.series.set_replica_labels(labels);
         emit.decide(Decision::Setting(setting));
+    }
+
+    fn declare(&mut self, setting: Setting, emit: &mut Emitter<'_>) {
+        match self.graph.declare(&setting.value, self.now) {
+            Ok(()) => {
+                emit.decide(Decision::Setting(setting));
+            }
+            Err(reason) => emit.reject(Reason::BadRecord, 1, reason),
+        }
     }
 
     fn set_number(&mut self, setting: Setting, emit: &mut Emitter<'_>) {

@@ -75,6 +75,8 @@ pub struct Engine {
     pub(crate) recalling: Option<Recalling>,
     /// Whether it is asked at all: older engines did not.
     pub(crate) recalls: bool,
+    /// Whether standard metrics are read into the graph: older engines did not.
+    pub(crate) measures: bool,
     /// What late samples touch.
     pub(crate) revisions: Revisions,
     /// Series of each derived id of the graph: labels come with the first sample only.
@@ -92,6 +94,8 @@ pub struct Engine {
 impl Engine {
     /// The state before record 1 of a journal whose record 0 holds `seed`.
     pub fn new(seed: HashSeed) -> Engine {
+        let mut incidents = Incidents::default();
+        incidents.follow(true);
         Engine {
             seed,
             now: Millis(0),
@@ -108,12 +112,13 @@ impl Engine {
             judge: Judge::default(),
             graph: Graph::new(seed),
             sources: Sources::default(),
-            incidents: Incidents::default(),
+            incidents,
             changes: Changes::default(),
             asks: BTreeMap::new(),
             hashing: None,
             recalling: None,
             recalls: true,
+            measures: true,
             revisions: Revisions::default(),
             derived: Vec::new(),
             applied: Applied::default(),
@@ -241,6 +246,9 @@ impl Engine {
             self.judge.rules.suspend_absence(false);
         }
         self.series.sweep(self.now, &self.derived, &mut self.applied);
+        for &series in &self.applied.evicted {
+            self.graph.forget_series(series);
+        }
         self.deliver(emit);
     }
 
@@ -292,6 +300,7 @@ impl Engine {
         self.series.apply(decoded, source, self.now, &mut self.applied);
         self.note_late(emit);
         self.graph.observe(decoded, self.now);
+        self.measure(emit);
         let counts = self.applied.counts;
         emit.reject(Reason::Cardinality, counts.cardinality, "raise limits.series or send fewer series");
         emit.reject(Reason::TooOld, counts.too_old, "more than five minutes late: nothing reads that far back");
@@ -305,6 +314,24 @@ impl Engine {
         self.touch_rules(self.now, emit, imported);
         self.explain(self.now, emit);
         self.deliver(emit);
+    }
+
+    /// Takes new samples of standard metrics to the graph.
+    fn measure(&mut self, emit: &mut Emitter<'_>) {
+        if self.applied.metered.is_empty() || !self.measures {
+            return;
+        }
+        let mut anomalies = core::mem::take(&mut self.closed.anomalies);
+        for &(id, sample) in &self.applied.metered {
+            let labels = || faultline_observe::mesh::counted(self.series.view(id).labels);
+            self.graph.measure(id, sample, self.now, labels, &mut anomalies);
+        }
+        for anomaly in anomalies.drain(..) {
+            if self.incidents.open().len() > 0 {
+                emit.decide(Decision::Anomaly(anomaly));
+            }
+        }
+        self.closed.anomalies = anomalies;
     }
 
     /// Derived samples, anomalies and new versions of the windows that end at `at`.

@@ -77,6 +77,11 @@ impl Engine {
         self.series.replicas().labels()
     }
 
+    /// The calls declared, as the setting `graph.calls` has them.
+    pub fn declared_calls(&self) -> String {
+        self.graph.declared()
+    }
+
     /// Visits every series with the samples kept of it, in id order: what the recent store begins with after a restart.
     pub fn each_series(&self, visit: &mut dyn FnMut(SeriesView<'_>)) {
         self.series.iter().for_each(visit);

@@ -162,10 +162,12 @@ impl Draft<'_> {
 
     /// Damps an effect that began before its cause; never forbids it, for onsets are estimates.
     fn lag(&self, effect: usize, cause: usize) -> f64 {
-        let (Some(effect), Some(cause)) = (self.scene.nodes[effect].onset, self.scene.nodes[cause].onset) else {
+        let (scene, at) = (self.scene, (effect, cause));
+        let (Some(effect), Some(cause)) = (scene.nodes[effect].onset, scene.nodes[cause].onset) else {
             return 1.0;
         };
-        let spread = LAG_STEPS * float::min(self.scene.window_s * 1000.0, LAG_STEP_MAX);
+        let step = float::max(scene.nodes[at.0].step, scene.nodes[at.1].step);
+        let spread = LAG_STEPS * float::max(float::min(scene.window_s * 1000.0, LAG_STEP_MAX), step);
         let later = effect.since(cause) as f64;
         float::min(logistic((later + spread) / spread) / logistic(1.0), 1.0)
     }

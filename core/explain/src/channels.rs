@@ -5,8 +5,8 @@
 //! does more for the ranking than the choice of any statistic.
 use crate::clean::{Edge, Quantity, Scene};
 use crate::config::{
-    CALLER_WIDE, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, RISE_ERRORS, RISE_MS, SELF_SHARE, SILENT_FAILING,
-    SILENT_UNSEEN, SILENT_WORKING, Z_GATE,
+    CALLER_WIDE, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_LEAST, RISE_ERRORS, RISE_MS,
+    SELF_SHARE, SILENT_FAILING, SILENT_UNSEEN, SILENT_WORKING, Z_GATE,
 };
 use crate::likelihood::{clamp, mixture, nats};
 use alloc::vec;
@@ -112,7 +112,9 @@ pub(crate) fn read(scene: &Scene) -> Channels {
             signs.own[FAR] = gaps.nodes[index].map(nats);
             signs.own[OWN_ERRORS] = errors(&node.own_errors);
             let logs = node.error_logs;
-            signs.own[LOGS] = (logs.known && logs.based && logs.rise() > 0.0).then(|| float::max(nats(logs.z), 0.0));
+            let more = (logs.known && logs.based && logs.rise() > 0.0).then(|| float::max(nats(logs.z), 0.0));
+            let fresh = novelty(&node.new_logs);
+            signs.own[LOGS] = more.into_iter().chain(fresh).reduce(float::max);
             signs
         })
         .collect();
@@ -137,6 +139,13 @@ pub(crate) fn errors_z(quantity: &Quantity) -> Option<f64> {
     } else {
         float::min(quantity.z, quantity.z * IMMATERIAL)
     })
+}
+
+/// How much new kinds of log records speak for a fault, in nats: a fault brings [`NEW_LOGS`] more than come anyway. None without any.
+fn novelty(fresh: &Quantity) -> Option<f64> {
+    let usual = float::max(fresh.expected, NEW_LOGS_LEAST);
+    let ratio = fresh.seen * float::ln((usual + NEW_LOGS) / usual) - NEW_LOGS;
+    (fresh.known && fresh.seen > 0.0).then(|| clamp(ratio, 0.0, NATS_MAX))
 }
 
 fn latency(quantity: &Quantity) -> Option<f64> {

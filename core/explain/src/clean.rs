@@ -59,7 +59,11 @@ pub(crate) struct Node<'a> {
     pub errors: Quantity,
     pub own_errors: Quantity,
     pub error_logs: Quantity,
+    /// Kinds of log records never met before, weighed by severity.
+    pub new_logs: Quantity,
     pub onset: Option<Millis>,
+    /// Time between two of its figures, in ms; 0 where they come all the time.
+    pub step: f64,
     /// Calls that it makes and calls that it gets, as indices of `edges`.
     pub calls: Vec<usize>,
     pub called: Vec<usize>,
@@ -75,6 +79,8 @@ pub(crate) struct Edge {
     pub errors: Quantity,
     pub gap: Quantity,
     pub asynchronous: bool,
+    /// Nobody counts its calls.
+    pub unmeasured: bool,
 }
 
 /// The part of the graph that is explained.
@@ -107,6 +113,7 @@ impl<'a> Scene<'a> {
                     errors: Quantity::new(&edge.errors),
                     gap: Quantity::new(&edge.gap),
                     asynchronous: edge.asynchronous,
+                    unmeasured: edge.unmeasured,
                 });
             }
         }
@@ -148,7 +155,9 @@ impl<'a> Node<'a> {
             errors: Quantity::new(&node.errors),
             own_errors: Quantity::new(&node.own_errors),
             error_logs: Quantity::new(&node.error_logs),
+            new_logs: Quantity::new(&node.new_logs),
             onset: node.onset,
+            step: clamp(node.step as f64, 0.0, 86_400_000.0),
             calls: vec![],
             called: vec![],
         }

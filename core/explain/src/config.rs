@@ -59,6 +59,11 @@ pub const FAULT_SCALE: f64 = 8.0;
 pub const NATS_MIN: f64 = -1.5;
 /// See [`NATS_MIN`].
 pub const NATS_MAX: f64 = 8.0;
+/// Kinds of log records that a fault brings anew in a window (N: set while looking at Nezha's Train Ticket), and the least that is believed to come
+/// anyway.
+pub const NEW_LOGS: f64 = 2.0;
+/// See [`NEW_LOGS`].
+pub const NEW_LOGS_LEAST: f64 = 0.1;
 /// A service that stopped sending, in nats: where its callers see it fail, where nobody sees it, and where its callers
 /// see it work, which means that only its telemetry died (S).
 pub const SILENT_FAILING: f64 = 5.0;

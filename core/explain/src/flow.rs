@@ -38,11 +38,13 @@ pub(crate) fn attribute(scene: &Scene, channels: &Channels) -> Flows {
     let count = scene.nodes.len();
     let mut flows =
         Flows { edges: vec![None; scene.edges.len()], own: vec![None; count], calls: vec![Share::default(); count] };
+    // A violated service whose excess is not to be seen suffers from what we do not measure. Where that holds of all of them, what
+    // they suffer from need not show in between either.
+    let unseen = scene.targets.iter().all(|&target| !Excess::of(scene, channels, target).any());
     for index in 0..count {
         let excess = Excess::of(scene, channels, index);
         let is_target = scene.targets.binary_search(&index).is_ok();
-        // A violated service whose excess is not to be seen suffers from what we do not measure.
-        if !excess.measured || (is_target && !excess.any()) {
+        if !excess.measured || ((is_target || unseen) && !excess.any()) {
             continue;
         }
         flows.own[index] = excess.own(scene, index);
@@ -102,8 +104,10 @@ impl Excess {
         let per_request = |calls: f64, requests: f64| {
             if calls > 0.0 && requests > 0.0 { clamp(calls / requests, 0.0, 1e3) } else { 0.0 }
         };
-        let before = per_request(call.traffic.expected, client.traffic.expected);
-        let now = per_request(call.traffic.seen, client.traffic.seen);
+        // Where nobody counts the calls, all that the callee serves stands for them: an upper bound where it has other callers.
+        let calls = if call.unmeasured { &server.traffic } else { &call.traffic };
+        let before = per_request(calls.expected, client.traffic.expected);
+        let now = per_request(calls.seen, client.traffic.seen);
         let (before, now) = match (before > 0.0, now > 0.0) {
             (true, true) => (before, now),
             (true, false) => (before, before),

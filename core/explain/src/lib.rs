@@ -27,6 +27,7 @@ mod infer;
 mod likelihood;
 mod model;
 mod rank;
+mod subtract;
 mod verdict;
 mod words;
 
@@ -38,8 +39,9 @@ use faultline_model::facts::{Evidence, Verdict};
 /// even finite gives an honest unknown. Names are opaque: they order ties and appear in words, nothing else.
 pub fn explain(evidence: &Evidence) -> Verdict {
     let scene = clean::Scene::new(evidence);
-    let channels = channels::read(&scene);
+    let mut channels = channels::read(&scene);
     let flows = flow::attribute(&scene, &channels);
+    subtract::complete(&scene, &mut channels, &flows);
     let answer = infer::infer(build::build(&scene, &channels, &flows));
     let ranking = rank::rank(&scene, &answer);
     verdict::verdict(evidence, &scene, &channels, &flows, &answer, &ranking)

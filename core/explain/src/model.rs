@@ -1,7 +1,7 @@
 //! The network as plain data: binary variables, causes with strengths, and what is known of each.
 //!
 //! Both ways of inference read it, and so do the ranking and the words.
-use crate::config::NARROW_PARENTS;
+use crate::config::{NARROW_PARENTS, SHARE_UNKNOWN};
 use alloc::vec::Vec;
 use faultline_model::float;
 
@@ -110,7 +110,9 @@ impl Model {
         for effect in (0..=target).rev() {
             if strength[effect] > 0.0 {
                 for arc in &self.vars[effect].causes {
-                    let through = strength[effect] * arc.strength;
+                    // Where nobody knows how much comes through a call, its length says nothing against who is at its end.
+                    let unknown = arc.share.is_none() && arc.edge.is_some();
+                    let through = strength[effect] * if unknown { arc.strength / SHARE_UNKNOWN } else { arc.strength };
                     if through > strength[arc.cause] {
                         strength[arc.cause] = through;
                         before[arc.cause] = Some(effect);

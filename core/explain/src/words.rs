@@ -44,12 +44,14 @@ fn rates(quantity: &Quantity) -> String {
 pub(crate) fn own(scene: &Scene, node: usize, kind: usize) -> String {
     let it = &scene.nodes[node];
     match kind {
-        SELF_TIME => format!("self time {}", times(&it.self_time)),
+        SELF_TIME if it.self_time.measured() => format!("self time {}", times(&it.self_time)),
+        SELF_TIME => format!("latency {}, less what its calls explain", times(&it.latency)),
         FAR => match worst(scene, node, |edge| latency_z(&edge.gap)) {
             Some(edge) => format!("time between {} and it {}", scene.nodes[edge.client].name, times(&edge.gap)),
             None => "most of its calls take long on the way".to_string(),
         },
-        OWN_ERRORS => format!("errors of its own {}", shares(&it.own_errors)),
+        OWN_ERRORS if it.own_errors.measured() => format!("errors of its own {}", shares(&it.own_errors)),
+        OWN_ERRORS => format!("errors {}, less what its calls explain", shares(&it.errors)),
         STOPPED => work(scene, node),
         WITHHELD => {
             let calls = it.calls.iter().map(|&edge| &scene.edges[edge]).filter(|edge| edge.traffic.known);
@@ -62,7 +64,10 @@ pub(crate) fn own(scene: &Scene, node: usize, kind: usize) -> String {
                 None => "it passes no work on".to_string(),
             }
         }
-        LOGS => format!("error logs {} (z {})", rates(&it.error_logs), figure(it.error_logs.z)),
+        LOGS if it.error_logs.rise() > 0.0 || it.new_logs.count <= 0.0 => {
+            format!("error logs {} (z {})", rates(&it.error_logs), figure(it.error_logs.z))
+        }
+        LOGS => format!("{} kinds of log records that are new", figure(it.new_logs.count)),
         _ => String::new(),
     }
 }

@@ -172,6 +172,8 @@ pub struct LogEvent {
     pub time: EventTime,
     /// OTLP's severity number, 1 to 24; 0 where it is unset or unknown.
     pub severity: u8,
+    /// Which kind of record it is: keyed hash of its text without what changes; 0 where it has no text.
+    pub kind: u64,
 }
 
 /// One span.

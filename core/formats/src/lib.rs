@@ -17,6 +17,7 @@ mod exemplar;
 mod gofloat;
 mod inflate;
 mod keys;
+mod kinds;
 pub mod limits;
 mod metadata;
 pub mod naming;

@@ -4,6 +4,7 @@ extern crate alloc;
 
 pub mod graph;
 pub mod histograms;
+pub mod mesh;
 mod postings;
 pub mod replicas;
 pub mod ring;

@@ -1,4 +1,5 @@
 //! Series: found by key, indexed by label, kept as rings, handed to selections in label order.
+use crate::mesh;
 use crate::postings::Postings;
 use crate::replicas::{ReplicaLabels, Replicas};
 use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, UNREAD};
@@ -81,6 +82,8 @@ pub struct Applied {
     pub created: Vec<(u32, Labels)>,
     /// Series forgotten. Their ids may come again in a later `created`.
     pub evicted: Vec<u32>,
+    /// New samples of series of standard metrics ([`crate::mesh`]), which the service graph reads.
+    pub metered: Vec<(u32, Sample)>,
     /// Members of told selections that got a sample; may repeat.
     pub touches: Vec<Touch>,
     /// Counts of this record alone.
@@ -99,6 +102,7 @@ impl Applied {
         self.strays = 0;
         self.created.clear();
         self.evicted.clear();
+        self.metered.clear();
         self.touches.clear();
         self.counts = SampleCounts::default();
     }
@@ -290,6 +294,7 @@ impl SeriesStore {
             since: WHOLE,
             selections: Vec::new(),
             keep: UNREAD,
+            metered: false,
         });
         out.created.push((id, labels.clone()));
         self.index(id);
@@ -302,6 +307,9 @@ impl SeriesStore {
         let (rows, seed) = (&self.rows, self.seed);
         self.by_labels.insert_unique(labels.key(seed).0 as u64, id, |&id| row(rows, id).labels.key(seed).0 as u64);
         self.postings.insert(id, &labels);
+        if mesh::is_standard(labels.name()) {
+            self.rows.row_mut(id).metered = true;
+        }
         let named = self.by_name.get(labels.name()).map_or(&[][..], |v| v);
         for &selection in named.iter().chain(&self.any_name) {
             let it = &mut self.selections[selection as usize];

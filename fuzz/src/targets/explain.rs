@@ -44,6 +44,7 @@ fn seeds() -> Vec<Vec<u8>> {
         errors: shift(0.001, 0.001 + z / 100.0, z),
         gap: shift(1.0, 1.0, 0.0),
         asynchronous: z < 0.0,
+        unmeasured: z == 0.0,
     };
     let evidence = |telemetry, z: f64| Evidence {
         incident: EffectId::default(),

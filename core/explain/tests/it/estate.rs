@@ -345,6 +345,7 @@ fn freeze(
                 errors: if call.asynchronous { Shift::default() } else { share(draw, was.2, is.2, calls) },
                 gap: if paired { time(draw, 0.5, 0.5, calls) } else { Shift::default() },
                 asynchronous: call.asynchronous,
+                unmeasured: false,
             });
         }
     }

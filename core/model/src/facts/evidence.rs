@@ -88,7 +88,12 @@ pub struct NodeEvidence {
     pub onset: Option<Millis>,
     /// Names of its firing alerts, in name order.
     pub alerts: Vec<String>,
+    /// Time between two of its figures where they come by scrape, in ms; 0 where they are of spans.
+    pub step: i64,
+    /// Kinds of log records that it had not written before, since shortly before the onset; those that warn count three times.
+    pub new_logs: Shift,
 }
+// Evidence from before engine version 8 has neither of the last two.
 canonical_struct!(NodeEvidence {
     entity,
     telemetry,
@@ -99,7 +104,9 @@ canonical_struct!(NodeEvidence {
     own_errors,
     error_logs,
     onset,
-    alerts,
+    alerts;
+    step,
+    new_logs
 });
 
 /// Calls from one service to another, as the client saw them.
@@ -119,8 +126,10 @@ pub struct EdgeEvidence {
     pub gap: Shift,
     /// Whether the callee works on a message after the caller has gone on (a queue): latency does not flow back.
     pub asynchronous: bool,
+    /// Whether nobody counts these calls: they were declared, and the figures of both ends stand in for theirs.
+    pub unmeasured: bool,
 }
-canonical_struct!(EdgeEvidence { client, server, traffic, latency, errors, gap, asynchronous });
+canonical_struct!(EdgeEvidence { client, server, traffic, latency, errors, gap, asynchronous; unmeasured });
 
 /// A change on a service.
 #[derive(Clone, Debug, PartialEq)]

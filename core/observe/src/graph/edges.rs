@@ -1,9 +1,11 @@
 //! Edges: who calls whom, what the client saw of it, what is expected, and the series of the servicegraph connector.
 use super::limits::{DERIVED_EDGES, EDGES, SWEEP, outlived};
+use super::meters::EdgeMeasured;
 use super::seconds::{Called, Seconds};
 use super::services::Services;
 use super::tally::{Blocks, Derived, Naming, Tally};
 use super::turns::{Changed, Turn};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use faultline_detect::Baseline;
@@ -11,7 +13,7 @@ use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct, freeze_by_copy};
 
 /// What is expected of calls from one service to another.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expected {
     /// Calls per window.
     pub traffic: Baseline,
@@ -52,8 +54,12 @@ pub struct Edge {
     // Whether it was first known without any telemetry of the server's: part of the series' labels, so it stays.
     stand_in: bool,
     tallies: Option<Tallies>,
+    /// What metrics say of it.
+    pub measured: Option<Box<EdgeMeasured>>,
+    /// Whether it was declared: then it stays, whether or not calls are seen.
+    pub declared: bool,
 }
-canonical_struct!(Edge { client, server, asynchronous, since, used, seconds, expected, stand_in, tallies });
+canonical_struct!(Edge { client, server, asynchronous, since, used, seconds, expected, stand_in, tallies; measured, declared });
 freeze_by_copy!(Edge);
 
 /// Name of the table.
@@ -68,6 +74,13 @@ pub struct Edges {
     callers: BTreeSet<(u32, u32)>,
     derived: usize,
     changed: Changed,
+}
+
+impl Edge {
+    /// Whether spans have told of calls on it.
+    pub fn is_traced(&self) -> bool {
+        self.seconds.any()
+    }
 }
 
 impl Edges {
@@ -110,7 +123,20 @@ impl Edges {
         self.derived += usize::from(tallies.is_some());
         let (seconds, expected) = (Seconds::default(), Expected::default());
         let stand_in = services.get(server).is_peer();
-        let edge = Edge { client, server, asynchronous, since: at, used: at, seconds, expected, stand_in, tallies };
+        let (measured, declared) = (None, false);
+        let edge = Edge {
+            client,
+            server,
+            asynchronous,
+            since: at,
+            used: at,
+            seconds,
+            expected,
+            stand_in,
+            tallies,
+            measured,
+            declared,
+        };
         let id = self.rows.insert(edge);
         self.callees.insert((client, server, asynchronous), id);
         self.callers.insert((server, client));
@@ -119,6 +145,16 @@ impl Edges {
             self.changed.push(id, server);
         }
         Some(id)
+    }
+
+    /// The edge of calls that wait for their answers, where there is one.
+    pub fn find(&self, client: u32, server: u32) -> Option<u32> {
+        self.callees.get(&(client, server, false)).copied()
+    }
+
+    /// Edges, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Edge)> {
+        self.rows.iter()
     }
 
     /// Edges from a service, by callee.
@@ -195,7 +231,7 @@ impl Edges {
     /// Evicts what has not been used for long among the rows of this second.
     pub fn sweep(&mut self, phase: u32, now: Millis, blocks: &mut Blocks, out: &mut Vec<Derived>) {
         for id in (phase..self.rows.end()).step_by(SWEEP as usize) {
-            let used = self.rows.get(id).map(|edge| edge.used);
+            let used = self.rows.get(id).filter(|edge| !edge.declared).map(|edge| edge.used);
             if used.is_some_and(|used| outlived(used, now, self.rows.len(), EDGES)) {
                 self.remove(id, now, blocks, out);
             }

@@ -1,8 +1,11 @@
 //! Evidence of an incident: the part of the graph that can explain it, before and now, as plain values.
 use super::Graph;
 use super::edges::Edge;
+use super::kinds::Novelty;
 use super::limits::{EVIDENCE_NODES, SECONDS, WINDOW};
-use super::services::Service;
+use super::meters::{EdgeMeasured, ServiceMeasured};
+use super::seconds::{Amounts, Served};
+use super::services::{self, Service};
 use super::turns::Turn;
 use super::windows::{LATENCY, Means, mean_ms, share, signal_shift};
 use alloc::collections::BTreeMap;
@@ -22,6 +25,10 @@ const SILENT_LEAST: i64 = 15_000;
 const SILENT_GAPS: f64 = 5.0;
 /// From this |z| on a signal counts for the onset of a node.
 const ONSET_Z: f64 = 3.0;
+/// Windows of metrics that `seen` covers at most: the newest since the onset.
+const WINDOWS_SEEN: usize = 4;
+/// How long before the onset a kind of log record may have come anew and still be news, in ms: alerts come after their causes.
+const NOVELTY_BEFORE: i64 = 120_000;
 /// How long sampled spans make all rates doubtful, in ms.
 const SAMPLED_MS: i64 = 3_600_000;
 
@@ -58,6 +65,14 @@ impl Graph {
         let from = question.onset.0.div_euclid(1000).clamp(to - cap, to - SEEN_LEAST);
         let (near, left_out) = self.near(question.targets, from, to);
         let mut nodes: Vec<NodeEvidence> = near.iter().map(|&id| self.node_evidence(id, from, to, question)).collect();
+        let since = Millis(from.saturating_mul(1000)).min(question.onset).plus(-NOVELTY_BEFORE);
+        let novelty = self.kinds.novelty(since, question.at.plus(1));
+        for (node, id) in nodes.iter_mut().zip(&near) {
+            if let Some(&Novelty { expected, seen, count }) = novelty.get(id) {
+                let z = (seen - expected) / float::sqrt(expected + 1.0);
+                node.new_logs = Shift { expected, seen, z, count };
+            }
+        }
         // What an alert names and no telemetry does is a node, too: nothing is known of it.
         let mut unknown = question.targets.iter().filter(|name| self.services.find(name).is_none());
         for &name in unknown.by_ref().take(EVIDENCE_NODES) {
@@ -95,7 +110,7 @@ impl Graph {
             at: question.at,
             onset: question.onset,
             window: (to - from) * 1000,
-            edges: self.edge_evidence(&near, from, to, index_of),
+            edges: self.edge_evidence(&near, (from, to), question.onset, index_of),
             coverage: Coverage {
                 unseen: names(Telemetry::Peer),
                 silent: names(Telemetry::Silent),
@@ -200,6 +215,11 @@ impl Graph {
 
     /// Traffic, latency, errors and error logs of a service in the seconds `from..to`.
     fn signals(&self, service: &Service, from: i64, to: i64) -> [Shift; 4] {
+        if let Some(measured) = service.measured() {
+            let [traffic, latency, errors] = measured_signals(measured, Millis(from.saturating_mul(1000)));
+            let logs = service.seconds.sum(from, to).error_logs;
+            return [traffic, latency, errors, rate(&service.expected.error_logs, logs, (to - from) as f64)];
+        }
         let (served, expected) = (service.seconds.sum(from, to), &service.expected);
         let seconds = (to - from) as f64;
         let means = Means::of(&served);
@@ -222,6 +242,9 @@ impl Graph {
 
     fn node_evidence(&self, id: u32, from: i64, to: i64, question: &Question<'_>) -> NodeEvidence {
         let service = self.services.get(id);
+        if let Some(measured) = service.measured() {
+            return self.measured_evidence(id, measured, to, question);
+        }
         let from = paced(service, from, to);
         let [traffic, latency, errors, error_logs] = self.signals(service, from, to);
         let means = Means::of(&service.seconds.sum(from, to));
@@ -240,14 +263,35 @@ impl Graph {
             error_logs,
             onset: node_onset(service, &[traffic, latency, errors, error_logs], to),
             alerts: alerts_of(&service.entity, question.alerts),
+            step: 0,
+            new_logs: Shift::default(),
+        }
+    }
+
+    /// Evidence of a service that metrics tell of and spans do not. Its own part of time and errors is not measured.
+    fn measured_evidence(&self, id: u32, measured: &ServiceMeasured, to: i64, question: &Question<'_>) -> NodeEvidence {
+        let service = self.services.get(id);
+        let [traffic, latency, errors] = measured_signals(measured, question.onset);
+        let logs = service.seconds.sum(to - SEEN_LEAST, to).error_logs;
+        NodeEvidence {
+            entity: service.entity.clone(),
+            telemetry: self.telemetry(id, question.at),
+            traffic,
+            latency,
+            errors,
+            error_logs: rate(&service.expected.error_logs, logs, SEEN_LEAST as f64),
+            onset: measured_onset(measured),
+            alerts: alerts_of(&service.entity, question.alerts),
+            step: measured.windows.step(),
+            ..NodeEvidence::default()
         }
     }
 
     fn edge_evidence(
         &self,
         near: &[u32],
-        from: i64,
-        to: i64,
+        (from, to): (i64, i64),
+        onset: Millis,
         index_of: impl Fn(&str) -> Option<u32>,
     ) -> Vec<EdgeEvidence> {
         let mut edges = Vec::new();
@@ -262,6 +306,16 @@ impl Graph {
                 let ends = (index_of(&service.entity), index_of(&self.services.get(server).entity));
                 let (Some(client), Some(server)) = ends else { continue };
                 let edge = self.edges.try_get(edge).expect("edges in the index exist");
+                if !edge.is_traced() {
+                    if let Some(measured) = &edge.measured {
+                        edges.push(EdgeEvidence { client, server, ..measured_edge(measured, onset) });
+                        continue;
+                    }
+                    if edge.declared {
+                        edges.push(EdgeEvidence { client, server, unmeasured: true, ..EdgeEvidence::default() });
+                        continue;
+                    }
+                }
                 let calls = |from: i64| edge.seconds.sum(from, to).calls;
                 let traffic = self.traffic(&edge.expected.traffic, calls, from, to);
                 edges.push(EdgeEvidence { client, server, traffic, ..edge_shifts(edge, from, to) });
@@ -269,6 +323,73 @@ impl Graph {
         }
         edges.sort_by_key(|edge| (edge.client, edge.server, edge.asynchronous));
         edges
+    }
+}
+
+/// The newest windows that end after the onset, the last one at least, as one; and how many there are.
+fn seen<A: Amounts>(windows: &super::measured::Windows<A>, onset: Millis) -> (A, f64) {
+    let mut newest = windows.newest().filter(|window| window.told > 0).take(WINDOWS_SEEN);
+    let (mut sum, mut count) = (A::default(), 0.0);
+    if let Some(first) = newest.next() {
+        (sum, count) = (first.amounts, 1.0);
+    }
+    for window in newest.take_while(|window| window.end > onset) {
+        sum.add(&window.amounts);
+        count += 1.0;
+    }
+    (sum, count)
+}
+
+/// Events per second against a baseline of events per window of `step` ms, over `count` windows.
+fn measured_rate(baseline: &Baseline, events: i64, count: f64, step: i64) -> Shift {
+    let (events, seconds) = (float::max(events as f64, 0.0), step as f64 / 1000.0);
+    if count <= 0.0 || seconds <= 0.0 {
+        return Shift::default();
+    }
+    let seen = events / count;
+    let expected = if baseline.is_warm() { baseline.level() } else { seen };
+    let z = baseline.score(Noise::Count, seen, count).z;
+    Shift { expected: expected / seconds, seen: seen / seconds, z, count: events }
+}
+
+/// Traffic, latency and errors by metrics.
+fn measured_signals(measured: &ServiceMeasured, onset: Millis) -> [Shift; 3] {
+    let ServiceMeasured { windows, expected } = measured;
+    let (served, count): (Served, f64) = seen(windows, onset);
+    let means = Means::of(&served);
+    [
+        measured_rate(&expected.traffic, served.requests, count, windows.step()),
+        shift(&expected.latency, LATENCY, means.as_ref().map(|means| (means.latency, means.count))),
+        shift(&expected.errors, Noise::Share, means.as_ref().map(|means| (means.errors, means.count))),
+    ]
+}
+
+/// When the stretch of windows off their baselines began that lasts until now; none where the newest is as usual.
+fn measured_onset(measured: &ServiceMeasured) -> Option<Millis> {
+    let services::Expected { latency, errors, traffic, .. } = &measured.expected;
+    let off = |served: &Served| {
+        let of_means = Means::of(served).is_some_and(|means| {
+            latency.score(LATENCY, means.latency, means.count).z >= ONSET_Z
+                || errors.score(Noise::Share, means.errors, means.count).z >= ONSET_Z
+        });
+        of_means || traffic.score(Noise::Count, served.requests as f64, 1.0).z <= -ONSET_Z
+    };
+    let told = measured.windows.newest().filter(|window| window.told > 0);
+    told.take_while(|window| off(&window.amounts)).last().map(|window| window.end.plus(-measured.windows.step()))
+}
+
+/// All of an edge but its ends, by metrics.
+fn measured_edge(measured: &EdgeMeasured, onset: Millis) -> EdgeEvidence {
+    let EdgeMeasured { windows, expected } = measured;
+    let (reported, count) = seen(windows, onset);
+    let (calls, failed, ns) = reported.calls();
+    let some = |value: f64| (calls > 0).then_some((value, calls as f64));
+    EdgeEvidence {
+        traffic: measured_rate(&expected.traffic, calls, count, windows.step()),
+        latency: shift(&expected.latency, LATENCY, some(mean_ms(ns, calls.max(1)))),
+        errors: shift(&expected.errors, Noise::Share, some(share(failed, calls))),
+        gap: shift(&expected.gap, LATENCY, reported.gap()),
+        ..EdgeEvidence::default()
     }
 }
 

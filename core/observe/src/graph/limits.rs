@@ -27,6 +27,20 @@ pub const VERSIONS: usize = 8;
 pub const NAME_SIZE: usize = 256;
 /// How far the time of children is passed on to their parents within one service.
 pub const DEPTH: u32 = 32;
+/// Series of standard metrics that are read; those of one service and of one call are a handful.
+pub const METERS: usize = 200_000;
+/// Closed windows of such metrics kept per service and call.
+pub const WINDOWS: usize = 12;
+/// Least length of such a window, in ms.
+pub const STEP_LEAST: i64 = 10_000;
+/// Longest, in ms: metrics that come more seldom are not read.
+pub const STEP_MOST: i64 = 3_600_000;
+/// Kinds of log records, of all services together.
+pub const LOG_KINDS: usize = 100_000;
+/// Calls that may be declared, and the size of the text that declares them.
+pub const DECLARED: usize = 10_000;
+/// See [`DECLARED`].
+pub const DECLARED_SIZE: usize = 1 << 20;
 /// Nodes of one incident's evidence.
 pub const EVIDENCE_NODES: usize = 400;
 

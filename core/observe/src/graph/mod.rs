@@ -7,10 +7,14 @@
 //! - `pairing`: one span at a time: requests, calls, self time, peers.
 //! - `windows`: closed windows against baselines: anomalies.
 //! - `freeze`: evidence of an incident.
+mod declared;
 mod edges;
 mod freeze;
 mod index;
+mod kinds;
 pub mod limits;
+mod measured;
+mod meters;
 mod operations;
 mod pairing;
 mod pending;
@@ -30,7 +34,9 @@ use edges::Edges;
 use faultline_formats::Decoded;
 use faultline_model::facts::Anomaly;
 use faultline_model::{ChangeEvent, HashSeed, Millis, SeriesKey, canonical_struct};
+use kinds::LogKinds;
 use limits::{RESUME, SWEEP};
+use meters::Meters;
 use operations::Operations;
 use pairing::Span;
 use pending::{NONE, Pending};
@@ -56,6 +62,8 @@ pub struct Counts {
     pub early: u64,
     /// Calls that nobody answered and that name no peer.
     pub unanswered: u64,
+    /// Series of standard metrics for which there was no room.
+    pub meters_refused: u64,
 }
 canonical_struct!(Counts {
     nameless,
@@ -64,7 +72,8 @@ canonical_struct!(Counts {
     operations_refused,
     repeated,
     early,
-    unanswered,
+    unanswered;
+    meters_refused
 });
 
 /// What the closing of seconds and windows gives.
@@ -107,6 +116,10 @@ pub struct Graph {
     changes: Vec<ChangeEvent>,
     called: CalledSpans,
     sampled_at: Option<Millis>,
+    meters: Meters,
+    kinds: LogKinds,
+    /// Whether kinds of log records are noted.
+    notes_kinds: bool,
     counts: Counts,
     /// Service of each resource of the body at hand.
     body: Vec<u32>,
@@ -130,9 +143,17 @@ impl Graph {
             changes: Vec::new(),
             called: CalledSpans::default(),
             sampled_at: None,
+            meters: Meters::default(),
+            kinds: LogKinds::new(seed),
+            notes_kinds: true,
             counts: Counts::default(),
             body: Vec::new(),
         }
+    }
+
+    /// Whether kinds of log records are noted from here on: older engines did not.
+    pub fn note_kinds(&mut self, notes: bool) {
+        self.notes_kinds = notes;
     }
 
     /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.
@@ -145,8 +166,7 @@ impl Graph {
             return;
         }
         let second = at.0.div_euclid(1000);
-        let turn = Turn::of(at);
-        assert!(turn >= *self.next.get_or_insert(turn), "what was before {at} is closed");
+        self.begin(at);
         let mut body = core::mem::take(&mut self.body);
         // Metrics alone show that a service lives, but make no node: what neither calls nor serves explains nothing.
         let makes_nodes = !(events.spans.is_empty() && events.logs.is_empty());
@@ -157,7 +177,12 @@ impl Graph {
         for log in &events.logs {
             match body[log.resource as usize] {
                 NONE => self.refuse(decoded.text(events.resources[log.resource as usize].service)),
-                service => self.services.log_record(service, log.severity, second, &mut self.blocks),
+                service => {
+                    self.services.log_record(service, log.severity, second, &mut self.blocks);
+                    if self.notes_kinds {
+                        self.kinds.note(service, log.kind, log.severity, at);
+                    }
+                }
             }
         }
         for span in &events.spans {
@@ -174,6 +199,12 @@ impl Graph {
         }
         body.clear();
         self.body = body;
+    }
+
+    /// Something arrived at `at`.
+    fn begin(&mut self, at: Millis) {
+        let turn = Turn::of(at);
+        assert!(turn >= *self.next.get_or_insert(turn), "what was before {at} is closed");
     }
 
     /// The service of a resource, noted as alive; [`NONE`] where it has no name or no room.
@@ -225,6 +256,7 @@ impl Graph {
     fn sweep(&mut self, second: i64, now: Millis, out: &mut Closed) {
         let (phase, step) = (second.rem_euclid(SWEEP) as u32, SWEEP as usize);
         self.predictions.sweep(phase, step, now);
+        self.kinds.sweep(phase, step, now);
         self.operations.sweep(phase, now, &mut self.services, &mut self.blocks, &mut out.samples);
         self.edges.sweep(phase, now, &mut self.blocks, &mut out.samples);
         let gone = self.services.outlived(phase, step, now, |id| self.edges.touches(id));
@@ -232,6 +264,8 @@ impl Graph {
             return;
         }
         self.predictions.forget(&gone);
+        self.meters.forget_services(&gone);
+        self.kinds.forget(&gone);
         self.operations.forget(&gone, now, &mut self.blocks, &mut out.samples);
         for &id in &gone {
             self.services.remove(id, now, &mut self.blocks, &mut out.samples);

@@ -1,14 +1,15 @@
 //! Figures of single seconds, the last two minutes of them; only seconds in which something happened take room.
 use super::limits::SECONDS;
 use alloc::collections::VecDeque;
-use faultline_model::{Canonical, CodecError, Reader, Writer, canonical_struct};
+use faultline_model::{Canonical, CodecError, Reader, Writer};
 
 /// Amounts that add up. Whole numbers, so that the order of spans within a second changes nothing.
-pub trait Amounts: Copy + Default + Canonical {
+pub trait Amounts: Copy + Default + PartialEq + Canonical {
     /// Adds `other`, held at the ends of the range.
     fn add(&mut self, other: &Self);
 }
 
+/// Amounts of named whole numbers.
 macro_rules! amounts {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident),* $(,)? }) => {
         $(#[$doc])*
@@ -16,14 +17,15 @@ macro_rules! amounts {
         pub struct $name {
             $($(#[$field_doc])* pub $field: i64,)*
         }
-        canonical_struct!($name { $($field),* });
-        impl Amounts for $name {
+        faultline_model::canonical_struct!($name { $($field),* });
+        impl $crate::graph::seconds::Amounts for $name {
             fn add(&mut self, other: &Self) {
                 $(self.$field = self.$field.saturating_add(other.$field);)*
             }
         }
     };
 }
+pub(super) use amounts;
 amounts! {
     /// What a service did. A correction of an earlier second lies in the second in which it was learned.
     Served {
@@ -73,6 +75,11 @@ impl<A: Amounts> Seconds<A> {
             self.slots.push_back((second, A::default()));
         }
         &mut self.slots.back_mut().expect("one was just made sure of").1
+    }
+
+    /// Whether anything ever happened.
+    pub fn any(&self) -> bool {
+        !self.slots.is_empty()
     }
 
     /// Total of the seconds `from..to`.

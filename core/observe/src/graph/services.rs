@@ -3,9 +3,11 @@
 //! A service is its `service.name`, whatever its namespace: the name is what the span metrics' `service_name`, Prometheus'
 //! `job` behind the slash and the correlator have in common. A *peer* is known from its callers only.
 use super::limits::{NAME_SIZE, SERVICES, VERSION_PACE, VERSIONS, outlived};
+use super::meters::ServiceMeasured;
 use super::seconds::{Seconds, Served};
 use super::tally::{BLOCK, Blocks, Derived};
 use super::turns::{Changed, Turn};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,7 +18,7 @@ use faultline_model::{
 };
 
 /// What is expected of a service.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expected {
     /// Requests per window.
     pub traffic: Baseline,
@@ -86,6 +88,8 @@ pub struct Service {
     pub expected: Expected,
     /// What of it is anomalous.
     pub watches: Watches,
+    /// What metrics say of it.
+    pub measured: Option<Box<ServiceMeasured>>,
 }
 canonical_struct!(Service {
     entity,
@@ -100,7 +104,8 @@ canonical_struct!(Service {
     logs,
     seconds,
     expected,
-    watches,
+    watches;
+    measured
 });
 freeze_by_copy!(Service);
 
@@ -108,6 +113,11 @@ impl Service {
     /// Whether only its callers tell of it.
     pub fn is_peer(&self) -> bool {
         self.reported.is_none()
+    }
+
+    /// What metrics say of it, where spans say nothing.
+    pub fn measured(&self) -> Option<&ServiceMeasured> {
+        self.measured.as_deref().filter(|measured| !self.serves && measured.windows.step() > 0)
     }
 
     /// Whether any of its signals is off its baseline.

@@ -1,6 +1,8 @@
 //! The graph's canonical bytes: what lies beside its tables, and their pages. Indexes are rebuilt from the rows.
 use super::Graph;
 use super::edges::{self, Edges};
+use super::kinds::{self, LogKinds};
+use super::meters::{self, Meters};
 use super::operations::{self, Operations};
 use super::pending::{self, Pending};
 use super::predictions::{self, Predictions};
@@ -12,19 +14,23 @@ use faultline_model::{Canonical, CodecError, Reader, Writer};
 
 impl Graph {
     /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 5] {
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 7] {
         [
             (services::TABLE, self.services.table()),
             (edges::TABLE, self.edges.table()),
             (operations::TABLE, self.operations.table()),
             (predictions::TABLE, self.predictions.table()),
             (pending::TABLE, self.pending.table()),
+            (meters::TABLE, self.meters.table()),
+            (kinds::TABLE, self.kinds.table()),
         ]
     }
 
     /// Writes what is beside the rows.
     pub fn write_rest(&self, w: &mut Writer) {
-        w.array(13);
+        // States of before engine version 8 have neither meters nor kinds of log records.
+        let measures = !(self.meters.is_empty() && self.kinds.is_empty());
+        w.array(if measures { 15 } else { 13 });
         self.seed.write(w);
         self.next.map(|turn| turn.0).write(w);
         self.judged_from.write(w);
@@ -38,13 +44,21 @@ impl Graph {
         self.called.write(w);
         self.sampled_at.write(w);
         self.counts.write(w);
+        if measures {
+            self.meters.write(w);
+            self.kinds.write(w);
+        }
     }
 
     /// Reads what is beside the rows from `r` and the rows from `pages`.
     pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Graph, CodecError> {
-        r.array_of(13)?;
+        let refused = r.invalid("graph");
+        let fields = r.array()?;
+        if fields != 13 && fields != 15 {
+            return Err(refused);
+        }
         let seed = u64::read(r)?;
-        Ok(Graph {
+        let mut graph = Graph {
             seed,
             next: Option::<i64>::read(r)?.map(Turn),
             judged_from: Canonical::read(r)?,
@@ -58,7 +72,19 @@ impl Graph {
             called: Canonical::read(r)?,
             sampled_at: Canonical::read(r)?,
             counts: Canonical::read(r)?,
+            meters: Meters::default(),
+            kinds: LogKinds::new(seed),
+            notes_kinds: true,
             body: Vec::new(),
-        })
+        };
+        if fields == 15 {
+            graph.meters = Meters::read(r, pages)?;
+            graph.kinds = LogKinds::read(r, pages, seed)?;
+            // One value has one form.
+            if graph.meters.is_empty() && graph.kinds.is_empty() {
+                return Err(refused);
+            }
+        }
+        Ok(graph)
     }
 }

@@ -16,7 +16,7 @@ pub(super) const LATENCY: Noise = Noise::Mean { floor: 0.2, share: 0.03 };
 /// What matters in physical units (algorithms.md 1.4): below these a score is noise, however large.
 const LATENCY_MS: f64 = 2.0;
 const LATENCY_SHARE: f64 = 0.1;
-const LATENCY_REQUESTS: i64 = 5;
+const LATENCY_REQUESTS: f64 = 5.0;
 const ERROR_SHARE: f64 = 0.005;
 const ERROR_REQUESTS: i64 = 2;
 const TRAFFIC_REQUESTS: f64 = 5.0;
@@ -67,11 +67,13 @@ impl Graph {
         for id in (phase as u32..self.services.end()).step_by(WINDOW as usize) {
             if self.services.try_get(id).is_some() {
                 self.close_service(id, second + 1 - WINDOW, second + 1, end, out);
+                self.close_measured_service(id, end, out);
             }
         }
         for id in (phase as u32..self.edges.end()).step_by(WINDOW as usize) {
             if self.edges.try_get(id).is_some() {
                 self.close_edge(id, second + 1 - WINDOW, second + 1);
+                self.close_measured_edge(id, end);
             }
         }
     }
@@ -89,10 +91,7 @@ impl Graph {
         if whole {
             let x = float::max(served.requests as f64, 0.0);
             let score = expected.traffic.observe(Noise::Count, x, 1.0);
-            let change = float::abs(x - score.expected);
-            // A service that stays away window after window owes the requests of all of them.
-            let material =
-                change * f64::from(score.windows) >= TRAFFIC_REQUESTS && change >= TRAFFIC_SHARE * score.expected;
+            let material = material_traffic(&score, x);
             let score = Score { expected: score.expected / seconds, ..score };
             judge(service, Signal::Traffic, score, x / seconds, material, at, out);
         }
@@ -110,11 +109,9 @@ impl Graph {
         expected.own_errors.observe(Noise::Share, means.own_errors, means.count);
         let latency = expected.latency.observe(LATENCY, means.latency, means.count);
         let errors = expected.errors.observe(Noise::Share, means.errors, means.count);
-        let change = float::abs(means.latency - latency.expected);
-        let material =
-            change >= LATENCY_MS && change >= LATENCY_SHARE * latency.expected && served.requests >= LATENCY_REQUESTS;
+        let material = material_latency(&latency, &means);
         judge(service, Signal::Latency, latency, means.latency, material, at, out);
-        let material = means.errors - errors.expected >= ERROR_SHARE && served.failed >= ERROR_REQUESTS;
+        let material = material_errors(&errors, &means, served.failed);
         judge(service, Signal::Errors, errors, means.errors, material, at, out);
     }
 
@@ -156,7 +153,25 @@ fn judge(
     out.push(Anomaly { entity: service.entity.clone(), signal, at, onset, expected, seen, z });
 }
 
-fn watch(service: &mut Service, signal: Signal) -> &mut Watch {
+/// Whether so many requests in a window matter.
+pub(super) fn material_traffic(score: &Score, requests: f64) -> bool {
+    let change = float::abs(requests - score.expected);
+    // A service that stays away window after window owes the requests of all of them.
+    change * f64::from(score.windows) >= TRAFFIC_REQUESTS && change >= TRAFFIC_SHARE * score.expected
+}
+
+/// Whether such a latency matters.
+pub(super) fn material_latency(score: &Score, means: &Means) -> bool {
+    let change = float::abs(means.latency - score.expected);
+    change >= LATENCY_MS && change >= LATENCY_SHARE * score.expected && means.count >= LATENCY_REQUESTS
+}
+
+/// Whether such a share of failed requests matters.
+pub(super) fn material_errors(score: &Score, means: &Means, failed: i64) -> bool {
+    means.errors - score.expected >= ERROR_SHARE && failed >= ERROR_REQUESTS
+}
+
+pub(super) fn watch(service: &mut Service, signal: Signal) -> &mut Watch {
     match signal {
         Signal::Traffic => &mut service.watches.traffic,
         Signal::Latency => &mut service.watches.latency,

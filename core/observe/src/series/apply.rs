@@ -203,6 +203,9 @@ impl SeriesStore {
         row.source = self.speaks;
         out.counts.accepted += 1;
         out.samples.push((id, sample));
+        if row.metered {
+            out.metered.push((id, sample));
+        }
         for &selection in &row.selections {
             if self.selections[selection as usize].told {
                 out.touches.push(Touch { selection, series: id });

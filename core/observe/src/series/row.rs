@@ -26,6 +26,8 @@ pub(super) struct Row {
     pub(super) selections: Vec<u32>,
     /// How far back the longest of them reads, in ms, or [`UNREAD`]: derived.
     pub(super) keep: i64,
+    /// Whether it is of a standard metric, which the service graph reads: derived.
+    pub(super) metered: bool,
 }
 
 /// A row of four fields, or five with histograms, has no source, as all of states from before engine version 5; one of seven is not
@@ -51,6 +53,7 @@ impl Canonical for Row {
             since: WHOLE,
             selections: Vec::new(),
             keep: UNREAD,
+            metered: false,
         };
         if fields >= 6 {
             row.source = Canonical::read(r)?;
