@@ -72,8 +72,10 @@ impl Outcome {
         let causes = self.verdict.as_ref().map_or(&[][..], |verdict| &verdict.causes);
         let (mut ranking, mut score): (Vec<(String, f64)>, f64) = (Vec::new(), 0.0);
         for (place, cause) in causes.iter().enumerate() {
-            let key = |at: usize| (causes[at].responsibility, causes[at].share, causes[at].posterior);
-            if place == 0 || key(place) != key(place - 1) {
+            // Apart by rounding only is a tie.
+            let key = |at: usize| [causes[at].responsibility, causes[at].share, causes[at].posterior];
+            let apart = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-9);
+            if place == 0 || apart(key(place), key(place - 1)) {
                 score = -(place as f64);
             }
             let entity = cause.entity.rsplit(" -> ").next().unwrap_or(&cause.entity);
