@@ -2,6 +2,7 @@
 //!
 //! The loop is [`world::turn`]; everything else brings records to it or carries away what it decided.
 pub mod ahead;
+mod answers;
 pub mod cli;
 pub mod client;
 pub mod command;

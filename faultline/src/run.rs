@@ -1,6 +1,6 @@
 //! `faultline run`: open, recover, listen, loop, drain.
+use crate::answers::{self, Asked};
 use crate::config::Config;
-use crate::explainer;
 use crate::keeper::{Keeper, keep, keeper_queue};
 use crate::keys::{self, KeyError, LEDGER_FOLDER};
 use crate::ledger_feed::LedgerFeed;
@@ -12,14 +12,13 @@ use crate::recent;
 use crate::release::{Doors, Outlet, release};
 use crate::render::Paint;
 use crate::replayed::{Replay, ReplayError, Watch, whose};
-use crate::replies::{Questions, Replies};
-use crate::reviser;
+use crate::replies::Replies;
 use crate::rule_files;
 use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
 use crate::tiles::{Tiles, keep_tiles};
 use crate::world::{Stop, World, control, seal, turn};
-use faultline_engine::{Ask, ENGINE_VERSION, Effects, Recall, ReplicaLabels, Revise};
+use faultline_engine::{Ask, ENGINE_VERSION, Effects, ReplicaLabels};
 use faultline_formats::{Decoded, Record};
 use faultline_host::{
     Clock, Disk, Inlet, Journal, Limits, RealDisk, Refused, SystemClock, TellAway, inlet, random, yield_to_others,
@@ -27,7 +26,6 @@ use faultline_host::{
 use faultline_ledger::Signer;
 use faultline_model::{Canonical, Control, Genesis, HashSeed, RuleFiles, Setting, mutant};
 use faultline_observe::series::AHEAD_MAX_MS;
-use faultline_serve::recent::Recent;
 use faultline_sources::Receiver;
 use faultline_storage::{
     CheckpointStore, Cursors, DataFolder, LedgerReader, LedgerStore, Recovered, Sealer, SegmentJournal, Settings,
@@ -233,28 +231,8 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         let (published, stopping) = (published.clone(), stopping.clone());
         others.push(spawn("merge", move || recent::merge(&published, &stopping))?);
     }
-    {
-        let replies = replies.clone();
-        others.push(spawn("explain", move || {
-            yield_to_others();
-            explainer::answer_all(&asks_out, &replies);
-        })?);
-    }
-    {
-        // It takes the recent store's locks: it must not yield to others.
-        let (replies, published) = (replies.clone(), published.clone());
-        let answer = |recent: &Recent, asked: &Recall, _: &AtomicBool| Some(recaller::answer(recent, asked));
-        let body = move || replies.from_store(&recalls_out, Questions::Newest, &published, answer);
-        others.push(spawn("recall", body)?);
-    }
-    {
-        // So must this one not.
-        let (replies, published) = (replies.clone(), published.clone());
-        let answer =
-            |recent: &Recent, asked: &Revise, stops: &AtomicBool| Some(vec![reviser::answer(recent, asked, stops)?]);
-        let body = move || replies.from_store(&revises_out, Questions::All, &published, answer);
-        others.push(spawn("revise", body)?);
-    }
+    let asked = Asked { asks: asks_out, recalls: recalls_out, revises: revises_out };
+    others.extend(answers::start(asked, &replies, &published)?);
     {
         let stopping = stopping.clone();
         others.push(spawn("segments", move || {
