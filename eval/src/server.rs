@@ -3,7 +3,7 @@
 //! `turn`, journal, engine, leaves and explanations are the product's; only the threads around the loop are played here, one after the
 //! other. An explanation is answered at the instant at which it was asked for: its real time is measured beside
 //! ([`Server::slowest_explanation`]).
-use faultline::keeper::{Done, Keep, Keeper, KeeperWork, Told, keeper_queue};
+use faultline::keeper::{Done, Keep, Keeper, KeeperQueue, KeeperWork, Told, keeper_queue};
 use faultline::release::{Batch, Outlet};
 use faultline::world::{TICK, World, control, own, turn};
 use faultline::{explainer, rule_files};
@@ -42,6 +42,7 @@ pub struct Server {
     clock: Arc<ManualClock>,
     batches: Receiver<Batch>,
     keeper: Keeper,
+    keep_in: KeeperQueue,
     keep: KeeperWork,
     told: Sender<Told>,
     /// Nothing is trimmed that has no leaf.
@@ -79,11 +80,11 @@ impl Server {
         let (inlet, intake) = inlet(INLET);
         let keeper = Keeper::new(CheckpointStore::open(&folder)?)?;
         let (keep_in, keep) = keeper_queue();
-        let (outlet, batches) = Outlet::new(keep_in);
+        let (outlet, batches) = Outlet::new(keep_in.clone());
         let (told_in, told) = channel();
         let world = World::new(folder, journal, Engine::new(seed), 0, intake, outlet, told);
         let (told, slowest) = (told_in, Duration::ZERO);
-        let mut server = Server { world, inlet, clock, batches, keeper, keep, told, sealer, slowest };
+        let mut server = Server { world, inlet, clock, batches, keeper, keep_in, keep, told, sealer, slowest };
         let builtin = RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() };
         let mut files: Vec<RuleFile> = [builtin].into_iter().chain(setup.rules).collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -151,9 +152,8 @@ impl Server {
         for (reply, at) in batch.answers {
             reply.send(Ok(Answer { at, rejects: Vec::new() }));
         }
-        for keep in keeps {
-            self.keep(keep)?;
-        }
+        // As the release thread does: until the queue has seen an anchor, no pages of the next state come.
+        keeps.into_iter().for_each(|keep| self.keep_in.push(keep));
         for effect in batch.effects.list {
             match effect {
                 Effect::Decided(_, decision) => watch.decided(now, &decision),
