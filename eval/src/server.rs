@@ -201,3 +201,34 @@ impl Watch for Refusals {
 
     fn asked(&mut self, _: Millis, _: &Evidence) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rca::recording::Body;
+    use faultline_model::{Clock as Stamped, Labels, Sample};
+
+    /// Counts anchors.
+    #[derive(Default)]
+    struct Anchors(usize);
+
+    impl Watch for Anchors {
+        fn decided(&mut self, _: Millis, decision: &Decision) {
+            self.0 += usize::from(matches!(decision, Decision::Anchor(_)));
+        }
+        fn asked(&mut self, _: Millis, _: &Evidence) {}
+    }
+
+    /// States are kept one after another, not the first alone: without them the journal of a long run fills up.
+    #[test]
+    fn states_are_kept_as_time_goes_on() {
+        let (start, seed) = (Millis(1_700_000_000_000), HashSeed(3));
+        let (mut server, mut anchors) = (Server::start(start, seed).expect("memory does not fail"), Anchors::default());
+        for minute in 1..=31 {
+            let at = start.plus(minute * 60_000);
+            let body = Body::Metrics(vec![(Labels::new([("__name__", "up")]), Sample::new(at, 1.0))]);
+            server.take(at, vec![body.record(Stamped::Live, seed)], &mut anchors).expect("memory does not fail");
+        }
+        assert!((6..=7).contains(&anchors.0), "{} anchors in half an hour", anchors.0);
+    }
+}
