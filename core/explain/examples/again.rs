@@ -37,54 +37,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             causes.join("; ")
         );
         if !only.is_empty() {
-            print(&evidence, &verdict);
+            println!("{evidence:#?}\n{verdict:#?}");
         }
     }
     println!("{count} cases, first {first}, among three {three}, named {named}");
     Ok(())
-}
-
-fn print(evidence: &Evidence, verdict: &faultline_model::facts::Verdict) {
-    let short = |shift: &faultline_model::facts::Shift| {
-        format!("{:.3}->{:.3} z{:.1} n{}", shift.expected, shift.seen, shift.z, shift.count)
-    };
-    for (index, node) in evidence.nodes.iter().enumerate() {
-        let mark = if evidence.targets.contains(&(index as u32)) { "*" } else { " " };
-        println!(
-            "{mark}{index:3} {} {:?} new {} errors logged {} rps {} lat {} self {} err {} own {} onset {:?}",
-            node.entity,
-            node.telemetry,
-            short(&node.new_logs),
-            short(&node.error_logs),
-            short(&node.traffic),
-            short(&node.latency),
-            short(&node.self_time),
-            short(&node.errors),
-            short(&node.own_errors),
-            node.onset.map(|onset| onset.since(evidence.onset))
-        );
-    }
-    for edge in &evidence.edges {
-        println!(
-            "  {} -> {} rps {} lat {} err {} gap {}",
-            edge.client,
-            edge.server,
-            short(&edge.traffic),
-            short(&edge.latency),
-            short(&edge.errors),
-            short(&edge.gap)
-        );
-    }
-    for cause in &verdict.causes {
-        println!(
-            "{} {} p {:.3} path {:?}",
-            cause.entity,
-            cause.kind,
-            cause.posterior,
-            cause.path.iter().map(|step| format!("{} {:.2}", step.server, step.explained)).collect::<Vec<_>>()
-        );
-        for piece in &cause.evidence {
-            println!("    {:+.2} {}", piece.nats, piece.what);
-        }
-    }
 }

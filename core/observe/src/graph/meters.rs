@@ -80,9 +80,10 @@ impl Meters {
         }
     }
 
-    /// Forgets what names any of these services.
+    /// Forgets what names any of these services. `gone` rises.
     pub fn forget_services(&mut self, gone: &[u32]) {
-        let names = |meter: &Meter| gone.contains(&meter.server) || gone.contains(&meter.client);
+        let is_gone = |id: u32| gone.binary_search(&id).is_ok();
+        let names = |meter: &Meter| is_gone(meter.server) || is_gone(meter.client);
         let ids: Vec<u32> = self.rows.iter().filter(|(_, meter)| names(meter)).map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.remove(id));
     }
@@ -167,11 +168,12 @@ impl Graph {
             }
             return;
         };
-        let meter = self.meters.rows.row_mut(id);
-        let apart = at.since(meter.at);
+        // A page that is looked at only need not be written again.
+        let apart = at.since(self.meters.rows.get(id).expect("the index has its rows").at);
         if apart <= 0 {
             return;
         }
+        let meter = self.meters.rows.row_mut(id);
         // A counter that fell began again at 0.
         let rise = if value < meter.last { value } else { value - meter.last };
         (meter.last, meter.at) = (value, at);
