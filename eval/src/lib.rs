@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod bn;
 pub mod case;
 pub mod demo;
+pub mod packed;
 pub mod promql;
 pub mod rca;
 pub mod score;

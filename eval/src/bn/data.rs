@@ -2,11 +2,11 @@
 //!
 //! - `networks/<name>.bif[.zst]` and `reference/<name>.json[.zst]`: queries with evidence by name, marginals, `ln P(e)`.
 //! - `<name>.uai[.zst]`, `<name>.uai.evid`, `<name>.uai.MAR`: one query each.
+use crate::packed::text;
 use faultline_bayes::{Evidence, FactorGraph, InferenceError, Network, Solver, Tree, VarId, bif, uai};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 /// A network of either kind.
@@ -181,17 +181,4 @@ fn uai_case(folder: &Path, name: &str) -> Result<Case, Box<dyn Error>> {
 
 fn numbers(value: &Value) -> Option<Vec<f64>> {
     value.as_array()?.iter().map(Value::as_f64).collect()
-}
-
-/// A text file, or the one packed beside it as `.zst`.
-fn text(path: &Path) -> Result<String, Box<dyn Error>> {
-    if path.is_file() {
-        return Ok(fs::read_to_string(path)?);
-    }
-    let packed = path.with_added_extension("zst");
-    let file =
-        fs::File::open(&packed).map_err(|error| format!("{} and {}: {error}", path.display(), packed.display()))?;
-    let mut text = String::new();
-    ruzstd::decoding::StreamingDecoder::new(file)?.read_to_string(&mut text)?;
-    Ok(text)
 }

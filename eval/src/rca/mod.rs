@@ -2,13 +2,13 @@
 //!
 //! A reader knows the shape of a data set and never its contents. What was true is read beside the recording and used for the
 //! score only: nothing of it reaches the server.
-pub mod csv;
 pub mod names;
 pub mod nezha;
 pub mod petshop;
 pub mod play;
 pub mod recording;
 pub mod score;
+pub mod table;
 
 use clap::{Args, ValueEnum};
 use faultline_model::Canonical;

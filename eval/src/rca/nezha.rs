@@ -4,9 +4,10 @@
 //! usual is the normal minute and the day's other recorded minutes, nearest first, laid one after another before the incident; most of
 //! those are of other faults, as on a bad day. No objective is named: the service that most traces begin at is paged for at a given instant.
 //! Source: Yu et al., "Nezha", ESEC/FSE 2023.
-use super::csv;
 use super::names::Names;
 use super::recording::{Body, Recording};
+use super::table;
+use crate::packed;
 use faultline_formats::encode as otlp;
 use faultline_formats::{SpanKind, SpanStatus};
 use faultline_model::{EventTime, Millis, RuleFile};
@@ -51,8 +52,8 @@ struct Minute {
 impl Minute {
     /// Reads both tables of a minute; a day may have no logs.
     fn read(traces: &Path, logs: Option<&PathBuf>) -> Result<Minute, Box<dyn Error>> {
-        let logs = logs.map(|path| self::logs(&csv::text(path)?)).transpose()?.unwrap_or_default();
-        Ok(Minute { spans: spans(&csv::text(traces)?)?, logs })
+        let logs = logs.map(|path| self::logs(&packed::text(path)?)).transpose()?.unwrap_or_default();
+        Ok(Minute { spans: spans(&packed::text(traces)?)?, logs })
     }
 
     /// When its first span ended, in ns.
@@ -79,7 +80,7 @@ pub fn incidents(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<d
         for (minute, path) in &files(&normal.join("trace"), "_trace.csv")? {
             usual.push(Minute::read(path, logs.get(minute))?);
         }
-        let faults: Value = serde_json::from_str(&csv::text(&day.join("fault_list.json"))?)?;
+        let faults: Value = serde_json::from_str(&packed::text(&day.join("fault_list.json"))?)?;
         for fault in faults.as_array().ok_or("a list of faults that is none")? {
             let text = |key: &str| fault[key].as_str().map(str::to_string);
             let (Some(at), Some(pod)) = (text("inject_time"), text("inject_pod")) else { continue };
@@ -119,7 +120,7 @@ fn files(folder: &Path, kind: &str) -> Result<BTreeMap<String, PathBuf>, Box<dyn
 
 /// Log records of a table: TimeUnixNano, PodName, Log; a log in a container's wrapping is taken out of it.
 fn logs(text: &str) -> Result<Vec<Log>, Box<dyn Error>> {
-    let rows = csv::rows(text);
+    let rows = table::rows(text)?;
     let Some((head, rows)) = rows.split_first() else { return Ok(Vec::new()) };
     let column = |name: &str| head.iter().position(|it| it == name).ok_or_else(|| format!("no column {name}"));
     let (at, pod, log) = (column("TimeUnixNano")?, column("PodName")?, column("Log")?);
@@ -170,7 +171,7 @@ fn service(pod: &str) -> &str {
 
 /// Spans of a table: TraceID, SpanID, ParentID, PodName, OperationName, StartTimeUnixNano, EndTimeUnixNano.
 fn spans(text: &str) -> Result<Vec<Span>, Box<dyn Error>> {
-    let rows = csv::rows(text);
+    let rows = table::rows(text)?;
     let (head, rows) = rows.split_first().ok_or("a table of spans without its heading")?;
     let column = |name: &str| head.iter().position(|it| it == name).ok_or_else(|| format!("no column {name}"));
     let [trace, id, parent, pod, name] = ["TraceID", "SpanID", "ParentID", "PodName", "OperationName"].map(column);

@@ -4,10 +4,11 @@
 //! Istio's standard metrics say of destinations whose callers are unknown, with the calls declared. The objective that an incident
 //! violates is named by the set; its threshold is what nine of ten rows of the reference kept.
 //! Source: Hardt et al., "The PetShop Dataset", CLeaR 2024, arXiv 2311.04806.
-use super::csv;
 use super::names::Names;
 use super::recording::{Body, Recording};
+use super::table;
 use super::{folders, name};
+use crate::packed;
 use faultline_model::{Labels, Millis, RuleFile, Sample, Setting};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -48,8 +49,8 @@ pub fn incidents(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<d
         let Some((calls, normal)) = reference(&scenario)? else { continue };
         for split in ["train", "test"] {
             for issue in folders(&scenario.join(split))? {
-                let figures = figures(&csv::text(&issue.join("metrics.csv"))?)?;
-                let told: Value = serde_json::from_str(&csv::text(&issue.join("target.json"))?)?;
+                let figures = figures(&packed::text(&issue.join("metrics.csv"))?)?;
+                let told: Value = serde_json::from_str(&packed::text(&issue.join("target.json"))?)?;
                 let text = |part: &str, key: &str| told[part][key].as_str().map(str::to_string);
                 let missing = || format!("{}: no target", issue.display());
                 let target = text("target", "node").ok_or_else(missing)?;
@@ -74,7 +75,7 @@ pub fn calm(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<dyn Er
     for scenario in folders(data)? {
         let Some((calls, normal)) = reference(&scenario)? else { continue };
         let Some(issue) = folders(&scenario.join("train"))?.into_iter().next() else { continue };
-        let told: Value = serde_json::from_str(&csv::text(&issue.join("target.json"))?)?;
+        let told: Value = serde_json::from_str(&packed::text(&issue.join("target.json"))?)?;
         let target = told["target"]["node"].as_str().ok_or("an incident without a target")?;
         let first = normal.times.len() / 2;
         for from in (first..normal.times.len().saturating_sub(ROWS - 1)).step_by(APART) {
@@ -102,23 +103,23 @@ fn reference(scenario: &Path) -> Result<Option<(Calls, Figures)>, Box<dyn Error>
     if !graph.is_file() || !normal.is_file() {
         return Ok(None);
     }
-    Ok(Some((calls(&csv::text(&graph)?), figures(&csv::text(&normal)?)?)))
+    Ok(Some((calls(&packed::text(&graph)?)?, figures(&packed::text(&normal)?)?)))
 }
 
 /// Calls of an adjacency matrix: a row calls a column.
-fn calls(text: &str) -> Calls {
-    let rows = csv::rows(text);
-    let Some((head, rows)) = rows.split_first() else { return Vec::new() };
+fn calls(text: &str) -> Result<Calls, Box<dyn Error>> {
+    let rows = table::rows(text)?;
+    let Some((head, rows)) = rows.split_first() else { return Ok(Vec::new()) };
     let of_row = |row: &Vec<String>| {
         let calls = head.iter().zip(row).skip(1).filter(|(_, cell)| cell.parse().is_ok_and(|weight: f64| weight > 0.0));
         calls.map(|(server, _)| (row[0].clone(), server.clone())).collect::<Vec<_>>()
     };
-    rows.iter().filter(|row| !row.is_empty()).flat_map(of_row).collect()
+    Ok(rows.iter().filter(|row| !row.is_empty()).flat_map(of_row).collect())
 }
 
 /// A table with three lines of heading: node, metric, statistic.
 fn figures(text: &str) -> Result<Figures, Box<dyn Error>> {
-    let rows = csv::rows(text);
+    let rows = table::rows(text)?;
     let [nodes, metrics, statistics, rest @ ..] = &rows[..] else { return Err("a table without its heading".into()) };
     let mut figures = Figures::default();
     let rows: Vec<(i64, &Vec<String>)> =
