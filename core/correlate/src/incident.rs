@@ -1,5 +1,5 @@
 //! One open incident: its alerts and what it waits for.
-use crate::limits::{EXPLAIN_AFTER, EXPLAIN_GAP, EXPLAIN_LATER, QUIET, UPDATE_GAP};
+use crate::limits::{EXPLAIN_AFTER, EXPLAIN_BETWEEN, EXPLAIN_GAP, EXPLAIN_LATER, QUIET, UPDATE_GAP};
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::facts::{IncidentPhase, IncidentUpdate};
@@ -50,6 +50,8 @@ pub struct Incident {
     pub(crate) changed: bool,
     /// Whether it is explained on while slow telemetry comes: those that older engines opened are not.
     pub(crate) follows: bool,
+    /// Whether it is explained after a minute, too: those that engines before version 9 opened are not.
+    pub(crate) between: bool,
 }
 canonical_struct!(Incident {
     id,
@@ -65,11 +67,12 @@ canonical_struct!(Incident {
     asked_at,
     outstanding,
     changed;
-    follows
+    follows,
+    between
 });
 
 impl Incident {
-    pub(crate) fn new(id: IncidentId, at: Millis, first: Member, follows: bool) -> Incident {
+    pub(crate) fn new(id: IncidentId, at: Millis, first: Member, (follows, between): (bool, bool)) -> Incident {
         Incident {
             id,
             opened_at: at,
@@ -85,6 +88,7 @@ impl Incident {
             outstanding: false,
             changed: false,
             follows,
+            between,
         }
     }
 
@@ -171,7 +175,9 @@ impl Incident {
             return Some(asked.plus(EXPLAIN_GAP));
         }
         let later = EXPLAIN_LATER.iter().filter(|_| self.follows);
-        EXPLAIN_AFTER.iter().chain(later).map(|&after| self.news_at.plus(after)).find(|&at| at > asked)
+        let between = Some(&EXPLAIN_BETWEEN).into_iter().filter(|_| self.between);
+        let all = EXPLAIN_AFTER.iter().chain(between).chain(later);
+        all.map(|&after| self.news_at.plus(after)).filter(|&at| at > asked).min()
     }
 
     pub(crate) fn update(&self, phase: IncidentPhase, at: Millis, merged_into: Option<IncidentId>) -> IncidentUpdate {

@@ -39,6 +39,8 @@ pub struct Incidents {
     refused: Refused,
     /// Whether incidents that open are explained on while slow telemetry comes.
     follows: bool,
+    /// Whether they are explained after a minute, too.
+    between: bool,
     // What follows is found again from `open`.
     wakes: BTreeSet<(Millis, IncidentId)>,
     by_alert: BTreeMap<AlertId, IncidentId>,
@@ -48,8 +50,10 @@ pub struct Incidents {
 
 impl Incidents {
     /// Whether incidents that open from here on are explained on while slow telemetry comes.
-    pub fn follow(&mut self, follows: bool) {
-        self.follows = follows;
+    ///
+    /// `between` says whether they are explained after a minute, too.
+    pub fn follow(&mut self, follows: bool, between: bool) {
+        (self.follows, self.between) = (follows, between);
     }
 
     /// Takes a transition of an alert and appends what it changes about incidents, at most one update each.
@@ -178,7 +182,7 @@ impl Incidents {
             None if self.open.len() >= OPEN_MAX => self.refused.incidents += 1,
             None => {
                 assert!(self.open.last_key_value().is_none_or(|(&last, _)| last < first), "incident ids rise");
-                let incident = Incident::new(first, at, member, self.follows);
+                let incident = Incident::new(first, at, member, (self.follows, self.between));
                 out.push(incident.update(IncidentPhase::Opened, at, None));
                 self.insert(incident);
             }

@@ -21,6 +21,9 @@ pub const UPDATE_GAP: i64 = 1_000;
 /// within two minutes.
 pub const EXPLAIN_AFTER: [i64; 6] = [0, 1_000, 3_000, 10_000, 30_000, 120_000];
 
+/// And once more in between, in ms: a service that serves a request every few seconds has shown little after half a minute.
+pub const EXPLAIN_BETWEEN: i64 = 60_000;
+
 /// When it is explained after that, in ms: metrics that are scraped every minute or every five have come again by then, and again.
 pub const EXPLAIN_LATER: [i64; 2] = [420_000, 900_000];
 

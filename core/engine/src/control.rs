@@ -14,6 +14,8 @@ const RECALLS: u32 = 6;
 const REVISES: u32 = 7;
 /// The first that reads standard metrics of a service mesh and kinds of log records into the service graph, and explains on while they come.
 const MEASURES: u32 = 8;
+/// The first version that reads what instances use, and how often kinds of log records come.
+const USES: u32 = 9;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -63,8 +65,9 @@ impl Engine {
         self.recalls = version >= RECALLS;
         self.revisions.on = version >= REVISES;
         self.measures = version >= MEASURES;
-        self.incidents.follow(version >= MEASURES);
+        self.incidents.follow(version >= MEASURES, version >= USES);
         self.graph.note_kinds(version >= MEASURES);
+        self.graph.note_use(version >= USES);
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.

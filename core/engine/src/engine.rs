@@ -95,7 +95,7 @@ impl Engine {
     /// The state before record 1 of a journal whose record 0 holds `seed`.
     pub fn new(seed: HashSeed) -> Engine {
         let mut incidents = Incidents::default();
-        incidents.follow(true);
+        incidents.follow(true, true);
         Engine {
             seed,
             now: Millis(0),
@@ -323,7 +323,7 @@ impl Engine {
         }
         let mut anomalies = core::mem::take(&mut self.closed.anomalies);
         for &(id, sample) in &self.applied.metered {
-            let labels = || faultline_observe::mesh::counted(self.series.view(id).labels);
+            let labels = || self.series.view(id).labels;
             self.graph.measure(id, sample, self.now, labels, &mut anomalies);
         }
         for anomaly in anomalies.drain(..) {

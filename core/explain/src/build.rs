@@ -2,12 +2,12 @@
 //!
 //! Only what can have caused a violation is in it: from the violated services backwards, along calls that explain at least
 //! [`SHARE_MIN`] of the caller's excess, and along traffic that stays away. That keeps it small where the graph is large.
-use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
+use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
 use crate::clean::Scene;
 use crate::config::{
     ARCS_MAX, CHANGE_BOOST, CHANGE_DECAY, CHANGE_SLACK, DEADLINE_DISCOUNT, DEPLOY_BOOST, DROP_MIN, KINDS, LAG_STEP_MAX,
-    LAG_STEPS, LEAK, LEAK_LOAD, LINK_PASSES, LINK_PRIOR, OWN, PASSES, PEER_CALLER, PEER_PENALTY, PRIOR, RETRY_DISCOUNT,
-    SHARE_MIN, SHARE_UNKNOWN, Z_GATE,
+    LAG_STEPS, LEAK, LEAK_LOAD, LINK_PASSES, LINK_PRIOR, LOGGED, OWN, PASSES, PEER_CALLER, PEER_PENALTY, PRIOR,
+    RETRY_DISCOUNT, SHARE_MIN, SHARE_UNKNOWN, UNLINKED, UNSEEN, Z_GATE,
 };
 use crate::cycles::{self, Link};
 use crate::flow::{Flows, Share};
@@ -20,7 +20,7 @@ use faultline_model::float;
 
 /// Builds the network.
 pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model {
-    let mut draft = Draft { scene, channels, flows, vars: Vec::new(), places: BTreeMap::new() };
+    let mut draft = Draft { scene, channels, flows, vars: Vec::new(), places: BTreeMap::new(), unseen: flows.unseen };
     let mut targets = Vec::new();
     let clear = nats(Z_GATE);
     for &target in &scene.targets {
@@ -32,8 +32,9 @@ pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model 
             targets.push(draft.place(Role::Degraded(target)));
         }
     }
-    if targets.is_empty() {
-        // Violated in a way that is not measured: all that is known is that they are.
+    // Violated in a way that is not to be seen: all that is known is that an alert says so.
+    let unseen = targets.is_empty();
+    if unseen {
         targets.extend(scene.targets.iter().map(|&target| draft.place(Role::Degraded(target))));
     }
     let mut next = 0;
@@ -42,7 +43,11 @@ pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model 
         next += 1;
     }
     for &target in &targets {
-        draft.vars[target].on = true;
+        if unseen {
+            draft.vars[target].nats = UNSEEN;
+        } else {
+            draft.vars[target].on = true;
+        }
     }
     arrange(draft.vars, targets)
 }
@@ -53,6 +58,8 @@ struct Draft<'a> {
     flows: &'a Flows,
     vars: Vec<Var>,
     places: BTreeMap<(u8, usize), usize>,
+    /// Whether no violation is to be seen.
+    unseen: bool,
 }
 
 impl Draft<'_> {
@@ -77,7 +84,11 @@ impl Draft<'_> {
                 None,
             ),
             Role::Link(edge) => (LINK_PRIOR, self.channels.links[edge].unwrap_or(0.0), None),
-            Role::Degraded(node) => (LEAK, signs(node).degraded_nats(), self.flows.own[node]),
+            Role::Degraded(node) => {
+                // What does not show where it is suffered need not show on the way there.
+                let nats = signs(node).degraded_nats();
+                (LEAK, if self.unseen { float::max(nats, 0.0) } else { nats }, self.flows.own[node])
+            }
             Role::Lost(node) => {
                 // Where nobody says what was asked, the load may have gone elsewhere.
                 let leak = if signs(node).unserved.is_some() { LEAK } else { LEAK_LOAD };
@@ -119,6 +130,12 @@ impl Draft<'_> {
             arcs.push(self.arc(Role::Degraded(call.server), strength, share, Some(edge), !link));
             if link {
                 arcs.push(self.arc(Role::Link(edge), LINK_PASSES * explained, share, Some(edge), true));
+            }
+        }
+        if scene.is_blind() && scene.targets.binary_search(&node).is_ok() {
+            for suspect in scene.suspects() {
+                let strength = UNLINKED * self.lag(node, suspect);
+                arcs.push(self.arc(Role::Degraded(suspect), strength, None, None, false));
             }
         }
         // All that is known of a peer comes from its callers; with one caller, the caller may be what looks bad.
@@ -196,15 +213,17 @@ pub(crate) fn recent_change<'a>(scene: &Scene<'a>, node: usize) -> Option<(f64, 
 }
 
 /// Signs of a service's own fault, less what its calls explain of them, in the order of [`KINDS`]; 0 where not measured.
-pub(crate) fn own_nats(signs: &Signs, calls: &Share) -> [f64; 6] {
-    let mut discount = [0.0; 6];
+pub(crate) fn own_nats(signs: &Signs, calls: &Share) -> [f64; 7] {
+    let mut discount = [0.0; 7];
     discount[SELF_TIME] = RETRY_DISCOUNT * calls.failing;
     discount[FAR] = 0.0;
+    // Waiting for calls that fail, and making them again, takes processor time and memory.
+    discount[RESOURCE] = RETRY_DISCOUNT * calls.failing;
     discount[OWN_ERRORS] = DEADLINE_DISCOUNT * calls.slow;
     for kind in [STOPPED, WITHHELD, LOGS] {
         discount[kind] = calls.all;
     }
-    let mut nats = [0.0; 6];
+    let mut nats = [0.0; 7];
     for kind in 0..nats.len() {
         let value = signs.own[kind].unwrap_or(0.0);
         nats[kind] = if value > 0.0 { value * (1.0 - discount[kind]) } else { value };
@@ -214,8 +233,16 @@ pub(crate) fn own_nats(signs: &Signs, calls: &Share) -> [f64; 6] {
 
 /// How much a service's own signs speak for a fault of its own, in nats, and how likely each kind then is.
 pub(crate) fn fault_nats(signs: &Signs, calls: &Share) -> (f64, Vec<f64>) {
-    let nats = own_nats(signs, calls);
-    mixture(&KINDS.into_iter().zip(nats).collect::<Vec<_>>())
+    let mut nats = own_nats(signs, calls);
+    // Log records go with a fault of any kind: they are no kind of their own.
+    let logged = logged(core::mem::take(&mut nats[LOGS]));
+    let (total, kinds) = mixture(&KINDS.into_iter().zip(nats).collect::<Vec<_>>());
+    (total + logged, kinds)
+}
+
+/// What log records add, in nats: a fault may show in them or not.
+pub(crate) fn logged(nats: f64) -> f64 {
+    if nats > 0.0 { float::ln(LOGGED * float::exp(nats) + 1.0 - LOGGED) } else { 0.0 }
 }
 
 /// Puts causes before effects, leaving out the weakest arcs of cycles, and first, where there are too many, all but the strongest.

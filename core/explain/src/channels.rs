@@ -5,10 +5,11 @@
 //! does more for the ranking than the choice of any statistic.
 use crate::clean::{Edge, Quantity, Scene};
 use crate::config::{
-    CALLER_WIDE, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_LEAST, RISE_ERRORS, RISE_MS,
+    CALLER_WIDE, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_EACH, RISE_ERRORS, RISE_MS,
     SELF_SHARE, SILENT_FAILING, SILENT_UNSEEN, SILENT_WORKING, Z_GATE,
 };
 use crate::likelihood::{clamp, mixture, nats};
+use crate::resources;
 use alloc::vec;
 use alloc::vec::Vec;
 use faultline_model::facts::Telemetry;
@@ -26,6 +27,8 @@ pub(crate) const STOPPED: usize = 3;
 pub(crate) const WITHHELD: usize = 4;
 /// Error logs: they go with a fault of any kind.
 pub(crate) const LOGS: usize = 5;
+/// It uses too much of a resource, or was started anew.
+pub(crate) const RESOURCE: usize = 6;
 
 /// What shows that a service is degraded, as it is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub(crate) struct Signs {
     /// Each measured symptom of being degraded, in nats.
     pub degraded: Vec<(Symptom, f64)>,
     /// Signs of a fault of its own, in nats, not yet less what its calls explain.
-    pub own: [Option<f64>; 6],
+    pub own: [Option<f64>; 7],
     /// That traffic it should have had is missing, in nats.
     pub lost: Option<f64>,
     /// Share of its expected traffic that is missing, 0 to 1.
@@ -114,6 +117,7 @@ pub(crate) fn read(scene: &Scene) -> Channels {
             let logs = node.error_logs;
             let more = (logs.known && logs.based && logs.rise() > 0.0).then(|| float::max(nats(logs.z), 0.0));
             let fresh = novelty(&node.new_logs);
+            signs.own[RESOURCE] = resources::sign(node);
             signs.own[LOGS] = more.into_iter().chain(fresh).reduce(float::max);
             signs
         })
@@ -141,10 +145,10 @@ pub(crate) fn errors_z(quantity: &Quantity) -> Option<f64> {
     })
 }
 
-/// How much new kinds of log records speak for a fault, in nats: a fault brings [`NEW_LOGS`] more than come anyway. None without any.
+/// How much new kinds of log records speak for a fault, in nats, from how many deviations of chance they are: none without any.
 fn novelty(fresh: &Quantity) -> Option<f64> {
-    let usual = float::max(fresh.expected, NEW_LOGS_LEAST);
-    let ratio = fresh.seen * float::ln((usual + NEW_LOGS) / usual) - NEW_LOGS;
+    let more = fresh.seen - float::max(fresh.expected, 0.0);
+    let ratio = NEW_LOGS + NEW_LOGS_EACH * more;
     (fresh.known && fresh.seen > 0.0).then(|| clamp(ratio, 0.0, NATS_MAX))
 }
 
@@ -301,7 +305,7 @@ impl Gaps {
         for (index, node) in scene.nodes.iter().enumerate() {
             let own: Vec<(f64, f64)> = node.calls.iter().filter_map(|&edge| Some((scores[edge]?, 1.0))).collect();
             let high = own.iter().filter(|(score, _)| elevated(*score)).count();
-            if own.len() >= 3 && high as f64 >= CALLER_WIDE * own.len() as f64 {
+            if own.len() >= 3 && high as f64 > CALLER_WIDE * own.len() as f64 {
                 callers[index] = true;
                 nodes[index] = most(own);
             }

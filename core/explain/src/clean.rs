@@ -3,7 +3,7 @@ use crate::config::COUNT_MIN;
 use crate::likelihood::clamp;
 use alloc::vec;
 use alloc::vec::Vec;
-use faultline_model::facts::{ChangeEvidence, Evidence, NodeEvidence, Shift, Telemetry};
+use faultline_model::facts::{ChangeEvidence, Evidence, NodeEvidence, ResourceEvidence, Shift, Telemetry};
 use faultline_model::{Millis, float};
 
 /// A quantity before and now; unknown where it was not measured or made no sense.
@@ -20,7 +20,7 @@ pub(crate) struct Quantity {
 }
 
 impl Quantity {
-    fn new(shift: &Shift) -> Quantity {
+    pub fn new(shift: &Shift) -> Quantity {
         let finite = [shift.expected, shift.seen, shift.z, shift.count].iter().all(|x| x.is_finite());
         if !finite {
             return Quantity::default();
@@ -61,6 +61,7 @@ pub(crate) struct Node<'a> {
     pub error_logs: Quantity,
     /// Kinds of log records never met before, weighed by severity.
     pub new_logs: Quantity,
+    pub resources: &'a [ResourceEvidence],
     pub onset: Option<Millis>,
     /// Time between two of its figures, in ms; 0 where they come all the time.
     pub step: f64,
@@ -132,6 +133,21 @@ impl<'a> Scene<'a> {
         Scene { nodes, edges, targets, changes, onset: evidence.onset, window_s }
     }
 
+    /// Whether nobody knows what any violated service depends on: spans would tell, also that it calls nobody.
+    pub fn is_blind(&self) -> bool {
+        let traced = |node: &Node| node.telemetry != Telemetry::Peer && node.step == 0.0;
+        self.targets.iter().map(|&target| &self.nodes[target]).all(|node| node.calls.is_empty() && !traced(node))
+    }
+
+    /// Services that are neither violated nor known to call one that is.
+    pub fn suspects(&self) -> impl Iterator<Item = usize> {
+        let suffers = |&(index, node): &(usize, &Node)| {
+            let calls_target = |&edge: &usize| self.targets.binary_search(&self.edges[edge].server).is_ok();
+            self.targets.binary_search(&index).is_ok() || node.calls.iter().any(calls_target)
+        };
+        self.nodes.iter().enumerate().filter(move |it| !suffers(it)).map(|(index, _)| index)
+    }
+
     /// Calls that wait for their answer, of which `node` is the client.
     pub fn waits_for(&self, node: usize) -> impl Iterator<Item = (usize, &Edge)> {
         self.nodes[node].calls.iter().map(|&edge| (edge, &self.edges[edge])).filter(|(_, edge)| !edge.asynchronous)
@@ -156,6 +172,7 @@ impl<'a> Node<'a> {
             own_errors: Quantity::new(&node.own_errors),
             error_logs: Quantity::new(&node.error_logs),
             new_logs: Quantity::new(&node.new_logs),
+            resources: &node.resources,
             onset: node.onset,
             step: clamp(node.step as f64, 0.0, 86_400_000.0),
             calls: vec![],

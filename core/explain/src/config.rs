@@ -32,6 +32,11 @@ pub const LINK_PASSES: f64 = 0.9;
 pub const SHARE_UNKNOWN: f64 = 0.5;
 /// Shares below this explain nothing; the call drops out of the network (A: floor 0.02; S).
 pub const SHARE_MIN: f64 = 0.05;
+/// What an alert says whose trouble is not to be seen in what is measured, in nats: it is right seven times as often as not (N: alerts on a dozen requests
+/// seldom were).
+pub const UNSEEN: f64 = 2.0;
+/// P(violated | another service is degraded), where nobody knows what the violated service depends on (A: suggested by time alone).
+pub const UNLINKED: f64 = 0.3;
 /// P(peer looks degraded | its only caller is at fault) (A).
 pub const PEER_CALLER: f64 = 0.5;
 
@@ -59,11 +64,30 @@ pub const FAULT_SCALE: f64 = 8.0;
 pub const NATS_MIN: f64 = -1.5;
 /// See [`NATS_MIN`].
 pub const NATS_MAX: f64 = 8.0;
-/// Kinds of log records that a fault brings anew in a window (N: set while looking at Nezha's Train Ticket), and the least that is believed to come
-/// anyway.
-pub const NEW_LOGS: f64 = 2.0;
+/// What new kinds of log records say of a fault that shows in them, in nats: some for any, and as much more for each that came
+/// beyond the usual, weighed by severity and number (N).
+pub const NEW_LOGS: f64 = 0.5;
 /// See [`NEW_LOGS`].
-pub const NEW_LOGS_LEAST: f64 = 0.1;
+pub const NEW_LOGS_EACH: f64 = 1.0;
+/// P(it shows in log records | a service is at fault) (N: 6 of 22).
+pub const LOGGED: f64 = 0.4;
+/// Least rise of processor time that matters, as a share of the limit (A: 15 points), and the cores that stand for a limit
+/// that is not known (D).
+pub const RISE_CPU: f64 = 0.15;
+/// See [`RISE_CPU`].
+pub const CORES: f64 = 1.0;
+/// Least rise of memory that matters: as a share of the limit, or of its usual use where the limit is not known (D).
+pub const RISE_MEMORY: f64 = 0.1;
+/// See [`RISE_MEMORY`].
+pub const RISE_MEMORY_SHARE: f64 = 0.25;
+/// Least time of being kept from running that matters, in s per s (D).
+pub const RISE_THROTTLED: f64 = 0.05;
+/// Where a rise is too small to matter, the most that its score may be (A).
+pub const IMMATERIAL_Z: f64 = 1.0;
+/// Restarts that a fault brings in the windows that are looked at, and the least that is believed to come anyway (D).
+pub const RESTARTS: f64 = 1.0;
+/// See [`RESTARTS`].
+pub const RESTARTS_LEAST: f64 = 0.05;
 /// A service that stopped sending, in nats: where its callers see it fail, where nobody sees it, and where its callers
 /// see it work, which means that only its telemetry died (S).
 pub const SILENT_FAILING: f64 = 5.0;
@@ -73,15 +97,15 @@ pub const SILENT_UNSEEN: f64 = 2.0;
 pub const SILENT_WORKING: f64 = -1.0;
 
 /// Kinds of fault and how often each is met before anything is seen (D): slow by itself, slow to reach, failing, taking work
-/// without finishing it, passing no work on, and any other.
-pub const KINDS: [f64; 6] = [0.25, 0.1, 0.25, 0.2, 0.1, 0.1];
+/// without finishing it, passing no work on, any other, and using too much of a resource.
+pub const KINDS: [f64; 7] = [0.225, 0.09, 0.225, 0.18, 0.09, 0.09, 0.1];
 /// How far calls that fail or hang take away from a caller's self time (waits between retries are its own time) and how far
 /// slow calls take away from its own errors (deadlines pass in its own code) (S).
 pub const RETRY_DISCOUNT: f64 = 0.8;
 /// See [`RETRY_DISCOUNT`].
 pub const DEADLINE_DISCOUNT: f64 = 0.7;
-/// Share of a caller's callees (3 or more) that all look far away before the caller itself is suspected (A).
-pub const CALLER_WIDE: f64 = 0.7;
+/// Share of a caller's callees (3 or more) that must look far away for the caller itself to be suspected: more than this (A: 0.7; D: most).
+pub const CALLER_WIDE: f64 = 0.5;
 
 /// Sampling steps within which effect and cause may seem to change places (A); a step is one window of the evidence.
 pub const LAG_STEPS: f64 = 2.0;

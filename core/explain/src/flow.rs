@@ -31,16 +31,22 @@ pub(crate) struct Flows {
     pub own: Vec<Option<f64>>,
     /// Per service: what its calls explain together.
     pub calls: Vec<Share>,
+    /// Whether no violated service's excess is to be seen.
+    pub unseen: bool,
 }
 
 /// Attributes every service's excess to its calls.
 pub(crate) fn attribute(scene: &Scene, channels: &Channels) -> Flows {
     let count = scene.nodes.len();
-    let mut flows =
-        Flows { edges: vec![None; scene.edges.len()], own: vec![None; count], calls: vec![Share::default(); count] };
     // A violated service whose excess is not to be seen suffers from what we do not measure. Where that holds of all of them, what
     // they suffer from need not show in between either.
     let unseen = scene.targets.iter().all(|&target| !Excess::of(scene, channels, target).any());
+    let mut flows = Flows {
+        edges: vec![None; scene.edges.len()],
+        own: vec![None; count],
+        calls: vec![Share::default(); count],
+        unseen,
+    };
     for index in 0..count {
         let excess = Excess::of(scene, channels, index);
         let is_target = scene.targets.binary_search(&index).is_ok();

@@ -27,6 +27,7 @@ mod infer;
 mod likelihood;
 mod model;
 mod rank;
+mod resources;
 mod subtract;
 mod verdict;
 mod words;

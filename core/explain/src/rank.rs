@@ -26,7 +26,11 @@ pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
     let model = &answer.model;
     let (shares, flow) = shares(scene, answer);
     let mut candidates: Vec<Candidate> = Vec::new();
-    let chains: Vec<_> = model.targets.iter().map(|&target| (target, model.strengths(target))).collect();
+    // An alert that is likely false asks for no cause.
+    let weight = |target: usize| float::max(answer.posteriors[target], 1e-12);
+    let chains: Vec<_> =
+        model.targets.iter().map(|&target| (target, weight(target), model.strengths(target))).collect();
+    let weights: f64 = chains.iter().map(|(_, weight, _)| weight).sum();
     for (at, var) in model.vars.iter().enumerate() {
         let share = match var.role {
             Role::Fault(node) => shares[node],
@@ -34,8 +38,8 @@ pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
             Role::Degraded(_) | Role::Lost(_) => continue,
         };
         let (mut sum, mut best, mut path) = (0.0, (false, 0.0), Vec::new());
-        for (target, (strength, before)) in &chains {
-            sum += strength[at];
+        for (target, weight, (strength, before)) in &chains {
+            sum += weight * strength[at];
             let other = model.vars[*target].role.node() != var.role.node();
             if strength[at] > 0.0 && (other, strength[at]) > best {
                 best = (other, strength[at]);
@@ -47,7 +51,7 @@ pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
             }
         }
         let posterior = answer.posteriors[at];
-        let responsibility = posterior * sum / float::max(chains.len() as f64, 1.0);
+        let responsibility = posterior * sum / float::max(weights, 1e-12);
         candidates.push(Candidate { var: at, posterior, responsibility, share, path });
     }
     // Responsibilities in one step of `TIE` are a tie.

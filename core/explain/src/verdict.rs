@@ -1,6 +1,6 @@
 //! The verdict: causes with what each rests on, the sentence for the person who was paged, and what was not seen.
-use crate::build::{fault_nats, own_nats, prior, recent_change};
-use crate::channels::{Channels, FAR, OWN_ERRORS, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
+use crate::build::{fault_nats, logged, own_nats, prior, recent_change};
+use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
 use crate::clean::Scene;
 use crate::config::{BELIEF_MIN, BELIEF_SURE, CAUSES_MAX, EVIDENCE_MIN, LINK_PRIOR, MARGIN};
 use crate::flow::Flows;
@@ -130,7 +130,7 @@ impl Court<'_> {
         let mut pieces = Vec::new();
         let mut named = 0.0;
         for kind in 0..own.len() {
-            let nats = kinds[kind] * own[kind];
+            let nats = if kind == LOGS { logged(own[kind]) } else { kinds[kind] * own[kind] };
             if nats == 0.0 {
                 continue;
             }
@@ -175,21 +175,31 @@ impl Court<'_> {
             } else {
                 logit(self.answer.posteriors[var]) - logit(self.answer.with(&without)[var])
             };
+            let alerted = self.flows.unseen && scene.targets.binary_search(&node).is_ok();
             let what = match strongest(signs) {
+                _ if alerted => "an alert of it, whose trouble is not to be seen".to_string(),
                 Some((symptom, _)) => words::degraded(scene, node, symptom),
                 None => "what its callers see".to_string(),
             };
+            // That there is an alert is why we were asked.
+            let without = if alerted { Vec::new() } else { without };
             pieces.push(Piece { what, nats, without, own: false });
         }
         pieces
     }
 
-    /// `slow`, `errors`, `stopped` or `unspecified`: by its own signs, else by what is seen of it.
+    /// `slow`, `errors`, `stopped`, `resources` or `unspecified`: by its own signs, else by what is seen of it.
     fn kind(&self, node: usize) -> &'static str {
         let signs = &self.channels.nodes[node];
         let own = own_nats(signs, &self.flows.calls[node]);
-        let words =
-            [(SELF_TIME, "slow"), (FAR, "slow"), (OWN_ERRORS, "errors"), (STOPPED, "stopped"), (WITHHELD, "stopped")];
+        let words = [
+            (SELF_TIME, "slow"),
+            (FAR, "slow"),
+            (OWN_ERRORS, "errors"),
+            (STOPPED, "stopped"),
+            (WITHHELD, "stopped"),
+            (RESOURCE, "resources"),
+        ];
         let best = words
             .iter()
             .fold((0.5, ""), |best, &(kind, word)| if own[kind] > best.0 { (own[kind], word) } else { best });
@@ -218,6 +228,7 @@ impl Court<'_> {
                 )
             }
             (Some(_), _) => "its place among the others".to_string(),
+            (None, _) if candidate.path.len() > 2 => "its place: nobody knows what is called".to_string(),
             (None, _) => "its place: it is the violated service".to_string(),
         }
     }
@@ -258,6 +269,7 @@ impl Court<'_> {
         let best = measured().find(|piece| piece.own && piece.nats >= EVIDENCE_MIN).or(measured().next());
         let best = best.map_or(String::new(), |piece| format!(": {}", piece.what));
         let reach = match cause.path.len() {
+            0 if first.candidate.path.len() > 2 => "nobody knows who calls it, but it began at that time".to_string(),
             0 => "nothing that it calls explains it".to_string(),
             steps => {
                 let (step, calls) = (&cause.path[0], if steps == 1 { "call" } else { "calls" });

@@ -1,9 +1,10 @@
 //! Evidence in words, with figures: `self time 12 ms -> 410 ms (z 38)`.
-use crate::channels::{FAR, LOGS, OWN_ERRORS, SELF_TIME, STOPPED, Symptom, WITHHELD, latency_z};
+use crate::channels::{FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOPPED, Symptom, WITHHELD, latency_z};
 use crate::clean::{Edge, Quantity, Scene};
+use crate::resources;
 use alloc::format;
 use alloc::string::{String, ToString};
-use faultline_model::facts::Telemetry;
+use faultline_model::facts::{Resource, ResourceEvidence, Telemetry};
 use faultline_model::float;
 
 /// Three figures that matter, without trailing zeros.
@@ -67,9 +68,26 @@ pub(crate) fn own(scene: &Scene, node: usize, kind: usize) -> String {
         LOGS if it.error_logs.rise() > 0.0 || it.new_logs.count <= 0.0 => {
             format!("error logs {} (z {})", rates(&it.error_logs), figure(it.error_logs.z))
         }
+        RESOURCE => resources::strongest(it).map_or_else(String::new, resource),
         LOGS => format!("{} kinds of log records that are new", figure(it.new_logs.count)),
         _ => String::new(),
     }
+}
+
+/// What an instance uses: `CPU of cart-0 0.12 -> 0.97 cores of 1 (z 40)`.
+fn resource(it: &ResourceEvidence) -> String {
+    let used = &it.used;
+    let (scale, unit) = match it.resource {
+        Resource::Cpu => (1.0, " cores"),
+        Resource::Memory => (1.0 / 1_048_576.0, " MiB"),
+        Resource::CpuShare | Resource::MemoryShare => (100.0, " % of its limit"),
+        Resource::Throttled => (1.0, " s per s"),
+        Resource::Restarts => (1.0, " a window"),
+    };
+    let limit = if it.limit > 0.0 { format!(" of {}", figure(it.limit * scale)) } else { String::new() };
+    let of = if it.instance.is_empty() { String::new() } else { format!(" of {}", it.instance) };
+    let (before, now) = (figure(used.expected * scale), figure(used.seen * scale));
+    format!("{}{of} {before} -> {now}{unit}{limit} (z {})", it.resource.name(), figure(used.z))
 }
 
 /// The symptom by which a service looks degraded most.

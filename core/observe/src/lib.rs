@@ -7,6 +7,7 @@ pub mod histograms;
 pub mod mesh;
 mod postings;
 pub mod replicas;
+pub mod resource;
 pub mod ring;
 pub mod series;
 pub mod sources;

@@ -1,8 +1,8 @@
 //! Series: found by key, indexed by label, kept as rings, handed to selections in label order.
-use crate::mesh;
 use crate::postings::Postings;
 use crate::replicas::{ReplicaLabels, Replicas};
 use crate::ring::{LOOKBACK_MS, Ring, SampleCounts, UNREAD};
+use crate::{mesh, resource};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -307,7 +307,7 @@ impl SeriesStore {
         let (rows, seed) = (&self.rows, self.seed);
         self.by_labels.insert_unique(labels.key(seed).0 as u64, id, |&id| row(rows, id).labels.key(seed).0 as u64);
         self.postings.insert(id, &labels);
-        if mesh::is_standard(labels.name()) {
+        if mesh::is_standard(labels.name()) || resource::is_standard(labels.name()) {
             self.rows.row_mut(id).metered = true;
         }
         let named = self.by_name.get(labels.name()).map_or(&[][..], |v| v);

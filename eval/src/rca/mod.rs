@@ -4,10 +4,12 @@
 //! score only: nothing of it reaches the server.
 pub mod names;
 pub mod nezha;
+mod nezha_metrics;
 pub mod petshop;
 pub mod play;
 pub mod recording;
 pub mod score;
+pub mod sockshop;
 pub mod table;
 
 use clap::{Args, ValueEnum};
@@ -30,6 +32,8 @@ pub enum Set {
     Petshop,
     /// Spans of some minutes around each fault of a day.
     Nezha,
+    /// What each container used before a fault and after it, second by second, and no graph of calls.
+    Sockshop1,
 }
 
 /// Options of `rca`.
@@ -69,7 +73,8 @@ pub fn run(args: &RcaArgs) -> Result<ExitCode, Box<dyn Error>> {
         (Set::Petshop, false) => petshop::incidents(&args.data, &mut names)?,
         (Set::Petshop, true) => petshop::calm(&args.data, &mut names)?,
         (Set::Nezha, false) => nezha::incidents(&args.data, &mut names)?,
-        (Set::Nezha, true) => return Err("this set has no windows without an incident".into()),
+        (Set::Sockshop1, false) => sockshop::incidents(&args.data, &mut names)?,
+        (Set::Nezha | Set::Sockshop1, true) => return Err("this set has no windows without an incident".into()),
     };
     let wanted = |recording: &Recording| args.only.as_ref().is_none_or(|only| recording.case.contains(only.as_str()));
     let mut out = args.out.as_ref().map(File::create).transpose()?.map(BufWriter::new);

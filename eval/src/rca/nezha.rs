@@ -5,7 +5,8 @@
 //! those are of other faults, as on a bad day. No objective is named: the service that most traces begin at is paged for at a given instant.
 //! Source: Yu et al., "Nezha", ESEC/FSE 2023.
 use super::names::Names;
-use super::recording::{Body, Recording};
+use super::nezha_metrics::{Day, Sent as Samples};
+use super::recording::{Body, PAGED, Recording, paged};
 use super::table;
 use crate::packed;
 use faultline_formats::encode as otlp;
@@ -18,8 +19,12 @@ use std::path::{Path, PathBuf};
 
 /// Recorded minutes that are laid before an incident, at most.
 const MINUTES: usize = 15;
+/// How far from an incident they are at least, in ms: faults come again soon after, on the same service.
+const FAR: i64 = 30 * 60_000;
+/// How long an incident lasts of which there are no spans, in ms.
+const LASTS: i64 = 4 * 60_000;
 /// When somebody is paged, in ms before the last span: two minutes where so much was recorded, else half a minute.
-const PAGED: [i64; 2] = [121_000, 31_000];
+const NOTICED: [i64; 2] = [121_000, 31_000];
 
 /// A span as it was recorded.
 #[derive(Clone, Debug)]
@@ -67,6 +72,7 @@ pub fn incidents(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<d
     let mut recordings = Vec::new();
     for day in super::folders(data)?.into_iter().filter(|day| day.join("fault_list.json").is_file()) {
         let logs = files(&day.join("log"), "_log.csv")?;
+        let metrics = Day::read(&day.join("metric"))?;
         let mut minutes: BTreeMap<String, Minute> = BTreeMap::new();
         for (minute, path) in &files(&day.join("trace"), "_trace.csv")? {
             minutes.insert(minute.clone(), Minute::read(path, logs.get(minute))?);
@@ -86,16 +92,19 @@ pub fn incidents(data: &Path, names: &mut Names) -> Result<Vec<Recording>, Box<d
             let (Some(at), Some(pod)) = (text("inject_time"), text("inject_pod")) else { continue };
             let own: BTreeSet<String> = (0..4).filter_map(|after| minute(&at, after)).collect();
             let live: Vec<&Minute> = own.iter().filter_map(|minute| minutes.get(minute)).collect();
-            if live.is_empty() {
-                continue;
-            }
             let near = own.first().and_then(|minute| clock(minute)).unwrap_or(0);
-            let mut others: Vec<&String> = minutes.keys().filter(|minute| !own.contains(*minute)).collect();
-            others.sort_by_key(|minute| ((clock(minute).unwrap_or(0) - near).abs(), (*minute).clone()));
+            let apart = |minute: &String| (clock(minute).unwrap_or(0) - near).abs();
+            let far = |minute: &&String| !own.contains(*minute) && apart(minute) * 60_000 >= FAR;
+            let mut others: Vec<&String> = minutes.keys().filter(far).collect();
+            others.sort_by_key(|minute| (apart(minute), (*minute).clone()));
             others.truncate(MINUTES.saturating_sub(usual.len()));
             others.sort();
             let before: Vec<&Minute> = usual.iter().chain(others.into_iter().map(|minute| &minutes[minute])).collect();
-            let mut recording = record(at, &before, &live, names)?;
+            let mut recording = match (live.is_empty(), instant(&at)) {
+                (false, _) => record(at, &before, &live, &metrics, names)?,
+                (true, Some(begins)) => untraced(at, begins, &metrics, names),
+                (true, None) => continue,
+            };
             recording.truth = Some(service(&pod).to_string());
             recording.group = text("inject_type").unwrap_or_default();
             recordings.push(recording);
@@ -161,7 +170,7 @@ fn clock(minute: &str) -> Option<i64> {
 }
 
 /// The service of a pod: its name without the last two parts.
-fn service(pod: &str) -> &str {
+pub(super) fn service(pod: &str) -> &str {
     let mut parts = pod.rsplitn(3, '-');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(_), Some(_), Some(service)) => service,
@@ -211,7 +220,13 @@ fn spans(text: &str) -> Result<Vec<Span>, Box<dyn Error>> {
 type Sent = (Vec<otlp::Span>, Vec<otlp::Log>);
 
 /// The minutes before, one after another, and then the incident's as they were recorded.
-fn record(case: String, before: &[&Minute], live: &[&Minute], names: &mut Names) -> Result<Recording, Box<dyn Error>> {
+fn record(
+    case: String,
+    before: &[&Minute],
+    live: &[&Minute],
+    metrics: &Day,
+    names: &mut Names,
+) -> Result<Recording, Box<dyn Error>> {
     const SECOND: i64 = 1_000_000_000;
     const MINUTE: i64 = 60 * SECOND;
     let begins = live.iter().map(|minute| minute.begins()).min().ok_or("no spans")?;
@@ -273,24 +288,37 @@ fn record(case: String, before: &[&Minute], live: &[&Minute], names: &mut Names)
         [(at, Body::Spans(spans)), (at, Body::Logs(logs))]
     });
     let recorded = (last - begins) / 1_000_000;
-    let paged = if recorded >= PAGED[0] { PAGED[0] } else { PAGED[1] };
+    let paged_before = if recorded >= NOTICED[0] { NOTICED[0] } else { NOTICED[1] };
     let last = Millis((last / SECOND + 1) * 1000);
-    let expr = format!("vector(time()) >= {}", (last.0 - paged) / 1000);
-    let quoted = Value::String(entry).to_string();
-    let text = format!(
-        "groups:\n- name: paged\n  interval: 1s\n  rules:\n  - alert: Paged\n    expr: {expr}\n    labels: {{service: {quoted}}}\n"
-    );
-    Ok(Recording {
-        case,
-        group: String::new(),
-        truth: None,
-        rules: vec![RuleFile { name: "paged.yml".into(), text }],
-        alerts: vec!["Paged".into()],
-        settings: Vec::new(),
-        live,
-        sent: sent.collect(),
-        end: last,
-    })
+    let mut sent: Vec<(Millis, Body)> = sent.collect();
+    sent.extend(bodies(metrics.sent((live, last), FAR, false, names)));
+    sent.sort_by_key(|(at, _)| *at);
+    let rules = vec![paged(last.plus(-paged_before), Some(&entry))];
+    Ok(told(case, rules, live, sent, last))
+}
+
+/// An incident of which there are metrics only: an estate without traces.
+fn untraced(case: String, begins: Millis, metrics: &Day, names: &mut Names) -> Recording {
+    let last = begins.plus(LASTS);
+    let entry = metrics.entry().map(|entry| names.give(entry));
+    let sent = bodies(metrics.sent((begins, last), FAR, true, names)).collect();
+    let rules = vec![paged(last.plus(-NOTICED[0]), entry.as_deref())];
+    told(case, rules, begins, sent, last)
+}
+
+fn bodies(sent: Vec<Samples>) -> impl Iterator<Item = (Millis, Body)> {
+    sent.into_iter().map(|(at, samples)| (at, Body::Metrics(samples)))
+}
+
+fn told(case: String, rules: Vec<RuleFile>, live: Millis, sent: Vec<(Millis, Body)>, end: Millis) -> Recording {
+    let (group, settings) = (String::new(), Vec::new());
+    Recording { case, group, truth: None, rules, alerts: vec![PAGED.into()], settings, live, sent, end }
+}
+
+/// An instant as the list of faults has it, `2022-08-22 03:53:54`, UTC.
+fn instant(at: &str) -> Option<Millis> {
+    let (date, time) = at.split_once(' ')?;
+    Millis::parse(&format!("{date}T{time}Z"))
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ impl Outcome {
                 let target = evidence.targets.contains(&(index as u32));
                 let _ = writeln!(
                     told,
-                    "  {index:3} {}{} {:?} step {} onset {:?}\n      traffic {:?}\n      latency {:?}\n      self {:?}\n      errors {:?}\n      own {:?}",
+                    "  {index:3} {}{} {:?} step {} onset {:?}\n      traffic {:?}\n      latency {:?}\n      self {:?}\n      errors {:?}\n      own {:?}\n      new logs {:?}",
                     if target { "*" } else { "" },
                     node.entity,
                     node.telemetry,
@@ -133,8 +133,16 @@ impl Outcome {
                     node.latency,
                     node.self_time,
                     node.errors,
-                    node.own_errors
+                    node.own_errors,
+                    node.new_logs
                 );
+                for used in &node.resources {
+                    let _ = writeln!(
+                        told,
+                        "      {:?} of {} {:?} limit {}",
+                        used.resource, used.instance, used.used, used.limit
+                    );
+                }
             }
             for edge in &evidence.edges {
                 let _ = writeln!(

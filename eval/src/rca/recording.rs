@@ -27,6 +27,21 @@ pub struct Recording {
     pub end: Millis,
 }
 
+/// Name of the alert of [`paged`].
+pub const PAGED: &str = "Paged";
+
+/// A rule that pages from an instant on, for a service where one is named: somebody noticed, and the set does not say by what.
+pub fn paged(at: Millis, service: Option<&str>) -> RuleFile {
+    let labels = service.map_or(String::new(), |service| {
+        format!("    labels: {{service: {}}}\n", serde_json::Value::String(service.to_string()))
+    });
+    let text = format!(
+        "groups:\n- name: paged\n  interval: 1s\n  rules:\n  - alert: {PAGED}\n    expr: vector(time()) >= {}\n{labels}",
+        at.0.div_euclid(1000)
+    );
+    RuleFile { name: "paged.yml".into(), text }
+}
+
 /// One body.
 #[derive(Clone, Debug)]
 pub enum Body {

@@ -1,7 +1,7 @@
 //! Written scenarios: `tests/golden/*.txt`. Rewrite with `UPDATE=1 cargo test -p faultline-correlate`.
 //!
 //! `calls a -> b -> c` draws calls; `<seconds> fire|resolve|unknown|import <alert> [<entity>] [since <seconds>]` is a transition; `<seconds>`
-//! alone lets time pass; `answered <revision>` answers the oldest incident's explanation. Between `----` and an empty line stands what it led to.
+//! alone lets time pass; `follow later|between` has incidents from there on explained on, as engines of version 8 and of version 9 do; `answered <revision>` answers the oldest incident's explanation. Between `----` and an empty line stands what it led to.
 use crate::{Calls, effect, transition};
 use faultline_correlate::Incidents;
 use faultline_model::facts::{AlertState, IncidentUpdate};
@@ -16,6 +16,7 @@ struct Scene {
     offset: u64,
     now: Millis,
     said: String,
+    follows: (bool, bool),
 }
 
 impl Scene {
@@ -25,6 +26,7 @@ impl Scene {
             ["calls", ..] => {
                 words[1..].chunks(2).zip(words[3..].chunks(2)).for_each(|(a, b)| self.calls.add(a[0], b[0]));
             }
+            ["follow", upto] => self.follows = (true, upto == "between"),
             ["answered", revision] => {
                 let id = self.incidents.open().next().expect("an open incident").id();
                 self.incidents.answered(id, revision.parse().expect("a revision"));
@@ -121,6 +123,7 @@ fn play(text: &str) -> String {
                         offset: 0,
                         now: Millis(0),
                         said: String::new(),
+                        follows: (false, false),
                     });
                 } else if !line.starts_with('#') {
                     let scene = scene.as_mut().expect("a scene begins with `== title`");
@@ -128,6 +131,8 @@ fn play(text: &str) -> String {
                     let bytes = scene.incidents.to_bytes();
                     scene.incidents = Incidents::from_bytes(&bytes).expect("it was just written");
                     assert_eq!(scene.incidents.to_bytes(), bytes);
+                    // As the engine does: which version decides is not the incidents' own.
+                    scene.incidents.follow(scene.follows.0, scene.follows.1);
                 }
             }
         }

@@ -92,8 +92,10 @@ pub struct NodeEvidence {
     pub step: i64,
     /// Kinds of log records that it had not written before, since shortly before the onset; those that warn count three times.
     pub new_logs: Shift,
+    /// Resources that its instances use, each once, in the order of [`Resource`]: of several instances the one furthest off.
+    pub resources: Vec<ResourceEvidence>,
 }
-// Evidence from before engine version 8 has neither of the last two.
+// Evidence from before engine version 8 has none of the last three, from before version 9 not the last.
 canonical_struct!(NodeEvidence {
     entity,
     telemetry,
@@ -106,8 +108,53 @@ canonical_struct!(NodeEvidence {
     onset,
     alerts;
     step,
-    new_logs
+    new_logs,
+    resources
 });
+
+/// What an instance of a service uses of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// Processor time, in cores.
+    Cpu,
+    /// Processor time as a share of its limit.
+    CpuShare,
+    /// Memory that cannot be reclaimed at once, in bytes.
+    Memory,
+    /// The same as a share of its limit.
+    MemoryShare,
+    /// Time for which it was kept from running, in s per s.
+    Throttled,
+    /// Times that it was started anew, per window.
+    Restarts,
+}
+canonical_enum!(Resource { Cpu = 1, CpuShare = 2, Memory = 3, MemoryShare = 4, Throttled = 5, Restarts = 6 });
+
+impl Resource {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Resource::Cpu | Resource::CpuShare => "CPU",
+            Resource::Memory | Resource::MemoryShare => "memory",
+            Resource::Throttled => "CPU throttling",
+            Resource::Restarts => "restarts",
+        }
+    }
+}
+
+/// A resource before and now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceEvidence {
+    /// Which.
+    pub resource: Resource,
+    /// The instance: pod and container, or the scraped instance.
+    pub instance: String,
+    /// How much of it is used, in the resource's unit; `count` are the windows behind `seen`.
+    pub used: Shift,
+    /// The most that it may use, in the resource's unit; 0 where that is not known.
+    pub limit: f64,
+}
+canonical_struct!(ResourceEvidence { resource, instance, used, limit });
 
 /// Calls from one service to another, as the client saw them.
 #[derive(Clone, Debug, Default, PartialEq)]

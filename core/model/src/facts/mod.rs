@@ -8,7 +8,9 @@ pub mod verdict;
 
 pub use alert::{AlertState, Transition};
 pub use anomaly::{Anomaly, Signal};
-pub use evidence::{ChangeEvidence, Coverage, EdgeEvidence, Evidence, NodeEvidence, Shift, Telemetry};
+pub use evidence::{
+    ChangeEvidence, Coverage, EdgeEvidence, Evidence, NodeEvidence, Resource, ResourceEvidence, Shift, Telemetry,
+};
 pub use incident::{IncidentPhase, IncidentUpdate};
 pub use revision::{Late, LateSeries, Outcome, Revision, Stretch, Unrevised};
 pub use verdict::{Cause, Contribution, PathStep, Verdict};

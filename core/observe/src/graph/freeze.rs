@@ -2,7 +2,7 @@
 use super::Graph;
 use super::edges::Edge;
 use super::kinds::Novelty;
-use super::limits::{EVIDENCE_NODES, SECONDS, WINDOW};
+use super::limits::{EVIDENCE_NODES, SECONDS, SUSPECTS, WINDOW};
 use super::meters::{EdgeMeasured, ServiceMeasured};
 use super::seconds::{Amounts, Served};
 use super::services::{self, Service};
@@ -29,6 +29,10 @@ const ONSET_Z: f64 = 3.0;
 const WINDOWS_SEEN: usize = 4;
 /// How long before the onset a kind of log record may have come anew and still be news, in ms: alerts come after their causes.
 const NOVELTY_BEFORE: i64 = 120_000;
+/// Requests that are looked at, at least, where as many came since the onset.
+const SPARSE_REQUESTS: f64 = 10.0;
+/// Suspects come after all that is linked.
+const SUSPECT_HOPS: u32 = u32::MAX;
 /// How long sampled spans make all rates doubtful, in ms.
 const SAMPLED_MS: i64 = 3_600_000;
 
@@ -72,6 +76,7 @@ impl Graph {
                 let z = (seen - expected) / float::sqrt(expected + 1.0);
                 node.new_logs = Shift { expected, seen, z, count };
             }
+            node.resources = self.resources.evidence(*id, since);
         }
         // What an alert names and no telemetry does is a node, too: nothing is known of it.
         let mut unknown = question.targets.iter().filter(|name| self.services.find(name).is_none());
@@ -151,7 +156,9 @@ impl Graph {
     /// How a service is seen at `now`.
     pub(super) fn telemetry(&self, id: u32, now: Millis) -> Telemetry {
         let service = self.services.get(id);
-        let Some(reported) = service.reported else { return Telemetry::Peer };
+        let Some(reported) = service.reported else {
+            return if self.resources.tell_of(id, now) { Telemetry::Reporting } else { Telemetry::Peer };
+        };
         // Nobody was heard of while nothing was received.
         let reported = reported.max(Millis(self.resumed().saturating_mul(1000)));
         let patience = float::max(SILENT_LEAST as f64, SILENT_GAPS * service.pace);
@@ -166,6 +173,8 @@ impl Graph {
             distance.insert(id, 0);
         });
         let callers: Vec<u32> = queue.iter().flat_map(|&id| self.edges.callers(id)).collect();
+        let lonely = |id: u32| !self.services.get(id).serves && self.edges.callees(id).next().is_none();
+        let blind = self.notes_use && queue.iter().all(|&id| lonely(id));
         let mut next = 0;
         while let Some(&id) = queue.get(next) {
             next += 1;
@@ -195,6 +204,11 @@ impl Graph {
         for (id, hops) in around {
             distance.entry(id).or_insert(hops);
         }
+        if blind {
+            for id in self.suspects(&distance, from, to) {
+                distance.insert(id, SUSPECT_HOPS);
+            }
+        }
         let strength =
             |id: u32| strength.get(&id).copied().unwrap_or_else(|| self.strength(self.services.get(id), from, to));
         let mut ranked: Vec<(u32, f64, u32)> = distance.iter().map(|(&id, &hops)| (hops, strength(id), id)).collect();
@@ -205,6 +219,35 @@ impl Graph {
         let mut ids: Vec<u32> = ranked.into_iter().map(|(_, _, id)| id).collect();
         ids.sort();
         (ids, left_out)
+    }
+
+    /// Services that are off their baselines now, the furthest first: where nobody knows what the violated services depend on, they
+    /// may be why.
+    fn suspects(&self, known: &BTreeMap<u32, u32>, from: i64, to: i64) -> Vec<u32> {
+        let since = Millis(from.saturating_mul(1000)).plus(-NOVELTY_BEFORE);
+        let off = |id: u32| {
+            let resources = self.resources.evidence(id, since);
+            let of_use = resources.iter().fold(0.0, |most, it| float::max(most, it.used.z));
+            float::max(self.strength(self.services.get(id), from, to), of_use)
+        };
+        let others = self.services.by_name().filter(|(_, id)| !known.contains_key(id));
+        let mut others: Vec<(f64, &str, u32)> = others.map(|(name, id)| (off(id), name, id)).collect();
+        others.retain(|(off, ..)| *off >= faultline_detect::watch::RAISE);
+        others.sort_by(|a, b| float::order(b.0, a.0).then(a.1.cmp(b.1)));
+        others.truncate(SUSPECTS);
+        others.into_iter().map(|(.., id)| id).collect()
+    }
+
+    /// The first second that counts as now of a service that is asked a request every few seconds: so many more of them since the onset that
+    /// some come, as far as they are kept.
+    fn sparse(&self, requests: &Baseline, from: i64, onset: Millis, to: i64) -> i64 {
+        let per_second = requests.level() / WINDOW as f64;
+        if !self.notes_use || !requests.is_warm() || per_second <= 0.0 {
+            return from;
+        }
+        let needed = float::ceil(float::min(SPARSE_REQUESTS / per_second, SECONDS as f64)) as i64;
+        let earliest = onset.0.div_euclid(1000).max(to - SECONDS);
+        from.min((to - needed).max(earliest))
     }
 
     /// Largest |z| of a service's signals now.
@@ -245,7 +288,7 @@ impl Graph {
         if let Some(measured) = service.measured() {
             return self.measured_evidence(id, measured, to, question);
         }
-        let from = paced(service, from, to);
+        let from = self.sparse(&service.expected.traffic, paced(service, from, to), question.onset, to);
         let [traffic, latency, errors, error_logs] = self.signals(service, from, to);
         let means = Means::of(&service.seconds.sum(from, to));
         let expected = &service.expected;
@@ -264,7 +307,7 @@ impl Graph {
             onset: node_onset(service, &[traffic, latency, errors, error_logs], to),
             alerts: alerts_of(&service.entity, question.alerts),
             step: 0,
-            new_logs: Shift::default(),
+            ..NodeEvidence::default()
         }
     }
 
@@ -297,7 +340,7 @@ impl Graph {
         let mut edges = Vec::new();
         for &client in near {
             let service = self.services.get(client);
-            let from = paced(service, from, to);
+            let from = self.sparse(&service.expected.traffic, paced(service, from, to), onset, to);
             for (server, edge) in self.edges.callees(client) {
                 // A service that calls itself explains nothing by that.
                 if server == client {

@@ -35,6 +35,10 @@ pub const WINDOWS: usize = 12;
 pub const STEP_LEAST: i64 = 10_000;
 /// Longest, in ms: metrics that come more seldom are not read.
 pub const STEP_MOST: i64 = 3_600_000;
+/// Resources of instances of services, of all together; of one instance there are a handful.
+pub const RESOURCES: usize = 50_000;
+/// Services beside the part of the graph that is known, which may have caused what has no known causes.
+pub const SUSPECTS: usize = 20;
 /// Kinds of log records, of all services together.
 pub const LOG_KINDS: usize = 100_000;
 /// Calls that may be declared, and the size of the text that declares them.

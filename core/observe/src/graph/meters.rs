@@ -8,13 +8,16 @@ use super::seconds::Served;
 use super::services::Service;
 use super::windows::{LATENCY, Means, material_errors, material_latency, material_traffic, mean_ms, share, watch};
 use super::{Graph, edges, services};
-use crate::mesh::{Counted, Quantity, Side};
+use crate::mesh::{self, Counted, Quantity, Side};
+use crate::resource;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_detect::{Noise, Score};
 use faultline_model::facts::{Anomaly, Signal};
 use faultline_model::table::{PageBytes, Paged};
-use faultline_model::{CodecError, Millis, Reader, Sample, Table, Writer, canonical_struct, float, freeze_by_copy};
+use faultline_model::{
+    CodecError, Labels, Millis, Reader, Sample, Table, Writer, canonical_struct, float, freeze_by_copy,
+};
 
 /// Marks a caller that is not known.
 const NOBODY: u32 = u32::MAX;
@@ -149,13 +152,13 @@ impl Graph {
     /// Takes a new sample of a series of a standard metric, at rule time `now`.
     ///
     /// - `series`: its number, the same until [`Graph::forget_series`].
-    /// - `counted`: what it counts, asked for when the series is first met.
+    /// - `labels`: its labels, asked for until it is known what the series says.
     pub fn measure<'a>(
         &mut self,
         series: u32,
         sample: Sample,
         now: Millis,
-        counted: impl FnOnce() -> Option<Counted<'a>>,
+        labels: impl FnOnce() -> &'a Labels,
         out: &mut Vec<Anomaly>,
     ) {
         let (value, at) = (sample.value(), sample.time());
@@ -163,8 +166,15 @@ impl Graph {
             return;
         }
         let Some(&id) = self.meters.by_series.get(&series) else {
-            if let Some(counted) = counted() {
+            if self.resources.reads(series) {
+                self.use_resource(series, (value, at), now);
+                return;
+            }
+            let labels = labels();
+            if let Some(counted) = mesh::counted(labels) {
                 self.meet(series, &counted, (value, at), now);
+            } else if let Some(told) = resource::told(labels).filter(|_| self.notes_use) {
+                self.meet_resource(series, &told, (value, at), now);
             }
             return;
         };
@@ -193,6 +203,7 @@ impl Graph {
     /// Forgets a series: its number may be given again.
     pub fn forget_series(&mut self, series: u32) {
         self.meters.forget(series);
+        self.resources.forget(series);
     }
 
     /// A series that is new. What it stands at is of no known time, so it counts from here on.

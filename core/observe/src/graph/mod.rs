@@ -19,6 +19,7 @@ mod operations;
 mod pairing;
 mod pending;
 mod predictions;
+mod resources;
 mod seconds;
 mod services;
 mod state;
@@ -41,6 +42,7 @@ use operations::Operations;
 use pairing::Span;
 use pending::{NONE, Pending};
 use predictions::Predictions;
+use resources::Resources;
 use services::Services;
 use tally::Blocks;
 use turns::Turn;
@@ -118,6 +120,9 @@ pub struct Graph {
     sampled_at: Option<Millis>,
     meters: Meters,
     kinds: LogKinds,
+    resources: Resources,
+    /// Whether resources are read, and how often a kind of log record came.
+    notes_use: bool,
     /// Whether kinds of log records are noted.
     notes_kinds: bool,
     counts: Counts,
@@ -145,6 +150,8 @@ impl Graph {
             sampled_at: None,
             meters: Meters::default(),
             kinds: LogKinds::new(seed),
+            resources: Resources::new(seed),
+            notes_use: true,
             notes_kinds: true,
             counts: Counts::default(),
             body: Vec::new(),
@@ -154,6 +161,11 @@ impl Graph {
     /// Whether kinds of log records are noted from here on: older engines did not.
     pub fn note_kinds(&mut self, notes: bool) {
         self.notes_kinds = notes;
+    }
+
+    /// Whether resources are read from here on, and how often kinds of log records come: older engines did neither.
+    pub fn note_use(&mut self, notes: bool) {
+        self.notes_use = notes;
     }
 
     /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.
@@ -180,7 +192,7 @@ impl Graph {
                 service => {
                     self.services.log_record(service, log.severity, second, &mut self.blocks);
                     if self.notes_kinds {
-                        self.kinds.note(service, log.kind, log.severity, at);
+                        self.kinds.note(service, log.kind, log.severity, self.notes_use, at);
                     }
                 }
             }
@@ -257,6 +269,7 @@ impl Graph {
         let (phase, step) = (second.rem_euclid(SWEEP) as u32, SWEEP as usize);
         self.predictions.sweep(phase, step, now);
         self.kinds.sweep(phase, step, now);
+        self.resources.sweep(phase, step, now);
         self.operations.sweep(phase, now, &mut self.services, &mut self.blocks, &mut out.samples);
         self.edges.sweep(phase, now, &mut self.blocks, &mut out.samples);
         let gone = self.services.outlived(phase, step, now, |id| self.edges.touches(id));
@@ -266,6 +279,7 @@ impl Graph {
         self.predictions.forget(&gone);
         self.meters.forget_services(&gone);
         self.kinds.forget(&gone);
+        self.resources.forget_services(&gone);
         self.operations.forget(&gone, now, &mut self.blocks, &mut out.samples);
         for &id in &gone {
             self.services.remove(id, now, &mut self.blocks, &mut out.samples);

@@ -6,6 +6,7 @@ use super::meters::{self, Meters};
 use super::operations::{self, Operations};
 use super::pending::{self, Pending};
 use super::predictions::{self, Predictions};
+use super::resources::{self, Resources};
 use super::services::{self, Services};
 use super::turns::Turn;
 use alloc::vec::Vec;
@@ -14,7 +15,8 @@ use faultline_model::{Canonical, CodecError, Reader, Writer};
 
 impl Graph {
     /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 7] {
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 9] {
+        let [uses, users] = self.resources.tables();
         [
             (services::TABLE, self.services.table()),
             (edges::TABLE, self.edges.table()),
@@ -23,14 +25,17 @@ impl Graph {
             (pending::TABLE, self.pending.table()),
             (meters::TABLE, self.meters.table()),
             (kinds::TABLE, self.kinds.table()),
+            (resources::TABLES[0], uses),
+            (resources::TABLES[1], users),
         ]
     }
 
     /// Writes what is beside the rows.
     pub fn write_rest(&self, w: &mut Writer) {
-        // States of before engine version 8 have neither meters nor kinds of log records.
-        let measures = !(self.meters.is_empty() && self.kinds.is_empty());
-        w.array(if measures { 15 } else { 13 });
+        // States of before engine version 8 have neither meters nor kinds of log records, of before version 9 no resources.
+        let uses = !self.resources.is_empty();
+        let measures = uses || !(self.meters.is_empty() && self.kinds.is_empty());
+        w.array(13 + if measures { 2 } else { 0 } + if uses { 1 } else { 0 });
         self.seed.write(w);
         self.next.map(|turn| turn.0).write(w);
         self.judged_from.write(w);
@@ -48,13 +53,16 @@ impl Graph {
             self.meters.write(w);
             self.kinds.write(w);
         }
+        if uses {
+            self.resources.write(w);
+        }
     }
 
     /// Reads what is beside the rows from `r` and the rows from `pages`.
     pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Graph, CodecError> {
         let refused = r.invalid("graph");
         let fields = r.array()?;
-        if fields != 13 && fields != 15 {
+        if !matches!(fields, 13 | 15 | 16) {
             return Err(refused);
         }
         let seed = u64::read(r)?;
@@ -74,16 +82,26 @@ impl Graph {
             counts: Canonical::read(r)?,
             meters: Meters::default(),
             kinds: LogKinds::new(seed),
+            resources: Resources::new(seed),
+            notes_use: true,
             notes_kinds: true,
             body: Vec::new(),
         };
-        if fields == 15 {
+        if fields >= 15 {
             graph.meters = Meters::read(r, pages)?;
             graph.kinds = LogKinds::read(r, pages, seed)?;
-            // One value has one form.
-            if graph.meters.is_empty() && graph.kinds.is_empty() {
-                return Err(refused);
-            }
+        }
+        if fields == 16 {
+            graph.resources = Resources::read(r, pages, seed)?;
+        }
+        // One value has one form.
+        let least = if graph.resources.is_empty() {
+            if graph.meters.is_empty() && graph.kinds.is_empty() { 13 } else { 15 }
+        } else {
+            16
+        };
+        if fields != least {
+            return Err(refused);
         }
         Ok(graph)
     }

@@ -2,6 +2,7 @@
 mod evidence;
 mod laws;
 mod measured;
+mod resources;
 mod series_of_spans;
 mod sources;
 mod traces;

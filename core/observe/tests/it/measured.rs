@@ -1,7 +1,7 @@
 //! Evidence from a mesh's metrics and from declared calls, whatever the step at which they come.
 use faultline_model::facts::{EdgeEvidence, Evidence, NodeEvidence, Telemetry};
 use faultline_model::{Canonical, EffectId, HashSeed, Labels, Millis, Sample, Writer, table::PageBytes};
-use faultline_observe::{Closed, Graph, Question, mesh};
+use faultline_observe::{Closed, Graph, Question};
 use std::collections::BTreeMap;
 
 /// A mesh in which `web` calls `shop`, scraped every `step` seconds: counters by series, and the graph that reads them.
@@ -45,7 +45,7 @@ impl Mesh {
         ]);
         let (sample, now) = (Sample::new(Millis(self.at * 1000), *value), Millis(self.at * 1000));
         let series = labels.key(HashSeed(1)).0 as u32;
-        self.graph.measure(series, sample, now, || mesh::counted(&labels), &mut Vec::new());
+        self.graph.measure(series, sample, now, || &labels, &mut Vec::new());
     }
 
     fn scrape(&mut self, step: Step) {
