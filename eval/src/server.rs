@@ -48,6 +48,7 @@ pub struct Server {
     /// Nothing is trimmed that has no leaf.
     sealer: Sealer,
     slowest: Duration,
+    slowest_learning: Duration,
 }
 
 /// What a server's users have set up beside what ships.
@@ -83,8 +84,20 @@ impl Server {
         let (outlet, batches) = Outlet::new(keep_in.clone());
         let (told_in, told) = channel();
         let world = World::new(folder, journal, Engine::new(seed), 0, intake, outlet, told);
-        let (told, slowest) = (told_in, Duration::ZERO);
-        let mut server = Server { world, inlet, clock, batches, keeper, keep_in, keep, told, sealer, slowest };
+        let (told, slowest, slowest_learning) = (told_in, Duration::ZERO, Duration::ZERO);
+        let mut server = Server {
+            world,
+            inlet,
+            clock,
+            batches,
+            keeper,
+            keep_in,
+            keep,
+            told,
+            sealer,
+            slowest,
+            slowest_learning,
+        };
         let builtin = RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() };
         let mut files: Vec<RuleFile> = [builtin].into_iter().chain(setup.rules).collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -108,6 +121,11 @@ impl Server {
     /// What the real clock measured for the slowest explanation so far.
     pub fn slowest_explanation(&self) -> Duration {
         self.slowest
+    }
+
+    /// The same of what was learned from closed incidents.
+    pub fn slowest_learning(&self) -> Duration {
+        self.slowest_learning
     }
 
     /// Lets time pass to `at`, with a tick after each 100 ms without a record, and takes what arrives then.
@@ -164,6 +182,12 @@ impl Server {
                     let began = Instant::now();
                     let body = explainer::answer(&evidence);
                     self.slowest = self.slowest.max(began.elapsed());
+                    self.offer(own(Kind::Reply(id), body, self.world.seed()))?;
+                }
+                Effect::Ask(id, Ask::Learn(lessons)) => {
+                    let began = Instant::now();
+                    let body = explainer::weights(&lessons);
+                    self.slowest_learning = self.slowest_learning.max(began.elapsed());
                     self.offer(own(Kind::Reply(id), body, self.world.seed()))?;
                 }
                 Effect::Accepted(_) | Effect::Rejected(_) => {}

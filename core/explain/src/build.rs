@@ -73,7 +73,7 @@ impl Draft<'_> {
         let (base, nats, own) = match role {
             Role::Fault(node) => (
                 logistic(prior(self.scene, node).iter().sum()),
-                fault_nats(signs(node), &self.flows.calls[node]).0,
+                fault_nats(signs(node), &self.flows.calls[node]).0 + self.scene.taught.nats(node),
                 None,
             ),
             Role::Link(edge) => (LINK_PRIOR, self.channels.links[edge].unwrap_or(0.0), None),
@@ -173,11 +173,12 @@ impl Draft<'_> {
     }
 }
 
-/// Terms of the log-odds of a fault before anything is measured: the rate of faults, a recent change, and being seen by callers only.
-pub(crate) fn prior(scene: &Scene, node: usize) -> [f64; 3] {
+/// Terms of the log-odds of a fault before anything is measured: the rate of faults, a recent change, being seen by callers only, and how
+/// often it was the cause before.
+pub(crate) fn prior(scene: &Scene, node: usize) -> [f64; 4] {
     let change = recent_change(scene, node).map_or(0.0, |(boost, _)| boost);
     let peer = if scene.nodes[node].telemetry == Telemetry::Peer { PEER_PENALTY } else { 0.0 };
-    [logit(PRIOR), change, peer]
+    [logit(PRIOR), change, peer, scene.taught.history(node)]
 }
 
 /// The change on a service that says most, and what it adds to the log-odds. Changes after the onset did not cause it.

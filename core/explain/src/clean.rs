@@ -1,5 +1,6 @@
 //! Evidence made safe to compute with: every index in range, every number finite, every call once.
 use crate::config::COUNT_MIN;
+use crate::events::Taught;
 use crate::likelihood::clamp;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -94,6 +95,8 @@ pub(crate) struct Scene<'a> {
     pub onset: Millis,
     /// Length of a window, in seconds, above 0.
     pub window_s: f64,
+    /// What closed incidents teach.
+    pub taught: Taught,
 }
 
 impl<'a> Scene<'a> {
@@ -129,7 +132,7 @@ impl<'a> Scene<'a> {
         targets.dedup();
         let changes = evidence.changes.iter().filter_map(|change| Some((inside(change.node)?, change))).collect();
         let window_s = clamp(evidence.window as f64 / 1000.0, 0.001, 86_400.0);
-        Scene { nodes, edges, targets, changes, onset: evidence.onset, window_s }
+        Scene { nodes, edges, targets, changes, onset: evidence.onset, window_s, taught: Taught::new(evidence) }
     }
 
     /// Calls that wait for their answer, of which `node` is the client.

@@ -21,15 +21,20 @@ mod channels;
 mod clean;
 mod config;
 mod cycles;
+mod descent;
 mod enumerate;
+mod events;
 mod flow;
 mod infer;
+mod learn;
 mod likelihood;
 mod model;
 mod rank;
 mod subtract;
 mod verdict;
 mod words;
+
+pub use learn::{TYPES_MAX, learn, lesson};
 
 use faultline_model::facts::{Evidence, Verdict};
 

@@ -1,5 +1,5 @@
 //! A journal with everything in it that a journal can hold, made the same each time.
-use faultline::explainer::answer;
+use faultline::explainer::{answer, weights};
 use faultline::recaller;
 use faultline::reviser;
 use faultline::world::{control, own};
@@ -137,6 +137,11 @@ pub fn effect_bytes(effects: &Effects) -> Vec<u8> {
                 out.extend(id.to_bytes());
                 out.extend(evidence.to_bytes());
             }
+            Effect::Ask(id, Ask::Learn(lessons)) => {
+                out.push(10);
+                out.extend(id.to_bytes());
+                lessons.lessons.iter().for_each(|lesson| out.extend(lesson.to_bytes()));
+            }
             Effect::Ask(id, Ask::Hash(at)) => {
                 out.push(7);
                 out.extend(id.to_bytes());
@@ -225,6 +230,7 @@ impl Writer {
         for effect in effects.list {
             match effect {
                 Effect::Ask(id, Ask::Explain(evidence)) => self.asks.push_back((due, id, answer(&evidence))),
+                Effect::Ask(id, Ask::Learn(lessons)) => self.asks.push_back((due, id, weights(&lessons))),
                 Effect::Ask(id, Ask::Recall(asked)) => {
                     // What was accepted while the answer is on its way may be in it, too.
                     let records = recaller::answer(&self.recent, &asked);

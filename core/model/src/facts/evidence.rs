@@ -1,4 +1,5 @@
 //! What `step` freezes for an explanation: all that a verdict may rest on, so that anyone can recompute it.
+use super::lessons::{EventCount, Learnt};
 use crate::ids::IncidentId;
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_struct};
@@ -28,8 +29,10 @@ pub struct Evidence {
     pub changes: Vec<ChangeEvidence>,
     /// What could not be seen.
     pub coverage: Coverage,
+    /// What closed incidents have taught about events like those here; none before the first was.
+    pub learnt: Option<Learnt>,
 }
-canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage });
+canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage; learnt });
 
 /// A quantity before and now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -92,8 +95,10 @@ pub struct NodeEvidence {
     pub step: i64,
     /// Kinds of log records that it had not written before, since shortly before the onset; those that warn count three times.
     pub new_logs: Shift,
+    /// Events that it told of since shortly before the onset, in name order.
+    pub events: Vec<EventCount>,
 }
-// Evidence from before engine version 8 has neither of the last two.
+// Evidence from before engine version 8 has none of the last three, that from before 9 not the last.
 canonical_struct!(NodeEvidence {
     entity,
     telemetry,
@@ -106,7 +111,8 @@ canonical_struct!(NodeEvidence {
     onset,
     alerts;
     step,
-    new_logs
+    new_logs,
+    events
 });
 
 /// Calls from one service to another, as the client saw them.

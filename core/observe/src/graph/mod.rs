@@ -9,6 +9,7 @@
 //! - `freeze`: evidence of an incident.
 mod declared;
 mod edges;
+mod events;
 mod freeze;
 mod index;
 mod kinds;
@@ -31,6 +32,7 @@ pub use tally::Derived;
 
 use alloc::vec::Vec;
 use edges::Edges;
+use events::NamedEvents;
 use faultline_formats::Decoded;
 use faultline_model::facts::Anomaly;
 use faultline_model::{ChangeEvent, HashSeed, Millis, SeriesKey, canonical_struct};
@@ -64,6 +66,8 @@ pub struct Counts {
     pub unanswered: u64,
     /// Series of standard metrics for which there was no room.
     pub meters_refused: u64,
+    /// Events whose name is too long or for which there was no room.
+    pub events_refused: u64,
 }
 canonical_struct!(Counts {
     nameless,
@@ -73,7 +77,8 @@ canonical_struct!(Counts {
     repeated,
     early,
     unanswered;
-    meters_refused
+    meters_refused,
+    events_refused
 });
 
 /// What the closing of seconds and windows gives.
@@ -120,6 +125,9 @@ pub struct Graph {
     kinds: LogKinds,
     /// Whether kinds of log records are noted.
     notes_kinds: bool,
+    events: NamedEvents,
+    /// Whether events are noted.
+    notes_events: bool,
     counts: Counts,
     /// Service of each resource of the body at hand.
     body: Vec<u32>,
@@ -146,6 +154,8 @@ impl Graph {
             meters: Meters::default(),
             kinds: LogKinds::new(seed),
             notes_kinds: true,
+            events: NamedEvents::new(seed),
+            notes_events: true,
             counts: Counts::default(),
             body: Vec::new(),
         }
@@ -154,6 +164,11 @@ impl Graph {
     /// Whether kinds of log records are noted from here on: older engines did not.
     pub fn note_kinds(&mut self, notes: bool) {
         self.notes_kinds = notes;
+    }
+
+    /// Whether events are noted from here on: older engines did not.
+    pub fn note_events(&mut self, notes: bool) {
+        self.notes_events = notes;
     }
 
     /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.
@@ -181,6 +196,11 @@ impl Graph {
                     self.services.log_record(service, log.severity, second, &mut self.blocks);
                     if self.notes_kinds {
                         self.kinds.note(service, log.kind, log.severity, at);
+                    }
+                    if log.event.size > 0 && self.notes_events {
+                        let name = decoded.text(log.event);
+                        let taken = self.events.note(service, name, events::key(name, self.seed), at);
+                        self.counts.events_refused += u64::from(!taken);
                     }
                 }
             }
@@ -257,6 +277,7 @@ impl Graph {
         let (phase, step) = (second.rem_euclid(SWEEP) as u32, SWEEP as usize);
         self.predictions.sweep(phase, step, now);
         self.kinds.sweep(phase, step, now);
+        self.events.sweep(phase, step, now);
         self.operations.sweep(phase, now, &mut self.services, &mut self.blocks, &mut out.samples);
         self.edges.sweep(phase, now, &mut self.blocks, &mut out.samples);
         let gone = self.services.outlived(phase, step, now, |id| self.edges.touches(id));
@@ -266,6 +287,7 @@ impl Graph {
         self.predictions.forget(&gone);
         self.meters.forget_services(&gone);
         self.kinds.forget(&gone);
+        self.events.forget(&gone);
         self.operations.forget(&gone, now, &mut self.blocks, &mut out.samples);
         for &id in &gone {
             self.services.remove(id, now, &mut self.blocks, &mut out.samples);

@@ -1,6 +1,7 @@
 //! The graph's canonical bytes: what lies beside its tables, and their pages. Indexes are rebuilt from the rows.
 use super::Graph;
 use super::edges::{self, Edges};
+use super::events::{self, NamedEvents};
 use super::kinds::{self, LogKinds};
 use super::meters::{self, Meters};
 use super::operations::{self, Operations};
@@ -14,7 +15,7 @@ use faultline_model::{Canonical, CodecError, Reader, Writer};
 
 impl Graph {
     /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 7] {
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 8] {
         [
             (services::TABLE, self.services.table()),
             (edges::TABLE, self.edges.table()),
@@ -23,14 +24,16 @@ impl Graph {
             (pending::TABLE, self.pending.table()),
             (meters::TABLE, self.meters.table()),
             (kinds::TABLE, self.kinds.table()),
+            (events::TABLE, self.events.table()),
         ]
     }
 
     /// Writes what is beside the rows.
     pub fn write_rest(&self, w: &mut Writer) {
-        // States of before engine version 8 have neither meters nor kinds of log records.
-        let measures = !(self.meters.is_empty() && self.kinds.is_empty());
-        w.array(if measures { 15 } else { 13 });
+        // States of before engine version 8 have neither meters nor kinds of log records, those of before 9 no events.
+        let named = !self.events.is_empty();
+        let measures = named || !(self.meters.is_empty() && self.kinds.is_empty());
+        w.array(13 + if measures { 2 } else { 0 } + usize::from(named));
         self.seed.write(w);
         self.next.map(|turn| turn.0).write(w);
         self.judged_from.write(w);
@@ -48,13 +51,16 @@ impl Graph {
             self.meters.write(w);
             self.kinds.write(w);
         }
+        if named {
+            self.events.write(w);
+        }
     }
 
     /// Reads what is beside the rows from `r` and the rows from `pages`.
     pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Graph, CodecError> {
         let refused = r.invalid("graph");
         let fields = r.array()?;
-        if fields != 13 && fields != 15 {
+        if ![13, 15, 16].contains(&fields) {
             return Err(refused);
         }
         let seed = u64::read(r)?;
@@ -75,15 +81,22 @@ impl Graph {
             meters: Meters::default(),
             kinds: LogKinds::new(seed),
             notes_kinds: true,
+            events: NamedEvents::new(seed),
+            notes_events: true,
             body: Vec::new(),
         };
-        if fields == 15 {
+        if fields >= 15 {
             graph.meters = Meters::read(r, pages)?;
             graph.kinds = LogKinds::read(r, pages, seed)?;
-            // One value has one form.
-            if graph.meters.is_empty() && graph.kinds.is_empty() {
-                return Err(refused);
-            }
+        }
+        if fields == 16 {
+            graph.events = NamedEvents::read(r, pages, seed)?;
+        }
+        // One value has one form.
+        let said = [fields >= 15, fields == 16];
+        let named = !graph.events.is_empty();
+        if said != [named || !(graph.meters.is_empty() && graph.kinds.is_empty()), named] {
+            return Err(refused);
         }
         Ok(graph)
     }
