@@ -105,6 +105,8 @@ fn the_journal_holds_what_the_laws_must_bear() {
         ("rules refused", 1),
         ("settings", 1),
         ("changes", 1),
+        ("feedback", 1),
+        ("learned", 1),
         ("anchors", 2),
     ];
     for (what, least) in needed {
