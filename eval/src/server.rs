@@ -85,19 +85,8 @@ impl Server {
         let (told_in, told) = channel();
         let world = World::new(folder, journal, Engine::new(seed), 0, intake, outlet, told);
         let (told, slowest, slowest_learning) = (told_in, Duration::ZERO, Duration::ZERO);
-        let mut server = Server {
-            world,
-            inlet,
-            clock,
-            batches,
-            keeper,
-            keep_in,
-            keep,
-            told,
-            sealer,
-            slowest,
-            slowest_learning,
-        };
+        let mut server =
+            Server { world, inlet, clock, batches, keeper, keep_in, keep, told, sealer, slowest, slowest_learning };
         let builtin = RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() };
         let mut files: Vec<RuleFile> = [builtin].into_iter().chain(setup.rules).collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -130,7 +119,17 @@ impl Server {
 
     /// Lets time pass to `at`, with a tick after each 100 ms without a record, and takes what arrives then.
     pub fn take(&mut self, at: Millis, records: Vec<Decoded>, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
-        let tick = TICK.as_millis() as i64;
+        self.wait(at, TICK, watch)?;
+        self.clock.set(at);
+        for record in records {
+            self.offer(record)?;
+        }
+        self.settle(at, watch)
+    }
+
+    /// Lets time pass to `at` in which nothing arrives, with a tick each `every`: nothing is due more often than it is told of.
+    pub fn wait(&mut self, at: Millis, every: Duration, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
+        let tick = every.as_millis() as i64;
         let mut now = self.clock.now();
         while at.since(now) > tick {
             now = now.plus(tick);
@@ -138,11 +137,7 @@ impl Server {
             self.offer(own(Kind::Tick, Vec::new(), self.world.seed()))?;
             self.settle(now, watch)?;
         }
-        self.clock.set(at);
-        for record in records {
-            self.offer(record)?;
-        }
-        self.settle(at, watch)
+        Ok(())
     }
 
     fn offer(&self, record: Decoded) -> Result<(), Box<dyn Error>> {

@@ -151,7 +151,10 @@ impl Engine {
     /// What was asked and not answered, to be posted again after a restart; but for states, which went with the process.
     pub fn unanswered(&self) -> impl Iterator<Item = (EffectId, Ask)> {
         let explanations = self.asks.iter().map(|(id, ask)| (*id, Ask::Explain(Box::new(ask.evidence.clone()))));
-        explanations.chain(self.recalling.as_ref().map(Recalling::ask)).chain(self.revising()).chain(self.learning.ask())
+        explanations
+            .chain(self.recalling.as_ref().map(Recalling::ask))
+            .chain(self.revising())
+            .chain(self.learning.ask())
     }
 
     /// Advances by a batch of records and says what must now happen in the world.

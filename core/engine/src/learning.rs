@@ -222,7 +222,9 @@ impl Learning {
             return Err(alloc::format!("incident {incident} is closed already, with {} as its cause", closed.cause));
         }
         let Some(&row) = self.unclosed.get(incident) else {
-            return Err(alloc::format!("no explanation of an incident {incident} is kept: it never was, or is too old"));
+            return Err(alloc::format!(
+                "no explanation of an incident {incident} is kept: it never was, or is too old"
+            ));
         };
         if self.lessons.len() >= LESSONS_MAX + WAITING_MAX {
             return Err("too many incidents were closed at once: try again in a moment".to_string());

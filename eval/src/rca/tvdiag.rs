@@ -37,6 +37,8 @@ const DRAWN: u64 = 5;
 const WHOLE: &str = "the-whole-estate";
 /// From one case to the next, in ms: the incident before is over by then, and its events are too old to be counted.
 const APART: i64 = 240_000;
+/// How often a tick comes between two cases.
+const BETWEEN: Duration = Duration::from_secs(10);
 /// When the first case begins.
 const BEGINS: Millis = Millis(1_700_000_000_000);
 const SEED: HashSeed = HashSeed(1);
@@ -210,6 +212,7 @@ impl Watch for Heard {
 /// Sends a case from `at` on: its topology and events, and a second later the page, which is over after three.
 fn show(server: &mut Server, case: &Case, at: Millis) -> Result<Heard, Box<dyn Error>> {
     let mut heard = Heard::default();
+    server.wait(at.plus(-1_000), BETWEEN, &mut heard)?;
     let whole = case.instances.iter().map(|instance| format!("{WHOLE} -> {instance}"));
     let calls: Vec<String> = case.calls.iter().map(|(a, b)| format!("{a} -> {b}")).chain(whole).collect();
     let calls = Setting { name: "graph.calls".into(), value: calls.join("\n") };

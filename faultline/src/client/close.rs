@@ -13,7 +13,9 @@ pub fn run(args: &CloseArgs) -> Result<ExitCode, Box<dyn Error>> {
     let answer = server.post("/feedback", body.to_string())?;
     say(&match ask.output {
         Output::Json => answer.text,
-        Output::Table => format!("incident {incident} is closed, its cause {cause}; what it teaches counts in a moment\n"),
+        Output::Table => {
+            format!("incident {incident} is closed, its cause {cause}; what it teaches counts in a moment\n")
+        }
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,11 @@ use faultline_formats::encode::{self, Data, Metric, Number, NumberPoint, Resourc
 use faultline_formats::{Decoded, Record, decode};
 use faultline_host::Random;
 use faultline_model::facts::Decision;
-use faultline_model::{Canonical, ChangeEvent, Clock, Control, EffectId, Encoding, Evaluation, EventTime, Feedback, Format, Genesis, HashSeed, Hlc, Kind, Labels, Millis, Payload, Position, RuleFile, RuleFiles, Sample, Setting, SourceId, SourceName, TenantId};
+use faultline_model::{
+    Canonical, ChangeEvent, Clock, Control, EffectId, Encoding, Evaluation, EventTime, Feedback, Format, Genesis,
+    HashSeed, Hlc, Kind, Labels, Millis, Payload, Position, RuleFile, RuleFiles, Sample, Setting, SourceId, SourceName,
+    TenantId,
+};
 use faultline_serve::recent::{Limits, Recent};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -373,7 +377,9 @@ impl Writer {
         });
         let Some((incident, cause)) = newest.filter(|_| step % 10 == 0) else { return };
         let never = EffectId { cause: Position { partition: 0, offset: 1 }, ordinal: 99 };
-        for (incident, cause) in [(incident, "nobody".into()), (incident, cause.clone()), (incident, cause), (never, "fraud".into())] {
+        for (incident, cause) in
+            [(incident, "nobody".into()), (incident, cause.clone()), (incident, cause), (never, "fraud".into())]
+        {
             let feedback = Feedback { incident, cause, note: "seen".into(), at: self.wall, by: "test".into() };
             self.push(control(Control::Feedback, feedback.to_bytes(), SEED));
         }

@@ -105,8 +105,11 @@ fn closed_incidents_teach_later_ones() {
         assert_eq!(run.open(), []);
         run.restore();
     }
-    let learned: Vec<u64> =
-        run.decided.iter().filter_map(|it| if let Decision::Learned(it) = it { Some(it.lessons) } else { None }).collect();
+    let learned: Vec<u64> = run
+        .decided
+        .iter()
+        .filter_map(|it| if let Decision::Learned(it) = it { Some(it.lessons) } else { None })
+        .collect();
     assert_eq!(learned, [1, 2, 3, 4, 5, 6]);
     assert_eq!(run.decided.iter().filter(|it| matches!(it, Decision::Feedback(_))).count(), 6);
     // The next incident is explained with what these taught: nobody but the events tells which it is.
@@ -135,7 +138,11 @@ fn what_cannot_be_taken_is_refused_and_changes_nothing() {
     let (asked, _) = run.asked.take().expect("it asks");
     // No weights: those in force stay, and the next closed incident asks anew.
     assert_eq!(run.push(at.plus(111_000), reply(asked, b"nonsense".to_vec())), 1);
-    assert_eq!(run.push(at.plus(111_000), reply(asked, weights(&Lessons::default()))), 1, "it answers nothing any more");
+    assert_eq!(
+        run.push(at.plus(111_000), reply(asked, weights(&Lessons::default()))),
+        1,
+        "it answers nothing any more"
+    );
     let later = at.plus(APART);
     let id = incident(&mut run, later, &[("b", "x")]);
     assert_eq!(close(&mut run, later.plus(110_000), id, "b"), 0);

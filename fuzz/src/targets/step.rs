@@ -144,7 +144,7 @@ fn payload(op: u8, now: Millis, asked: Option<EffectId>, lacks: Lacks, past: &Pa
             (Kind::Control(Control::Change), change.to_bytes())
         }
         11 => {
-            let control = Control::from_number(input.byte() % 7).expect("seven kinds");
+            let control = Control::from_number(input.byte() % 9).expect("nine kinds");
             (Kind::Control(control), input.part().to_vec())
         }
         12 if op & 64 != 0 && past.is_some() => {

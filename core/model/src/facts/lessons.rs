@@ -1,7 +1,7 @@
 //! What closed incidents teach: who told of which events, who was the cause, and the weights that follow.
+use crate::canonical_struct;
 use crate::ids::Digest;
 use crate::time::Millis;
-use crate::canonical_struct;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -16,7 +16,13 @@ fn body(source: u8, times: &[i64]) -> Decoded {
         encoding: Encoding::Identity,
         clock: Clock::Live,
     };
-    let log = |&ms: &i64| LogEvent { resource: 0, time: EventTime(ms * 1_000_000), severity: 9, kind: 0, event: Text::default() };
+    let log = |&ms: &i64| LogEvent {
+        resource: 0,
+        time: EventTime(ms * 1_000_000),
+        severity: 9,
+        kind: 0,
+        event: Text::default(),
+    };
     let events = Events { logs: times.iter().map(log).collect(), ..Events::default() };
     let payload = Payload { tenant: TenantId(0), kind, body: Bytes::new() };
     Decoded { payload, digest: BodyDigest::default(), plain: Bytes::new(), events, rejects: Vec::new() }

@@ -2,7 +2,9 @@
 use super::Api;
 use super::answer::{Problem, covers, json};
 use super::params::Params;
-use super::shapes::{AnomalyShape, ChangeShape, CoverageShape, FeedbackShape, Placed, TransitionShape, VerdictShape, maybe, text};
+use super::shapes::{
+    AnomalyShape, ChangeShape, CoverageShape, FeedbackShape, Placed, TransitionShape, VerdictShape, maybe, text,
+};
 use crate::store::book::{Book, Entry};
 use crate::store::incident::{IncidentStory, Revision, Step};
 use crate::view::View;
