@@ -163,10 +163,15 @@ fn play<'a>(
         let feedback = Feedback { incident, cause, note, at, by };
         let mut heard = Heard::default();
         server.take(at.plus(5_000), vec![control(Control::Feedback, feedback.to_bytes(), SEED)], &mut heard)?;
-        if !(heard.closed && heard.learned) {
+        if !heard.closed {
             return Err(format!("case {}: its incident could not be closed", case.id).into());
         }
         at = at.plus(APART);
+    }
+    let mut heard = Heard::default();
+    server.learn(&mut heard)?;
+    if heard.learned != lessons.len() as u64 {
+        return Err(format!("{} of {} closed incidents were learned from", heard.learned, lessons.len()).into());
     }
     for &case in judge {
         let verdict = show(&mut server, case, at)?.verdict;
@@ -192,7 +197,8 @@ struct Heard {
     incident: Option<IncidentId>,
     verdict: Option<Verdict>,
     closed: bool,
-    learned: bool,
+    /// Incidents that the newest weights rest on.
+    learned: u64,
 }
 
 impl Watch for Heard {
@@ -201,7 +207,7 @@ impl Watch for Heard {
             Decision::Incident(update) if update.phase == IncidentPhase::Opened => self.incident = Some(update.id),
             Decision::Verdict(verdict) => self.verdict = Some(verdict.clone()),
             Decision::Feedback(_) => self.closed = true,
-            Decision::Learned(_) => self.learned = true,
+            Decision::Learned(it) => self.learned = it.lessons,
             _ => {}
         }
     }
