@@ -12,7 +12,7 @@ use crate::config::{
 use crate::cycles::{self, Link};
 use crate::flow::{Flows, Share};
 use crate::likelihood::{logistic, logit, mixture, nats};
-use crate::model::{Arc, Model, Role, Var};
+use crate::model::{Arc, Model, Role, Var, shown};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use faultline_model::facts::{ChangeEvidence, Telemetry};
@@ -224,7 +224,8 @@ fn arrange(mut vars: Vec<Var>, targets: Vec<usize>) -> Model {
     let thinned = vars.iter().map(|var| var.causes.len()).sum::<usize>() > ARCS_MAX;
     if thinned {
         let roles: Vec<Role> = vars.iter().map(|var| var.role).collect();
-        vars.iter_mut().for_each(|var| var.thin(&roles));
+        let shown = shown(&vars);
+        vars.iter_mut().for_each(|var| var.thin(&roles, &shown));
     }
     let mut links = Vec::new();
     let mut edges = Vec::new();
