@@ -12,7 +12,7 @@ use crate::config::{
 use crate::cycles::{self, Link};
 use crate::flow::{Flows, Share};
 use crate::likelihood::{logistic, logit, mixture, nats};
-use crate::model::{Arc, Model, Role, Var, shown};
+use crate::model::{Arc, Model, Role, Var};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use faultline_model::facts::{ChangeEvidence, Telemetry};
@@ -84,7 +84,8 @@ impl Draft<'_> {
                 (leak, signs(node).lost.unwrap_or(0.0), None)
             }
         };
-        self.vars.push(Var { role, base, causes: Vec::new(), nats, on: false, own });
+        let taught = role.node().map_or(0.0, |node| self.scene.taught.nats(node));
+        self.vars.push(Var { role, base, causes: Vec::new(), nats, taught, on: false, own });
         place
     }
 
@@ -223,9 +224,8 @@ pub(crate) fn fault_nats(signs: &Signs, calls: &Share) -> (f64, Vec<f64>) {
 fn arrange(mut vars: Vec<Var>, targets: Vec<usize>) -> Model {
     let thinned = vars.iter().map(|var| var.causes.len()).sum::<usize>() > ARCS_MAX;
     if thinned {
-        let roles: Vec<Role> = vars.iter().map(|var| var.role).collect();
-        let shown = shown(&vars);
-        vars.iter_mut().for_each(|var| var.thin(&roles, &shown));
+        let others: Vec<(Role, f64)> = vars.iter().map(|var| (var.role, var.taught)).collect();
+        vars.iter_mut().for_each(|var| var.thin(&others));
     }
     let mut links = Vec::new();
     let mut edges = Vec::new();

@@ -4,7 +4,7 @@
 //!    at most two faults on those. Later steps say so in the method.
 use crate::config::{ARCS_MAX, ENTRIES_MAX, NARROW_NODES, NARROW_PARENTS};
 use crate::enumerate;
-use crate::model::{Model, Role, shown};
+use crate::model::{Model, Role};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -120,14 +120,13 @@ fn narrowed(model: &Model) -> Model {
         }
     }
     let kept = |at: usize| node(at).is_some_and(|node| nodes.contains(&node));
-    let roles: Vec<Role> = model.vars.iter().map(|var| var.role).collect();
-    let shown = shown(&model.vars);
+    let others: Vec<(Role, f64)> = model.vars.iter().map(|var| (var.role, var.taught)).collect();
     let mut place = vec![None; count];
     let mut narrow = Model { dropped: model.dropped.clone(), thinned: true, ..Model::default() };
     for (at, var) in model.vars.iter().enumerate().filter(|(at, _)| kept(*at)) {
         let mut var = var.clone();
         var.causes.retain(|arc| place[arc.cause].is_some());
-        var.thin(&roles, &shown);
+        var.thin(&others);
         var.causes.iter_mut().for_each(|arc| arc.cause = place[arc.cause].expect("only placed causes were kept"));
         place[at] = Some(narrow.vars.len());
         narrow.vars.push(var);

@@ -2,7 +2,6 @@
 //!
 //! Both ways of inference read it, and so do the ranking and the words.
 use crate::config::{NARROW_PARENTS, SHARE_UNKNOWN};
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::float;
 
@@ -44,6 +43,8 @@ pub(crate) struct Var {
     pub causes: Vec<Arc>,
     /// What was measured, in nats for being on.
     pub nats: f64,
+    /// What closed incidents teach of its service, in nats.
+    pub taught: f64,
     /// Known to be on.
     pub on: bool,
     /// Share of the flow that reaches it and stays, where that is measured.
@@ -66,26 +67,18 @@ impl Role {
 }
 
 impl Var {
-    /// Keeps a few causes: its own fault, and then the strongest, of equal ones those whose service shows more.
+    /// Keeps a few causes: its own fault, and then the strongest, of equal ones those that closed incidents speak for.
     ///
-    /// - `roles`, `shown`: of all variables; see [`shown`].
-    pub fn thin(&mut self, roles: &[Role], shown: &[f64]) {
-        let own = |cause: usize| roles[cause].is_cause() && roles[cause].node() == self.role.node();
+    /// - `others`: role and `taught` of all variables.
+    pub fn thin(&mut self, others: &[(Role, f64)]) {
+        let own = |cause: usize| others[cause].0.is_cause() && others[cause].0.node() == self.role.node();
         self.causes.sort_by(|a, b| {
             let strongest = float::order(b.strength, a.strength);
-            let shows = float::order(shown[b.cause], shown[a.cause]);
-            own(b.cause).cmp(&own(a.cause)).then(strongest).then(shows).then(a.cause.cmp(&b.cause))
+            let taught = float::order(others[b.cause].1, others[a.cause].1);
+            own(b.cause).cmp(&own(a.cause)).then(strongest).then(taught).then(a.cause.cmp(&b.cause))
         });
         self.causes.truncate(NARROW_PARENTS);
     }
-}
-
-/// What each variable's service shows of a fault of its own, in nats; 0 for ways between two.
-pub(crate) fn shown(vars: &[Var]) -> Vec<f64> {
-    let faults =
-        vars.iter().filter_map(|var| if let Role::Fault(node) = var.role { Some((node, var.nats)) } else { None });
-    let faults: BTreeMap<usize, f64> = faults.collect();
-    vars.iter().map(|var| var.role.node().and_then(|node| faults.get(&node)).copied().unwrap_or(0.0)).collect()
 }
 
 /// The network of one incident: causes of a variable come before it.
