@@ -65,7 +65,9 @@ fn incident(run: &mut Run, at: Millis, events: &[(&str, &str)]) -> IncidentId {
         let at = at.plus(after);
         run.push(at, sent(&[(Labels::new([("__name__", "page")]), vec![Sample::new(at, value)])]));
     }
-    (3..100).for_each(|after| drop(run.push(at.plus(after * 1_000), tick())));
+    for after in 3..100 {
+        run.push(at.plus(after * 1_000), tick());
+    }
     let phase = |phase| {
         run.decided.iter().rev().find_map(move |it| match it {
             Decision::Incident(update) if update.phase == phase => Some(update.id),

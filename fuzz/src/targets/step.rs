@@ -295,7 +295,14 @@ fn logs(now: Millis, input: &mut Input<'_>) -> Vec<u8> {
     let resource = |input: &mut Input<'_>| {
         let (service, severity) = (input.byte() % 8, input.byte());
         let time = EventTime(now.0 * 1_000_000);
-        let log = Log { time, observed: time, severity, body: "it fails".into(), attributes: Vec::new() };
+        let log = Log {
+            time,
+            observed: time,
+            severity,
+            body: "it fails".into(),
+            attributes: Vec::new(),
+            event: String::new(),
+        };
         ResourceLogs { resource: vec![("service.name".into(), (&*format!("s{service}")).into())], logs: vec![log] }
     };
     let resources: Vec<ResourceLogs> = (0..count).map(|_| resource(input)).collect();
