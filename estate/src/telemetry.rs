@@ -185,6 +185,7 @@ impl Estate {
                         severity: ERROR,
                         body: "request failed".to_string(),
                         attributes: Vec::new(),
+                        event: String::new(),
                     })
                     .collect();
                 events += logs.len();

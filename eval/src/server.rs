@@ -10,8 +10,10 @@ use faultline::{explainer, rule_files};
 use faultline_engine::{Ask, ENGINE_VERSION, Effect, Engine};
 use faultline_formats::Decoded;
 use faultline_host::{Answer, Clock, Inlet, Journal, Limits, ManualClock, MemoryDisk, inlet};
-use faultline_model::facts::{Decision, Evidence};
-use faultline_model::{Canonical, Control, Evaluation, Genesis, HashSeed, Kind, Millis, RuleFile, RuleFiles, Setting};
+use faultline_model::facts::{Decision, Evidence, Lessons};
+use faultline_model::{
+    Canonical, Control, EffectId, Evaluation, Genesis, HashSeed, Kind, Millis, RuleFile, RuleFiles, Setting,
+};
 use faultline_storage::{CheckpointStore, DataFolder, Sealer, SegmentJournal, Settings};
 use std::error::Error;
 use std::path::Path;
@@ -48,6 +50,9 @@ pub struct Server {
     /// Nothing is trimmed that has no leaf.
     sealer: Sealer,
     slowest: Duration,
+    slowest_learning: Duration,
+    /// What is to be learned, until [`Server::learn`].
+    lessons: Option<(EffectId, Box<Lessons>)>,
 }
 
 /// What a server's users have set up beside what ships.
@@ -83,8 +88,21 @@ impl Server {
         let (outlet, batches) = Outlet::new(keep_in.clone());
         let (told_in, told) = channel();
         let world = World::new(folder, journal, Engine::new(seed), 0, intake, outlet, told);
-        let (told, slowest) = (told_in, Duration::ZERO);
-        let mut server = Server { world, inlet, clock, batches, keeper, keep_in, keep, told, sealer, slowest };
+        let (told, slowest, slowest_learning) = (told_in, Duration::ZERO, Duration::ZERO);
+        let mut server = Server {
+            world,
+            inlet,
+            clock,
+            batches,
+            keeper,
+            keep_in,
+            keep,
+            told,
+            sealer,
+            slowest,
+            slowest_learning,
+            lessons: None,
+        };
         let builtin = RuleFile { name: rule_files::BUILTIN_NAME.into(), text: faultline_rules::BUILTIN.into() };
         let mut files: Vec<RuleFile> = [builtin].into_iter().chain(setup.rules).collect();
         files.sort_by(|a, b| a.name.cmp(&b.name));
@@ -110,9 +128,36 @@ impl Server {
         self.slowest
     }
 
+    /// The same of what was learned from closed incidents.
+    pub fn slowest_learning(&self) -> Duration {
+        self.slowest_learning
+    }
+
     /// Lets time pass to `at`, with a tick after each 100 ms without a record, and takes what arrives then.
     pub fn take(&mut self, at: Millis, records: Vec<Decoded>, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
-        let tick = TICK.as_millis() as i64;
+        self.wait(at, TICK, watch)?;
+        self.clock.set(at);
+        for record in records {
+            self.offer(record)?;
+        }
+        self.settle(at, watch)
+    }
+
+    /// Learns from all incidents closed so far, as the learning thread does when it comes to it.
+    pub fn learn(&mut self, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
+        while let Some((id, lessons)) = self.lessons.take() {
+            let began = Instant::now();
+            let body = explainer::weights(&lessons);
+            self.slowest_learning = self.slowest_learning.max(began.elapsed());
+            self.offer(own(Kind::Reply(id), body, self.world.seed()))?;
+            self.settle(self.clock.now(), watch)?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass to `at` in which nothing arrives, with a tick each `every`: nothing is due more often than it is told of.
+    pub fn wait(&mut self, at: Millis, every: Duration, watch: &mut dyn Watch) -> Result<(), Box<dyn Error>> {
+        let tick = every.as_millis() as i64;
         let mut now = self.clock.now();
         while at.since(now) > tick {
             now = now.plus(tick);
@@ -120,11 +165,7 @@ impl Server {
             self.offer(own(Kind::Tick, Vec::new(), self.world.seed()))?;
             self.settle(now, watch)?;
         }
-        self.clock.set(at);
-        for record in records {
-            self.offer(record)?;
-        }
-        self.settle(at, watch)
+        Ok(())
     }
 
     fn offer(&self, record: Decoded) -> Result<(), Box<dyn Error>> {
@@ -166,6 +207,7 @@ impl Server {
                     self.slowest = self.slowest.max(began.elapsed());
                     self.offer(own(Kind::Reply(id), body, self.world.seed()))?;
                 }
+                Effect::Ask(id, Ask::Learn(lessons)) => self.lessons = Some((id, lessons)),
                 Effect::Accepted(_) | Effect::Rejected(_) => {}
             }
         }

@@ -10,12 +10,12 @@ use faultline_serve::recent::Recent;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 
 /// What is asked, by who answers it.
 pub struct Asked {
-    /// What explains an incident.
+    /// What explains an incident, and what learns from closed ones.
     pub asks: Receiver<(EffectId, Ask)>,
     /// What the recent store kept of what late rules lack.
     pub recalls: Receiver<(EffectId, Recall)>,
@@ -24,13 +24,21 @@ pub struct Asked {
 }
 
 /// Starts them; they end with the senders of questions or when the server stops.
-pub fn start(asked: Asked, replies: &Replies, published: &Arc<Published>) -> io::Result<[JoinHandle<()>; 3]> {
+pub fn start(asked: Asked, replies: &Replies, published: &Arc<Published>) -> io::Result<[JoinHandle<()>; 4]> {
     let Asked { asks, recalls, revises } = asked;
+    let (learns_in, learns) = channel();
+    let learn = {
+        let replies = replies.clone();
+        spawn("learn", move || {
+            yield_to_others();
+            explainer::learn_all(&learns, &replies);
+        })?
+    };
     let explain = {
         let replies = replies.clone();
         spawn("explain", move || {
             yield_to_others();
-            explainer::answer_all(&asks, &replies);
+            explainer::answer_all(&asks, &learns_in, &replies);
         })?
     };
     // They take the recent store's locks: they must not yield to others.
@@ -45,5 +53,5 @@ pub fn start(asked: Asked, replies: &Replies, published: &Arc<Published>) -> io:
             |recent: &Recent, asked: &Revise, stops: &AtomicBool| Some(vec![reviser::answer(recent, asked, stops)?]);
         spawn("revise", move || replies.from_store(&revises, Questions::All, &published, answer))?
     };
-    Ok([explain, recall, revise])
+    Ok([explain, learn, recall, revise])
 }

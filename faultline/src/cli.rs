@@ -39,8 +39,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// What a running server sees: sources, series, lag, rejects, and what a verdict lacks.
     Status(Ask),
-    /// Incidents of a running server, newest first.
-    Incidents(Ask),
+    /// Incidents of a running server, newest first; `close` one with what its cause was.
+    #[command(after_help = INCIDENTS_HELP)]
+    Incidents(IncidentsArgs),
     /// Why an incident happened: ranked causes, evidence, path, and what could not be seen.
     Why(WhyArgs),
     /// What samples that came late make of alerts that were decided without them, newest first.
@@ -98,6 +99,14 @@ pub struct ImportArgs {
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
 }
+
+const INCIDENTS_HELP: &str = "\
+Try:
+  faultline incidents                                  what is open, and what was
+  faultline incidents close 0/1234.5 --cause payments  what its cause was: later verdicts learn from it
+
+What is learned: which events (log records with a name) and alerts, at a service, at its callers and at its callees, went with causes.
+Without closed incidents nothing is learned and no verdict changes.";
 
 const REPLAY_HELP: &str = "\
 A place is a record (0/123), a time (2026-11-21T00:54:16Z), or so long before the journal's end (-2h, -1h30m).
@@ -225,6 +234,44 @@ pub struct Ask {
     /// Output.
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
+}
+
+/// Options of `incidents`.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct IncidentsArgs {
+    /// What to do with one.
+    #[command(subcommand)]
+    pub command: Option<IncidentsCommand>,
+    /// Where to ask, and how to print.
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// What can be done with an incident.
+#[derive(Debug, Clone, Subcommand)]
+pub enum IncidentsCommand {
+    /// Close an incident: say what its cause was. Once for each incident; its alerts go on as they are.
+    Close(CloseArgs),
+}
+
+/// Options of `incidents close`.
+#[derive(Debug, Clone, Args)]
+pub struct CloseArgs {
+    /// The incident's id, as `faultline incidents` prints it.
+    pub incident: String,
+    /// The service that was at fault, by the name that its telemetry has.
+    #[arg(long, value_name = "SERVICE")]
+    pub cause: String,
+    /// What is worth remembering.
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Who says so.
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Where to say it, and how to print.
+    #[command(flatten)]
+    pub ask: Ask,
 }
 
 /// Options of `why`.

@@ -2,6 +2,7 @@
 //!
 //! The answer's JSON is read leniently ([`shape`]): a client and a server of different releases must get on.
 pub mod checkpoint;
+pub mod close;
 pub mod lists;
 pub mod overview;
 pub mod revisions;
@@ -98,9 +99,9 @@ impl Server {
     }
 
     /// Posts JSON to one of our own paths.
-    pub fn post(&self, path: &str, body: &'static str) -> Result<Answer, AskError> {
+    pub fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, AskError> {
         let headers = [("accept", "application/json"), ("content-type", "application/json")];
-        self.ask(Method::POST, path, &headers, Bytes::from_static(body.as_bytes()))
+        self.ask(Method::POST, path, &headers, body.into())
     }
 
     fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer, AskError> {

@@ -1,5 +1,5 @@
 //! From the command line to what does it.
-use crate::cli::{Cli, Command, ImportCommand};
+use crate::cli::{Cli, Command, ImportCommand, IncidentsCommand};
 use crate::config::Config;
 use std::error::Error;
 use std::process::ExitCode;
@@ -14,7 +14,10 @@ pub fn run(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Run(args) => crate::run::run(Config::load(&args)?),
         Command::Demo(args) => crate::demo::run(&args),
         Command::Status(ask) => crate::client::status(&ask),
-        Command::Incidents(ask) => crate::client::incidents(&ask),
+        Command::Incidents(args) => match &args.command {
+            None => crate::client::incidents(&args.ask),
+            Some(IncidentsCommand::Close(close)) => crate::client::close::run(close),
+        },
         Command::Why(args) => crate::why::run(&args),
         Command::Revisions(ask) => crate::client::revisions(&ask),
         Command::Rejects(ask) => crate::client::rejects(&ask),

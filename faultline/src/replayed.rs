@@ -431,6 +431,11 @@ pub fn in_words(leaf: &[u8]) -> String {
             Decision::RulesRefused(r) => said(id, format!("rules refused: {}:{} {}", r.file, r.line, r.reason)),
             Decision::Setting(s) => said(id, format!("setting {} = {}", s.name, s.value)),
             Decision::Change(c) => said(id, format!("change {} on {}: {}", c.kind, c.entity, c.title)),
+            Decision::Feedback(f) => said(id, format!("incident {} closed, its cause {}", f.incident, f.cause)),
+            Decision::Learned(l) => said(
+                id,
+                format!("weights of {} events from {} closed incidents, {}", l.types, l.lessons, l.weights.hex()),
+            ),
             Decision::Asked(a) => said(id, format!("asked to {}, input {}", a.kind, a.input.hex())),
             Decision::Quarantined(q) => said(id, format!("record {} quarantined: {}", q.position, q.reason)),
             Decision::Anchor(a) => said(id, format!("anchor at {}, state {}", a.position, a.state.hex())),

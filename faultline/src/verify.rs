@@ -1,7 +1,7 @@
 //! `faultline verify`: recompute every decision from the data folder alone, and check the ledger.
 use crate::cli::{FolderArgs, Output};
 use crate::diff_state::compare;
-use crate::explainer::answer;
+use crate::explainer::{answer, weights};
 use crate::keys;
 use crate::replayed::{Replay, ReplayError, Watch, asks, engine_version, whose};
 use crate::seals::Seals;
@@ -44,6 +44,8 @@ pub struct Report {
     pub hashed_only: u64,
     /// Explanations computed again.
     pub explanations: u64,
+    /// Weights learned again from closed incidents.
+    pub learned: u64,
     /// Records of samples from the recent store, for rules that came late: believed, not recomputed.
     pub attested: u64,
     /// Anchors whose state was found again.
@@ -128,6 +130,7 @@ fn look(disk: Arc<dyn Disk>, data: &Path, verifier: Verifier, report: &mut Repor
         head_seen: false,
         open: BTreeMap::new(),
         explanations: 0,
+        learned: 0,
         attested: 0,
         anchors: 0,
         checkpoints,
@@ -180,6 +183,7 @@ fn recount(
     report.quarantined = replay.quarantined.iter().map(|(at, reason)| format!("{at}: {reason}")).collect();
     report.leaves = replay.leaves - leaves - replay.sealed;
     report.explanations = watch.explanations;
+    report.learned = watch.learned;
     report.attested = watch.attested;
     report.anchors = watch.anchors;
     if let Some(seals) = &watch.seals {
@@ -212,6 +216,7 @@ struct Recount<'a> {
     head_seen: bool,
     open: BTreeMap<EffectId, Ask>,
     explanations: u64,
+    learned: u64,
     attested: u64,
     anchors: u64,
     /// Digests of the states in checkpoints whose anchor has not come yet.
@@ -391,6 +396,17 @@ impl Watch for Recount<'_> {
                         ));
                     }
                 }
+                Some(Ask::Learn(lessons)) => {
+                    self.learned += 1;
+                    let differs = weights(lessons)[..] != record.decoded.payload.body[..];
+                    self.open.remove(&id);
+                    if differs {
+                        self.decide_otherwise(format!(
+                            "the weights {id} in record {} are not what closed incidents give",
+                            record.at
+                        ));
+                    }
+                }
                 // The records that it was made from may be trimmed; more of it may come.
                 Some(Ask::Recall(_)) => self.attested += 1,
                 Some(Ask::Revise(_)) => {
@@ -453,6 +469,9 @@ fn print(report: &Report) {
     }
     line("decisions", &format!("{} leaves recomputed and equal", report.leaves));
     line("explanations", &format!("{} computed again and equal", report.explanations));
+    if report.learned > 0 {
+        line("learned", &format!("{} times again from closed incidents, and equal", report.learned));
+    }
     if report.attested > 0 {
         line("attested", &format!("{} records of what the recent store has, believed", report.attested));
     }

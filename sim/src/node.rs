@@ -1,7 +1,7 @@
 //! One life of a process: what `faultline run` builds, on the simulated disk, each of its threads stepped by hand.
 use crate::disk::SimDisk;
 use crate::oracle::{Broken, broken};
-use faultline::explainer::answer;
+use faultline::explainer::{answer, weights};
 use faultline::keeper::{Done, Keep, Keeper, KeeperWork, Told, covered, keeper_queue};
 use faultline::ledger_feed::LedgerFeed;
 use faultline::published::Published;
@@ -322,6 +322,7 @@ impl Node {
         let Some((id, ask)) = self.asks.pop_front() else { return Ok(false) };
         let bodies = match ask {
             Ask::Explain(evidence) => vec![answer(&evidence)],
+            Ask::Learn(lessons) => vec![weights(&lessons)],
             Ask::Recall(asked) => {
                 let records = recaller::answer(self.published.store().recent(), &asked);
                 let is_whole = |record: &Vec<u8>| Recalled::from_bytes(record).is_ok_and(|it| !it.parts.is_empty());

@@ -47,6 +47,7 @@ pub fn logs(population: &Population, random: &mut Random) -> Template {
                 ("thread.name", format!("worker-{}", text % 16)),
                 ("code.function", format!("step_{text}")),
             ]),
+            event: String::new(),
         });
     }
     let bytes = encode::logs(&resources);

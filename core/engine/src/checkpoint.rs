@@ -2,6 +2,7 @@
 use crate::changes::Changes;
 use crate::engine::{Engine, Outstanding};
 use crate::judge::Judge;
+use crate::learning::{self, Learning};
 use crate::recall::Recalling;
 use crate::retries::Retries;
 use crate::revise::{Kept, Revisions};
@@ -150,9 +151,10 @@ struct Core {
     derived: Vec<u32>,
     recalling: Option<Recalling>,
     revisions: Kept,
+    learning: learning::Kept,
 }
 
-// States of before engine version 6 have fourteen fields, those of before 7 fifteen at most.
+// States of before engine version 6 have fourteen fields, those of before 7 fifteen at most, those of before 9 sixteen.
 canonical_struct!(Core {
     seed,
     now,
@@ -169,7 +171,8 @@ canonical_struct!(Core {
     hashing,
     derived;
     recalling,
-    revisions
+    revisions,
+    learning
 });
 
 /// Name of a field of page `core`, for people.
@@ -177,7 +180,7 @@ pub fn core_field(index: usize) -> Option<&'static str> {
     CORE_FIELDS.get(index).copied()
 }
 
-const CORE_FIELDS: [&str; 16] = [
+const CORE_FIELDS: [&str; 17] = [
     "hash seed",
     "rule time",
     "last record",
@@ -194,6 +197,7 @@ const CORE_FIELDS: [&str; 16] = [
     "derived series",
     "what late rules wait for",
     "what late samples touch",
+    "what closed incidents teach",
 ];
 canonical_struct!(Outstanding { incident, revision, evidence });
 
@@ -216,7 +220,7 @@ impl Engine {
         let (retries, rules) = (self.retries.tables(), self.judge.rules.tables());
         let (graph, sources, series) = (self.graph.tables(), self.sources.tables(), self.series.tables());
         let all = retries.into_iter().chain(rules).chain(graph).chain(sources).chain(series);
-        all.chain(self.revisions.tables())
+        all.chain(self.revisions.tables()).chain(self.learning.tables())
     }
 
     /// What is in no table.
@@ -238,6 +242,7 @@ impl Engine {
             derived: core::mem::take(&mut self.derived),
             recalling: self.recalling.take(),
             revisions: self.revisions.write_kept(),
+            learning: self.learning.write_kept(),
         };
         let page = |name: &str, write: &dyn Fn(&mut Writer)| {
             let mut w = Writer::default();
@@ -291,7 +296,8 @@ impl Engine {
         let mut series = whole("series", &part("series")?, |r| SeriesStore::read(r, &mut pages, core.seed))?;
         let mut judge = whole("rules", &part("rules")?, |r| Judge::read(r, &mut pages))?;
         let failed = |source| RestoreError::Page { page: "core".to_string(), source };
-        let revisions = Revisions::read(core.revisions, &mut pages).map_err(failed)?;
+        let revisions = Revisions::read(core.revisions, &mut pages).map_err(&failed)?;
+        let learning = Learning::read(&core.learning, &mut pages).map_err(&failed)?;
         if let Some(name) = parts.keys().next().map(String::as_str).or(pages.left()) {
             return Err(RestoreError::Unknown { page: name.to_string() });
         }
@@ -313,6 +319,7 @@ impl Engine {
             derived: core.derived,
             recalling: core.recalling,
             revisions,
+            learning,
             series,
             judge,
             graph,
@@ -345,8 +352,8 @@ mod tests {
     #[test]
     fn every_field_of_the_core_has_a_name() {
         let checkpoint = Engine::new(HashSeed(7)).checkpoint();
-        // The last two are there only while they are something.
-        assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len() - 2));
+        // The last three are there only while they are something.
+        assert_eq!(Reader::new(&checkpoint.pages[0].bytes).array(), Ok(CORE_FIELDS.len() - 3));
         assert_eq!((core_field(2), core_field(13)), (Some("last record"), Some("derived series")));
     }
 }

@@ -3,7 +3,7 @@ use crate::effect::{Effects, Emitter};
 use crate::engine::Engine;
 use faultline_formats::{Decoded, Reason};
 use faultline_model::facts::{Decision, RulesInForce, RulesRefused};
-use faultline_model::{Canonical, ChangeEvent, Control, Digest, Millis, RuleFiles, Setting, SourceName};
+use faultline_model::{Canonical, ChangeEvent, Control, Digest, Feedback, Millis, RuleFiles, Setting, SourceName};
 use faultline_observe::replicas::ReplicaLabels;
 
 /// The first engine version that notes who sends what.
@@ -14,8 +14,8 @@ const RECALLS: u32 = 6;
 const REVISES: u32 = 7;
 /// The first that reads standard metrics of a service mesh and kinds of log records into the service graph, and explains on while they come.
 const MEASURES: u32 = 8;
-/// The first version that reads what instances use, and how often kinds of log records come.
-const USES: u32 = 9;
+/// The first that reads what instances use, events, and how often kinds of log records come, and learns from closed incidents.
+const LEARNS: u32 = 9;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -47,6 +47,7 @@ impl Engine {
             }
             Control::Source => SourceName::from_bytes(body).map(|name| self.sources.name(name)),
             Control::Rules => RuleFiles::from_bytes(body).map(|files| self.load_rules(&files, body, emit)),
+            Control::Feedback => Feedback::from_bytes(body).map(|feedback| self.take_feedback(feedback, emit)),
             Control::Setting => Setting::from_bytes(body).map(|setting| self.set(setting, emit)),
             Control::Change => ChangeEvent::from_bytes(body).map(|change| {
                 self.changes.push(change.clone(), self.now.max(stamp));
@@ -65,9 +66,10 @@ impl Engine {
         self.recalls = version >= RECALLS;
         self.revisions.on = version >= REVISES;
         self.measures = version >= MEASURES;
-        self.incidents.follow(version >= MEASURES, version >= USES);
+        self.incidents.follow(version >= MEASURES, version >= LEARNS);
         self.graph.note_kinds(version >= MEASURES);
-        self.graph.note_use(version >= USES);
+        self.graph.note_use(version >= LEARNS);
+        self.learning.on = version >= LEARNS;
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.

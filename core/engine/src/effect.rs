@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use faultline_formats::{Exemplar, Reason, Reject};
-use faultline_model::facts::{Decision, Evidence};
+use faultline_model::facts::{Decision, Evidence, Lessons};
 use faultline_model::{EffectId, HistogramSample, Labels, Position, Sample};
 
 /// One thing that must happen outside.
@@ -32,6 +32,8 @@ pub enum Ask {
     /// Say what the recent store kept of what late rules lack, in records one after the other. `verify` reports the answer as
     /// attested.
     Recall(Box<Recall>),
+    /// Learn weights of events from closed incidents: pure, any thread; `verify` recomputes the reply.
+    Learn(Box<Lessons>),
     /// Say what past instants of a rule give with what came late, in one record. `verify` reports the answer as attested.
     Revise(Box<Revise>),
 }

@@ -3,6 +3,7 @@ use crate::changes::Changes;
 use crate::effect::{Accepted, Ask, Effects, Emitter};
 use crate::frozen::Frozen;
 use crate::judge::Judge;
+use crate::learning::Learning;
 use crate::recall::Recalling;
 use crate::retries::Retries;
 use crate::revise::Revisions;
@@ -79,6 +80,8 @@ pub struct Engine {
     pub(crate) measures: bool,
     /// What late samples touch.
     pub(crate) revisions: Revisions,
+    /// What closed incidents teach.
+    pub(crate) learning: Learning,
     /// Series of each derived id of the graph: labels come with the first sample only.
     pub(crate) derived: Vec<u32>,
     // Scratch: empty between records.
@@ -120,6 +123,7 @@ impl Engine {
             recalls: true,
             measures: true,
             revisions: Revisions::default(),
+            learning: Learning::default(),
             derived: Vec::new(),
             applied: Applied::default(),
             transitions: Vec::new(),
@@ -147,7 +151,10 @@ impl Engine {
     /// What was asked and not answered, to be posted again after a restart; but for states, which went with the process.
     pub fn unanswered(&self) -> impl Iterator<Item = (EffectId, Ask)> {
         let explanations = self.asks.iter().map(|(id, ask)| (*id, Ask::Explain(Box::new(ask.evidence.clone()))));
-        explanations.chain(self.recalling.as_ref().map(Recalling::ask)).chain(self.revising())
+        explanations
+            .chain(self.recalling.as_ref().map(Recalling::ask))
+            .chain(self.revising())
+            .chain(self.learning.ask())
     }
 
     /// Advances by a batch of records and says what must now happen in the world.
@@ -405,7 +412,8 @@ impl Engine {
     /// Freezes evidence for the incidents that want an explanation now.
     pub(crate) fn explain(&mut self, at: Millis, emit: &mut Emitter<'_>) {
         for (incident, revision) in self.incidents.explanations_due(at) {
-            let Some(evidence) = self.evidence(incident, revision, at) else { continue };
+            let Some(mut evidence) = self.evidence(incident, revision, at) else { continue };
+            self.learn_of(&mut evidence, at);
             let input = Digest::of(&evidence.to_bytes());
             let id = emit.decide(Decision::Asked(Asked { kind: "explain".to_string(), input }));
             self.asks.insert(id, Outstanding { incident, revision, evidence: evidence.clone() });
@@ -446,6 +454,9 @@ impl Engine {
         if let Some(revising) = self.revisions.take_asked(id) {
             return self.take_revisited(revising, body, emit);
         }
+        if self.take_weights(id, body, emit) {
+            return;
+        }
         let Some(asked) = self.asks.remove(&id) else {
             emit.reject(Reason::BadRecord, 1, "it answers nothing that was asked");
             return;
@@ -469,6 +480,8 @@ impl Engine {
             // Time covers what the rules lack.
         } else if self.revisions.take_asked(id).is_some() {
             // What came late stands in the journal.
+        } else if self.learning.give_up(id) {
+            // What was learned before stays in force.
         } else if let Some(asked) = self.asks.remove(&id) {
             self.incidents.answered(asked.incident, asked.revision);
         }

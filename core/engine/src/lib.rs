@@ -13,6 +13,7 @@ mod engine;
 mod frozen;
 mod history;
 mod judge;
+mod learning;
 #[cfg(feature = "planted")]
 mod planted;
 mod recall;

@@ -80,7 +80,7 @@ impl Draft<'_> {
         let (base, nats, own) = match role {
             Role::Fault(node) => (
                 logistic(prior(self.scene, node).iter().sum()),
-                fault_nats(signs(node), &self.flows.calls[node]).0,
+                fault_nats(signs(node), &self.flows.calls[node]).0 + self.scene.taught.nats(node),
                 None,
             ),
             Role::Link(edge) => (LINK_PRIOR, self.channels.links[edge].unwrap_or(0.0), None),
@@ -95,7 +95,8 @@ impl Draft<'_> {
                 (leak, signs(node).lost.unwrap_or(0.0), None)
             }
         };
-        self.vars.push(Var { role, base, causes: Vec::new(), nats, on: false, own });
+        let taught = role.node().map_or(0.0, |node| self.scene.taught.nats(node));
+        self.vars.push(Var { role, base, causes: Vec::new(), nats, taught, on: false, own });
         place
     }
 
@@ -190,11 +191,12 @@ impl Draft<'_> {
     }
 }
 
-/// Terms of the log-odds of a fault before anything is measured: the rate of faults, a recent change, and being seen by callers only.
-pub(crate) fn prior(scene: &Scene, node: usize) -> [f64; 3] {
+/// Terms of the log-odds of a fault before anything is measured: the rate of faults, a recent change, being seen by callers only, and how
+/// often it was the cause before.
+pub(crate) fn prior(scene: &Scene, node: usize) -> [f64; 4] {
     let change = recent_change(scene, node).map_or(0.0, |(boost, _)| boost);
     let peer = if scene.nodes[node].telemetry == Telemetry::Peer { PEER_PENALTY } else { 0.0 };
-    [logit(PRIOR), change, peer]
+    [logit(PRIOR), change, peer, scene.taught.history(node)]
 }
 
 /// The change on a service that says most, and what it adds to the log-odds. Changes after the onset did not cause it.
@@ -249,8 +251,8 @@ pub(crate) fn logged(nats: f64) -> f64 {
 fn arrange(mut vars: Vec<Var>, targets: Vec<usize>) -> Model {
     let thinned = vars.iter().map(|var| var.causes.len()).sum::<usize>() > ARCS_MAX;
     if thinned {
-        let roles: Vec<Role> = vars.iter().map(|var| var.role).collect();
-        vars.iter_mut().for_each(|var| var.thin(&roles));
+        let others: Vec<(Role, f64)> = vars.iter().map(|var| (var.role, var.taught)).collect();
+        vars.iter_mut().for_each(|var| var.thin(&others));
     }
     let mut links = Vec::new();
     let mut edges = Vec::new();

@@ -1,5 +1,6 @@
 //! Evidence made safe to compute with: every index in range, every number finite, every call once.
 use crate::config::COUNT_MIN;
+use crate::events::Taught;
 use crate::likelihood::clamp;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -95,6 +96,8 @@ pub(crate) struct Scene<'a> {
     pub onset: Millis,
     /// Length of a window, in seconds, above 0.
     pub window_s: f64,
+    /// What closed incidents teach.
+    pub taught: Taught,
 }
 
 impl<'a> Scene<'a> {
@@ -130,7 +133,7 @@ impl<'a> Scene<'a> {
         targets.dedup();
         let changes = evidence.changes.iter().filter_map(|change| Some((inside(change.node)?, change))).collect();
         let window_s = clamp(evidence.window as f64 / 1000.0, 0.001, 86_400.0);
-        Scene { nodes, edges, targets, changes, onset: evidence.onset, window_s }
+        Scene { nodes, edges, targets, changes, onset: evidence.onset, window_s, taught: Taught::new(evidence) }
     }
 
     /// Whether nobody knows what any violated service depends on: spans would tell, also that it calls nobody.

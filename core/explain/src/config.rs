@@ -112,6 +112,14 @@ pub const LAG_STEPS: f64 = 2.0;
 /// Longest window whose steps are believed, in ms (D).
 pub const LAG_STEP_MAX: f64 = 10_000.0;
 
+/// Bounds of what learned weights of events may say of one service, in nats (D: as far up as any sign, and down as far as an order among
+/// many needs).
+pub const LEARNT_MIN: f64 = -4.0;
+/// See [`LEARNT_MIN`].
+pub const LEARNT_MAX: f64 = NATS_MAX;
+/// How far the log-odds of a fault follow how often a service was the cause before (D: modestly; it must not outweigh a sign).
+pub const HISTORY_MAX: f64 = 0.5;
+
 /// Below this posterior of the first cause the verdict is unknown (D: likelier wrong than right).
 pub const BELIEF_MIN: f64 = 0.5;
 /// Evidence of its own or of its callers that the first cause must have, in nats: where it was is no evidence (S).

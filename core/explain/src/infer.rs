@@ -120,13 +120,13 @@ fn narrowed(model: &Model) -> Model {
         }
     }
     let kept = |at: usize| node(at).is_some_and(|node| nodes.contains(&node));
-    let roles: Vec<Role> = model.vars.iter().map(|var| var.role).collect();
+    let others: Vec<(Role, f64)> = model.vars.iter().map(|var| (var.role, var.taught)).collect();
     let mut place = vec![None; count];
     let mut narrow = Model { dropped: model.dropped.clone(), thinned: true, ..Model::default() };
     for (at, var) in model.vars.iter().enumerate().filter(|(at, _)| kept(*at)) {
         let mut var = var.clone();
         var.causes.retain(|arc| place[arc.cause].is_some());
-        var.thin(&roles);
+        var.thin(&others);
         var.causes.iter_mut().for_each(|arc| arc.cause = place[arc.cause].expect("only placed causes were kept"));
         place[at] = Some(narrow.vars.len());
         narrow.vars.push(var);

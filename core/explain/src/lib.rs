@@ -21,9 +21,12 @@ mod channels;
 mod clean;
 mod config;
 mod cycles;
+mod descent;
 mod enumerate;
+mod events;
 mod flow;
 mod infer;
+mod learn;
 mod likelihood;
 mod model;
 mod rank;
@@ -31,6 +34,8 @@ mod resources;
 mod subtract;
 mod verdict;
 mod words;
+
+pub use learn::{TYPES_MAX, learn, lesson};
 
 use faultline_model::facts::{Evidence, Verdict};
 

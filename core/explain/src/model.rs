@@ -43,6 +43,8 @@ pub(crate) struct Var {
     pub causes: Vec<Arc>,
     /// What was measured, in nats for being on.
     pub nats: f64,
+    /// What closed incidents teach of its service, in nats.
+    pub taught: f64,
     /// Known to be on.
     pub on: bool,
     /// Share of the flow that reaches it and stays, where that is measured.
@@ -65,12 +67,15 @@ impl Role {
 }
 
 impl Var {
-    /// Keeps a few causes: its own fault, and then the strongest. `roles` are those of all variables.
-    pub fn thin(&mut self, roles: &[Role]) {
-        let own = |cause: usize| roles[cause].is_cause() && roles[cause].node() == self.role.node();
+    /// Keeps a few causes: its own fault, and then the strongest, of equal ones those that closed incidents speak for.
+    ///
+    /// - `others`: role and `taught` of all variables.
+    pub fn thin(&mut self, others: &[(Role, f64)]) {
+        let own = |cause: usize| others[cause].0.is_cause() && others[cause].0.node() == self.role.node();
         self.causes.sort_by(|a, b| {
             let strongest = float::order(b.strength, a.strength);
-            own(b.cause).cmp(&own(a.cause)).then(strongest).then(a.cause.cmp(&b.cause))
+            let taught = float::order(others[b.cause].1, others[a.cause].1);
+            own(b.cause).cmp(&own(a.cause)).then(strongest).then(taught).then(a.cause.cmp(&b.cause))
         });
         self.causes.truncate(NARROW_PARENTS);
     }

@@ -84,6 +84,7 @@ mod tests {
             targets,
             changes: Vec::new(),
             coverage: Coverage::default(),
+            learnt: None,
         }
     }
 

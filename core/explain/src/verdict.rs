@@ -125,6 +125,7 @@ impl Court<'_> {
         let (scene, signs, calls) = (self.scene, &self.channels.nodes[node], &self.flows.calls[node]);
         let model = &self.answer.model;
         let whole = model.vars[var].nats;
+        let taught = scene.taught.nats(node);
         let (total, kinds) = fault_nats(signs, calls);
         let own = own_nats(signs, calls);
         let mut pieces = Vec::new();
@@ -137,7 +138,7 @@ impl Court<'_> {
             named += nats;
             let mut without = Signs { own: signs.own, ..Signs::default() };
             without.own[kind] = None;
-            let without = Vec::from([(var, fault_nats(&without, calls).0)]);
+            let without = Vec::from([(var, fault_nats(&without, calls).0 + taught)]);
             pieces.push(Piece { what: words::own(scene, node, kind), nats, without, own: true });
         }
         if total != named {
@@ -148,7 +149,15 @@ impl Court<'_> {
                 own: false,
             });
         }
-        let [_, change, peer] = prior(scene, node);
+        if taught != 0.0 {
+            let without = Vec::from([(var, whole - taught)]);
+            pieces.push(Piece { what: scene.taught.said(node), nats: taught, without, own: true });
+        }
+        let [_, change, peer, history] = prior(scene, node);
+        if history != 0.0 {
+            let what = scene.taught.remembered(node);
+            pieces.push(Piece { what, nats: history, without: Vec::new(), own: false });
+        }
         if let Some((boost, event)) = recent_change(scene, node) {
             let onset = scene.nodes[node].onset.unwrap_or(scene.onset);
             let before = words::duration(onset.since(event.at).max(0));

@@ -79,6 +79,7 @@ fn logs(count: usize) -> Vec<u8> {
         severity: 9,
         body: format!("request {i} to /api/v1/orders took 12 ms and returned 200 to 10.0.0.{}", i % 256),
         attributes: attributes(3, i),
+        event: String::new(),
     });
     encode::logs(&[encode::ResourceLogs { resource: resource(), logs: logs.collect() }])
 }

@@ -174,6 +174,8 @@ pub struct LogEvent {
     pub severity: u8,
     /// Which kind of record it is: keyed hash of its text without what changes; 0 where it has no text.
     pub kind: u64,
+    /// The name of the event that it tells of; empty where it is an ordinary record.
+    pub event: Text,
 }
 
 /// One span.

@@ -127,6 +127,8 @@ reasons! {
     ImportAfterLive = "import-after-live", Item;
     /// A record of our own does not read, or answers nothing that was asked.
     BadRecord = "bad-record", Body;
+    /// What an operator says of an incident cannot be taken: it is not known, has ended long ago, or is closed already.
+    BadFeedback = "bad-feedback", Body;
     /// The engine breaks on the record: it is kept in the journal and passed over.
     Quarantined = "quarantined", Body;
     /// A resource's attributes cannot become the labels of `target_info`; its points were taken.

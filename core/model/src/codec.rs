@@ -10,6 +10,7 @@ pub use derive::is_default;
 use crate::float;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Why bytes are not a canonical value.
@@ -420,6 +421,15 @@ impl<T: Canonical> Canonical for Box<T> {
     }
     fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
         T::read(r).map(Box::new)
+    }
+}
+
+impl<T: Canonical> Canonical for Arc<T> {
+    fn write(&self, w: &mut Writer) {
+        (**self).write(w);
+    }
+    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
+        T::read(r).map(Arc::new)
     }
 }
 

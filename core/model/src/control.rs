@@ -1,5 +1,5 @@
 //! Bodies of control records, in canonical bytes.
-use crate::ids::{HashSeed, SourceId};
+use crate::ids::{HashSeed, IncidentId, SourceId};
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_newtype, canonical_struct};
 use alloc::string::String;
@@ -123,6 +123,22 @@ pub struct ChangeEvent {
     pub by: String,
 }
 canonical_struct!(ChangeEvent { entity, kind, title, version, at, by });
+
+/// What an operator knows of an incident now that it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Feedback {
+    /// The incident.
+    pub incident: IncidentId,
+    /// The service that was its cause.
+    pub cause: String,
+    /// What is worth remembering, in the operator's words; `""` for nothing.
+    pub note: String,
+    /// When it was said.
+    pub at: Millis,
+    /// Who says it, `""` where that is not said.
+    pub by: String,
+}
+canonical_struct!(Feedback { incident, cause, note, at, by });
 
 #[cfg(test)]
 mod tests {

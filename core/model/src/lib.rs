@@ -25,7 +25,7 @@ pub mod table;
 pub mod time;
 
 pub use codec::{Canonical, CodecError, Reader, Writer};
-pub use control::{ChangeEvent, Evaluation, Genesis, RuleFile, RuleFiles, Setting, SourceName};
+pub use control::{ChangeEvent, Evaluation, Feedback, Genesis, RuleFile, RuleFiles, Setting, SourceName};
 pub use exact::ExactSum;
 pub use hash::xxh64;
 pub use histogram::Histogram;

@@ -120,6 +120,8 @@ pub enum Control {
     EngineVersion = 6,
     /// An anchor is wanted now: by an operator, or by the loop where the journal is full; body empty.
     Anchor = 7,
+    /// An operator closed an incident and said what its cause was ([`crate::Feedback`]).
+    Feedback = 8,
 }
 
 macro_rules! numbered {
@@ -145,4 +147,4 @@ numbered!(Format {
 });
 numbered!(Encoding { Identity, Gzip, Zstd, Snappy });
 numbered!(Clock { Live, Import });
-numbered!(Control { Genesis, Started, Source, Rules, Setting, Change, EngineVersion, Anchor });
+numbered!(Control { Genesis, Started, Source, Rules, Setting, Change, EngineVersion, Anchor, Feedback });

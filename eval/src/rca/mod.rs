@@ -11,11 +11,12 @@ pub mod recording;
 pub mod score;
 pub mod sockshop;
 pub mod table;
+pub mod tvdiag;
 
 use clap::{Args, ValueEnum};
 use faultline_model::Canonical;
 use names::Names;
-use play::{Outcome, play};
+use play::play;
 use recording::Recording;
 use score::Case;
 use serde_json::json;
@@ -34,6 +35,8 @@ pub enum Set {
     Nezha,
     /// What each container used before a fault and after it, second by second, and no graph of calls.
     Sockshop1,
+    /// Alerts of each incident and who calls whom: events, with weights learned from other incidents' causes.
+    Tvdiag,
 }
 
 /// Options of `rca`.
@@ -61,6 +64,9 @@ pub struct RcaArgs {
     /// (`cargo run --example again -p faultline-explain`).
     #[arg(long, value_name = "FOLDER")]
     pub keep: Option<PathBuf>,
+    /// With `--set tvdiag`: learn from this folder's cases and judge those of `--data`, instead of five times four fifths of one.
+    #[arg(long, value_name = "FOLDER")]
+    pub train: Option<PathBuf>,
     /// Tell the last verdict's evidence and reasons of each case.
     #[arg(long)]
     pub explain: bool,
@@ -69,12 +75,17 @@ pub struct RcaArgs {
 /// Plays every case; exit code 0 where all could be read.
 pub fn run(args: &RcaArgs) -> Result<ExitCode, Box<dyn Error>> {
     let mut names = Names::new(args.rename);
+    if args.set == Set::Tvdiag {
+        return tvdiag::run(args, &mut names);
+    }
     let recordings = match (args.set, args.normal) {
         (Set::Petshop, false) => petshop::incidents(&args.data, &mut names)?,
         (Set::Petshop, true) => petshop::calm(&args.data, &mut names)?,
         (Set::Nezha, false) => nezha::incidents(&args.data, &mut names)?,
         (Set::Sockshop1, false) => sockshop::incidents(&args.data, &mut names)?,
-        (Set::Nezha | Set::Sockshop1, true) => return Err("this set has no windows without an incident".into()),
+        (Set::Nezha | Set::Sockshop1 | Set::Tvdiag, _) => {
+            return Err("this set has no windows without an incident".into());
+        }
     };
     let wanted = |recording: &Recording| args.only.as_ref().is_none_or(|only| recording.case.contains(only.as_str()));
     let mut out = args.out.as_ref().map(File::create).transpose()?.map(BufWriter::new);
@@ -92,7 +103,7 @@ pub fn run(args: &RcaArgs) -> Result<ExitCode, Box<dyn Error>> {
         let case = Case::new(&recording, &outcome, &names);
         eprintln!("{}", case.line());
         if let Some(out) = &mut out {
-            writeln!(out, "{}", line(&recording.case, &outcome, &names))?;
+            writeln!(out, "{}", line(&recording.case, &outcome.ranking(), &names))?;
         }
         cases.push(case);
     }
@@ -104,8 +115,7 @@ pub fn run(args: &RcaArgs) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// A case as the scoring program reads it.
-fn line(case: &str, outcome: &Outcome, names: &Names) -> String {
-    let ranking = outcome.ranking();
+fn line(case: &str, ranking: &[(String, f64)], names: &Names) -> String {
     let entities: Vec<&str> = ranking.iter().map(|(entity, _)| names.back(entity)).collect();
     let scores: Vec<f64> = ranking.iter().map(|(_, score)| *score).collect();
     json!({"case": case, "ranking": entities, "scores": scores}).to_string()

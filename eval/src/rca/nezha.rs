@@ -249,7 +249,14 @@ fn record(
                 continue;
             }
             let (time, severity) = (EventTime(at), severity(&log.text));
-            let sent = otlp::Log { time, observed: time, severity, body: log.text.clone(), attributes: Vec::new() };
+            let sent = otlp::Log {
+                time,
+                observed: time,
+                severity,
+                body: log.text.clone(),
+                attributes: Vec::new(),
+                event: String::new(),
+            };
             seconds.entry(at / SECOND + 1).or_default().entry(&log.service).or_default().1.push(sent);
         }
         for span in &minute.spans {

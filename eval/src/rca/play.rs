@@ -69,21 +69,7 @@ impl Outcome {
     /// Services, most responsible first, with scores that fall; equal ones are ties. A way between two services counts as the
     /// callee's, and each service once.
     pub fn ranking(&self) -> Vec<(String, f64)> {
-        let causes = self.verdict.as_ref().map_or(&[][..], |verdict| &verdict.causes);
-        let (mut ranking, mut score): (Vec<(String, f64)>, f64) = (Vec::new(), 0.0);
-        for (place, cause) in causes.iter().enumerate() {
-            // Apart by rounding only is a tie.
-            let key = |at: usize| [causes[at].responsibility, causes[at].share, causes[at].posterior];
-            let apart = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-9);
-            if place == 0 || apart(key(place), key(place - 1)) {
-                score = -(place as f64);
-            }
-            let entity = cause.entity.rsplit(" -> ").next().unwrap_or(&cause.entity);
-            if !ranking.iter().any(|(known, _)| known == entity) {
-                ranking.push((entity.to_string(), score));
-            }
-        }
-        ranking
+        ranking(self.verdict.as_ref())
     }
 
     /// Whether a cause was named, by a verdict that stands by it.
@@ -178,4 +164,23 @@ impl Outcome {
         }
         told
     }
+}
+
+/// The services of a verdict as [`Outcome::ranking`] has them.
+pub fn ranking(verdict: Option<&Verdict>) -> Vec<(String, f64)> {
+    let causes = verdict.map_or(&[][..], |verdict| &verdict.causes);
+    let (mut ranking, mut score): (Vec<(String, f64)>, f64) = (Vec::new(), 0.0);
+    for (place, cause) in causes.iter().enumerate() {
+        // Apart by rounding only is a tie.
+        let key = |at: usize| [causes[at].responsibility, causes[at].share, causes[at].posterior];
+        let apart = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-9);
+        if place == 0 || apart(key(place), key(place - 1)) {
+            score = -(place as f64);
+        }
+        let entity = cause.entity.rsplit(" -> ").next().unwrap_or(&cause.entity);
+        if !ranking.iter().any(|(known, _)| known == entity) {
+            ranking.push((entity.to_string(), score));
+        }
+    }
+    ranking
 }

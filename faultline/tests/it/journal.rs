@@ -1,5 +1,5 @@
 //! A journal with everything in it that a journal can hold, made the same each time.
-use faultline::explainer::answer;
+use faultline::explainer::{answer, weights};
 use faultline::recaller;
 use faultline::reviser;
 use faultline::world::{control, own};
@@ -10,8 +10,9 @@ use faultline_formats::{Decoded, Record, decode};
 use faultline_host::Random;
 use faultline_model::facts::Decision;
 use faultline_model::{
-    Canonical, ChangeEvent, Clock, Control, EffectId, Encoding, Evaluation, EventTime, Format, Genesis, HashSeed, Hlc,
-    Kind, Labels, Millis, Payload, Position, RuleFile, RuleFiles, Sample, Setting, SourceId, SourceName, TenantId,
+    Canonical, ChangeEvent, Clock, Control, EffectId, Encoding, Evaluation, EventTime, Feedback, Format, Genesis,
+    HashSeed, Hlc, Kind, Labels, Millis, Payload, Position, RuleFile, RuleFiles, Sample, Setting, SourceId, SourceName,
+    TenantId,
 };
 use faultline_serve::recent::{Limits, Recent};
 use std::collections::VecDeque;
@@ -137,6 +138,11 @@ pub fn effect_bytes(effects: &Effects) -> Vec<u8> {
                 out.extend(id.to_bytes());
                 out.extend(evidence.to_bytes());
             }
+            Effect::Ask(id, Ask::Learn(lessons)) => {
+                out.push(10);
+                out.extend(id.to_bytes());
+                lessons.lessons.iter().for_each(|lesson| out.extend(lesson.to_bytes()));
+            }
             Effect::Ask(id, Ask::Hash(at)) => {
                 out.push(7);
                 out.extend(id.to_bytes());
@@ -225,6 +231,7 @@ impl Writer {
         for effect in effects.list {
             match effect {
                 Effect::Ask(id, Ask::Explain(evidence)) => self.asks.push_back((due, id, answer(&evidence))),
+                Effect::Ask(id, Ask::Learn(lessons)) => self.asks.push_back((due, id, weights(&lessons))),
                 Effect::Ask(id, Ask::Recall(asked)) => {
                     // What was accepted while the answer is on its way may be in it, too.
                     let records = recaller::answer(&self.recent, &asked);
@@ -289,6 +296,7 @@ impl Writer {
                 self.push(control(Control::Change, change.to_bytes(), SEED));
             }
             self.odd(step);
+            self.close(step);
             if step % 2 == 0 {
                 self.wall = self.wall.plus(100);
                 self.push(own(Kind::Tick, Vec::new(), SEED));
@@ -350,6 +358,33 @@ impl Writer {
         self.push(decode(payload, SEED));
     }
 
+    /// Events of some services, and now and then an operator who says what an incident's cause was: rightly, a second time, of a
+    /// service that it does not know, and of an incident that never was.
+    fn close(&mut self, step: i64) {
+        let time = EventTime(self.wall.0 * 1_000_000);
+        let service = ["fraud", "ledger", "odd"][step as usize % 3];
+        let event = if step % 4 == 0 { "x".repeat(500) } else { format!("event.{}", step % 5) };
+        let (observed, severity, body, attributes) = (time, 9, String::new(), Vec::new());
+        let logs = vec![encode::Log { time, observed, severity, body, attributes, event }];
+        let resource = vec![("service.name".into(), Value::Text(service.into()))];
+        let body = encode::logs(&[encode::ResourceLogs { resource, logs }]);
+        let (source, format) = (source(98), Format::OtlpLogs);
+        let kind = Kind::Telemetry { source, format, encoding: Encoding::Identity, clock: Clock::Live };
+        self.send(Payload { tenant: TenantId(0), kind, body: body.into() });
+        let newest = self.out.decided.iter().rev().find_map(|decision| match decision {
+            Decision::Verdict(verdict) => Some((verdict.incident, verdict.causes.first()?.entity.clone())),
+            _ => None,
+        });
+        let Some((incident, cause)) = newest.filter(|_| step % 10 == 0) else { return };
+        let never = EffectId { cause: Position { partition: 0, offset: 1 }, ordinal: 99 };
+        for (incident, cause) in
+            [(incident, "nobody".into()), (incident, cause.clone()), (incident, cause), (never, "fraud".into())]
+        {
+            let feedback = Feedback { incident, cause, note: "seen".into(), at: self.wall, by: "test".into() };
+            self.push(control(Control::Feedback, feedback.to_bytes(), SEED));
+        }
+    }
+
     /// Samples that no well-meaning sender sends: not numbers, far times, late, twice, conflicting, stale.
     fn odd(&mut self, step: i64) {
         let now = self.wall.0;
@@ -398,7 +433,7 @@ impl Writer {
 
     /// Records of our own that do not read, or answer nothing.
     fn bad_records(&mut self) {
-        for kind in [Control::Rules, Control::Setting, Control::Change, Control::Source] {
+        for kind in [Control::Rules, Control::Setting, Control::Change, Control::Source, Control::Feedback] {
             self.push(control(kind, vec![0xff, 1, 2], SEED));
         }
         let setting = Setting { name: "no.such".into(), value: "1".into() };

@@ -138,7 +138,7 @@ fn send(otlp: &Url, sender: usize, next: &AtomicI64, stop: &AtomicBool, acknowle
 pub fn large_body(number: usize) -> Vec<u8> {
     let time = EventTime(number as i64);
     let (body, attributes) = ("x".repeat(LARGE), Vec::new());
-    let log = encode::Log { time, observed: time, severity: 9, body, attributes };
+    let log = encode::Log { time, observed: time, severity: 9, body, attributes, event: String::new() };
     let resource = vec![("service.name".into(), Value::Text("large".into()))];
     encode::logs(&[encode::ResourceLogs { resource, logs: vec![log] }])
 }

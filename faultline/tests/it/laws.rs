@@ -82,6 +82,8 @@ fn the_journal_holds_what_the_laws_must_bear() {
             Decision::Anchor(_) => "anchors",
             Decision::Revision(_) => "revisions",
             Decision::Unrevised(_) => "unrevised",
+            Decision::Feedback(_) => "feedback",
+            Decision::Learned(_) => "learned",
         });
     }
     println!("{} events in {} records: {counts:?}", WRITTEN.events(), WRITTEN.records.len());
@@ -103,6 +105,8 @@ fn the_journal_holds_what_the_laws_must_bear() {
         ("rules refused", 1),
         ("settings", 1),
         ("changes", 1),
+        ("feedback", 1),
+        ("learned", 1),
         ("anchors", 2),
     ];
     for (what, least) in needed {

@@ -15,6 +15,7 @@ mod journal;
 mod kill;
 mod late_rules;
 mod laws;
+mod learning;
 mod node;
 mod quarantine;
 mod real_alerts;

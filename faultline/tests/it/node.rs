@@ -169,8 +169,8 @@ impl Node {
     /// What the other threads do after a turn: answers to asks, tiles and heads, checkpoints, trims.
     pub fn chores(&mut self, publish: bool, trim: bool) -> Result<(), Ended> {
         while let Ok((id, ask)) = self.asks_out.try_recv() {
-            let Ask::Explain(evidence) = ask else { unreachable!("states go to the keeper") };
-            self.reply(id, faultline::explainer::answer(&evidence));
+            let body = faultline::explainer::answer_to(&ask).expect("states go to the keeper");
+            self.reply(id, body);
         }
         while let Ok((id, asked)) = self.recalls_out.try_recv() {
             let records = recaller::answer(self.published.store().recent(), &asked);

@@ -92,7 +92,7 @@ fn a_broken_answer_holds_up_neither_incident_nor_anchor() {
         result.expect("the disk is well");
         let explain = |(id, ask)| match ask {
             Ask::Explain(evidence) => Some((id, *evidence)),
-            Ask::Hash(_) | Ask::Recall(_) | Ask::Revise(_) => None,
+            Ask::Hash(_) | Ask::Learn(_) | Ask::Recall(_) | Ask::Revise(_) => None,
         };
         let asked: Vec<(EffectId, Evidence)> = node.world.engine.unanswered().filter_map(explain).collect();
         for (id, evidence) in asked {

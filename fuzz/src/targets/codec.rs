@@ -39,6 +39,9 @@ const TYPES: &[fn(&[u8])] = &[
     check::<Recall>,
     check::<Revisited>,
     check::<Revisit>,
+    check::<Feedback>,
+    check::<Lesson>,
+    check::<Weights>,
 ];
 
 /// A leaf is never too large for its bundle, and a sealed segment's is found by the cheap look.
@@ -162,6 +165,14 @@ fn seeds() -> Vec<Vec<u8>> {
     let (from, to) = (Millis(1), Millis(9));
     let unrevised = Unrevised { group: "f;g".into(), name: "A".into(), from, to, reason: "no".into(), late };
     let anchor = Anchor { position: Position::default(), state: Digest::default() };
+    let (incident, cause, note, by) = (EffectId::default(), "pay".into(), "disk".into(), "me".into());
+    let feedback = Feedback { incident, cause, note, at: Millis(5), by };
+    let learned = Learned { lessons: 3, types: 2, weights: Digest::default(), at: Millis(6) };
+    let events = vec![(0, 3)];
+    let candidates = vec![Candidate { heard: true, events }, Candidate::default()];
+    let lesson = Lesson { types: vec!["event:a".into()], candidates, calls: vec![(1, 0)], cause: 0 };
+    let weight = EventWeight { name: "event:a".into(), own: 1.5, callers: 0.0, callees: -0.5 };
+    let weights = Weights { lessons: 3, events: vec![weight] };
     [
         (0, decided(Decision::Alert(transition.clone()))),
         (0, decided(Decision::Verdict(verdict.clone()))),
@@ -188,6 +199,11 @@ fn seeds() -> Vec<Vec<u8>> {
         (21, revisit.to_bytes()),
         (0, decided(Decision::Revision(Box::new(revision)))),
         (0, decided(Decision::Unrevised(unrevised))),
+        (0, decided(Decision::Feedback(feedback.clone()))),
+        (0, decided(Decision::Learned(learned))),
+        (22, feedback.to_bytes()),
+        (23, lesson.to_bytes()),
+        (24, weights.to_bytes()),
         (15, (1.5, vec![(-1, u64::MAX), (i64::MIN, 24)]).to_bytes()),
     ]
     .map(|(choice, bytes)| [&[choice], &bytes[..]].concat())

@@ -34,6 +34,7 @@ fn seeds() -> Vec<Vec<u8>> {
         errors: shift(0.001, 0.001 + z / 100.0, z),
         onset: (z > 3.0).then_some(Millis(9_000)),
         alerts: vec!["HighLatency".into()],
+        events: if z > 4.0 { vec![EventCount { name: "pool.empty".into(), count: 3 }] } else { Vec::new() },
         ..NodeEvidence::default()
     };
     let edge = |client, server, z: f64| EdgeEvidence {
@@ -61,6 +62,11 @@ fn seeds() -> Vec<Vec<u8>> {
         targets: vec![0],
         changes: vec![ChangeEvidence { node: 2, kind: "deploy".into(), title: "v2".into(), at: Millis(8_500) }],
         coverage: Coverage { unseen: vec!["d".into()], unpaired: 0.1, ..Coverage::default() },
+        learnt: (z > 4.0).then(|| {
+            let [own, callers, callees] = [1.5, -0.5, 0.25];
+            let weight = EventWeight { name: "event:pool.empty".into(), own, callers, callees };
+            Learnt { weights: Weights { lessons: 3, events: vec![weight] }, causes: vec![(2, 1.5)] }
+        }),
     };
     let kinds = [Telemetry::Reporting, Telemetry::Silent, Telemetry::Peer];
     let some = kinds.into_iter().flat_map(|kind| [0.0, 4.0, 40.0].map(|z| evidence(kind, z).to_bytes()));

@@ -144,7 +144,7 @@ fn payload(op: u8, now: Millis, asked: Option<EffectId>, lacks: Lacks, past: &Pa
             (Kind::Control(Control::Change), change.to_bytes())
         }
         11 => {
-            let control = Control::from_number(input.byte() % 7).expect("seven kinds");
+            let control = Control::from_number(input.byte() % 9).expect("nine kinds");
             (Kind::Control(control), input.part().to_vec())
         }
         12 if op & 64 != 0 && past.is_some() => {
@@ -295,7 +295,14 @@ fn logs(now: Millis, input: &mut Input<'_>) -> Vec<u8> {
     let resource = |input: &mut Input<'_>| {
         let (service, severity) = (input.byte() % 8, input.byte());
         let time = EventTime(now.0 * 1_000_000);
-        let log = Log { time, observed: time, severity, body: "it fails".into(), attributes: Vec::new() };
+        let log = Log {
+            time,
+            observed: time,
+            severity,
+            body: "it fails".into(),
+            attributes: Vec::new(),
+            event: String::new(),
+        };
         ResourceLogs { resource: vec![("service.name".into(), (&*format!("s{service}")).into())], logs: vec![log] }
     };
     let resources: Vec<ResourceLogs> = (0..count).map(|_| resource(input)).collect();

@@ -373,6 +373,7 @@ fn freeze(
         targets,
         changes: changes.into_iter().collect(),
         coverage: Coverage::default(),
+        learnt: None,
     };
     Some(Case { evidence, culprits: faults.iter().map(|fault| name(fault.0)).collect() })
 }

@@ -145,6 +145,7 @@ fn scene(lines: &[&str]) -> Evidence {
         edges,
         targets,
         coverage: Coverage::default(),
+        learnt: None,
     }
 }
 

@@ -3,4 +3,5 @@ mod estate;
 mod golden;
 mod hostile;
 mod laws;
+mod learned;
 mod shares;

@@ -137,6 +137,8 @@ pub struct Log {
     pub body: String,
     /// What else it says.
     pub attributes: Attributes,
+    /// The name of the event that it tells of; `""` where it is an ordinary record.
+    pub event: String,
 }
 
 /// Spans of one resource, under one scope.
@@ -292,6 +294,7 @@ fn write_log(log: &Log, out: &mut Message) {
     out.message(5, |any| any.some_bytes(1, log.body.as_bytes()));
     write_attributes(6, &log.attributes, out);
     out.fixed64(11, log.observed.0 as u64);
+    out.bytes(12, log.event.as_bytes());
 }
 
 fn write_span(span: &Span, out: &mut Message) {

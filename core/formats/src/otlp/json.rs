@@ -147,10 +147,11 @@ static SUMMARY_POINT: [Field; 6] = [
     Field("flags", 8, Unsigned, Plain),
 ];
 static QUANTILE: [Field; 2] = [Field("quantile", 1, Double, Plain), Field("value", 2, Double, Plain)];
-static LOG: [Field; 3] = [
+static LOG: [Field; 4] = [
     Field("timeUnixNano", 1, Fixed64, Plain),
     Field("severityNumber", 2, Unsigned, Plain),
     Field("observedTimeUnixNano", 11, Fixed64, Plain),
+    Field("eventName", 12, Text, Aside),
 ];
 static SPAN: [Field; 11] = [
     Field("traceId", 1, Hex, Plain),

@@ -128,7 +128,7 @@ fn what_a_body_says_once_is_counted_on_every_point() {
 
 #[test]
 fn items_and_resources_are_counted() {
-    let log = Log { time: T, observed: T, severity: 9, body: String::new(), attributes: vec![] };
+    let log = Log { time: T, observed: T, severity: 9, body: String::new(), attributes: vec![], event: String::new() };
     let logs = encode::logs(&[ResourceLogs { resource: vec![], logs: vec![log.clone(); limits::LOGS + 3] }]);
     let logs = decoded(Format::OtlpLogs, Encoding::Identity, logs);
     assert_eq!((&*rejects(&logs), logs.events.logs.len()), ("too-many-logs=3", limits::LOGS));

@@ -268,6 +268,7 @@ fn logs_and_spans_decode_to_what_was_encoded() {
             severity: (i % 25) as u8,
             body: "text".into(),
             attributes: attributes(&[("k", "v")]),
+            event: if i % 2 == 0 { String::new() } else { format!("event.{i}") },
         })
         .collect();
     let body = encode::logs(&[ResourceLogs { resource: resource.clone(), logs: logs.clone() }]);
@@ -275,6 +276,7 @@ fn logs_and_spans_decode_to_what_was_encoded() {
     for (log, sent) in found.events.logs.iter().zip(&logs) {
         let time = if sent.time.0 == 0 { sent.observed } else { sent.time };
         assert_eq!((log.resource, log.time, log.severity), (0, time, sent.severity));
+        assert_eq!(found.text(log.event), sent.event);
     }
     assert_eq!((found.events.logs.len(), &*rejects(&found)), (30, ""));
 

@@ -1,4 +1,5 @@
 //! What `step` freezes for an explanation: all that a verdict may rest on, so that anyone can recompute it.
+use super::lessons::{EventCount, Learnt};
 use crate::ids::IncidentId;
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_struct};
@@ -28,8 +29,10 @@ pub struct Evidence {
     pub changes: Vec<ChangeEvidence>,
     /// What could not be seen.
     pub coverage: Coverage,
+    /// What closed incidents have taught about events like those here; none before the first was.
+    pub learnt: Option<Learnt>,
 }
-canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage });
+canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage; learnt });
 
 /// A quantity before and now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -94,8 +97,10 @@ pub struct NodeEvidence {
     pub new_logs: Shift,
     /// Resources that its instances use, each once, in the order of [`Resource`]: of several instances the one furthest off.
     pub resources: Vec<ResourceEvidence>,
+    /// Events that it told of since shortly before the onset, in name order.
+    pub events: Vec<EventCount>,
 }
-// Evidence from before engine version 8 has none of the last three, from before version 9 not the last.
+// Evidence from before engine version 8 has none of the last four, from before version 9 not the last two.
 canonical_struct!(NodeEvidence {
     entity,
     telemetry,
@@ -109,7 +114,8 @@ canonical_struct!(NodeEvidence {
     alerts;
     step,
     new_logs,
-    resources
+    resources,
+    events
 });
 
 /// What an instance of a service uses of its own.

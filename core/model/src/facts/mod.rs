@@ -3,6 +3,7 @@ pub mod alert;
 pub mod anomaly;
 pub mod evidence;
 pub mod incident;
+pub mod lessons;
 pub mod revision;
 pub mod verdict;
 
@@ -12,10 +13,11 @@ pub use evidence::{
     ChangeEvidence, Coverage, EdgeEvidence, Evidence, NodeEvidence, Resource, ResourceEvidence, Shift, Telemetry,
 };
 pub use incident::{IncidentPhase, IncidentUpdate};
+pub use lessons::{Candidate, EventCount, EventWeight, Learned, Learnt, Lesson, Lessons, Weights};
 pub use revision::{Late, LateSeries, Outcome, Revision, Stretch, Unrevised};
 pub use verdict::{Cause, Contribution, PathStep, Verdict};
 
-use crate::control::{ChangeEvent, Setting};
+use crate::control::{ChangeEvent, Feedback, Setting};
 use crate::ids::{AlertId, Digest, EffectId, Occurrence, Position, TenantId};
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_newtype, canonical_struct};
@@ -57,6 +59,10 @@ pub enum Decision {
     Revision(Box<Revision>),
     /// Late samples came to instants of which nobody can say what would have been.
     Unrevised(Unrevised),
+    /// An incident was closed with its cause.
+    Feedback(Feedback),
+    /// Weights of events, learned from closed incidents, came into force.
+    Learned(Learned),
 }
 canonical_enum!(Decision {
     Alert = 1 (it),
@@ -72,6 +78,8 @@ canonical_enum!(Decision {
     Anchor = 11 (it),
     Revision = 12 (it),
     Unrevised = 13 (it),
+    Feedback = 14 (it),
+    Learned = 15 (it),
 });
 
 /// Rule files in force from a record on.

@@ -4,7 +4,6 @@
 //! of its spans, two numbers each (how far behind the end of the one before, at first from index 0; length), and an array of its counts.
 use super::{BUCKETS_MAX, Buckets, CUSTOM_SCHEMA, Histogram, ResetHint, SCHEMA_MAX, SCHEMA_MIN, Span};
 use crate::codec::{Canonical, CodecError, Reader, Writer};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Canonical for Buckets {
@@ -85,15 +84,5 @@ impl Canonical for Histogram {
         };
         // Counts may be negative: a difference is kept as any other value.
         if known && whole { Ok(histogram) } else { Err(error) }
-    }
-}
-
-impl Canonical for Arc<Histogram> {
-    fn write(&self, w: &mut Writer) {
-        Histogram::write(self, w);
-    }
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Histogram::read(r).map(Arc::new)
     }
 }

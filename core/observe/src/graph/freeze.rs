@@ -71,12 +71,14 @@ impl Graph {
         let mut nodes: Vec<NodeEvidence> = near.iter().map(|&id| self.node_evidence(id, from, to, question)).collect();
         let since = Millis(from.saturating_mul(1000)).min(question.onset).plus(-NOVELTY_BEFORE);
         let novelty = self.kinds.novelty(since, question.at.plus(1));
+        let mut told = self.events.since(since);
         for (node, id) in nodes.iter_mut().zip(&near) {
             if let Some(&Novelty { expected, seen, count }) = novelty.get(id) {
                 let z = (seen - expected) / float::sqrt(expected + 1.0);
                 node.new_logs = Shift { expected, seen, z, count };
             }
             node.resources = self.resources.evidence(*id, since);
+            node.events = told.remove(id).unwrap_or_default();
         }
         // What an alert names and no telemetry does is a node, too: nothing is known of it.
         let mut unknown = question.targets.iter().filter(|name| self.services.find(name).is_none());
@@ -126,6 +128,7 @@ impl Graph {
             nodes,
             targets,
             changes,
+            learnt: None,
         }
     }
 

@@ -41,6 +41,12 @@ pub const RESOURCES: usize = 50_000;
 pub const SUSPECTS: usize = 20;
 /// Kinds of log records, of all services together.
 pub const LOG_KINDS: usize = 100_000;
+/// Names of events, of all services together.
+pub const EVENTS: usize = 100_000;
+/// Size of an event's name.
+pub const EVENT_NAME_SIZE: usize = 128;
+/// Names of events of one service in evidence: the most frequent.
+pub const EVENTS_TOLD: usize = 64;
 /// Calls that may be declared, and the size of the text that declares them.
 pub const DECLARED: usize = 10_000;
 /// See [`DECLARED`].

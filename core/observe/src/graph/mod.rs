@@ -9,6 +9,7 @@
 //! - `freeze`: evidence of an incident.
 mod declared;
 mod edges;
+mod events;
 mod freeze;
 mod index;
 mod kinds;
@@ -32,6 +33,7 @@ pub use tally::Derived;
 
 use alloc::vec::Vec;
 use edges::Edges;
+use events::NamedEvents;
 use faultline_formats::Decoded;
 use faultline_model::facts::Anomaly;
 use faultline_model::{ChangeEvent, HashSeed, Millis, SeriesKey, canonical_struct};
@@ -66,6 +68,8 @@ pub struct Counts {
     pub unanswered: u64,
     /// Series of standard metrics for which there was no room.
     pub meters_refused: u64,
+    /// Events whose name is too long or for which there was no room.
+    pub events_refused: u64,
 }
 canonical_struct!(Counts {
     nameless,
@@ -75,7 +79,8 @@ canonical_struct!(Counts {
     repeated,
     early,
     unanswered;
-    meters_refused
+    meters_refused,
+    events_refused
 });
 
 /// What the closing of seconds and windows gives.
@@ -121,10 +126,11 @@ pub struct Graph {
     meters: Meters,
     kinds: LogKinds,
     resources: Resources,
-    /// Whether resources are read, and how often a kind of log record came.
+    /// Whether resources and events are read, and how often a kind of log record came.
     notes_use: bool,
     /// Whether kinds of log records are noted.
     notes_kinds: bool,
+    events: NamedEvents,
     counts: Counts,
     /// Service of each resource of the body at hand.
     body: Vec<u32>,
@@ -153,6 +159,7 @@ impl Graph {
             resources: Resources::new(seed),
             notes_use: true,
             notes_kinds: true,
+            events: NamedEvents::new(seed),
             counts: Counts::default(),
             body: Vec::new(),
         }
@@ -163,7 +170,7 @@ impl Graph {
         self.notes_kinds = notes;
     }
 
-    /// Whether resources are read from here on, and how often kinds of log records come: older engines did neither.
+    /// Whether resources and events are read from here on, and how often kinds of log records come: older engines did none of it.
     pub fn note_use(&mut self, notes: bool) {
         self.notes_use = notes;
     }
@@ -193,6 +200,11 @@ impl Graph {
                     self.services.log_record(service, log.severity, second, &mut self.blocks);
                     if self.notes_kinds {
                         self.kinds.note(service, log.kind, log.severity, self.notes_use, at);
+                    }
+                    if log.event.size > 0 && self.notes_use {
+                        let name = decoded.text(log.event);
+                        let taken = self.events.note(service, name, events::key(name, self.seed), at);
+                        self.counts.events_refused += u64::from(!taken);
                     }
                 }
             }
@@ -270,6 +282,7 @@ impl Graph {
         self.predictions.sweep(phase, step, now);
         self.kinds.sweep(phase, step, now);
         self.resources.sweep(phase, step, now);
+        self.events.sweep(phase, step, now);
         self.operations.sweep(phase, now, &mut self.services, &mut self.blocks, &mut out.samples);
         self.edges.sweep(phase, now, &mut self.blocks, &mut out.samples);
         let gone = self.services.outlived(phase, step, now, |id| self.edges.touches(id));
@@ -280,6 +293,7 @@ impl Graph {
         self.meters.forget_services(&gone);
         self.kinds.forget(&gone);
         self.resources.forget_services(&gone);
+        self.events.forget(&gone);
         self.operations.forget(&gone, now, &mut self.blocks, &mut out.samples);
         for &id in &gone {
             self.services.remove(id, now, &mut self.blocks, &mut out.samples);

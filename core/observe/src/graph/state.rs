@@ -1,6 +1,7 @@
 //! The graph's canonical bytes: what lies beside its tables, and their pages. Indexes are rebuilt from the rows.
 use super::Graph;
 use super::edges::{self, Edges};
+use super::events::{self, NamedEvents};
 use super::kinds::{self, LogKinds};
 use super::meters::{self, Meters};
 use super::operations::{self, Operations};
@@ -15,7 +16,7 @@ use faultline_model::{Canonical, CodecError, Reader, Writer};
 
 impl Graph {
     /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 9] {
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 10] {
         let [uses, users] = self.resources.tables();
         [
             (services::TABLE, self.services.table()),
@@ -27,15 +28,16 @@ impl Graph {
             (kinds::TABLE, self.kinds.table()),
             (resources::TABLES[0], uses),
             (resources::TABLES[1], users),
+            (events::TABLE, self.events.table()),
         ]
     }
 
     /// Writes what is beside the rows.
     pub fn write_rest(&self, w: &mut Writer) {
-        // States of before engine version 8 have neither meters nor kinds of log records, of before version 9 no resources.
-        let uses = !self.resources.is_empty();
+        // States of before engine version 8 have neither meters nor kinds of log records, those of before 9 neither resources nor events.
+        let uses = !(self.resources.is_empty() && self.events.is_empty());
         let measures = uses || !(self.meters.is_empty() && self.kinds.is_empty());
-        w.array(13 + if measures { 2 } else { 0 } + if uses { 1 } else { 0 });
+        w.array(13 + if measures { 2 } else { 0 } + if uses { 2 } else { 0 });
         self.seed.write(w);
         self.next.map(|turn| turn.0).write(w);
         self.judged_from.write(w);
@@ -55,6 +57,7 @@ impl Graph {
         }
         if uses {
             self.resources.write(w);
+            self.events.write(w);
         }
     }
 
@@ -62,7 +65,7 @@ impl Graph {
     pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Graph, CodecError> {
         let refused = r.invalid("graph");
         let fields = r.array()?;
-        if !matches!(fields, 13 | 15 | 16) {
+        if ![13, 15, 17].contains(&fields) {
             return Err(refused);
         }
         let seed = u64::read(r)?;
@@ -85,22 +88,21 @@ impl Graph {
             resources: Resources::new(seed),
             notes_use: true,
             notes_kinds: true,
+            events: NamedEvents::new(seed),
             body: Vec::new(),
         };
         if fields >= 15 {
             graph.meters = Meters::read(r, pages)?;
             graph.kinds = LogKinds::read(r, pages, seed)?;
         }
-        if fields == 16 {
+        if fields == 17 {
             graph.resources = Resources::read(r, pages, seed)?;
+            graph.events = NamedEvents::read(r, pages, seed)?;
         }
         // One value has one form.
-        let least = if graph.resources.is_empty() {
-            if graph.meters.is_empty() && graph.kinds.is_empty() { 13 } else { 15 }
-        } else {
-            16
-        };
-        if fields != least {
+        let uses = !(graph.resources.is_empty() && graph.events.is_empty());
+        let measures = uses || !(graph.meters.is_empty() && graph.kinds.is_empty());
+        if [fields >= 15, fields == 17] != [measures, uses] {
             return Err(refused);
         }
         Ok(graph)

@@ -1,6 +1,6 @@
 //! Watermarks: future-stamped and idle sources, counts, catching up after a start.
 use bytes::Bytes;
-use faultline_formats::{Decoded, Events, LogEvent};
+use faultline_formats::{Decoded, Events, LogEvent, Text};
 use faultline_model::table::PageBytes;
 use faultline_model::{
     BodyDigest, Clock, Encoding, EventTime, Format, Kind, Millis, Payload, Reader, SourceId, SourceName, TenantId,
@@ -16,7 +16,13 @@ fn body(source: u8, times: &[i64]) -> Decoded {
         encoding: Encoding::Identity,
         clock: Clock::Live,
     };
-    let log = |&ms: &i64| LogEvent { resource: 0, time: EventTime(ms * 1_000_000), severity: 9, kind: 0 };
+    let log = |&ms: &i64| LogEvent {
+        resource: 0,
+        time: EventTime(ms * 1_000_000),
+        severity: 9,
+        kind: 0,
+        event: Text::default(),
+    };
     let events = Events { logs: times.iter().map(log).collect(), ..Events::default() };
     let payload = Payload { tenant: TenantId(0), kind, body: Bytes::new() };
     Decoded { payload, digest: BodyDigest::default(), plain: Bytes::new(), events, rejects: Vec::new() }

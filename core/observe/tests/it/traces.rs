@@ -45,7 +45,7 @@ impl Body {
         let resource = self.resource(if words[0] == "-" { "" } else { words[0] }, option("version="));
         if words[1] == "log" {
             let severity = words[2].parse().expect("a severity");
-            self.events.logs.push(LogEvent { resource, time: EventTime(0), severity, kind: 0 });
+            self.events.logs.push(LogEvent { resource, time: EventTime(0), severity, kind: 0, event: Text::default() });
             return;
         }
         let (trace, rest) = words[2].split_once(':').expect("trace:id<parent");

@@ -1,5 +1,6 @@
 //! `/api/faultline/v1/changes`: what changed in the estate, to read and to tell.
-use super::answer::{FieldError, Problem, covers, json};
+use super::answer::{Problem, covers, json};
+use super::fields::Fields;
 use super::params::Params;
 use super::shapes::{ChangeShape, Placed, text};
 use super::{Api, not_ready};
@@ -13,13 +14,7 @@ use faultline_formats::decode;
 use faultline_host::Refused;
 use faultline_model::{Canonical, ChangeEvent, Control, Kind, Millis, Payload, Position, TenantId};
 use serde::Serialize;
-use serde_json::{Map, Value};
 use std::sync::Arc;
-
-/// A change may be announced this long before it takes effect, in ms.
-const AHEAD_MS: i64 = 86_400_000;
-/// 1971: an earlier time is a unit mixed up or a clock that was never set.
-const EARLIEST: Millis = Millis(365 * 86_400_000);
 
 /// Changes, newest first; `entity`, `limit` up to 1,000 (100).
 pub async fn list(State(api): State<Arc<Api>>, uri: Uri) -> Response {
@@ -101,16 +96,11 @@ pub(super) fn refused(refused: Refused) -> Problem {
 
 /// Reads a change, and names everything that is wrong with it at once.
 fn read(body: &[u8], now: Millis) -> Result<ChangeEvent, Problem> {
-    let value = serde_json::from_slice::<Value>(body);
-    let value = value.map_err(|error| Problem::bad("bad-json", format!("the body is not JSON: {error}")))?;
-    let Value::Object(fields) = value else {
-        return Err(Problem::bad("bad-json", "the body must be a JSON object"));
-    };
-    let mut fields = Fields { fields, errors: Vec::new() };
+    let mut fields = Fields::read(body)?;
     let (service, entity) = (fields.text("service", 256), fields.text("entity", 256));
     let entity = match (service, entity) {
         (Some(_), Some(_)) => fields.wrong("entity", "is given beside \"service\", which means the same"),
-        (None, None) if fields.errors.is_empty() => fields.wrong("service", "is missing: the service that changed"),
+        (None, None) if fields.is_well() => fields.wrong("service", "is missing: the service that changed"),
         (service, entity) => service.or(entity).unwrap_or_default(),
     };
     let change = ChangeEvent {
@@ -121,66 +111,10 @@ fn read(body: &[u8], now: Millis) -> Result<ChangeEvent, Problem> {
         at: fields.time("at", now),
         by: fields.text("by", 256).unwrap_or_default(),
     };
-    for name in std::mem::take(&mut fields.fields).into_iter().map(|(name, _)| name).take(10) {
-        fields.wrong(&name, "is not a field of a change: service, kind, title, version, at, by");
-    }
-    match fields.errors.is_empty() {
+    let others = "is not a field of a change: service, kind, title, version, at, by";
+    let errors = fields.finish(others);
+    match errors.is_empty() {
         true => Ok(change),
-        false => Err(Problem::bad("bad-change", "the change was not taken").fields(fields.errors)),
-    }
-}
-
-struct Fields {
-    fields: Map<String, Value>,
-    errors: Vec<FieldError>,
-}
-
-impl Fields {
-    fn wrong(&mut self, field: &str, detail: &str) -> String {
-        let field = field.chars().take(64).collect();
-        self.errors.push(FieldError { field, detail: detail.into() });
-        String::new()
-    }
-
-    /// A text of at most `size` bytes without control characters; `None` where it is absent, null or wrong.
-    fn text(&mut self, field: &str, size: usize) -> Option<String> {
-        let why = match self.fields.remove(field) {
-            None | Some(Value::Null) => return None,
-            Some(Value::String(text)) if text.len() > size => format!("is longer than {size} bytes"),
-            Some(Value::String(text)) if text.chars().any(char::is_control) => "has a control character in it".into(),
-            Some(Value::String(text)) if text.trim().is_empty() => "is empty".into(),
-            Some(Value::String(text)) => return Some(text),
-            Some(_) => "must be a text".into(),
-        };
-        self.wrong(field, &why);
-        None
-    }
-
-    fn required(&mut self, field: &str, size: usize, what: &str) -> String {
-        let errors = self.errors.len();
-        match self.text(field, size) {
-            Some(text) => text,
-            None if self.errors.len() > errors => String::new(),
-            None => self.wrong(field, &format!("is missing: {what}")),
-        }
-    }
-
-    fn time(&mut self, field: &str, now: Millis) -> Millis {
-        let time = match self.fields.remove(field) {
-            None | Some(Value::Null) => return now,
-            Some(Value::String(text)) => Millis::parse(&text),
-            Some(Value::Number(number)) => number.as_i64().map(Millis),
-            Some(_) => None,
-        };
-        match time {
-            Some(time) if time < EARLIEST || time > now.plus(AHEAD_MS) => {
-                self.wrong(field, "lies before 1971 or more than a day ahead");
-            }
-            Some(time) => return time,
-            None => {
-                self.wrong(field, "must be a time as RFC 3339 or a whole number of ms since 1970");
-            }
-        }
-        now
+        false => Err(Problem::bad("bad-change", "the change was not taken").fields(errors)),
     }
 }

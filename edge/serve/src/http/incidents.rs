@@ -2,7 +2,9 @@
 use super::Api;
 use super::answer::{Problem, covers, json};
 use super::params::Params;
-use super::shapes::{AnomalyShape, ChangeShape, CoverageShape, Placed, TransitionShape, VerdictShape, maybe, text};
+use super::shapes::{
+    AnomalyShape, ChangeShape, CoverageShape, FeedbackShape, Placed, TransitionShape, VerdictShape, maybe, text,
+};
 use crate::store::book::{Book, Entry};
 use crate::store::incident::{IncidentStory, Revision, Step};
 use crate::view::View;
@@ -172,6 +174,8 @@ struct Whole<'a> {
     steps_count: u64,
     verdicts: Vec<Placed<RevisionShape<'a>>>,
     verdicts_count: u64,
+    /// What its cause was, as an operator said.
+    closed: Option<Placed<FeedbackShape<'a>>>,
     coverage: CoverageShape<'a>,
     leaves: Vec<LeafShape>,
 }
@@ -276,6 +280,7 @@ impl<'a> Whole<'a> {
             steps_count: story.steps_count,
             verdicts: story.verdicts.iter().map(Placed::of).collect(),
             verdicts_count: story.verdicts_count,
+            closed: story.closed.as_ref().map(Placed::of),
             coverage: (&view.lacks).into(),
             leaves: story.leaves().into_iter().map(|(leaf, id)| LeafShape { leaf, id }).collect(),
         }

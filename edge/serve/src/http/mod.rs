@@ -5,6 +5,8 @@ mod answer;
 mod changes;
 pub(crate) mod events;
 mod exemplars;
+mod feedback;
+mod fields;
 mod health;
 mod incidents;
 mod metadata;
@@ -56,6 +58,7 @@ const PATHS: &[&str] = &[
     "/api/faultline/v1/revisions",
     "/api/faultline/v1/rejects",
     "/api/faultline/v1/changes",
+    "/api/faultline/v1/feedback",
     "/api/faultline/v1/status",
     "/api/faultline/v1/events",
     "/api/v1/query",
@@ -120,6 +123,7 @@ pub fn router(
         .route("/api/faultline/v1/revisions", get(revisions::list))
         .route("/api/faultline/v1/rejects", get(rejects::list))
         .route("/api/faultline/v1/changes", get(changes::list).post(changes::add))
+        .route("/api/faultline/v1/feedback", post(feedback::add))
         .route("/api/faultline/v1/anchors", post(anchors::want))
         .route("/api/faultline/v1/events", get(events::stream))
         .route("/-/reload", post(reload::reload).put(reload::reload))
@@ -193,6 +197,7 @@ async fn wrong_method(request: Request) -> Response {
         | "/api/v1/parse_query"
         | "/api/v1/series"
         | "/api/v1/labels" => "GET and POST",
+        "/api/faultline/v1/feedback" => "POST",
         _ => "GET",
     };
     let detail = format!("this path takes {allowed}");

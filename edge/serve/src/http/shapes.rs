@@ -6,7 +6,7 @@ use super::number;
 use super::revisions::{RevisionShape, UnrevisedShape};
 use crate::store::book::Entry;
 use faultline_model::facts::{Anomaly, Cause, Coverage, Decision, IncidentUpdate, Transition, Verdict};
-use faultline_model::{ChangeEvent, EffectId, Labels, Millis};
+use faultline_model::{ChangeEvent, EffectId, Feedback, Labels, Millis};
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
 
@@ -251,6 +251,25 @@ impl<'a> From<&'a ChangeEvent> for ChangeShape<'a> {
     }
 }
 
+/// What an operator said of an incident.
+#[derive(Serialize)]
+pub struct FeedbackShape<'a> {
+    #[serde(serialize_with = "text")]
+    incident: EffectId,
+    cause: &'a str,
+    note: &'a str,
+    #[serde(serialize_with = "text")]
+    at: Millis,
+    by: &'a str,
+}
+
+impl<'a> From<&'a Feedback> for FeedbackShape<'a> {
+    fn from(it: &'a Feedback) -> Self {
+        let Feedback { incident, cause, note, at, by } = it;
+        FeedbackShape { incident: *incident, cause, note, at: *at, by }
+    }
+}
+
 /// What cannot be seen.
 #[derive(Serialize)]
 pub struct CoverageShape<'a> {
@@ -284,6 +303,8 @@ pub enum DecisionShape<'a> {
     Anchor { position: String, state: String },
     Revision(RevisionShape<'a>),
     Unrevised(UnrevisedShape<'a>),
+    Feedback { feedback: FeedbackShape<'a> },
+    Learned { lessons: u64, types: u64, weights: String, at: String },
 }
 
 impl<'a> From<&'a Decision> for DecisionShape<'a> {
@@ -310,6 +331,11 @@ impl<'a> From<&'a Decision> for DecisionShape<'a> {
             Decision::Anchor(it) => DecisionShape::Anchor { position: it.position.to_string(), state: it.state.hex() },
             Decision::Revision(it) => DecisionShape::Revision((&**it).into()),
             Decision::Unrevised(it) => DecisionShape::Unrevised(it.into()),
+            Decision::Feedback(it) => DecisionShape::Feedback { feedback: it.into() },
+            Decision::Learned(it) => {
+                let (weights, at) = (it.weights.hex(), it.at.to_string());
+                DecisionShape::Learned { lessons: it.lessons, types: it.types, weights, at }
+            }
         }
     }
 }
@@ -331,6 +357,8 @@ impl DecisionShape<'_> {
             DecisionShape::Anchor { .. } => "anchor",
             DecisionShape::Revision(_) => "revision",
             DecisionShape::Unrevised(_) => "unrevised",
+            DecisionShape::Feedback { .. } => "feedback",
+            DecisionShape::Learned { .. } => "learned",
         }
     }
 }

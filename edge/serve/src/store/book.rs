@@ -100,8 +100,13 @@ impl Book {
             Decision::Quarantined(record) => {
                 push(&mut self.quarantined, entry.with(record.clone()), MARKS_MAX);
             }
+            Decision::Feedback(feedback) => {
+                if let Some(incident) = self.incidents.get_mut(&feedback.incident) {
+                    Arc::make_mut(incident).closed = Some(entry.with(feedback.clone()));
+                }
+            }
             // Told on the stream of events; there is nothing to look up later.
-            Decision::Setting(_) => {}
+            Decision::Setting(_) | Decision::Learned(_) => {}
             Decision::Asked(asked) => self.revisits += u64::from(asked.kind == "revise"),
             Decision::Revision(it) => self.revision(entry.with(decision.clone()), it.outcome as usize),
             Decision::Unrevised(_) => self.revision(entry.with(decision.clone()), self.revised.len() - 1),

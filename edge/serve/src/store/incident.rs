@@ -1,7 +1,7 @@
 //! One incident as the book tells it: steps, alerts, anomalies, verdicts, and the leaf of each.
 use super::book::Entry;
 use faultline_model::facts::{Anomaly, IncidentPhase, IncidentUpdate, Transition, Verdict};
-use faultline_model::{AlertId, EffectId, IncidentId, Millis};
+use faultline_model::{AlertId, EffectId, Feedback, IncidentId, Millis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,6 +49,8 @@ pub(crate) struct IncidentStory {
     pub verdict: Option<Entry<Verdict>>,
     pub verdicts: Vec<Entry<Revision>>,
     pub verdicts_count: u64,
+    /// What its cause was, as an operator said.
+    pub closed: Option<Entry<Feedback>>,
     /// First verdict since which the first cause has been the same.
     pub settled: Option<Entry<Revision>>,
 }
@@ -81,6 +83,7 @@ impl IncidentStory {
             verdict: None,
             verdicts: Vec::new(),
             verdicts_count: 0,
+            closed: None,
             settled: None,
         }
     }

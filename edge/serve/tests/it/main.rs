@@ -1,6 +1,7 @@
 //! The API's behaviour through its router, without a socket.
 mod bounds;
 mod changes;
+mod feedback;
 mod golden;
 mod merge;
 mod query;
