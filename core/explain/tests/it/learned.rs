@@ -4,7 +4,7 @@ use faultline_model::facts::{
     Candidate, Coverage, EdgeEvidence, EventCount, EventWeight, Evidence, Learnt, Lesson, Lessons, NodeEvidence,
     Telemetry, Verdict, Weights,
 };
-use faultline_model::{Canonical, EffectId, Millis, Position};
+use faultline_model::{Canonical, EffectId, Millis, Position, float};
 use std::sync::Arc;
 
 const FIXTURE: &str = include_str!("../fixtures/learned.txt");
@@ -129,7 +129,7 @@ fn events_like_those_of_past_causes_name_a_cause() {
     assert!(posterior(&after, "a") > 0.8 && posterior(&after, "b") < posterior(&before, "b"), "{after:?}");
     let piece = after.causes[0].evidence.iter().find(|piece| piece.what.starts_with("events like")).expect("told");
     // Twice as many as others: exp(3 ln 4) against 1.
-    assert!((piece.nats - 3.0 * 4.0_f64.ln()).abs() < 1e-9, "{piece:?}");
+    assert!((piece.nats - 3.0 * float::ln(4.0)).abs() < 1e-9, "{piece:?}");
     assert_eq!(piece.what, "events like those at the cause of 9 closed incidents: event:pool.empty x3");
     // The same event with a weight the other way.
     let against = explain(&incident(told, learnt(-3.0, Vec::new())));
