@@ -5,9 +5,9 @@
 use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
 use crate::clean::Scene;
 use crate::config::{
-    ARCS_MAX, CHANGE_BOOST, CHANGE_DECAY, CHANGE_SLACK, DEADLINE_DISCOUNT, DEPLOY_BOOST, DROP_MIN, KINDS, LAG_STEP_MAX,
-    LAG_STEPS, LEAK, LEAK_LOAD, LINK_PASSES, LINK_PRIOR, LOGGED, OWN, PASSES, PEER_CALLER, PEER_PENALTY, PRIOR,
-    RETRY_DISCOUNT, SHARE_MIN, SHARE_UNKNOWN, UNLINKED, UNSEEN, Z_GATE,
+    ARCS_MAX, CHANGE_BOOST, CHANGE_DECAY, CHANGE_SLACK, DEADLINE_DISCOUNT, DEPLOY_BOOST, DROP_MIN, KINDS, KINDS_0,
+    LAG_STEP_MAX, LAG_STEPS, LEAK, LEAK_LOAD, LINK_PASSES, LINK_PRIOR, LOGGED, OWN, PASSES, PEER_CALLER, PEER_PENALTY,
+    PRIOR, RETRY_DISCOUNT, SHARE_MIN, SHARE_UNKNOWN, UNLINKED, UNSEEN, Z_GATE,
 };
 use crate::cycles::{self, Link};
 use crate::flow::{Flows, Share};
@@ -20,7 +20,14 @@ use faultline_model::float;
 
 /// Builds the network.
 pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model {
-    let mut draft = Draft { scene, channels, flows, vars: Vec::new(), places: BTreeMap::new(), unseen: flows.unseen };
+    let mut draft = Draft {
+        scene,
+        channels,
+        flows,
+        vars: Vec::new(),
+        places: BTreeMap::new(),
+        unseen: flows.unseen && !scene.first,
+    };
     let mut targets = Vec::new();
     let clear = nats(Z_GATE);
     for &target in &scene.targets {
@@ -43,7 +50,7 @@ pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model 
         next += 1;
     }
     for &target in &targets {
-        if unseen {
+        if unseen && !scene.first {
             draft.vars[target].nats = UNSEEN;
         } else {
             draft.vars[target].on = true;
@@ -236,6 +243,9 @@ pub(crate) fn own_nats(signs: &Signs, calls: &Share) -> [f64; 7] {
 /// How much a service's own signs speak for a fault of its own, in nats, and how likely each kind then is.
 pub(crate) fn fault_nats(signs: &Signs, calls: &Share) -> (f64, Vec<f64>) {
     let mut nats = own_nats(signs, calls);
+    if signs.first {
+        return mixture(&KINDS_0.into_iter().zip(nats).collect::<Vec<_>>());
+    }
     // Log records go with a fault of any kind: they are no kind of their own.
     let logged = logged(core::mem::take(&mut nats[LOGS]));
     let (total, kinds) = mixture(&KINDS.into_iter().zip(nats).collect::<Vec<_>>());

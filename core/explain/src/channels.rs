@@ -5,8 +5,9 @@
 //! does more for the ranking than the choice of any statistic.
 use crate::clean::{Edge, Quantity, Scene};
 use crate::config::{
-    CALLER_WIDE, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_EACH, RISE_ERRORS, RISE_MS,
-    SELF_SHARE, SILENT_FAILING, SILENT_UNSEEN, SILENT_WORKING, Z_GATE,
+    CALLER_WIDE, CALLER_WIDE_0, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_0,
+    NEW_LOGS_EACH, NEW_LOGS_LEAST_0, RISE_ERRORS, RISE_MS, SELF_SHARE, SILENT_FAILING, SILENT_UNSEEN, SILENT_WORKING,
+    Z_GATE,
 };
 use crate::likelihood::{clamp, mixture, nats};
 use crate::resources;
@@ -58,6 +59,8 @@ pub(crate) struct Signs {
     pub drop: f64,
     /// Share of what is asked of it that it does not finish, 0 to 1; none where its callers do not say.
     pub unserved: Option<f64>,
+    /// Whether they are weighed by the first model.
+    pub first: bool,
 }
 
 impl Signs {
@@ -96,7 +99,7 @@ pub(crate) fn read(scene: &Scene) -> Channels {
     let nodes = (0..scene.nodes.len())
         .map(|index| {
             let node = &scene.nodes[index];
-            let mut signs = Signs::default();
+            let mut signs = Signs { first: scene.first, ..Signs::default() };
             let calls = seen_by_callers(scene, index, &gaps);
             signs.work(scene, index, &calls);
             // What a service that lost its work says of the rest is about the part that still works.
@@ -116,8 +119,8 @@ pub(crate) fn read(scene: &Scene) -> Channels {
             signs.own[OWN_ERRORS] = errors(&node.own_errors);
             let logs = node.error_logs;
             let more = (logs.known && logs.based && logs.rise() > 0.0).then(|| float::max(nats(logs.z), 0.0));
-            let fresh = novelty(&node.new_logs);
-            signs.own[RESOURCE] = resources::sign(node);
+            let fresh = novelty(&node.new_logs, scene.first);
+            signs.own[RESOURCE] = resources::sign(node).filter(|_| !scene.first);
             signs.own[LOGS] = more.into_iter().chain(fresh).reduce(float::max);
             signs
         })
@@ -146,7 +149,12 @@ pub(crate) fn errors_z(quantity: &Quantity) -> Option<f64> {
 }
 
 /// How much new kinds of log records speak for a fault, in nats, from how many deviations of chance they are: none without any.
-fn novelty(fresh: &Quantity) -> Option<f64> {
+fn novelty(fresh: &Quantity, first: bool) -> Option<f64> {
+    if first {
+        let usual = float::max(fresh.expected, NEW_LOGS_LEAST_0);
+        let ratio = fresh.seen * float::ln((usual + NEW_LOGS_0) / usual) - NEW_LOGS_0;
+        return (fresh.known && fresh.seen > 0.0).then(|| clamp(ratio, 0.0, NATS_MAX));
+    }
     let more = fresh.seen - float::max(fresh.expected, 0.0);
     let ratio = NEW_LOGS + NEW_LOGS_EACH * more;
     (fresh.known && fresh.seen > 0.0).then(|| clamp(ratio, 0.0, NATS_MAX))
@@ -305,7 +313,9 @@ impl Gaps {
         for (index, node) in scene.nodes.iter().enumerate() {
             let own: Vec<(f64, f64)> = node.calls.iter().filter_map(|&edge| Some((scores[edge]?, 1.0))).collect();
             let high = own.iter().filter(|(score, _)| elevated(*score)).count();
-            if own.len() >= 3 && high as f64 > CALLER_WIDE * own.len() as f64 {
+            let (high, all) = (high as f64, own.len() as f64);
+            let wide = if scene.first { high >= CALLER_WIDE_0 * all } else { high > CALLER_WIDE * all };
+            if own.len() >= 3 && wide {
                 callers[index] = true;
                 nodes[index] = most(own);
             }

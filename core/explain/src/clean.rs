@@ -96,6 +96,8 @@ pub(crate) struct Scene<'a> {
     pub onset: Millis,
     /// Length of a window, in seconds, above 0.
     pub window_s: f64,
+    /// Whether it is explained by the first model ([`Evidence::model`]).
+    pub first: bool,
     /// What closed incidents teach.
     pub taught: Taught,
 }
@@ -133,11 +135,23 @@ impl<'a> Scene<'a> {
         targets.dedup();
         let changes = evidence.changes.iter().filter_map(|change| Some((inside(change.node)?, change))).collect();
         let window_s = clamp(evidence.window as f64 / 1000.0, 0.001, 86_400.0);
-        Scene { nodes, edges, targets, changes, onset: evidence.onset, window_s, taught: Taught::new(evidence) }
+        Scene {
+            nodes,
+            edges,
+            targets,
+            changes,
+            onset: evidence.onset,
+            window_s,
+            first: evidence.model == 0,
+            taught: Taught::new(evidence),
+        }
     }
 
     /// Whether nobody knows what any violated service depends on: spans would tell, also that it calls nobody.
     pub fn is_blind(&self) -> bool {
+        if self.first {
+            return false;
+        }
         let traced = |node: &Node| node.telemetry != Telemetry::Peer && node.step == 0.0;
         self.targets.iter().map(|&target| &self.nodes[target]).all(|node| node.calls.is_empty() && !traced(node))
     }

@@ -99,6 +99,14 @@ pub const SILENT_WORKING: f64 = -1.0;
 /// Kinds of fault and how often each is met before anything is seen (D): slow by itself, slow to reach, failing, taking work
 /// without finishing it, passing no work on, any other, and using too much of a resource.
 pub const KINDS: [f64; 7] = [0.225, 0.09, 0.225, 0.18, 0.09, 0.09, 0.1];
+/// The same in the first model, which knew no resources: what engine versions up to 8 decided is explained as it was then.
+pub const KINDS_0: [f64; 6] = [0.25, 0.1, 0.25, 0.2, 0.1, 0.1];
+/// New kinds of log records that a fault brought by the first model, and the least that was believed to come anyway.
+pub const NEW_LOGS_0: f64 = 2.0;
+/// See [`NEW_LOGS_0`].
+pub const NEW_LOGS_LEAST_0: f64 = 0.1;
+/// [`CALLER_WIDE`] in the first model, reached and not exceeded.
+pub const CALLER_WIDE_0: f64 = 0.7;
 /// How far calls that fail or hang take away from a caller's self time (waits between retries are its own time) and how far
 /// slow calls take away from its own errors (deadlines pass in its own code) (S).
 pub const RETRY_DISCOUNT: f64 = 0.8;

@@ -27,7 +27,7 @@ pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
     let (shares, flow) = shares(scene, answer);
     let mut candidates: Vec<Candidate> = Vec::new();
     // An alert that is likely false asks for no cause.
-    let weight = |target: usize| float::max(answer.posteriors[target], 1e-12);
+    let weight = |target: usize| if scene.first { 1.0 } else { float::max(answer.posteriors[target], 1e-12) };
     let chains: Vec<_> =
         model.targets.iter().map(|&target| (target, weight(target), model.strengths(target))).collect();
     let weights: f64 = chains.iter().map(|(_, weight, _)| weight).sum();

@@ -85,6 +85,7 @@ mod tests {
             changes: Vec::new(),
             coverage: Coverage::default(),
             learnt: None,
+            model: 1,
         }
     }
 

@@ -130,13 +130,17 @@ impl Court<'_> {
         let own = own_nats(signs, calls);
         let mut pieces = Vec::new();
         let mut named = 0.0;
-        for kind in 0..own.len() {
-            let nats = if kind == LOGS { logged(own[kind]) } else { kinds[kind] * own[kind] };
+        for (kind, &sign) in own.iter().enumerate() {
+            let nats = match kinds.get(kind) {
+                _ if kind == LOGS && !signs.first => logged(sign),
+                Some(likely) => likely * sign,
+                None => 0.0,
+            };
             if nats == 0.0 {
                 continue;
             }
             named += nats;
-            let mut without = Signs { own: signs.own, ..Signs::default() };
+            let mut without = Signs { own: signs.own, first: signs.first, ..Signs::default() };
             without.own[kind] = None;
             let without = Vec::from([(var, fault_nats(&without, calls).0 + taught)]);
             pieces.push(Piece { what: words::own(scene, node, kind), nats, without, own: true });
@@ -184,7 +188,7 @@ impl Court<'_> {
             } else {
                 logit(self.answer.posteriors[var]) - logit(self.answer.with(&without)[var])
             };
-            let alerted = self.flows.unseen && scene.targets.binary_search(&node).is_ok();
+            let alerted = !scene.first && model.targets.contains(&seen);
             let what = match strongest(signs) {
                 _ if alerted => "an alert of it, whose trouble is not to be seen".to_string(),
                 Some((symptom, _)) => words::degraded(scene, node, symptom),

@@ -173,11 +173,11 @@ fn counters(side: &str, caller: &str, callee: &str, calls: f64, median: f64, out
     out(of("istio_request_duration_milliseconds_sum"), calls * median * 1000.0);
 }
 
+/// Some columns, by minute.
+type Minutes<const N: usize> = BTreeMap<i64, [Option<f64>; N]>;
+
 /// Columns of a table by minute since 1970: the second column holds the instants, in s. What does not read is none.
-fn figures<const N: usize>(
-    rows: &[Vec<String>],
-    columns: &[&str; N],
-) -> Result<BTreeMap<i64, [Option<f64>; N]>, Box<dyn Error>> {
+fn figures<const N: usize>(rows: &[Vec<String>], columns: &[&str; N]) -> Result<Minutes<N>, Box<dyn Error>> {
     let (head, rows) = rows.split_first().ok_or("a table without its heading")?;
     let mut places = [0; N];
     for (place, column) in places.iter_mut().zip(columns) {

@@ -34,6 +34,12 @@ fn seeds() -> Vec<Vec<u8>> {
         errors: shift(0.001, 0.001 + z / 100.0, z),
         onset: (z > 3.0).then_some(Millis(9_000)),
         alerts: vec!["HighLatency".into()],
+        resources: vec![ResourceEvidence {
+            resource: Resource::Cpu,
+            instance: "a-0".into(),
+            used: shift(0.1, 0.1 + z / 40.0, z),
+            limit: 1.0,
+        }],
         events: if z > 4.0 { vec![EventCount { name: "pool.empty".into(), count: 3 }] } else { Vec::new() },
         ..NodeEvidence::default()
     };
@@ -67,6 +73,7 @@ fn seeds() -> Vec<Vec<u8>> {
             let weight = EventWeight { name: "event:pool.empty".into(), own, callers, callees };
             Learnt { weights: Weights { lessons: 3, events: vec![weight] }, causes: vec![(2, 1.5)] }
         }),
+        model: u32::from(z > 0.0),
     };
     let kinds = [Telemetry::Reporting, Telemetry::Silent, Telemetry::Peer];
     let some = kinds.into_iter().flat_map(|kind| [0.0, 4.0, 40.0].map(|z| evidence(kind, z).to_bytes()));

@@ -146,6 +146,7 @@ fn scene(lines: &[&str]) -> Evidence {
         targets,
         coverage: Coverage::default(),
         learnt: None,
+        model: 1,
     }
 }
 

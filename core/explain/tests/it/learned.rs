@@ -106,6 +106,7 @@ fn incident(events: [&[(&str, u32)]; 2], learnt: Option<Learnt>) -> Evidence {
         changes: Vec::new(),
         coverage: Coverage::default(),
         learnt,
+        model: 1,
     }
 }
 

@@ -31,8 +31,10 @@ pub struct Evidence {
     pub coverage: Coverage,
     /// What closed incidents have taught about events like those here; none before the first was.
     pub learnt: Option<Learnt>,
+    /// The model by which it is to be explained: 0 is that of engine versions up to 8, 1 that of version 9 on.
+    pub model: u32,
 }
-canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage; learnt });
+canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage; learnt, model });
 
 /// A quantity before and now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -129,6 +129,7 @@ impl Graph {
             targets,
             changes,
             learnt: None,
+            model: u32::from(self.notes_use),
         }
     }
 
