@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and the help that teaches it.
 use crate::replay::Place;
+use crate::why::graph::GraphFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use faultline_engine::ENGINE_VERSION;
 use faultline_model::Position;
@@ -279,6 +280,9 @@ pub struct CloseArgs {
 pub struct WhyArgs {
     /// The incident's id, as `faultline incidents` prints it; the newest when left out.
     pub incident: Option<String>,
+    /// Draw the verdict instead: who is violated, the causes, and the calls between them, caller to callee.
+    #[arg(long, value_enum, value_name = "LANGUAGE", conflicts_with = "output")]
+    pub graph: Option<GraphFormat>,
     /// Where to ask, and how to print.
     #[command(flatten)]
     pub ask: Ask,

@@ -1,4 +1,5 @@
 //! `faultline why`: one incident in the order in which the person who was paged needs it.
+pub mod graph;
 mod times;
 mod verdict;
 
@@ -55,6 +56,10 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     };
     let answer = server.get(&format!("/incidents/{id}"))?;
+    if let Some(format) = args.graph {
+        say(&graph::graph(Shape::of(&answer.value), format))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match args.ask.output {
         Output::Json => say(&pretty(&answer.text))?,
         Output::Table => {

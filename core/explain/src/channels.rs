@@ -5,7 +5,7 @@
 //! does more for the ranking than the choice of any statistic.
 use crate::clean::{Edge, Quantity, Scene};
 use crate::config::{
-    CALLER_WIDE, CALLER_WIDE_0, COUNT_MIN, DROP_BLIND, DROP_MIN, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_0,
+    CALLER_WIDE, CALLER_WIDE_0, COUNT_MIN, DROP_BLIND, DROP_MIN, HEARSAY, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_0,
     NEW_LOGS_EACH, NEW_LOGS_LEAST_0, RISE_ERRORS, RISE_MS, SELF_SHARE, SILENT_FAILING, SILENT_UNSEEN, SILENT_WORKING,
     Z_GATE,
 };
@@ -96,7 +96,7 @@ pub(crate) fn read(scene: &Scene) -> Channels {
         float::max(scene.nodes[node].self_time.rise(), 0.0) * float::max(scene.nodes[node].traffic.seen, 0.0)
     };
     let spent_all: f64 = (0..scene.nodes.len()).map(spent).sum();
-    let nodes = (0..scene.nodes.len())
+    let mut nodes: Vec<Signs> = (0..scene.nodes.len())
         .map(|index| {
             let node = &scene.nodes[index];
             let mut signs = Signs { first: scene.first, ..Signs::default() };
@@ -125,7 +125,21 @@ pub(crate) fn read(scene: &Scene) -> Channels {
             signs
         })
         .collect();
+    if !scene.first {
+        hearsay(scene, &mut nodes);
+    }
     Channels { nodes, links: gaps.links.iter().map(|z| z.map(nats)).collect() }
+}
+
+/// Callers write of what fails below them: where a callee's log records speak, too, less of a caller's are its own.
+fn hearsay(scene: &Scene, nodes: &mut [Signs]) {
+    let told: Vec<f64> = nodes.iter().map(|signs| float::max(signs.own[LOGS].unwrap_or(0.0), 0.0)).collect();
+    for (index, signs) in nodes.iter_mut().enumerate() {
+        let below = scene.waits_for(index).map(|(_, call)| told[call.server]).fold(0.0, float::max);
+        if let Some(own) = signs.own[LOGS].as_mut().filter(|own| **own > 0.0) {
+            *own *= 1.0 - HEARSAY * clamp(below / *own, 0.0, 1.0);
+        }
+    }
 }
 
 /// Robust z of a latency, small where the effect is; none where nothing was measured.

@@ -99,6 +99,8 @@ pub const SILENT_WORKING: f64 = -1.0;
 /// Kinds of fault and how often each is met before anything is seen (D): slow by itself, slow to reach, failing, taking work
 /// without finishing it, passing no work on, any other, and using too much of a resource.
 pub const KINDS: [f64; 7] = [0.225, 0.09, 0.225, 0.18, 0.09, 0.09, 0.1];
+/// How far log records of a callee take away from its caller's, where they speak as loudly (D).
+pub const HEARSAY: f64 = 0.7;
 /// The same in the first model, which knew no resources: what engine versions up to 8 decided is explained as it was then.
 pub const KINDS_0: [f64; 6] = [0.25, 0.1, 0.25, 0.2, 0.1, 0.1];
 /// New kinds of log records that a fault brought by the first model, and the least that was believed to come anyway.

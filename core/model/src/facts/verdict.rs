@@ -47,7 +47,7 @@ canonical_struct!(Verdict {
 pub struct Cause {
     /// The service.
     pub entity: String,
-    /// `slow`, `errors`, `stopped` or `unspecified`.
+    /// `slow`, `errors`, `stopped`, `resources` or `unspecified`.
     pub kind: String,
     /// P(own fault | evidence), 0 to 1.
     pub posterior: f64,
