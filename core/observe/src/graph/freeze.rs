@@ -234,7 +234,9 @@ impl Graph {
             let of_use = resources.iter().fold(0.0, |most, it| float::max(most, it.used.z));
             float::max(self.strength(self.services.get(id), from, to), of_use)
         };
-        let others = self.services.by_name().filter(|(_, id)| !known.contains_key(id));
+        // Of thousands of services a few are off: only these are looked at closely.
+        let is_off = |id: u32| self.services.get(id).is_anomalous() || self.resources.is_off(id);
+        let others = self.services.by_name().filter(|&(_, id)| !known.contains_key(&id) && is_off(id));
         let mut others: Vec<(f64, &str, u32)> = others.map(|(name, id)| (off(id), name, id)).collect();
         others.retain(|(off, ..)| *off >= faultline_detect::watch::RAISE);
         others.sort_by(|a, b| float::order(b.0, a.0).then(a.1.cmp(b.1)));

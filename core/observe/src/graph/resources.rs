@@ -41,9 +41,11 @@ pub struct Row {
     limit: f64,
     windows: Windows<Used>,
     expected: Baseline,
+    /// Whether the newest closed window was off its baseline.
+    off: bool,
     used: Millis,
 }
-canonical_struct!(Row { service, instance, resource, limit, windows, expected, used });
+canonical_struct!(Row { service, instance, resource, limit, windows, expected, off, used });
 freeze_by_copy!(Row);
 
 /// A series that tells of one.
@@ -196,6 +198,7 @@ impl Resources {
             limit: 0.0,
             windows: Windows::default(),
             expected: Baseline::default(),
+            off: false,
             used: now,
         });
         let mut index = core::mem::take(&mut self.index);
@@ -239,7 +242,7 @@ impl Resources {
         }
         for window in closed.iter().filter(|window| window.told > 0) {
             let used = told(row.resource, window.amounts.sum, window.told);
-            row.expected.observe(noise(row.resource), used, 1.0);
+            row.off = row.expected.observe(noise(row.resource), used, 1.0).z >= OFF;
         }
         Some(row.service)
     }
@@ -248,6 +251,12 @@ impl Resources {
     pub fn tell_of(&self, service: u32, now: Millis) -> bool {
         let rows = self.by_service.get(&service).into_iter().flatten().filter_map(|&id| self.rows.get(id));
         rows.into_iter().any(|row| now.since(row.used) <= TOLD_MS.max(SCRAPES * row.windows.step()))
+    }
+
+    /// Whether one of a service's was off its baseline in its newest closed window.
+    pub fn is_off(&self, service: u32) -> bool {
+        let rows = self.by_service.get(&service).into_iter().flatten();
+        rows.into_iter().any(|&id| self.rows.get(id).is_some_and(|row| row.off))
     }
 
     /// The resources of a service since `onset`, each once: the instance whose use has risen most among those that are off their
