@@ -10,5 +10,5 @@ pub mod telemetry;
 
 pub use plan::{Plan, Role};
 pub use requests::{Finished, Side};
-pub use story::{Fault, Story, Truth};
+pub use story::{Culprit, Fault, Story, Trouble, Truth};
 pub use telemetry::{Estate, Outgoing};

@@ -175,6 +175,11 @@ impl Plan {
         self.services.iter().position(|service| service.name == name)
     }
 
+    /// Whether some caller waits for its answers.
+    pub fn is_waited_for(&self, service: usize) -> bool {
+        self.services.iter().flat_map(|caller| &caller.calls).any(|call| call.to == service && !call.asynchronous)
+    }
+
     /// Services that can be at fault and be seen to be: they are called, and take part in some share of requests.
     pub fn suspects(&self) -> Vec<usize> {
         let mut load = vec![0.0; self.services.len()];

@@ -1,6 +1,6 @@
 //! One request at a time through the estate: spans as each side would record them.
 use crate::plan::{Call, Role, unit};
-use crate::story::{Fault, Story};
+use crate::story::{Story, Trouble};
 use faultline_host::Random;
 
 /// How long a caller waits for an answer, in ms.
@@ -89,13 +89,18 @@ impl Requests {
         out: &mut Vec<Finished>,
     ) -> Served {
         let service = &story.plan.services[index];
-        let faulty = index == story.culprit && start_ms >= story.onset.0 as f64;
-        if faulty && story.fault == Fault::Silent {
-            // The work is taken and never finished: no span of it ever ends, nothing further is called.
-            return Served { end_ms: f64::INFINITY, answer: None };
+        let trouble = story.trouble(index, start_ms);
+        let (mut slower, mut failing) = (1.0, service.failing);
+        if let Some((trouble, since)) = trouble {
+            match trouble {
+                // The work is taken and never finished: no span of it ever ends, nothing further is called.
+                Trouble::Stuck => return Served { end_ms: f64::INFINITY, answer: None },
+                // Nobody listens: the connection is refused.
+                Trouble::Crashing if trouble.is_down(since) => return Served { end_ms: start_ms, answer: None },
+                Trouble::Failing(share) => failing = share,
+                _ => slower = trouble.slower(since),
+            }
         }
-        let slower = if faulty && story.fault == Fault::Latency { story.slower } else { 1.0 };
-        let failing = if faulty && story.fault == Fault::Errors { story.failing } else { service.failing };
         let id = self.id();
         let work = self.work(service.work_ms) * slower;
         let mut now = start_ms + work * 0.5;
@@ -114,7 +119,8 @@ impl Requests {
             }
         }
         let end_ms = now + work * 0.5;
-        if service.role != Role::Mute {
+        // What was at work when its process ended is told by nobody.
+        if service.role != Role::Mute && !story.is_down(index, end_ms) {
             let (trace, parent) = (parent.trace, parent.span);
             out.push(Finished { service: index, peer: None, side, trace, id, parent, start_ms, end_ms, failed });
         }
@@ -131,6 +137,7 @@ impl Requests {
         start_ms: f64,
         out: &mut Vec<Finished>,
     ) -> (f64, bool) {
+        let tells = story.plan.services[from].role != Role::Mute;
         let mut now = start_ms;
         for attempt in 0..TRIES {
             let id = self.id();
@@ -141,7 +148,7 @@ impl Requests {
                 Finished { service: from, peer: Some(call.to), side, trace, id, parent, start_ms: now, end_ms, failed }
             };
             if call.asynchronous {
-                out.push(span(Side::Producer, now + network, false));
+                out.extend(tells.then(|| span(Side::Producer, now + network, false)));
                 self.serve(story, call.to, below, Side::Consumer, now + network * 3.0, out);
                 return (now + network, true);
             }
@@ -150,10 +157,10 @@ impl Requests {
             let timed_out = end - now > TIMEOUT_MS;
             let end = if timed_out { now + TIMEOUT_MS } else { end };
             let answered = !timed_out && served.answer == Some(true);
-            out.push(span(Side::Client, end, !answered));
+            out.extend(tells.then(|| span(Side::Client, end, !answered)));
             now = end;
             // Only what did not answer is tried again: an error is an answer.
-            if !timed_out || attempt + 1 == TRIES {
+            if !timed_out && served.answer.is_some() || attempt + 1 == TRIES {
                 return (now, answered);
             }
         }

@@ -65,7 +65,7 @@ impl Estate {
     pub fn begin_fault_at(&mut self, onset: Millis) {
         let by = onset.since(self.story.onset);
         self.story.onset = onset;
-        self.story.decoys.iter_mut().for_each(|change| change.at = change.at.plus(by));
+        self.story.changes.iter_mut().for_each(|change| change.at = change.at.plus(by));
     }
 
     /// Moves true time to `to` and returns what agents send for it: spans that ended, errors logged, metrics due.
@@ -99,8 +99,8 @@ impl Estate {
 
     /// Changes announced since the last call.
     pub fn changes(&mut self) -> Vec<ChangeEvent> {
-        let due = self.story.decoys.iter().filter(|change| change.at <= self.now).count();
-        self.story.decoys[std::mem::replace(&mut self.announced, due).min(due)..due].to_vec()
+        let due = self.story.changes.iter().filter(|change| change.at <= self.now).count();
+        self.story.changes[std::mem::replace(&mut self.announced, due).min(due)..due].to_vec()
     }
 
     /// A service's resource: what the OpenTelemetry SDKs say of themselves.
@@ -111,7 +111,7 @@ impl Estate {
         vec![
             text("service.name", &it.name),
             text("service.instance.id", &format!("{}-{site}-0", it.name)),
-            text("service.version", "2.4.0"),
+            text("service.version", self.story.version(service, self.now)),
             text("cloud.availability_zone", site),
         ]
     }
@@ -204,15 +204,18 @@ impl Estate {
             Metric { name: name.to_string(), unit: unit.to_string(), data: Data::Gauge(vec![point]) }
         };
         let services = self.story.plan.services.iter().enumerate();
+        let now = self.now.0 as f64;
         let resources: Vec<ResourceMetrics> = services
             .filter(|(_, service)| service.site == site && service.role != Role::Mute)
+            .filter(|(index, _)| !self.story.is_down(*index, now))
             .map(|(index, service)| {
                 let served = self.served[index] as f64;
                 // Slow, bounded movement that is the service's own, without a draw: metrics must not move the requests.
                 let wave = libm::sin(self.now.0 as f64 / 600_000.0 + index as f64);
+                let used_up = self.story.trouble(index, now).map_or(0.0, |(trouble, since)| trouble.used_up(since));
                 let metrics = vec![
-                    gauge("process.cpu.utilization", "1", 0.3 + 0.05 * wave),
-                    gauge("process.memory.usage", "By", 4e8 + 2e7 * wave + served % 1e5),
+                    gauge("process.cpu.utilization", "1", 0.3 + 0.05 * wave + 0.63 * used_up),
+                    gauge("process.memory.usage", "By", 4e8 + 2e7 * wave + served % 1e5 + 1.4e9 * used_up),
                     gauge("service.queue.depth", "{request}", (2.0 + 2.0 * wave + service.work_ms / 10.0).max(0.0)),
                 ];
                 ResourceMetrics { resource: self.resource(index), metrics }
@@ -254,7 +257,7 @@ mod tests {
     fn a_silent_gateway_ends_no_span_and_its_callers_try_again() {
         let (story, out) = spans(Fault::Silent, 60);
         let after = |span: &&Finished| span.start_ms >= story.onset.0 as f64 + 3000.0;
-        let gateway = story.culprit;
+        let gateway = story.culprits[0].service;
         assert_eq!(out.iter().filter(after).filter(|s| s.service == gateway).count(), 0);
         let calls = |s: &&Finished| s.peer == Some(gateway);
         let (before, during): (Vec<_>, Vec<_>) =
@@ -263,6 +266,29 @@ mod tests {
         assert!(during.len() as f64 > 1.5 * before.len() as f64, "{} against {}", during.len(), before.len());
         let bridge = story.plan.find("mq-bridge").expect("the consortium has it");
         assert_eq!(out.iter().filter(after).filter(|s| s.service == bridge).count(), 0, "the mainframe's work stops");
+    }
+
+    #[test]
+    fn a_crashed_service_tells_nothing_and_its_callers_are_refused_at_once() {
+        let (story, out) = spans(Fault::Crash, 60);
+        let down = |span: &&Finished| (0.0..9_000.0).contains(&(span.start_ms - story.onset.0 as f64));
+        let crashed = story.culprits[0].service;
+        assert!(!out.iter().filter(down).any(|span| span.service == crashed));
+        let calls: Vec<_> = out.iter().filter(down).filter(|span| span.peer == Some(crashed)).collect();
+        assert!(calls.len() > 100 && calls.iter().all(|span| span.failed && span.end_ms - span.start_ms < 3.0));
+        let up = out.iter().filter(|s| s.service == crashed && s.start_ms > story.onset.0 as f64).count();
+        assert!(up > 0, "it comes up between");
+    }
+
+    #[test]
+    fn who_sends_nothing_sends_no_calls_either() {
+        for seed in 1..=10 {
+            let story = Story::drawn(seed, Fault::Unseen, START);
+            let (mut requests, mut out) = (Requests::new(seed), Vec::new());
+            (0..200).for_each(|i| requests.run(&story, i % 12, (START.0 + i as i64 * 50) as f64, &mut out));
+            let unseen = story.culprits[0].service;
+            assert!(out.iter().all(|span| span.service != unseen) && out.iter().any(|span| span.peer == Some(unseen)));
+        }
     }
 
     #[test]

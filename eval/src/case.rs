@@ -22,6 +22,8 @@ pub struct Case {
     pub stayed: Option<i64>,
     /// The last verdict on it.
     pub verdict: Option<Named>,
+    /// Whether the last verdicts of all incidents together believe in each culprit.
+    pub all_named: bool,
     /// Incidents that opened, merged ones not counted.
     pub incidents: usize,
     /// Those of them that opened before the onset, or without any.
@@ -41,17 +43,17 @@ pub struct Named {
     pub posterior: f64,
     /// Whether the verdict said that it does not know.
     pub unknown: bool,
-    /// Whether the first cause is the culprit, whatever `unknown` says.
+    /// Whether the first cause is a culprit, whatever `unknown` says.
     pub hit: bool,
-    /// Place of the culprit among the causes, from 1.
+    /// Best place of a culprit among the causes, from 1.
     pub rank: Option<usize>,
-    /// Posterior of the culprit; 0 where it is not among the causes.
+    /// Posterior of that culprit; 0 where none is among the causes.
     pub culprit_posterior: f64,
 }
 
 impl Named {
-    fn of(verdict: &Verdict, culprit: Option<&str>) -> Named {
-        let place = verdict.causes.iter().position(|cause| Some(&*cause.entity) == culprit);
+    fn of(verdict: &Verdict, truth: &Truth) -> Named {
+        let place = verdict.causes.iter().position(|cause| truth.blames(&cause.entity));
         let first = verdict.causes.first();
         Named {
             entity: first.map_or(String::new(), |cause| cause.entity.clone()),
@@ -73,9 +75,9 @@ impl Named {
 impl Case {
     /// Whether the case ended well: the culprit named, or, without a fault, nothing opened.
     pub fn right(&self) -> bool {
-        match self.truth.culprit {
-            Some(_) => self.verdict.as_ref().is_some_and(Named::right),
-            None => self.incidents == 0,
+        match self.truth.culprits.is_empty() {
+            false => self.verdict.as_ref().is_some_and(Named::right),
+            true => self.incidents == 0,
         }
     }
 }
@@ -107,10 +109,16 @@ impl Watch for Decided {
     }
 }
 
+/// Culprits in which a verdict believes rather than not.
+fn believed(verdict: &Verdict, truth: &Truth) -> Vec<String> {
+    let causes = verdict.causes.iter().filter(|cause| cause.posterior > 0.5 && truth.blames(&cause.entity));
+    causes.map(|cause| cause.entity.clone()).collect()
+}
+
 /// Holds what was decided against the truth.
 pub fn judge(seed: u64, truth: Truth, decided: &Decided) -> Case {
     // Without a fault everything comes before it.
-    let onset = if truth.culprit.is_some() { truth.onset } else { Millis(i64::MAX) };
+    let onset = if truth.culprits.is_empty() { Millis(i64::MAX) } else { truth.onset };
     let (mut opened, mut homes): (Vec<(Millis, IncidentId)>, BTreeMap<IncidentId, IncidentId>) = Default::default();
     let mut judged = None;
     let (mut first_alert, mut false_alerts) = (None, 0);
@@ -148,12 +156,20 @@ pub fn judge(seed: u64, truth: Truth, decided: &Decided) -> Case {
         .iter()
         .filter_map(|(at, decision)| match decision {
             Decision::Verdict(v) if judged.is_some_and(|(from, id)| *at >= from && home_of(v.incident) == id) => {
-                Some((at.since(truth.onset), Named::of(v, truth.culprit.as_deref())))
+                Some((at.since(truth.onset), Named::of(v, &truth)))
             }
             _ => None,
         })
         .collect();
     let rights = verdicts.iter().rev().take_while(|(_, named)| named.right());
+    let mut last: BTreeMap<IncidentId, Vec<String>> = BTreeMap::new();
+    for (at, decision) in &decided.decisions {
+        if let Decision::Verdict(v) = decision
+            && *at >= onset
+        {
+            last.insert(home_of(v.incident), believed(v, &truth));
+        }
+    }
     let alive: Vec<Millis> = opened.iter().filter(|(_, id)| !homes.contains_key(id)).map(|&(at, _)| at).collect();
     Case {
         seed,
@@ -162,6 +178,7 @@ pub fn judge(seed: u64, truth: Truth, decided: &Decided) -> Case {
         first_right: verdicts.iter().find(|(_, named)| named.right()).map(|&(at, _)| at),
         stayed: rights.last().map(|&(at, _)| at),
         verdict: verdicts.last().map(|(_, named)| named.clone()),
+        all_named: truth.culprits.iter().all(|culprit| last.values().flatten().any(|named| named == culprit)),
         incidents: alive.len(),
         false_incidents: alive.iter().filter(|&&at| at < onset).count(),
         false_alerts,
@@ -238,7 +255,8 @@ mod tests {
     /// `first_right`, `stayed`, rank, incidents, false incidents of a case whose culprit fails at second 0.
     fn check(culprit: Option<&str>, text: &str, expected: (Option<i64>, Option<i64>, Option<usize>, usize, usize)) {
         let fault = if culprit.is_some() { Fault::Latency } else { Fault::None };
-        let truth = Truth { culprit: culprit.map(str::to_string), fault, onset: Millis(1_000_000) };
+        let truth =
+            Truth { culprits: culprit.into_iter().map(str::to_string).collect(), fault, onset: Millis(1_000_000) };
         let case = judge(1, truth, &decided(text));
         let rank = case.verdict.as_ref().and_then(|named| named.rank);
         let found = (case.first_right, case.stayed, rank, case.incidents, case.false_incidents);

@@ -11,8 +11,10 @@ pub struct Score {
     pub cases: usize,
     /// Share of cases that ended well: a right final verdict or, without a fault, no incident.
     pub right: f64,
-    /// Share of cases with the culprit among the first three causes; none without a fault.
+    /// Share of cases with a culprit among the first three causes; none without a fault.
     pub top3: Option<f64>,
+    /// Share of cases in which the last verdicts together believe in every culprit; none without a fault.
+    pub all_named: Option<f64>,
     /// Median and 90th percentile, over cases that ended well, of onset to the verdict that stayed, in ms.
     pub stayed: Option<(i64, i64)>,
     /// Median of onset to the first alert, in ms.
@@ -44,11 +46,12 @@ pub fn score(fault: Fault, cases: &[Case]) -> Score {
         right: share(count(&Case::right)),
         top3: (fault != Fault::None)
             .then(|| share(verdicts.iter().filter(|named| named.rank.is_some_and(|rank| rank <= 3)).count())),
+        all_named: (fault != Fault::None).then(|| share(count(&|case| case.all_named))),
         stayed: percentile(&stayed, 50).zip(percentile(&stayed, 90)),
         first_alert: percentile(&alerts, 50),
         brier: (!verdicts.is_empty()).then(|| squares.sum::<f64>() / verdicts.len() as f64),
         unknown: verdicts.iter().filter(|named| named.unknown).count(),
-        silent: count(&|case| case.truth.culprit.is_some() && case.verdict.is_none()),
+        silent: count(&|case| !case.truth.culprits.is_empty() && case.verdict.is_none()),
         split: count(&|case| case.incidents - case.false_incidents > 1),
         false_incidents: cases.iter().map(|case| case.false_incidents).sum(),
     }
@@ -69,7 +72,7 @@ mod tests {
     use faultline_model::Millis;
 
     fn case(stayed: Option<i64>, posterior: f64, hit: bool) -> Case {
-        let truth = Truth { culprit: Some("a".into()), fault: Fault::Errors, onset: Millis(0) };
+        let truth = Truth { culprits: vec!["a".into()], fault: Fault::Errors, onset: Millis(0) };
         let (entity, kind, rank) = (String::new(), String::new(), hit.then_some(1));
         let verdict = Named { entity, kind, posterior, unknown: false, hit, rank, culprit_posterior: 0.0 };
         Case {
@@ -80,6 +83,7 @@ mod tests {
             first_right: stayed,
             stayed,
             verdict: Some(verdict),
+            all_named: hit,
             incidents: 1,
             false_incidents: 0,
             false_alerts: 0,
@@ -104,6 +108,7 @@ mod tests {
         cases.push(Case { verdict: None, incidents: 0, ..case(None, 0.0, false) });
         let score = score(Fault::Errors, &cases);
         assert_eq!((score.cases, score.right, score.top3, score.silent), (4, 0.5, Some(0.5), 1));
+        assert_eq!(score.all_named, Some(0.5));
         assert_eq!(score.stayed, Some((3_000, 5_000)));
         let brier = score.brier.expect("three verdicts");
         assert!((brier - (0.01 + 0.36) / 3.0).abs() < 1e-12, "{brier}");

@@ -8,6 +8,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 pub const IMPORT_MS: i64 = 40 * 60_000;
 /// True time of an imported body, in ms.
 const IMPORT_STEP_MS: i64 = 10_000;
+/// The last of it comes in finer steps, as the demo sends it: counts of ten seconds that come at once look like a burst.
+const IMPORT_FINE_MS: i64 = 60_000;
+/// See [`IMPORT_FINE_MS`].
+const IMPORT_FINE_STEP_MS: i64 = 1_000;
 /// How often agents send, live, in ms.
 pub const LIVE_STEP_MS: i64 = 250;
 /// Steps simulated ahead of the loop.
@@ -42,7 +46,8 @@ impl Agents {
     fn run(mut self, live: Millis, end: Millis, steps: &SyncSender<Step>) {
         let mut at = live.plus(-IMPORT_MS);
         while at < live {
-            at = at.plus(IMPORT_STEP_MS);
+            let fine = live.since(at) <= IMPORT_FINE_MS;
+            at = at.plus(if fine { IMPORT_FINE_STEP_MS } else { IMPORT_STEP_MS });
             if steps.send(self.step(at, live, Clock::Import)).is_err() {
                 return;
             }

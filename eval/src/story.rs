@@ -27,10 +27,10 @@ mod tests {
         let stories: Vec<Story> = (1..=20).map(|seed| drawn(seed, Fault::Errors)).collect();
         let distinct =
             |of: fn(&Story) -> String| stories.iter().map(of).collect::<std::collections::BTreeSet<_>>().len();
-        assert_eq!(distinct(|s| s.truth().culprit.expect("there is one")), 20);
+        assert_eq!(distinct(|s| s.truth().culprits.concat()), 20);
         assert_eq!(distinct(|s| s.onset.0.to_string()), 20);
-        assert_eq!(distinct(|s| s.failing.to_string()), 20);
-        assert!(distinct(|s| s.culprit.to_string()) >= 8, "culprits are spread over the estate");
+        assert_eq!(distinct(|s| format!("{:?}", s.culprits[0].trouble)), 20);
+        assert!(distinct(|s| s.culprits[0].service.to_string()) >= 8, "culprits are spread over the estate");
         assert!(stories.iter().all(|s| (60_000..=180_000).contains(&s.onset.since(LIVE))));
         assert_eq!(drawn(7, Fault::Silent).truth(), drawn(7, Fault::Silent).truth());
     }

@@ -9,8 +9,11 @@ use std::fmt::Write;
 /// The whole case for people.
 pub fn tell(story: &Story, decided: &Decided) -> String {
     let truth = story.truth();
-    let mut text = format!("truth: {} {}\n", truth.fault.word(), truth.culprit.as_deref().unwrap_or("nothing"));
-    let _ = writeln!(text, "its work is {:.0} times as long, or {:.2} of it fails\n", story.slower, story.failing);
+    let mut text = format!("truth: {}\n", truth.fault.word());
+    for (name, culprit) in truth.culprits.iter().zip(&story.culprits) {
+        let _ = writeln!(text, "{name}: {}", culprit.trouble.words());
+    }
+    text.push('\n');
     for (at, decision) in &decided.decisions {
         if let Some(line) = line(decision) {
             let _ = writeln!(text, "{:>9}  {line}", after(*at, truth.onset));

@@ -213,6 +213,16 @@ pub enum FaultArg {
     Latency,
     /// A service answers with errors.
     Errors,
+    /// A release goes wrong while a harmless one goes out beside it.
+    Deploy,
+    /// A process ends, and again after each start.
+    Crash,
+    /// A service runs out of processor time and memory.
+    Resources,
+    /// Two services go wrong at once.
+    Two,
+    /// A service goes wrong that never sends telemetry: only its callers tell of it.
+    Unseen,
     /// Nothing: no incident may open.
     None,
 }

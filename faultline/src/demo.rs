@@ -46,6 +46,11 @@ impl From<FaultArg> for Fault {
             FaultArg::Silent => Fault::Silent,
             FaultArg::Latency => Fault::Latency,
             FaultArg::Errors => Fault::Errors,
+            FaultArg::Deploy => Fault::Deploy,
+            FaultArg::Crash => Fault::Crash,
+            FaultArg::Resources => Fault::Resources,
+            FaultArg::Two => Fault::Two,
+            FaultArg::Unseen => Fault::Unseen,
             FaultArg::None => Fault::None,
         }
     }
@@ -106,9 +111,11 @@ fn config(data: PathBuf) -> Config {
 struct Found {
     truth: Truth,
     incidents: usize,
-    /// The newest verdict of the incident that the fault opened.
+    /// The newest verdict of the first incident.
     cause: Option<(String, f64)>,
     unknown: bool,
+    /// Services in which the newest verdicts of all incidents believe.
+    believed: BTreeSet<String>,
     first_anomaly: Option<i64>,
     first_alert: Option<i64>,
     first_incident: Option<i64>,
@@ -141,12 +148,14 @@ fn play(server: &Server, story: Story, clock: &SystemClock, paint: Paint) -> Res
             println!(
                 "{}",
                 paint.dim(&format!(
-                    "        a deploy is announced: {} {} (it is innocent)",
-                    change.entity, change.version
+                    "        a deploy is announced: {} {} (it is {})",
+                    change.entity,
+                    change.version,
+                    if watch.truth.blames(&change.entity) { "bad" } else { "innocent" }
                 ))
             );
         }
-        if !told && now >= onset && watch.truth.culprit.is_some() {
+        if !told && now >= onset && !watch.truth.culprits.is_empty() {
             told = true;
             println!("{}", paint.yellow("t+0     the fault begins (the server is not told)"));
         }
@@ -255,7 +264,8 @@ struct Watcher {
     first_alert: Option<i64>,
     first_incident: Option<i64>,
     settled: Option<(String, i64)>,
-    last: Option<Value>,
+    /// The newest verdict of each incident, in the order in which they were first seen.
+    last: Vec<(String, Value)>,
     incidents: BTreeSet<String>,
     lines: BTreeMap<&'static str, u32>,
 }
@@ -272,7 +282,7 @@ impl Watcher {
             first_alert: None,
             first_incident: None,
             settled: None,
-            last: None,
+            last: Vec::new(),
             incidents: BTreeSet::new(),
             lines: BTreeMap::new(),
         })
@@ -349,7 +359,10 @@ impl Watcher {
                     let (bar, word) = (bar(posterior, 20), self.paint.bold("cause"));
                     println!("{at:<8} {word} {bar} {posterior:.3} {}", self.paint.bold(name));
                 }
-                self.last = Some(verdict.clone());
+                match self.last.iter_mut().find(|(known, _)| known == id) {
+                    Some((_, last)) => *last = verdict.clone(),
+                    None => self.last.push((id.to_string(), verdict.clone())),
+                }
             }
         }
     }
@@ -368,18 +381,16 @@ impl Watcher {
     }
 
     fn found(self) -> Found {
-        let last = self.last.unwrap_or_default();
-        let causes: Vec<(String, f64)> = last["causes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|c| (c["entity"].as_str().unwrap_or_default().to_string(), c["posterior"].as_f64().unwrap_or(0.0)))
-            .collect();
+        let believed = self.last.iter().flat_map(|(_, verdict)| causes(verdict)).filter(|(_, belief)| *belief > 0.5);
+        let believed = believed.map(|(name, _)| name).collect();
+        let last = self.last.into_iter().next().map(|(_, verdict)| verdict).unwrap_or_default();
+        let causes = causes(&last);
         Found {
             truth: self.truth,
             incidents: self.incidents.len(),
             cause: causes.first().cloned(),
             unknown: last["unknown"].as_bool().unwrap_or(true),
+            believed,
             first_anomaly: self.first_anomaly,
             first_alert: self.first_alert,
             first_incident: self.first_incident,
@@ -390,24 +401,37 @@ impl Watcher {
     }
 }
 
+/// Causes of a verdict with their posteriors, the first one first.
+fn causes(verdict: &Value) -> Vec<(String, f64)> {
+    let causes = verdict["causes"].as_array().into_iter().flatten();
+    causes
+        .map(|c| (c["entity"].as_str().unwrap_or_default().to_string(), c["posterior"].as_f64().unwrap_or(0.0)))
+        .collect()
+}
+
 /// Prints truth beside verdict; says whether they agree.
 fn judge(found: &Found, paint: Paint) -> bool {
     let said = |ms: Option<i64>| ms.map_or("never".to_string(), |ms| format!("{} after the fault", duration(ms)));
-    let Some(culprit) = &found.truth.culprit else {
+    let culprits = &found.truth.culprits;
+    if culprits.is_empty() {
         let right = found.incidents == 0;
         println!("truth   nothing was wrong");
         let text = format!("{} incidents opened", found.incidents);
         println!("verdict {}", if right { paint.green(&text) } else { paint.red(&text) });
         return right;
-    };
-    let right = !found.unknown && found.cause.as_ref().is_some_and(|(name, _)| name == culprit);
-    println!("truth   {} ({})", paint.bold(culprit), found.truth.fault.word());
+    }
+    let right = !found.unknown && found.cause.as_ref().is_some_and(|(name, _)| found.truth.blames(name));
+    println!("truth   {} ({})", paint.bold(&culprits.join(" and ")), found.truth.fault.word());
     let named = match &found.cause {
         Some((name, posterior)) if !found.unknown => format!("{name}, posterior {posterior:.3} (uncalibrated)"),
         _ => "unknown".to_string(),
     };
     println!("verdict {}", if right { paint.green(&named) } else { paint.red(&named) });
     println!("        {}", found.summary);
+    if culprits.len() > 1 {
+        let named = culprits.iter().filter(|name| found.believed.contains(*name)).count();
+        println!("        {named} of {} culprits believed, {} incidents", culprits.len(), found.incidents);
+    }
     for (name, posterior) in found.causes.iter().skip(1).take(3) {
         println!("        {} {name}", paint.dim(&bar(*posterior, 10)));
     }

@@ -131,7 +131,7 @@ fn an_outage_of_the_history_that_goes_on_is_one_incident() {
         assert!((0..15_000).contains(&onset.since(truth.onset)), "{fault:?} {gap}: {}", onset.since(truth.onset));
         let last = story.verdicts.last().expect("a verdict");
         let cause = last.causes.first().expect("a cause");
-        assert_eq!(Some(&cause.entity), truth.culprit.as_ref(), "{fault:?} {gap}: {last:?}");
+        assert_eq!(Some(&cause.entity), truth.culprits.first(), "{fault:?} {gap}: {last:?}");
         // An alert that has not ended is told once.
         let mut fired: Vec<_> =
             told.iter().filter(|t| t.to == AlertState::Firing).map(|t| (t.alert, t.occurrence)).collect();
