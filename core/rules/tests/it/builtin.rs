@@ -13,6 +13,8 @@ struct Service {
     failing: f64,
     calls: [f64; 2],
     sum_ms: f64,
+    /// Whether it sends telemetry of its own, beside what its callers tell of it.
+    tells: bool,
 }
 
 /// An estate of a few services, as `observe` would turn its spans into series.
@@ -26,7 +28,7 @@ struct Estate {
 }
 
 fn service(name: &'static str, per_second: f64, latency_ms: f64) -> Service {
-    Service { name, per_second, latency_ms, failing: 0.005, calls: [0.0; 2], sum_ms: 0.0 }
+    Service { name, per_second, latency_ms, failing: 0.005, calls: [0.0; 2], sum_ms: 0.0, tells: true }
 }
 
 impl Estate {
@@ -46,6 +48,7 @@ impl Estate {
             service("other", 8.0, 5.0),
             // Five errors in ten seconds are chance here, an hour without them is not.
             Service { failing: 0.04, ..service("flaky", 2.5, 30.0) },
+            Service { tells: false, ..service("vendor", 5.0, 50.0) },
         ];
         Estate { rules, store, services, now, dice: seed, told }
     }
@@ -97,6 +100,21 @@ impl Estate {
                 ("status_code", status),
             ])
         };
+        let calls = |name: &str| Labels::new([("__name__", name), ("client", "web"), ("server", service.name)]);
+        let (all, failed) = (service.calls[0] + service.calls[1], service.calls[1]);
+        for (name, value) in [
+            ("traces_service_graph_request_total", all),
+            ("traces_service_graph_request_failed_total", failed),
+            ("traces_service_graph_request_client_seconds_sum", service.sum_ms / 1000.0),
+            ("traces_service_graph_request_client_seconds_count", all),
+        ] {
+            if changed.contains(&true) {
+                self.store.push(&calls(name), Sample::new(self.now, value));
+            }
+        }
+        if !service.tells {
+            return;
+        }
         let statuses = ["STATUS_CODE_UNSET", "STATUS_CODE_ERROR"];
         for (failed, status) in statuses.into_iter().enumerate().filter(|(failed, _)| changed[*failed]) {
             self.store
@@ -146,7 +164,8 @@ fn they_are_an_ordinary_rule_file() {
     }
     let rules = set.groups.iter().flat_map(|group| &group.rules);
     let waiting: Vec<&str> = rules.filter(|rule| rule.asks_absence).map(|rule| &*rule.name).collect();
-    assert_eq!(waiting, ["ServiceTrafficLost"], "it alone waits for the senders after a start");
+    let expected = ["faultline:calls_seconds:mean30m", "ServiceTrafficLost"];
+    assert_eq!(waiting, expected, "they alone wait for the senders after a start");
 }
 
 #[test]
@@ -157,10 +176,12 @@ fn a_usual_hour_raises_nothing_and_a_fault_is_seen_within_seconds() {
         assert_eq!(usual.told, [], "seed {seed}");
 
         type Fault = fn(&mut Estate);
-        let faults: [(Fault, &str, &str, i64); 4] = [
+        let faults: [(Fault, &str, &str, i64); 6] = [
             (|e| e.find("small").failing = 0.9, "ServiceErrors", "small", 5),
             (|e| e.find("busy").failing = 0.4, "ServiceErrors", "busy", 3),
             (|e| e.find("busy").latency_ms *= 12.0, "ServiceSlow", "busy", 3),
+            (|e| e.find("vendor").latency_ms *= 3.0, "CallsSlow", "vendor", 10),
+            (|e| e.find("vendor").failing = 0.9, "CallsFailing", "vendor", 5),
             (|e| e.find("busy").per_second = 0.0, "ServiceTrafficLost", "busy", 16),
         ];
         for (i, (fault, name, service, within)) in faults.into_iter().enumerate() {
@@ -176,6 +197,8 @@ fn a_usual_hour_raises_nothing_and_a_fault_is_seen_within_seconds() {
                 "seed {seed}, fault {i}: {name} of {service} after {fired:?} s"
             );
             assert!(estate.told.iter().all(|t| t.labels.get("service") == service), "{:?}", estate.told);
+            let by_callers = estate.told.iter().any(|t| t.name == "CallsSlow");
+            assert_eq!(by_callers, service == "vendor" && name == "CallsSlow", "who tells of itself is asked itself");
         }
     }
 }
@@ -184,6 +207,8 @@ fn a_usual_hour_raises_nothing_and_a_fault_is_seen_within_seconds() {
 fn silence_of_all_senders_is_no_lost_traffic() {
     let mut estate = Estate::new(3);
     estate.seconds(33 * 60);
+    // Before it is known what is usual, chance may look like trouble.
+    estate.told.clear();
     estate.services.iter_mut().for_each(|s| s.per_second = 0.0);
     estate.seconds(120);
     assert_eq!(estate.told, []);
