@@ -244,6 +244,8 @@ mod tests {
                         why_not_second: String::new(),
                         method: String::new(),
                         unseen: Vec::new(),
+                        what_ifs: Vec::new(),
+                        checks: Vec::new(),
                     })
                 }
             };

@@ -46,6 +46,8 @@ pub(crate) fn verdict(
         why_not_second: if heard.len() > 1 { court.why_not(&heard[0], &heard[1]) } else { String::new() },
         method: court.method(),
         unseen: unseen(evidence, scene),
+        what_ifs: Vec::new(),
+        checks: Vec::new(),
         causes: heard.into_iter().map(|heard| heard.cause).collect(),
     }
 }

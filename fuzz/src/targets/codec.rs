@@ -99,6 +99,8 @@ fn seeds() -> Vec<Vec<u8>> {
         why_not_second: String::new(),
         method: "junction tree".into(),
         unseen: vec!["db".into()],
+        what_ifs: Vec::new(),
+        checks: Vec::new(),
     };
     let sealed = Sealed { segment: 3, last: Position { partition: 0, offset: 7 }, root: Digest::of(b"x") };
     let decided = |decision| LedgerEntry::decided(2, EffectId::default(), decision).to_bytes();

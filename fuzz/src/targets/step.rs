@@ -321,6 +321,8 @@ fn verdict(at: Millis, incident: IncidentId) -> Verdict {
         why_not_second: String::new(),
         method: "none".into(),
         unseen: Vec::new(),
+        what_ifs: Vec::new(),
+        checks: Vec::new(),
     }
 }
 

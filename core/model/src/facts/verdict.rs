@@ -28,6 +28,10 @@ pub struct Verdict {
     pub method: String,
     /// What could not be seen, in words.
     pub unseen: Vec<String>,
+    /// What would be otherwise had a cause been healthy, for each of the first few; evidence of models before 2 has none.
+    pub what_ifs: Vec<WhatIf>,
+    /// What would be worth knowing next, most telling first; empty where nothing much is open.
+    pub checks: Vec<Check>,
 }
 canonical_struct!(Verdict {
     incident,
@@ -39,7 +43,9 @@ canonical_struct!(Verdict {
     summary,
     why_not_second,
     method,
-    unseen,
+    unseen;
+    what_ifs,
+    checks,
 });
 
 /// One candidate.
@@ -87,3 +93,55 @@ pub struct Contribution {
     pub nats: f64,
 }
 canonical_struct!(Contribution { what, nats });
+
+/// What would have been, had one service not been at fault and all else come as it did: a counterfactual.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WhatIf {
+    /// The service that would be healthy.
+    pub entity: String,
+    /// How many services are violated.
+    pub violated: u64,
+    /// How many of those would rather be well.
+    pub well: u64,
+    /// Violated services, the first in line to be violated all the same first; at most 10.
+    pub services: Vec<Still>,
+}
+canonical_struct!(WhatIf { entity, violated, well, services });
+
+/// A violated service in another world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Still {
+    /// The service.
+    pub entity: String,
+    /// P(it would be degraded all the same), 0 to 1.
+    pub degraded: f64,
+}
+canonical_struct!(Still { entity, degraded });
+
+/// Something that is not known and would tell much.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What to look at: a service, or the way `client -> server`.
+    pub entity: String,
+    /// What to find out, as a question that is answered by yes or no.
+    pub question: String,
+    /// P(yes), 0 to 1.
+    pub likely: f64,
+    /// Share of the entropy over all causes that the answer is expected to take away, 0 to 1.
+    pub cut: f64,
+    /// Who then comes first, if the answer is yes.
+    pub yes: Leader,
+    /// Who then comes first, if it is no.
+    pub no: Leader,
+}
+canonical_struct!(Check { entity, question, likely, cut, yes, no });
+
+/// The first cause after an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leader {
+    /// The cause.
+    pub entity: String,
+    /// P(own fault | evidence and answer), 0 to 1.
+    pub posterior: f64,
+}
+canonical_struct!(Leader { entity, posterior });

@@ -5,7 +5,9 @@
 use super::number;
 use super::revisions::{RevisionShape, UnrevisedShape};
 use crate::store::book::Entry;
-use faultline_model::facts::{Anomaly, Cause, Coverage, Decision, IncidentUpdate, Transition, Verdict};
+use faultline_model::facts::{
+    Anomaly, Cause, Check, Coverage, Decision, IncidentUpdate, Leader, Still, Transition, Verdict, WhatIf,
+};
 use faultline_model::{ChangeEvent, EffectId, Feedback, Labels, Millis};
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
@@ -162,8 +164,68 @@ pub struct VerdictShape<'a> {
     summary: &'a str,
     why_not_second: &'a str,
     causes: Vec<CauseShape<'a>>,
+    what_ifs: Vec<WhatIfShape<'a>>,
+    checks: Vec<CheckShape<'a>>,
     unseen: &'a [String],
     method: &'a str,
+}
+
+/// What would be without a cause.
+#[derive(Serialize)]
+struct WhatIfShape<'a> {
+    entity: &'a str,
+    violated: u64,
+    well: u64,
+    services: Vec<StillShape<'a>>,
+}
+
+#[derive(Serialize)]
+struct StillShape<'a> {
+    entity: &'a str,
+    degraded: f64,
+}
+
+/// What is worth knowing next.
+#[derive(Serialize)]
+struct CheckShape<'a> {
+    entity: &'a str,
+    question: &'a str,
+    likely: f64,
+    cut: f64,
+    yes: LeaderShape<'a>,
+    no: LeaderShape<'a>,
+}
+
+#[derive(Serialize)]
+struct LeaderShape<'a> {
+    entity: &'a str,
+    posterior: f64,
+}
+
+impl<'a> From<&'a WhatIf> for WhatIfShape<'a> {
+    fn from(it: &'a WhatIf) -> Self {
+        let still = |it: &'a Still| StillShape { entity: &it.entity, degraded: it.degraded };
+        WhatIfShape {
+            entity: &it.entity,
+            violated: it.violated,
+            well: it.well,
+            services: it.services.iter().map(still).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Check> for CheckShape<'a> {
+    fn from(it: &'a Check) -> Self {
+        let leader = |it: &'a Leader| LeaderShape { entity: &it.entity, posterior: it.posterior };
+        CheckShape {
+            entity: &it.entity,
+            question: &it.question,
+            likely: it.likely,
+            cut: it.cut,
+            yes: leader(&it.yes),
+            no: leader(&it.no),
+        }
+    }
 }
 
 impl<'a> From<&'a Verdict> for VerdictShape<'a> {
@@ -177,6 +239,8 @@ impl<'a> From<&'a Verdict> for VerdictShape<'a> {
             summary: &it.summary,
             why_not_second: &it.why_not_second,
             causes: it.causes.iter().map(CauseShape::from).collect(),
+            what_ifs: it.what_ifs.iter().map(WhatIfShape::from).collect(),
+            checks: it.checks.iter().map(CheckShape::from).collect(),
             unseen: &it.unseen,
             method: &it.method,
         }

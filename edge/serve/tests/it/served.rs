@@ -142,6 +142,8 @@ pub fn verdict(incident: IncidentId, revision: u64, entity: &str, ms: i64) -> Ve
         why_not_second: "gateway's own work is as usual".into(),
         method: "junction tree, 9 variables, 40 entries".into(),
         unseen: vec!["ledger-db is seen by its callers only".into()],
+        what_ifs: Vec::new(),
+        checks: Vec::new(),
     }
 }
 

@@ -62,6 +62,8 @@ fn verdict(incident: EffectId) -> Decision {
         why_not_second: String::new(),
         method: String::new(),
         unseen: Vec::new(),
+        what_ifs: Vec::new(),
+        checks: Vec::new(),
     })
 }
 
