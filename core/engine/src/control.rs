@@ -16,6 +16,8 @@ const REVISES: u32 = 7;
 const MEASURES: u32 = 8;
 /// The first that reads what instances use, events, and how often kinds of log records come, and learns from closed incidents.
 const LEARNS: u32 = 9;
+/// The first whose verdicts say what would be without a cause and what to check next, and that reads OpenTelemetry's metrics of processes.
+const LOOKS_AHEAD: u32 = 10;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -69,6 +71,7 @@ impl Engine {
         self.incidents.follow(version >= MEASURES, version >= LEARNS);
         self.graph.note_kinds(version >= MEASURES);
         self.graph.note_use(version >= LEARNS);
+        self.graph.look_ahead(version >= LOOKS_AHEAD);
         self.learning.on = version >= LEARNS;
     }
 

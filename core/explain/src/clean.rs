@@ -98,6 +98,8 @@ pub(crate) struct Scene<'a> {
     pub window_s: f64,
     /// Whether it is explained by the first model ([`Evidence::model`]).
     pub first: bool,
+    /// Whether what would be and what to check are part of the verdict: from the third model on.
+    pub looks_ahead: bool,
     /// What closed incidents teach.
     pub taught: Taught,
 }
@@ -143,6 +145,7 @@ impl<'a> Scene<'a> {
             onset: evidence.onset,
             window_s,
             first: evidence.model == 0,
+            looks_ahead: evidence.model >= 2,
             taught: Taught::new(evidence),
         }
     }

@@ -143,6 +143,26 @@ pub const TIE: f64 = 0.02;
 
 /// Causes in a verdict (D).
 pub const CAUSES_MAX: usize = 5;
+/// Causes of which the verdict says what would be without them (A), and violated services told for each (D).
+pub const WHAT_IFS_MAX: usize = 3;
+/// Table entries of the tree of both worlds (D: about a ms).
+pub const WHAT_IF_ENTRIES: u64 = 1 << 16;
+/// See [`WHAT_IFS_MAX`].
+pub const WHAT_IF_SERVICES: usize = 10;
+/// Least posterior of such a cause (D).
+pub const WHAT_IF_MIN: f64 = 0.05;
+/// Entropy over all causes below which nothing is worth checking, in nats (D: one cause of 92 %, two of 97 %).
+pub const OPEN_MIN: f64 = 0.3;
+/// Questions tried, those with the least sure answer first, and told (D): each costs a pass.
+pub const CHECKS_TRIED: usize = 8;
+/// See [`CHECKS_TRIED`].
+pub const CHECKS_MAX: usize = 3;
+/// Table entries of all passes for checks together (D: about 3 ms).
+pub const CHECKS_ENTRIES: u64 = 1 << 18;
+/// Share of the entropy that a check must be expected to take away to be told (D).
+pub const CUT_MIN: f64 = 0.05;
+/// What an answer to a question is worth, in nats: certain, and still a number that the tree can take.
+pub const CERTAIN: f64 = 40.0;
 /// Table entries of a junction tree: about 3 ms a pass, so that a verdict with its dozen passes stays below 50 ms (A: 2^20).
 pub const ENTRIES_MAX: u64 = 1 << 18;
 /// Arcs of the network before it is narrowed, and services kept then (A).

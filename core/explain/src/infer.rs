@@ -23,6 +23,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Table entries that a pass goes through; of hypotheses about as much work.
+    pub fn entries(&self) -> u64 {
+        self.tree.as_ref().map_or(ENTRIES_MAX, |(tree, _)| tree.entries())
+    }
+
     /// The posteriors if the evidence on some variables were other than it is: `(variable, nats)` each.
     pub fn with(&self, changed: &[(usize, f64)]) -> Vec<f64> {
         let mut nats: Vec<f64> = self.model.vars.iter().map(|var| var.nats).collect();
@@ -57,6 +62,12 @@ pub(crate) fn infer(model: Model) -> Answer {
 /// One question to a compiled tree; none where there is no tree or the evidence does not fit its numbers.
 fn ask(model: &Model, tree: Option<&(Tree, Vec<VarId>)>, nats: &[f64]) -> Option<Vec<f64>> {
     let (tree, ids) = tree?;
+    let posteriors = tree.propagate(&evidence(model, ids, nats)).ok()?;
+    ids.iter().map(|&id| posteriors.marginal(id).map(|states| states[1])).collect()
+}
+
+/// What is known of the variables of a network.
+pub(crate) fn evidence(model: &Model, ids: &[VarId], nats: &[f64]) -> Evidence {
     let mut evidence = Evidence::new();
     for (at, var) in model.vars.iter().enumerate() {
         if var.on {
@@ -65,8 +76,7 @@ fn ask(model: &Model, tree: Option<&(Tree, Vec<VarId>)>, nats: &[f64]) -> Option
             evidence.likelihood(ids[at], &[1.0, float::exp(nats[at])]);
         }
     }
-    let posteriors = tree.propagate(&evidence).ok()?;
-    ids.iter().map(|&id| posteriors.marginal(id).map(|states| states[1])).collect()
+    evidence
 }
 
 fn compile(model: &Model) -> Option<(Tree, Vec<VarId>)> {
@@ -74,7 +84,8 @@ fn compile(model: &Model) -> Option<(Tree, Vec<VarId>)> {
     Some((Tree::compile(&network, ENTRIES_MAX).ok()?, ids))
 }
 
-fn network(model: &Model) -> Result<(Network, Vec<VarId>), NetworkError> {
+/// The model as a network, and the id of each variable.
+pub(crate) fn network(model: &Model) -> Result<(Network, Vec<VarId>), NetworkError> {
     let mut builder = Network::builder();
     let ids: Vec<VarId> =
         (0..model.vars.len()).map(|at| builder.variable(&format!("{at}"), 2)).collect::<Result<_, _>>()?;

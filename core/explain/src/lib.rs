@@ -18,6 +18,7 @@ extern crate alloc;
 
 mod build;
 mod channels;
+mod checks;
 mod clean;
 mod config;
 mod cycles;
@@ -33,6 +34,7 @@ mod rank;
 mod resources;
 mod subtract;
 mod verdict;
+mod what_if;
 mod words;
 
 pub use learn::{TYPES_MAX, learn, lesson};

@@ -1,6 +1,7 @@
 //! The verdict: causes with what each rests on, the sentence for the person who was paged, and what was not seen.
 use crate::build::{fault_nats, logged, own_nats, prior, recent_change};
 use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
+use crate::checks::checks;
 use crate::clean::Scene;
 use crate::config::{BELIEF_MIN, BELIEF_SURE, CAUSES_MAX, EVIDENCE_MIN, LINK_PRIOR, MARGIN};
 use crate::flow::Flows;
@@ -8,6 +9,7 @@ use crate::infer::Answer;
 use crate::likelihood::logit;
 use crate::model::Role;
 use crate::rank::Candidate;
+use crate::what_if::what_ifs;
 use crate::words;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -36,6 +38,12 @@ pub(crate) fn verdict(
         .map(|(_, candidate)| court.hear(candidate))
         .collect();
     let doubt = doubt(scene, &heard);
+    let ahead = scene.looks_ahead && !ranking.is_empty();
+    let what_ifs = if ahead { what_ifs(scene, answer, ranking) } else { Some(Vec::new()) };
+    let mut method = court.method();
+    if what_ifs.is_none() {
+        method.push_str("; too large to say what would be without a cause");
+    }
     Verdict {
         incident: evidence.incident,
         revision: evidence.revision,
@@ -44,10 +52,10 @@ pub(crate) fn verdict(
         calibrated: false,
         summary: doubt.unwrap_or_else(|| court.summary(&heard[0])),
         why_not_second: if heard.len() > 1 { court.why_not(&heard[0], &heard[1]) } else { String::new() },
-        method: court.method(),
+        method,
         unseen: unseen(evidence, scene),
-        what_ifs: Vec::new(),
-        checks: Vec::new(),
+        what_ifs: what_ifs.unwrap_or_default(),
+        checks: if ahead { checks(scene, answer, ranking) } else { Vec::new() },
         causes: heard.into_iter().map(|heard| heard.cause).collect(),
     }
 }

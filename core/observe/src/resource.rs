@@ -1,9 +1,9 @@
 //! Standard metrics of what a container or a process uses: which series they are, what each says, and of whom.
 //!
-//! Read are cAdvisor's and kube-state-metrics' series, OpenTelemetry's of its kubelet and cluster receivers under their
-//! Prometheus names, and those that Prometheus' client libraries expose of their own process.
+//! Read are cAdvisor's and kube-state-metrics' series, OpenTelemetry's of its kubelet and cluster receivers and of processes under
+//! their Prometheus names, and those that Prometheus' client libraries expose of their own process.
 //! Sources: Kubernetes, "Metrics for Kubernetes Object States" and kubelet's `/metrics/cadvisor`; OpenTelemetry, "Semantic
-//! conventions for K8s metrics"; Prometheus, "Writing client libraries", section "Standard and runtime collectors".
+//! conventions for K8s metrics" and "... for OS process metrics"; Prometheus, "Writing client libraries", section "Standard and runtime collectors".
 use alloc::string::String;
 use faultline_model::facts::Resource;
 use faultline_model::{Labels, canonical_enum, labels::NAME};
@@ -22,7 +22,7 @@ pub enum Form {
 }
 canonical_enum!(Form { Gauge = 0, Rate = 1, Count = 2, Limit = 3 });
 
-const NAMES: [(&str, Resource, Form); 18] = [
+const NAMES: [(&str, Resource, Form); 20] = [
     ("container_cpu_usage_seconds_total", Resource::Cpu, Form::Rate),
     ("container_cpu_cfs_throttled_seconds_total", Resource::Throttled, Form::Rate),
     ("container_memory_working_set_bytes", Resource::Memory, Form::Gauge),
@@ -41,7 +41,12 @@ const NAMES: [(&str, Resource, Form); 18] = [
     ("k8s_container_restarts", Resource::Restarts, Form::Count),
     ("process_cpu_seconds_total", Resource::Cpu, Form::Rate),
     ("process_resident_memory_bytes", Resource::Memory, Form::Gauge),
+    ("process_cpu_utilization_ratio", Resource::CpuShare, Form::Gauge),
+    ("process_memory_usage_bytes", Resource::Memory, Form::Gauge),
 ];
+
+/// How many of [`NAMES`] engine version 9 read.
+const NAMES_9: usize = 18;
 
 /// Labels that name a service or a workload outright, best first.
 const OWNERS: [&str; 6] = [
@@ -68,6 +73,8 @@ pub struct Told<'a> {
     pub known_only: bool,
     /// The instance.
     pub instance: String,
+    /// Whether engine version 9 passed it over.
+    pub since_10: bool,
 }
 
 /// Whether a metric of this name may be one of them: asked once per series, when it is first seen.
@@ -78,7 +85,8 @@ pub fn is_standard(name: &str) -> bool {
 /// What a series says; none where it is no such metric, names nobody, or is a sum of others.
 pub fn told(labels: &Labels) -> Option<Told<'_>> {
     let name = labels.get(NAME);
-    let &(_, mut resource, form) = NAMES.iter().find(|(standard, ..)| *standard == name)?;
+    let place = NAMES.iter().position(|(standard, ..)| *standard == name)?;
+    let (_, mut resource, form) = NAMES[place];
     if name == "kube_pod_container_resource_limits" {
         resource = match labels.get("resource") {
             "cpu" => Resource::Cpu,
@@ -106,7 +114,7 @@ pub fn told(labels: &Labels) -> Option<Told<'_>> {
         ("", container) => String::from(container),
         (pod, container) => alloc::format!("{pod}/{container}"),
     };
-    Some(Told { resource, form, owners, known_only: of_process, instance })
+    Some(Told { resource, form, owners, known_only: of_process, instance, since_10: place >= NAMES_9 })
 }
 
 fn first<'a>(labels: &'a Labels, names: &[&str]) -> &'a str {
@@ -181,6 +189,10 @@ mod tests {
             (
                 &[("__name__", "process_cpu_seconds_total"), ("job", "shop/cart"), ("instance", "10.0.0.1:80")],
                 Some((Cpu, Rate, ["", "", "", "cart"], "10.0.0.1:80")),
+            ),
+            (
+                &[("__name__", "process_memory_usage_bytes"), ("job", "cart"), ("instance", "cart-0")],
+                Some((Memory, Gauge, ["", "", "", "cart"], "cart-0")),
             ),
             // One processor of several; the pod around its containers; what holds its network; nobody; no resource; another metric.
             (

@@ -146,7 +146,7 @@ fn scene(lines: &[&str]) -> Evidence {
         targets,
         coverage: Coverage::default(),
         learnt: None,
-        model: 1,
+        model: 2,
     }
 }
 
@@ -164,6 +164,18 @@ fn told(lines: &[&str]) -> String {
             .expect("a string grows");
     }
     writeln!(out, "why: {}", verdict.why_not_second).expect("a string grows");
+    for it in &verdict.what_ifs {
+        let still: Vec<String> = it.services.iter().map(|it| format!("{} {:.2}", it.entity, it.degraded)).collect();
+        let (well, violated, still) = (it.well, it.violated, still.join(", "));
+        writeln!(out, "without {}: {well} of {violated} well; {still}", it.entity).expect("a string grows");
+    }
+    for it in &verdict.checks {
+        let (yes, no) = (&it.yes, &it.no);
+        write!(out, "check {}: {} Yes, likely by {:.2}: ", it.entity, it.question, it.likely).expect("a string grows");
+        write!(out, "{} {:.2}; no: {} {:.2}; ", yes.entity, yes.posterior, no.entity, no.posterior)
+            .expect("a string grows");
+        writeln!(out, "cuts {:.2}", it.cut).expect("a string grows");
+    }
     writeln!(out, "how: {}", verdict.method).expect("a string grows");
     out
 }

@@ -31,7 +31,7 @@ pub struct Evidence {
     pub coverage: Coverage,
     /// What closed incidents have taught about events like those here; none before the first was.
     pub learnt: Option<Learnt>,
-    /// The model by which it is to be explained: 0 is that of engine versions up to 8, 1 that of version 9 on.
+    /// The model by which it is to be explained: 0 is that of engine versions up to 8, 1 that of version 9, 2 that of version 10 on.
     pub model: u32,
 }
 canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage; learnt, model });

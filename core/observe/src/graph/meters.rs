@@ -173,7 +173,7 @@ impl Graph {
             let labels = labels();
             if let Some(counted) = mesh::counted(labels) {
                 self.meet(series, &counted, (value, at), now);
-            } else if let Some(told) = resource::told(labels).filter(|_| self.notes_use) {
+            } else if let Some(told) = resource::told(labels).filter(|told| self.reads(told)) {
                 self.meet_resource(series, &told, (value, at), now);
             }
             return;
@@ -198,6 +198,11 @@ impl Graph {
         {
             self.edge_rose(edge, &meter, rise, apart);
         }
+    }
+
+    /// Whether what a series tells of a resource is read by the engine version that decides.
+    fn reads(&self, told: &resource::Told<'_>) -> bool {
+        self.notes_use && (self.looks_ahead || !told.since_10)
     }
 
     /// Forgets a series: its number may be given again.

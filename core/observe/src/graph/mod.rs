@@ -128,6 +128,8 @@ pub struct Graph {
     resources: Resources,
     /// Whether resources and events are read, and how often a kind of log record came.
     notes_use: bool,
+    /// Whether verdicts say what would be and what to check, and processes' own metrics are read.
+    looks_ahead: bool,
     /// Whether kinds of log records are noted.
     notes_kinds: bool,
     events: NamedEvents,
@@ -158,6 +160,7 @@ impl Graph {
             kinds: LogKinds::new(seed),
             resources: Resources::new(seed),
             notes_use: true,
+            looks_ahead: true,
             notes_kinds: true,
             events: NamedEvents::new(seed),
             counts: Counts::default(),
@@ -173,6 +176,12 @@ impl Graph {
     /// Whether resources and events are read from here on, and how often kinds of log records come: older engines did none of it.
     pub fn note_use(&mut self, notes: bool) {
         self.notes_use = notes;
+    }
+
+    /// Whether verdicts from here on say what would be without a cause and what to check next, and OpenTelemetry's metrics of processes
+    /// are read: older engines did neither.
+    pub fn look_ahead(&mut self, ahead: bool) {
+        self.looks_ahead = ahead;
     }
 
     /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.

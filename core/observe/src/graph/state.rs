@@ -87,6 +87,7 @@ impl Graph {
             kinds: LogKinds::new(seed),
             resources: Resources::new(seed),
             notes_use: true,
+            looks_ahead: true,
             notes_kinds: true,
             events: NamedEvents::new(seed),
             body: Vec::new(),
