@@ -98,6 +98,16 @@ impl Server {
         self.ask(Method::GET, path, &[("accept", "application/json")], Bytes::new())
     }
 
+    /// A range query in Prometheus' shape; times in ms since 1970.
+    pub fn query_range(&self, expression: &str, start: i64, end: i64, step: i64) -> Result<Answer, AskError> {
+        let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1_000), ms.rem_euclid(1_000));
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("query", expression).append_pair("start", &seconds(start));
+        form.append_pair("end", &seconds(end)).append_pair("step", &seconds(step));
+        let headers = [("accept", "application/json"), ("content-type", "application/x-www-form-urlencoded")];
+        self.ask_at(Method::POST, "/api/v1/query_range", &headers, form.finish().into())
+    }
+
     /// Posts JSON to one of our own paths.
     pub fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer, AskError> {
         let headers = [("accept", "application/json"), ("content-type", "application/json")];
@@ -105,7 +115,11 @@ impl Server {
     }
 
     fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer, AskError> {
-        let url = self.url.join(&format!("{ROOT}{path}"))?;
+        self.ask_at(method, &format!("{ROOT}{path}"), headers, body)
+    }
+
+    fn ask_at(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Result<Answer, AskError> {
+        let url = self.url.join(path)?;
         let answer = self.client.request(method, &url, headers, body);
         let answer = answer.map_err(|error| match error {
             HttpError::Connect { reason, .. } => AskError::NotRunning { url: self.shown(), reason },

@@ -75,6 +75,15 @@ pub fn bar(share: f64, width: usize) -> String {
     format!("{}{}", "\u{2588}".repeat(filled), "\u{2591}".repeat(width - filled))
 }
 
+/// A line of values, one character each, from nothing to the greatest of them; `.` where there is none.
+pub fn sparkline(values: &[Option<f64>]) -> String {
+    const STEPS: [char; 8] =
+        ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
+    let most = values.iter().flatten().fold(0.0, |most: f64, value| most.max(*value));
+    let step = |value: f64| if most > 0.0 { (value.max(0.0) / most * 7.0).round() as usize } else { 0 };
+    values.iter().map(|value| value.map_or('.', |value| STEPS[step(value).min(7)])).collect()
+}
+
 /// Rows under headings, columns as wide as their widest cell.
 pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = headings.iter().map(|h| h.chars().count()).collect();
@@ -117,6 +126,14 @@ mod tests {
         let texts: Vec<String> = [850, 3_250, 250_000, 7_500_000].map(duration).to_vec();
         assert_eq!(texts, ["850 ms", "3.2 s", "4 min 10 s", "2 h 5 min"]);
         assert_eq!((bar(0.5, 4), bar(7.0, 2), bar(-1.0, 2)), ("██░░".into(), "██".into(), "░░".into()));
+    }
+
+    #[test]
+    fn a_line_rises_to_its_greatest_value() {
+        let values = [Some(0.0), Some(1.0), None, Some(2.0), Some(-1.0)];
+        assert_eq!(sparkline(&values), "\u{2581}\u{2585}.\u{2588}\u{2581}");
+        assert_eq!(sparkline(&[Some(0.0), None]), "\u{2581}.");
+        assert_eq!(sparkline(&[]), "");
     }
 
     #[test]

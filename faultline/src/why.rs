@@ -1,5 +1,7 @@
 //! `faultline why`: one incident in the order in which the person who was paged needs it.
+mod course;
 pub mod graph;
+mod next;
 mod times;
 mod verdict;
 
@@ -20,6 +22,8 @@ const LISTED_MAX: usize = 1_000;
 const ALERTS_SHOWN: usize = 10;
 /// Changes shown of an incident.
 const CHANGES_SHOWN: usize = 10;
+/// Owners, runbooks and dashboards shown.
+const OWNERS_SHOWN: usize = 4;
 /// Names listed in a line.
 const NAMES_SHOWN: usize = 12;
 
@@ -64,7 +68,9 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode, Box<dyn Error>> {
         Output::Json => say(&pretty(&answer.text))?,
         Output::Table => {
             let status = server.get("/status").map_or(Value::Null, |status| status.value);
-            say(&page(Shape::of(&answer.value), Shape::of(&status), Paint::stdout()))?;
+            let (incident, status) = (Shape::of(&answer.value), Shape::of(&status));
+            let course = course::ask(&server, incident, status.at("at").time());
+            say(&page(incident, status, Shape::of(&course), Paint::stdout()))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -73,9 +79,8 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode, Box<dyn Error>> {
 /// The id of the incident meant; none where none is named and there is none.
 fn choose(server: &Server, given: Option<&str>) -> Result<Option<String>, Box<dyn Error>> {
     let Some(given) = given else {
-        let newest = server.get("/incidents?limit=1")?;
-        let id = Shape::of(&newest.value).at("incidents").list().next().map(|row| row.at("id").text());
-        return Ok(id.filter(|id| !id.is_empty()));
+        let newest = server.get(&format!("/incidents?limit={LISTED_MAX}"))?;
+        return Ok(newest_of(&newest.value));
     };
     let list = server.get(&format!("/incidents?limit={LISTED_MAX}"))?;
     match chosen(&list.value, given) {
@@ -83,6 +88,13 @@ fn choose(server: &Server, given: Option<&str>) -> Result<Option<String>, Box<dy
         Err(ChoiceError::None { .. }) if faultline_model::EffectId::parse(given).is_some() => Ok(Some(given.into())),
         chosen => Ok(Some(chosen?)),
     }
+}
+
+/// The newest incident that lives on: one that joined another is told of there.
+fn newest_of(list: &Value) -> Option<String> {
+    let mut rows = Shape::of(list).at("incidents").list();
+    let id = rows.find(|row| row.at("state").text() != "merged").map(|row| row.at("id").text());
+    id.filter(|id| !id.is_empty())
 }
 
 /// The one id that is `given` or begins with it, `0/` before it or not.
@@ -106,12 +118,17 @@ fn chosen(list: &Value, given: &str) -> Result<String, ChoiceError> {
 ///
 /// - `incident`: the answer of `/incidents/{id}`.
 /// - `status`: that of `/status`, for rule time; may be empty.
-fn page(incident: Shape<'_>, status: Shape<'_>, paint: Paint) -> String {
+/// - `course`: how the first causes went ([`course::ask`]); may be empty.
+fn page(incident: Shape<'_>, status: Shape<'_>, course: Shape<'_>, paint: Paint) -> String {
     let mut sections = Vec::from([summary(incident, status, paint)]);
     sections.push(times::section(incident, paint));
     sections.push(impact(incident, paint));
+    sections.push(owner(incident, paint));
     sections.push(changes(incident, paint));
-    sections.extend(verdict::sections(incident, paint));
+    let [causes, why_not, evidence, path] = verdict::sections(incident, paint);
+    sections.extend([causes, course::section(course, paint), why_not]);
+    sections.extend(next::sections(incident, paint));
+    sections.extend([evidence, path]);
     sections.push(unseen(incident, paint));
     sections.push(verdict::proof(incident, paint));
     sections.retain(|section| !section.is_empty());
@@ -153,8 +170,21 @@ fn summary(incident: Shape<'_>, status: Shape<'_>, paint: Paint) -> String {
     } else {
         String::new()
     };
+    let closed = incident.at("closed");
+    let closed = if closed.is_there() {
+        format!(
+            ", closed by {}: the cause was {}",
+            closed.at("by").text_or("somebody"),
+            closed.at("cause").text_or("?")
+        )
+    } else {
+        String::new()
+    };
     let imported = if incident.at("imported").flag() { ", from imported data: told to nobody" } else { "" };
-    format!("{sentence}\nincident {} is {state}{opened}{lasted}{moved}{imported}\n", incident.at("id").text_or("?"))
+    format!(
+        "{sentence}\nincident {} is {state}{opened}{lasted}{moved}{imported}{closed}\n",
+        incident.at("id").text_or("?")
+    )
 }
 
 fn impact(incident: Shape<'_>, paint: Paint) -> String {
@@ -177,6 +207,26 @@ fn impact(incident: Shape<'_>, paint: Paint) -> String {
         body.push_str(&format!("and {more} more: `-o json` has them all\n"));
     }
     section("IMPACT", &body, paint)
+}
+
+/// Who answers for it and what to do, as the rules say it: labels and annotations by the names that people give them.
+fn owner(incident: Shape<'_>, paint: Paint) -> String {
+    let mut body = String::new();
+    for (what, field, names) in [
+        ("owner", "labels", &["team", "owner", "squad"][..]),
+        ("runbook", "annotations", &["runbook_url", "runbook"]),
+        ("dashboard", "annotations", &["dashboard_url", "dashboard"]),
+    ] {
+        let mut told: Vec<String> = Vec::new();
+        for alert in incident.at("alert_list").list() {
+            let said = names.iter().map(|name| alert.at(field).at(name).text()).find(|text| !text.is_empty());
+            told.extend(said.filter(|text| !told.contains(text)));
+        }
+        if !told.is_empty() {
+            body.push_str(&format!("{what:<9}  {}\n", listed(&told, OWNERS_SHOWN)));
+        }
+    }
+    section("OWNER", &body, paint)
 }
 
 fn alert(alert: Shape<'_>) -> Vec<String> {

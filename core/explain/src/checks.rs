@@ -115,7 +115,7 @@ fn asked(scene: &Scene, role: Role) -> (String, String) {
                 (Telemetry::Peer, _) => {
                     "is it at fault itself? It sends nothing, only its callers tell of it".to_string()
                 }
-                (Telemetry::Silent, _) => "does it run? It has stopped sending".to_string(),
+                (Telemetry::Silent, _) => "is it down? It has stopped sending".to_string(),
                 (Telemetry::Reporting, true) => "is it at fault itself?".to_string(),
                 (Telemetry::Reporting, false) => {
                     format!("is it at fault itself? Nothing is known of {}", lacks.join(" and "))

@@ -71,7 +71,9 @@ impl Prometheus {
 
     /// The value of an expression at an instant.
     pub fn ask(&self, expression: &str, at: Millis) -> Result<Answer, Box<dyn Error>> {
-        let form = format!("query={}&time={}.{:03}", escaped(expression), at.0 / 1000, at.0 % 1000);
+        let time = format!("{}.{:03}", at.0 / 1000, at.0 % 1000);
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        let form = form.append_pair("query", expression).append_pair("time", &time).finish();
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let answer = self.client.request(Method::POST, &self.query, &headers, form.into())?;
         let json = serde_json::from_slice(&answer.body)
@@ -116,10 +118,4 @@ pub fn services(words: &[&str]) -> Result<String, Box<dyn Error>> {
 
 fn text(body: &Bytes) -> String {
     String::from_utf8_lossy(body).chars().take(300).collect()
-}
-
-/// Text as a value of a form.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

@@ -26,6 +26,15 @@ fn story() -> Value {
                 {"entity": "gateway", "kind": "slow", "posterior": 0.03125, "responsibility": 0.03, "share": 0.25,
                  "onset": null, "path": [], "evidence": []}
             ],
+            "what_ifs": [
+                {"entity": "mainframe", "violated": 2, "well": 1,
+                 "services": [{"entity": "payments", "degraded": 0.75}, {"entity": "gateway", "degraded": 0.0625}]}
+            ],
+            "checks": [
+                {"entity": "ledger-db", "question": "is it at fault itself? It sends nothing, only its callers tell of it",
+                 "likely": 0.25, "cut": 0.5, "yes": {"entity": "ledger-db", "posterior": 1.0},
+                 "no": {"entity": "mainframe", "posterior": 0.96875}}
+            ],
             "unseen": ["ledger-db is seen by its callers only"],
             "method": "junction tree, 9 variables, 40 entries"
         },
@@ -38,8 +47,8 @@ fn story() -> Value {
             {"id": "0/811.0", "leaf": 103, "to": "ok", "active_at": "2026-11-21T00:54:14.900Z", "name": "TooManyErrors",
              "labels": {"alertname": "TooManyErrors", "service": "payments"}, "annotations": {}, "value": "0.01"},
             {"id": "0/812.0", "leaf": 104, "to": "firing", "active_at": "2026-11-21T00:54:15.050Z",
-             "name": "TooManyErrors", "labels": {"alertname": "TooManyErrors", "service": "gate\u001b[2Jway"},
-             "annotations": {"summary": "gateway fails"}, "value": "0.25"}
+             "name": "TooManyErrors", "labels": {"alertname": "TooManyErrors", "service": "gate\u001b[2Jway", "team": "payments core"},
+             "annotations": {"summary": "gateway fails", "runbook_url": "https://wiki.example/gateway\u001b[2J"}, "value": "0.25"}
         ],
         "changes": [
             {"id": "0/5.0", "leaf": 101, "entity": "mainframe", "kind": "deploy", "title": "roll out 1.2", "version": "1.2",
@@ -57,7 +66,21 @@ fn story() -> Value {
 }
 
 fn shown(incident: &Value, at: &str) -> String {
-    plain(&page(Shape::of(incident), Shape::of(&json!({ "at": at })), Paint::stdout()))
+    plain(&page(Shape::of(incident), Shape::of(&json!({ "at": at })), Shape::of(&course()), Paint::stdout()))
+}
+
+/// How two causes went: one fully known, one by little.
+fn course() -> Value {
+    json!({
+        "before": 4, "step_ms": 15_000,
+        "services": [
+            {"service": "mainframe", "lines": [
+                [40.0, 41.0, 39.0, 40.0, 20.0, 0.0, 0.0], [0.0, 0.0, 0.01, 0.0, 0.5, null, null],
+                [12.5, 12.0, 12.5, 13.0, 1_700.0, null, null]
+            ]},
+            {"service": "gate\u{1b}[2Jway", "lines": [[], [null, null, null, null, null, 0.25, 0.5], []]}
+        ]
+    })
 }
 
 #[test]
@@ -108,6 +131,15 @@ fn whatever_a_server_leaves_out_or_means_otherwise_the_page_is_shown() {
         assert!(text.contains("incident"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     });
+}
+
+#[test]
+fn without_an_id_the_newest_that_lives_on_is_shown() {
+    let list =
+        json!({"incidents": [{"id": "0/9.0", "state": "merged"}, {"id": "0/8.1", "state": "open"}, {"id": "0/7.1"}]});
+    assert_eq!(newest_of(&list).as_deref(), Some("0/8.1"));
+    assert_eq!(newest_of(&json!({"incidents": [{"id": "0/9.0", "state": "merged"}]})), None);
+    assert_eq!(newest_of(&json!({})), None);
 }
 
 #[test]

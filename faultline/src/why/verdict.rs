@@ -6,21 +6,21 @@ use crate::render::{Paint, bar};
 /// Places of a bar.
 const BAR: usize = 20;
 
-/// Causes, why not the runner-up, evidence and path of the first; nothing without a verdict.
-pub(super) fn sections(incident: Shape<'_>, paint: Paint) -> Vec<String> {
+/// Causes, why not the runner-up, evidence and path of the first; empty without a verdict.
+pub(super) fn sections(incident: Shape<'_>, paint: Paint) -> [String; 4] {
     let verdict = incident.at("verdict");
     let causes: Vec<Shape<'_>> = verdict.at("causes").list().collect();
-    let Some(&first) = causes.first() else { return Vec::new() };
+    let Some(&first) = causes.first() else { return Default::default() };
     let name = first.at("entity").text_or("?");
     let runner_up = causes.get(1).map(|second| second.at("entity").text_or("?")).unwrap_or_default();
     let why_not = verdict.at("why_not_second").text();
     let why_not = if why_not.is_empty() { why_not } else { format!("{why_not}\n") };
-    Vec::from([
+    [
         section("CAUSES", &ranking(verdict, &causes, incident, paint), paint),
         section(&format!("WHY NOT {runner_up}"), &why_not, paint),
         section(&format!("EVIDENCE for {name}, in nats (2.3 make the odds ten times higher)"), &evidence(first), paint),
         section(&format!("PATH from what is violated to {name}, caller -> callee"), &path(first), paint),
-    ])
+    ]
 }
 
 fn ranking(verdict: Shape<'_>, causes: &[Shape<'_>], incident: Shape<'_>, paint: Paint) -> String {

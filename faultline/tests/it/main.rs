@@ -4,6 +4,7 @@ mod all_flips;
 mod backtest;
 mod bad_input;
 mod beside;
+mod closed;
 mod crash;
 mod dry_run;
 mod explain;

@@ -112,20 +112,22 @@ impl Faultline {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
-    /// Lets `faultline verify` recompute all that was decided, of a server that runs as of one that has ended.
-    pub fn verify(&self) {
+    /// Lets `faultline verify` recompute all that was decided, of a server that runs as of one that has ended; what it says.
+    pub fn verify(&self) -> String {
         let mut verify = Command::new(env!("CARGO_BIN_EXE_faultline"));
         let output = verify.arg("verify").arg("--data").arg(&self.data).output().expect("faultline verify runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
     }
 
-    /// Ends the server by SIGTERM, then verifies.
-    pub fn stop_and_verify(mut self) {
+    /// Ends the server by SIGTERM, then verifies; what that says.
+    pub fn stop_and_verify(mut self) -> String {
         let pid = self.process.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
         let status = await_exit(&mut self.process.0);
         assert!(status.success(), "the server ended with {status}: {:?}", self.said.lock().expect("no panic"));
-        self.verify();
+        self.verify()
     }
 }
 
@@ -203,8 +205,7 @@ pub fn answers(url: &str) -> bool {
     request(Method::GET, &url, &[], Bytes::new(), Limits::default()).is_ok_and(|answer| answer.status == 200)
 }
 
-/// Text as a query's value (RFC 3986, 2.1).
+/// Text as a query's value.
 pub fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

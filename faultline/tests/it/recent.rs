@@ -39,7 +39,7 @@ fn answers_stay_the_same_over_a_stop_and_a_kill() {
         }
         before = Some(requests.each_ref().map(|path| asked(&server.api, path).1));
         match round % 2 {
-            0 => server.stop_and_verify(),
+            0 => drop(server.stop_and_verify()),
             _ => drop(server),
         }
     }
