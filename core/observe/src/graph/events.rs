@@ -4,16 +4,14 @@
 //! incidents teach is about such words. Panes lie on absolute time, so a count hangs on what came in the window and not on how it came.
 //!
 //! A record without a name costs a test of that.
-use super::index::{Index, mix};
-use super::limits::{EVENT_NAME_SIZE, EVENTS, EVENTS_TOLD, outlived};
+use super::index::mix;
+use super::keyed::{About, Keyed};
+use super::limits::{EVENT_NAME_SIZE, EVENTS, EVENTS_TOLD};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_model::facts::EventCount;
-use faultline_model::table::{PageBytes, Paged};
-use faultline_model::{
-    CodecError, HashSeed, Millis, Reader, SeriesKey, Table, Writer, canonical_struct, freeze_by_copy,
-};
+use faultline_model::{HashSeed, Millis, SeriesKey, canonical_struct, freeze_by_copy};
 
 /// Length of a pane, in ms.
 const PANE: i64 = 30_000;
@@ -32,44 +30,37 @@ pub struct NamedEvent {
 canonical_struct!(NamedEvent { service, name, last, panes });
 freeze_by_copy!(NamedEvent);
 
-/// Name of the table.
-pub const TABLE: &str = "events";
+impl About for NamedEvent {
+    const TABLE: &'static str = "events";
+    const MOST: usize = EVENTS;
 
-/// All names of all services.
-#[derive(Debug, Default)]
-pub struct NamedEvents {
-    rows: Table<NamedEvent>,
-    index: Index,
-    seed: u64,
+    fn hash(&self, seed: u64) -> u64 {
+        mix(seed, u64::from(self.service), key(&self.name, seed))
+    }
+
+    fn service(&self) -> u32 {
+        self.service
+    }
+
+    fn used(&self) -> Millis {
+        self.last
+    }
 }
 
+/// All names of all services.
+pub type NamedEvents = Keyed<NamedEvent>;
+
 impl NamedEvents {
-    /// None yet.
-    pub fn new(seed: u64) -> NamedEvents {
-        NamedEvents { seed, ..NamedEvents::default() }
-    }
-
-    /// Whether there never was one: then nothing of them is written.
-    pub fn is_empty(&self) -> bool {
-        self.rows.page_count() == 0
-    }
-
     /// Notes an event at rule time `at`, `key` a hash of its name; false where there is no room for one more name, or it is too long.
     #[must_use]
     pub fn note(&mut self, service: u32, name: &str, key: u64, at: Millis) -> bool {
-        let (hash, rows) = (mix(self.seed, u64::from(service), key), &self.rows);
-        let known = |row: u32| rows.get(row).is_some_and(|it| it.service == service && it.name == name);
-        let row = match self.index.find(hash, known) {
+        let hash = mix(self.seed(), u64::from(service), key);
+        let row = match self.find(hash, |it| it.service == service && it.name == name) {
             Some(row) => row,
-            None if self.rows.len() >= EVENTS || name.len() > EVENT_NAME_SIZE => return false,
-            None => {
-                let row = self.rows.insert(NamedEvent { service, name: name.into(), last: at, panes: Vec::new() });
-                let (rows, seed) = (&self.rows, self.seed);
-                self.index.insert(hash, row, |row| hash_of(rows, seed, row));
-                row
-            }
+            None if self.is_full() || name.len() > EVENT_NAME_SIZE => return false,
+            None => self.insert(NamedEvent { service, name: name.into(), last: at, panes: Vec::new() }),
         };
-        let it = self.rows.row_mut(row);
+        let it = self.row_mut(row);
         it.last = at;
         let pane = at.0.div_euclid(PANE);
         match it.panes.last_mut() {
@@ -89,7 +80,7 @@ impl NamedEvents {
     pub fn since(&self, from: Millis) -> BTreeMap<u32, Vec<EventCount>> {
         let first = from.0.div_euclid(PANE);
         let mut told: BTreeMap<u32, Vec<EventCount>> = BTreeMap::new();
-        for (_, it) in self.rows.iter().filter(|(_, it)| it.last >= from) {
+        for (_, it) in self.iter().filter(|(_, it)| it.last >= from) {
             let panes = it.panes.iter().filter(|(pane, _)| *pane >= first);
             let count = panes.fold(0_u32, |sum, (_, count)| sum.saturating_add(*count));
             told.entry(it.service).or_default().push(EventCount { name: it.name.clone(), count });
@@ -101,48 +92,6 @@ impl NamedEvents {
         }
         told
     }
-
-    /// Evicts what has not been used for long among the rows of one phase.
-    pub fn sweep(&mut self, phase: u32, step: usize, now: Millis) {
-        for row in (phase..self.rows.end()).step_by(step) {
-            let last = self.rows.get(row).map(|it| it.last);
-            if last.is_some_and(|last| outlived(last, now, self.rows.len(), EVENTS)) {
-                self.remove(row);
-            }
-        }
-    }
-
-    /// Forgets services, whose ids may be given again. `gone` rises.
-    pub fn forget(&mut self, gone: &[u32]) {
-        let of_gone = |it: &NamedEvent| gone.binary_search(&it.service).is_ok();
-        let rows: Vec<u32> = self.rows.iter().filter(|(_, it)| of_gone(it)).map(|(row, _)| row).collect();
-        rows.into_iter().for_each(|row| self.remove(row));
-    }
-
-    fn remove(&mut self, row: u32) {
-        self.index.remove(hash_of(&self.rows, self.seed, row), row);
-        self.rows.remove(row);
-    }
-
-    /// The rows.
-    pub fn table(&mut self) -> &mut dyn Paged {
-        &mut self.rows
-    }
-
-    /// Appends what is beside them.
-    pub fn write(&self, w: &mut Writer) {
-        self.rows.write_rest(w);
-    }
-
-    /// Reads them back.
-    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes, seed: u64) -> Result<NamedEvents, CodecError> {
-        let rows: Table<NamedEvent> = Table::read(r, TABLE, pages)?;
-        let mut index = Index::default();
-        for (row, _) in rows.iter() {
-            index.insert(hash_of(&rows, seed, row), row, |row| hash_of(&rows, seed, row));
-        }
-        Ok(NamedEvents { rows, index, seed })
-    }
 }
 
 /// Keyed hash of a name.
@@ -150,16 +99,13 @@ pub fn key(name: &str, seed: u64) -> u64 {
     SeriesKey::of(name.as_bytes(), HashSeed(seed)).0 as u64
 }
 
-fn hash_of(rows: &Table<NamedEvent>, seed: u64, row: u32) -> u64 {
-    let it = rows.get(row).expect("indexed rows exist");
-    mix(seed, u64::from(it.service), key(&it.name, seed))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use alloc::format;
     use alloc::vec;
+    use faultline_model::table::PageBytes;
+    use faultline_model::{Reader, Writer};
 
     const SEED: u64 = 7;
 
@@ -187,14 +133,14 @@ mod tests {
 
         let mut w = Writer::default();
         events.write(&mut w);
-        let (bytes, mut pages) = (w.into_bytes(), PageBytes::of([(TABLE, events.table())]));
+        let (bytes, mut pages) = (w.into_bytes(), PageBytes::of([(NamedEvents::TABLE, events.table())]));
         let mut read = NamedEvents::read(&mut Reader::new(&bytes), &mut pages, SEED).expect("it was just written");
         assert!(note(&mut read, 1, "a", at(3_032)));
         assert_eq!(counts(&read, 1, at(3_030)), [("a".into(), 2), ("pool.empty".into(), 1)]);
         read.forget(&[1]);
         assert_eq!((counts(&read, 1, at(0)), counts(&read, 2, at(0)).len()), (vec![], 1));
         read.sweep(0, 1, at(40 * 3_600));
-        assert!(read.rows.is_empty());
+        assert!(read.iter().next().is_none());
     }
 
     #[test]

@@ -2,12 +2,11 @@
 //!
 //! A fault in code shows where nothing else does: in a line that was never written before. How often that happens anyway is
 //! known from the minutes before.
-use super::index::{Index, mix};
-use super::limits::{LOG_KINDS, outlived};
+use super::index::mix;
+use super::keyed::{About, Keyed};
+use super::limits::LOG_KINDS;
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
-use faultline_model::table::{PageBytes, Paged};
-use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct, float, freeze_by_copy};
+use faultline_model::{Millis, canonical_struct, float, freeze_by_copy};
 
 /// Stretch before a window from which the usual rate of new kinds is taken, in ms.
 const BEFORE: i64 = 600_000;
@@ -50,61 +49,50 @@ pub struct Novelty {
     pub count: f64,
 }
 
-/// Name of the table.
-pub const TABLE: &str = "log-kinds";
+impl About for LogKind {
+    const TABLE: &'static str = "log-kinds";
+    const MOST: usize = LOG_KINDS;
 
-/// All kinds.
-#[derive(Debug, Default)]
-pub struct LogKinds {
-    rows: Table<LogKind>,
-    index: Index,
-    seed: u64,
+    fn hash(&self, seed: u64) -> u64 {
+        mix(seed, u64::from(self.service), self.kind)
+    }
+
+    fn service(&self) -> u32 {
+        self.service
+    }
+
+    fn used(&self) -> Millis {
+        self.last
+    }
 }
 
+/// All kinds.
+pub type LogKinds = Keyed<LogKind>;
+
 impl LogKinds {
-    /// None yet.
-    pub fn new(seed: u64) -> LogKinds {
-        LogKinds { seed, ..LogKinds::default() }
-    }
-
-    /// Whether there never was one: then nothing of them is written.
-    pub fn is_empty(&self) -> bool {
-        self.rows.page_count() == 0
-    }
-
     /// Notes a record at rule time `at`; `kind` 0 is none. `counts` says whether it is counted how often it comes.
     pub fn note(&mut self, service: u32, kind: u64, severity: u8, counts: bool, at: Millis) {
         if kind == 0 {
             return;
         }
-        let (hash, rows) = (mix(self.seed, u64::from(service), kind), &self.rows);
-        let known = |row: u32| rows.get(row).is_some_and(|it| (it.service, it.kind) == (service, kind));
-        if let Some(row) = self.index.find(hash, known) {
-            let it = self.rows.row_mut(row);
+        let hash = mix(self.seed(), u64::from(service), kind);
+        if let Some(row) = self.find(hash, |it| (it.service, it.kind) == (service, kind)) {
+            let it = self.row_mut(row);
             (it.last, it.times) = (at, it.times.saturating_add(u32::from(counts)));
             return;
         }
-        if self.rows.len() >= LOG_KINDS {
-            // Then nothing is new: evidence is missing, never wrong.
-            return;
+        // Where there is no room nothing is new: evidence is missing, never wrong.
+        if !self.is_full() {
+            let (warns, times) = (severity >= WARN, u32::from(counts));
+            self.insert(LogKind { service, kind, warns, first: at, last: at, times });
         }
-        let row = self.rows.insert(LogKind {
-            service,
-            kind,
-            warns: severity >= WARN,
-            first: at,
-            last: at,
-            times: u32::from(counts),
-        });
-        let (rows, seed) = (&self.rows, self.seed);
-        self.index.insert(hash, row, |row| hash_of(rows, seed, row));
     }
 
     /// New kinds of each service in the window `from..to`, where any came then or in the minutes before.
     pub fn novelty(&self, from: Millis, to: Millis) -> BTreeMap<u32, Novelty> {
         let (before, window) = (from.plus(-BEFORE), to.since(from).max(1) as f64);
         let mut novelty: BTreeMap<u32, Novelty> = BTreeMap::new();
-        for (_, it) in self.rows.iter().filter(|(_, it)| it.first >= before && it.first < to) {
+        for (_, it) in self.iter().filter(|(_, it)| it.first >= before && it.first < to) {
             let of = novelty.entry(it.service).or_default();
             let weight = if it.warns { WARNS } else { 1.0 } * it.often();
             if it.first >= from {
@@ -116,58 +104,13 @@ impl LogKinds {
         }
         novelty
     }
-
-    /// Evicts what has not been used for long among the rows of one phase.
-    pub fn sweep(&mut self, phase: u32, step: usize, now: Millis) {
-        for row in (phase..self.rows.end()).step_by(step) {
-            let last = self.rows.get(row).map(|it| it.last);
-            if last.is_some_and(|last| outlived(last, now, self.rows.len(), LOG_KINDS)) {
-                self.remove(row);
-            }
-        }
-    }
-
-    /// Forgets services, whose ids may be given again. `gone` rises.
-    pub fn forget(&mut self, gone: &[u32]) {
-        let of_gone = |it: &LogKind| gone.binary_search(&it.service).is_ok();
-        let rows: Vec<u32> = self.rows.iter().filter(|(_, it)| of_gone(it)).map(|(row, _)| row).collect();
-        rows.into_iter().for_each(|row| self.remove(row));
-    }
-
-    fn remove(&mut self, row: u32) {
-        self.index.remove(hash_of(&self.rows, self.seed, row), row);
-        self.rows.remove(row);
-    }
-
-    /// The rows.
-    pub fn table(&mut self) -> &mut dyn Paged {
-        &mut self.rows
-    }
-
-    /// Appends what is beside them.
-    pub fn write(&self, w: &mut Writer) {
-        self.rows.write_rest(w);
-    }
-
-    /// Reads them back.
-    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes, seed: u64) -> Result<LogKinds, CodecError> {
-        let rows: Table<LogKind> = Table::read(r, TABLE, pages)?;
-        let mut index = Index::default();
-        for (row, _) in rows.iter() {
-            index.insert(hash_of(&rows, seed, row), row, |row| hash_of(&rows, seed, row));
-        }
-        Ok(LogKinds { rows, index, seed })
-    }
-}
-
-fn hash_of(rows: &Table<LogKind>, seed: u64, row: u32) -> u64 {
-    let it = rows.get(row).expect("indexed rows exist");
-    mix(seed, u64::from(it.service), it.kind)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use faultline_model::table::PageBytes;
+    use faultline_model::{Reader, Writer};
 
     #[test]
     fn what_comes_anew_is_told_beside_how_often_that_happens() {
@@ -188,12 +131,12 @@ mod tests {
         assert_eq!(kinds.novelty(minute(40), minute(41)).len(), 1);
         let (mut w, seed) = (Writer::default(), 7);
         kinds.write(&mut w);
-        let (bytes, mut pages) = (w.into_bytes(), PageBytes::of([(TABLE, kinds.table())]));
+        let (bytes, mut pages) = (w.into_bytes(), PageBytes::of([(LogKinds::TABLE, kinds.table())]));
         let mut read = LogKinds::read(&mut Reader::new(&bytes), &mut pages, seed).expect("it was just written");
         read.note(1, 7, 17, false, minute(41));
         assert_eq!(read.novelty(minute(41), minute(42)).get(&1).map(|of| of.seen), Some(0.0));
         read.sweep(0, 1, minute(60 * 30));
-        assert!(read.rows.is_empty());
+        assert!(read.iter().next().is_none());
     }
     #[test]
     fn what_comes_at_every_request_weighs_more_than_what_came_once() {

@@ -12,6 +12,7 @@ mod edges;
 mod events;
 mod freeze;
 mod index;
+mod keyed;
 mod kinds;
 pub mod limits;
 mod measured;
@@ -298,7 +299,7 @@ impl Graph {
         if gone.is_empty() {
             return;
         }
-        self.predictions.forget(&gone);
+        self.predictions.forget_all(&gone);
         self.meters.forget_services(&gone);
         self.kinds.forget(&gone);
         self.resources.forget_services(&gone);

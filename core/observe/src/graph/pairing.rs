@@ -129,7 +129,7 @@ impl Graph {
             return;
         }
         let peer_key = if span.peer.is_empty() { 0 } else { self.key(span.peer) };
-        let prediction = self.predictions.find(service, span.peer, peer_key, event.name_key, at);
+        let prediction = self.predictions.kind(service, span.peer, peer_key, event.name_key, at);
         self.pending.get_mut(row).prediction = prediction.unwrap_or(NONE);
         let waiting = core::mem::take(&mut self.pending.get_mut(row).waiting);
         if waiting.is_empty() {

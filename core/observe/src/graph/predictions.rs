@@ -2,12 +2,12 @@
 //!
 //! A killed service sends no server spans: without a memory, its callers' failures would be nobody's for as long as a
 //! span waits, and then belong to an address. A *kind* of call is the caller, the peer that it names and the span's name.
-use super::index::{Index, mix};
-use super::limits::{CANDIDATES, PREDICTIONS, outlived};
+use super::index::mix;
+use super::keyed::{About, Keyed};
+use super::limits::{CANDIDATES, PREDICTIONS};
 use alloc::string::String;
 use alloc::vec::Vec;
-use faultline_model::table::{PageBytes, Paged};
-use faultline_model::{CodecError, Millis, Reader, Table, Writer, canonical_struct, freeze_by_copy};
+use faultline_model::{Millis, canonical_struct, freeze_by_copy};
 
 /// One kind of call.
 #[derive(Clone, Debug)]
@@ -40,58 +40,42 @@ impl Prediction {
     }
 }
 
-/// Name of the table.
-pub const TABLE: &str = "predictions";
+impl About for Prediction {
+    const TABLE: &'static str = "predictions";
+    const MOST: usize = PREDICTIONS;
 
-/// All kinds of call.
-#[derive(Debug, Default)]
-pub struct Predictions {
-    rows: Table<Prediction>,
-    index: Index,
-    seed: u64,
+    fn hash(&self, seed: u64) -> u64 {
+        hash(seed, self.caller, self.peer_key, self.name_key)
+    }
+
+    fn service(&self) -> u32 {
+        self.caller
+    }
+
+    fn used(&self) -> Millis {
+        self.used
+    }
 }
 
+/// All kinds of call.
+pub type Predictions = Keyed<Prediction>;
+
 impl Predictions {
-    /// None yet.
-    pub fn new(seed: u64) -> Predictions {
-        Predictions { seed, ..Predictions::default() }
-    }
-
-    fn hash(&self, row: u32) -> u64 {
-        let row = self.rows.get(row).expect("indexed rows exist");
-        hash(self.seed, row.caller, row.peer_key, row.name_key)
-    }
-
     /// The row of a kind of call, made when it is new; none when the table is full.
-    pub fn find(&mut self, caller: u32, peer: &str, peer_key: u64, name_key: u64, at: Millis) -> Option<u32> {
-        let hash = hash(self.seed, caller, peer_key, name_key);
-        let rows = &self.rows;
-        let found = self.index.find(hash, |row| {
-            rows.get(row).is_some_and(|r| (r.caller, r.peer_key, r.name_key) == (caller, peer_key, name_key))
-        });
-        if let Some(row) = found {
-            self.rows.row_mut(row).used = at;
+    pub fn kind(&mut self, caller: u32, peer: &str, peer_key: u64, name_key: u64, at: Millis) -> Option<u32> {
+        let hash = hash(self.seed(), caller, peer_key, name_key);
+        let is = |it: &Prediction| (it.caller, it.peer_key, it.name_key) == (caller, peer_key, name_key);
+        if let Some(row) = self.find(hash, is) {
+            self.row_mut(row).used = at;
             return Some(row);
         }
-        if self.rows.len() >= PREDICTIONS {
-            return None;
-        }
-        let candidates = Vec::new();
-        let row = self.rows.insert(Prediction { caller, peer_key, name_key, peer: peer.into(), candidates, used: at });
-        let mut index = core::mem::take(&mut self.index);
-        index.insert(hash, row, |row| self.hash(row));
-        self.index = index;
-        Some(row)
-    }
-
-    /// The row.
-    pub fn get(&self, row: u32) -> &Prediction {
-        self.rows.get(row).expect("rows in use outlive the spans that name them")
+        let (peer, candidates) = (peer.into(), Vec::new());
+        (!self.is_full()).then(|| self.insert(Prediction { caller, peer_key, name_key, peer, candidates, used: at }))
     }
 
     /// Notes that such a call went to `service`. A service that answers replaces `stand_in`, the peer it was taken for.
     pub fn learn(&mut self, row: u32, service: u32, stand_in: impl Fn(u32) -> bool, at: Millis) {
-        let candidates = &mut self.rows.row_mut(row).candidates;
+        let candidates = &mut self.row_mut(row).candidates;
         if !stand_in(service) {
             candidates.retain(|&(known, _)| known == service || !stand_in(known));
         }
@@ -107,53 +91,13 @@ impl Predictions {
         }
     }
 
-    /// Evicts what has not been used for long among the rows of one phase.
-    pub fn sweep(&mut self, phase: u32, step: usize, now: Millis) {
-        for row in (phase..self.rows.end()).step_by(step) {
-            let used = self.rows.get(row).map(|r| r.used);
-            if used.is_some_and(|used| outlived(used, now, self.rows.len(), PREDICTIONS)) {
-                self.remove(row);
-            }
-        }
-    }
-
-    /// Forgets services, whose ids may be given again. `gone` rises.
-    pub fn forget(&mut self, gone: &[u32]) {
-        let is_gone = |service: u32| gone.binary_search(&service).is_ok();
-        for row in 0..self.rows.end() {
-            let Some(prediction) = self.rows.get(row) else { continue };
-            if is_gone(prediction.caller) {
-                self.remove(row);
-            } else if prediction.candidates.iter().any(|&(service, _)| is_gone(service)) {
-                self.rows.row_mut(row).candidates.retain(|&(service, _)| !is_gone(service));
-            }
-        }
-    }
-
-    fn remove(&mut self, row: u32) {
-        self.index.remove(self.hash(row), row);
-        self.rows.remove(row);
-    }
-
-    /// The rows.
-    pub fn table(&mut self) -> &mut dyn Paged {
-        &mut self.rows
-    }
-
-    /// Appends what is beside them.
-    pub fn write(&self, w: &mut Writer) {
-        self.rows.write_rest(w);
-    }
-
-    /// Reads them back.
-    pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes, seed: u64) -> Result<Predictions, CodecError> {
-        let mut predictions = Predictions { rows: Table::read(r, TABLE, pages)?, index: Index::default(), seed };
-        let mut index = Index::default();
-        for (row, _) in predictions.rows.iter() {
-            index.insert(predictions.hash(row), row, |row| predictions.hash(row));
-        }
-        predictions.index = index;
-        Ok(predictions)
+    /// Forgets services as callers and as callees; their ids may be given again. `gone` rises.
+    pub fn forget_all(&mut self, gone: &[u32]) {
+        self.forget(gone);
+        let is_gone = |&(service, _): &(u32, Millis)| gone.binary_search(&service).is_ok();
+        let of_gone = self.iter().filter(|(_, it)| it.candidates.iter().any(is_gone)).map(|(row, _)| row);
+        let rows: Vec<u32> = of_gone.collect();
+        rows.into_iter().for_each(|row| self.row_mut(row).candidates.retain(|it| !is_gone(it)));
     }
 }
 

@@ -1,12 +1,12 @@
 //! The graph's canonical bytes: what lies beside its tables, and their pages. Indexes are rebuilt from the rows.
 use super::Graph;
 use super::edges::{self, Edges};
-use super::events::{self, NamedEvents};
-use super::kinds::{self, LogKinds};
+use super::events::NamedEvents;
+use super::kinds::LogKinds;
 use super::meters::{self, Meters};
 use super::operations::{self, Operations};
 use super::pending::{self, Pending};
-use super::predictions::{self, Predictions};
+use super::predictions::Predictions;
 use super::resources::{self, Resources};
 use super::services::{self, Services};
 use super::turns::Turn;
@@ -22,13 +22,13 @@ impl Graph {
             (services::TABLE, self.services.table()),
             (edges::TABLE, self.edges.table()),
             (operations::TABLE, self.operations.table()),
-            (predictions::TABLE, self.predictions.table()),
+            (Predictions::TABLE, self.predictions.table()),
             (pending::TABLE, self.pending.table()),
             (meters::TABLE, self.meters.table()),
-            (kinds::TABLE, self.kinds.table()),
+            (LogKinds::TABLE, self.kinds.table()),
             (resources::TABLES[0], uses),
             (resources::TABLES[1], users),
-            (events::TABLE, self.events.table()),
+            (NamedEvents::TABLE, self.events.table()),
         ]
     }
 
