@@ -57,6 +57,8 @@ pub struct Plan {
     pub front_rate: f64,
 }
 
+/// Sites of the demo.
+pub const SITES: usize = 12;
 const CITIES: [&str; 20] = [
     "frankfurt",
     "london",
@@ -116,8 +118,14 @@ const PAYMENT_CALLS: [(&str, f64, bool); 6] = [
 impl Plan {
     /// The banking consortium: 12 sites, 40 services. The seed draws cities, clocks and small differences of speed.
     pub fn consortium(random: &mut Random) -> Plan {
-        let mut cities = CITIES.to_vec();
-        let sites: Vec<String> = (0..12).map(|_| cities.swap_remove(below(random, cities.len())).to_string()).collect();
+        Plan::of_sites(random, SITES)
+    }
+
+    /// The same with more sites, each with two services of its own: `2 * sites + 16` in all.
+    pub fn of_sites(random: &mut Random, sites: usize) -> Plan {
+        let mut cities: Vec<String> = CITIES.iter().map(ToString::to_string).collect();
+        cities.extend((CITIES.len()..sites).map(|number| format!("branch{number}")));
+        let sites: Vec<String> = (0..sites).map(|_| cities.swap_remove(below(random, cities.len()))).collect();
         let skew_ms = sites.iter().map(|_| (unit(random) * 300.0 - 150.0) as i64).collect();
         let mut services = Vec::new();
         let shared = sites.len() * 2;
@@ -159,7 +167,9 @@ impl Plan {
         for service in &mut services {
             service.work_ms *= 0.7 + 0.6 * unit(random);
         }
-        Plan { sites, skew_ms, services, front_rate: 2.0 }
+        // Many sites are small ones.
+        let front_rate = if sites.len() > SITES { 0.5 } else { 2.0 };
+        Plan { sites, skew_ms, services, front_rate }
     }
 
     /// The same estate under names drawn anew: whoever keys on a name fails here.

@@ -1,5 +1,5 @@
 //! What goes wrong, when, and what is there to mislead.
-use crate::plan::{Plan, Role, below, unit};
+use crate::plan::{Plan, Role, SITES, below, unit};
 use faultline_host::Random;
 use faultline_model::{ChangeEvent, Millis};
 
@@ -195,8 +195,13 @@ impl Story {
 
     /// A story nobody has seen: names, culprits and size drawn from the seed.
     pub fn drawn(seed: u64, fault: Fault, onset: Millis) -> Story {
+        Story::drawn_of(seed, fault, onset, SITES)
+    }
+
+    /// The same in an estate of so many sites.
+    pub fn drawn_of(seed: u64, fault: Fault, onset: Millis, sites: usize) -> Story {
         let mut random = Random::seeded(seed ^ 0x5eed_0000_0000_0000);
-        let mut plan = Plan::consortium(&mut random).renamed(&mut random);
+        let mut plan = Plan::of_sites(&mut random, sites).renamed(&mut random);
         let mut suspects = plan.suspects();
         if fault == Fault::Unseen {
             // Of one that sends nothing and that nobody waits for, nobody could know.

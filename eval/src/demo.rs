@@ -6,9 +6,11 @@ use crate::server::Server;
 use crate::story::{FAULT_MS, LIVE, drawn};
 use crate::transcript;
 use clap::Args;
+use clap::builder::TypedValueParser;
 use faultline::cli::{FaultArg, Output};
 use faultline::render::{duration, table};
 use faultline_estate::Fault;
+use faultline_estate::plan::SITES;
 use faultline_model::HashSeed;
 use serde_json::{Value, json};
 use std::error::Error;
@@ -35,6 +37,9 @@ pub struct DemoArgs {
     /// How long an estate without a fault is watched, in simulated minutes.
     #[arg(long, default_value_t = 1_440)]
     pub minutes: i64,
+    /// Sites of the estate, with two services each beside 16 that all share: 492 make 1,000 services.
+    #[arg(long, default_value_t = SITES, value_parser = clap::value_parser!(u16).range(1..=2_000).map(usize::from))]
+    pub sites: usize,
     /// Output.
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
@@ -50,8 +55,8 @@ pub struct DemoArgs {
 pub fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
     if let Some(seed) = args.explain {
         let fault = args.fault.map_or(Fault::Silent, Fault::from);
-        let (_, decided) = play(seed, fault, args.minutes)?;
-        print!("{}", transcript::tell(&drawn(seed, fault), &decided));
+        let (_, decided) = play(seed, fault, args)?;
+        print!("{}", transcript::tell(&drawn(seed, fault, args.sites), &decided));
         return Ok(ExitCode::SUCCESS);
     }
     let seeds = args.first_seed..args.first_seed + args.seeds;
@@ -64,7 +69,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
     };
     let mut cases = Vec::new();
     for (fault, seed) in faults {
-        let (case, _) = play(seed, fault, args.minutes)?;
+        let (case, _) = play(seed, fault, args)?;
         eprintln!("{}", line(&case));
         cases.push(case);
     }
@@ -78,12 +83,12 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// One case, from the import to the end of the fault, or `minutes` without one.
-fn play(seed: u64, fault: Fault, minutes: i64) -> Result<(Case, Decided), Box<dyn Error>> {
+/// One case, from the import to the end of the fault, or `--minutes` without one.
+fn play(seed: u64, fault: Fault, args: &DemoArgs) -> Result<(Case, Decided), Box<dyn Error>> {
     let began = Instant::now();
-    let story = drawn(seed, fault);
+    let story = drawn(seed, fault, args.sites);
     let truth = story.truth();
-    let end = if fault == Fault::None { LIVE.plus(minutes * 60_000) } else { truth.onset.plus(FAULT_MS) };
+    let end = if fault == Fault::None { LIVE.plus(args.minutes * 60_000) } else { truth.onset.plus(FAULT_MS) };
     let hash = HashSeed(seed.max(1));
     let mut server = Server::start(LIVE, hash)?;
     let (mut decided, mut events, mut told) = (Decided::default(), 0, Instant::now());
@@ -96,10 +101,10 @@ fn play(seed: u64, fault: Fault, minutes: i64) -> Result<(Case, Decided), Box<dy
         }
     }
     eprintln!(
-        "  {} seed {seed}: {events} events in {}, slowest explanation {}",
+        "  {} seed {seed}: {events} events in {}, slowest explanation {:.1} ms",
         fault.word(),
         duration(began.elapsed().as_millis() as i64),
-        duration(server.slowest_explanation().as_millis() as i64)
+        server.slowest_explanation().as_secs_f64() * 1e3
     );
     Ok((judge(seed, truth, &decided), decided))
 }

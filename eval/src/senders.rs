@@ -66,7 +66,7 @@ impl Agents {
         let mut step = Step { at, records: Vec::new(), events: 0 };
         for outgoing in self.estate.advance(to) {
             step.events += outgoing.events as u64;
-            let source = SourceId([outgoing.site as u8 + 1; 16]);
+            let source = SourceId((outgoing.site as u128 + 1).to_be_bytes());
             let kind = Kind::Telemetry { source, format: outgoing.format, encoding: Encoding::Identity, clock };
             step.records.push(decode(Payload { tenant, kind, body: outgoing.body.into() }, seed));
         }
