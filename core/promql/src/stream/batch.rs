@@ -86,6 +86,11 @@ impl<'s> Batch<'s> {
         (self.view)(self.numbers[index])
     }
 
+    /// Whether a series is among them.
+    pub(super) fn has(&self, number: u32) -> bool {
+        self.numbers.contains(&number)
+    }
+
     /// The least and the greatest number of a series; nothing where there is none.
     pub(super) fn span(&self) -> Option<RangeInclusive<u32>> {
         Some(*self.numbers.iter().min()?..=*self.numbers.iter().max()?)
