@@ -138,3 +138,30 @@ fn what_is_passed_over_is_as_if_it_had_been_looked_at() {
     }
     assert!(passed > 10_000 && told > 1_000, "{passed} samples passed over, {told} transitions");
 }
+
+/// What rules of one selector read is shared where they ask for the same, and the ends of a stretch are part of what they ask for.
+#[test]
+fn rules_that_differ_by_the_ends_of_their_stretch_share_nothing() {
+    let plain = "  - {alert: Plain, expr: 'increase(c[20s]) > 70'}\n";
+    let anchored = "  - {alert: Anchored, expr: 'increase(c[20s] anchored) > 70'}\n";
+    let features = vec!["promql-extended-range-selectors".into()];
+    let play = |rules: String| {
+        let text = format!("groups:\n- name: g\n  interval: 5s\n  rules:\n{rules}");
+        let files = vec![RuleFile { name: "t.yml".into(), text }];
+        let features = features.clone();
+        let default_evaluation = Evaluation::Stream;
+        let mut world = World::of(RuleFiles { files, features, default_evaluation, ..RuleFiles::default() }, false);
+        let (mut dice, mut value) = (Dice(1), 0.0);
+        let mut at = world.rules.due().expect("a group has a next instant");
+        for _ in 0..300 {
+            at = at.plus(dice.roll(4_000) as i64 + 1);
+            value += dice.roll(15) as f64;
+            world.batch(at, &[(labels("c"), Sample::new(at, value))]);
+        }
+        let told = world.out.into_iter().filter(|it| it.name == "Anchored");
+        told.map(|it| (it.to, it.at, it.value.to_bits())).collect::<Vec<_>>()
+    };
+    let alone = play(anchored.into());
+    assert!(alone.len() > 10);
+    assert_eq!(play([plain, anchored].concat()), alone);
+}
