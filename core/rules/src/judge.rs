@@ -53,7 +53,6 @@ impl Judge<'_> {
     ///
     /// Fails where the expression fails, where two results get equal labels, or where the group's limit is passed; the
     /// states stay as they were, except that passing the limit ends the rule's alerts, as in Prometheus.
-    #[expect(clippy::too_many_arguments, reason = "one step of one rule, in one place")]
     pub fn at_instant(
         &self,
         state: &mut RuleState,
