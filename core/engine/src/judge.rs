@@ -139,6 +139,7 @@ impl Judge {
             for touches in touches.chunk_by(|a, b| a.selection == b.selection) {
                 let told = self.selections.told.get(&touches[0].selection).map_or(&[][..], |told| told);
                 let all: Vec<u32> = touches.iter().map(|touch| touch.series).collect();
+                access.series.fetch(&all);
                 self.rules.touch_all(told, &all, at, cause, &access, out);
             }
         }

@@ -30,6 +30,13 @@ impl Default for Labels {
 }
 
 impl Labels {
+    /// Where they lie: two that are there at once and lie in one place are one and the same. Says nothing of others, and is no
+    /// part of a state.
+    #[inline]
+    pub fn place(&self) -> usize {
+        Arc::as_ptr(&self.packed).addr()
+    }
+
     /// From pairs in any order. A later pair replaces an earlier one of the same name; empty values are left out.
     pub fn new<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Labels {
         let mut builder = LabelsBuilder::default();

@@ -51,7 +51,7 @@ pub use histogram::stored_hint;
 pub use matcher::{MatchOp, Matcher};
 pub use parts::{PARTS_MAX, Part, Role};
 pub use range::Marks;
-pub use stream::{Batch, Change, Stream, StreamImage};
+pub use stream::{Aside, Batch, Change, Readings, Stream, StreamImage, Watch};
 pub use syntax::{format_query, parse, parse_with};
 pub use tree::Tree;
 pub use value::{Element, Options, Series, SeriesView, Source, Value};

@@ -11,7 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use faultline_model::facts::{AlertState, Transition};
 use faultline_model::{AlertId, HistogramSample, Labels, Millis, Number, Position, Sample, TenantId, labels};
-use faultline_promql::{Change, Element, EvalError, Options, Value};
+use faultline_promql::{Aside, Change, Element, EvalError, Options, Value};
 
 /// Where a rule stands and what it is judged with.
 #[derive(Clone, Copy)]
@@ -49,6 +49,8 @@ pub(crate) fn with_external(labels: &Labels, external: &Labels) -> Labels {
 impl Judge<'_> {
     /// Evaluates the rule at a grid instant.
     ///
+    /// - `aside`: what it passed over and was not told of, and what others read.
+    ///
     /// Fails where the expression fails, where two results get equal labels, or where the group's limit is passed; the
     /// states stay as they were, except that passing the limit ends the rule's alerts, as in Prometheus.
     pub fn at_instant(
@@ -56,16 +58,16 @@ impl Judge<'_> {
         state: &mut RuleState,
         timers: &mut Timers,
         at: Millis,
+        aside: Aside<'_>,
         series: &mut dyn RuleSeries,
         out: &mut Vec<Transition>,
     ) -> Result<(), String> {
         let seen_at = at.plus(-self.group.query_offset_ms);
         let source = OfRule { rule: self.number, series };
         let mut changes = Vec::new();
-        let refreshed = state
-            .live
-            .as_mut()
-            .map(|live| live.stream.refresh(&self.rule.expr, seen_at, &source, self.options, &mut changes));
+        let refreshed = state.live.as_mut().map(|live| {
+            live.stream.refresh_aside(&self.rule.expr, seen_at, &source, self.options, aside, &mut changes)
+        });
         let elements = match (refreshed, &mut state.live) {
             (Some(Ok(())), Some(live)) => {
                 live.standing = Standing::Follows;

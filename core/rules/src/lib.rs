@@ -18,6 +18,7 @@ mod explain;
 mod file;
 mod grid;
 mod judge;
+mod quiet;
 mod rules;
 mod series;
 mod set;

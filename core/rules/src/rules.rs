@@ -4,6 +4,7 @@ use crate::cover::Lacking;
 use crate::file::parse;
 use crate::grid::{instant_after, instant_at_or_before, offset_ms};
 use crate::judge::Judge;
+use crate::quiet::Quiet;
 use crate::series::{RuleSelector, RuleSeries, SelectorId};
 use crate::set::{RuleKind, RuleSet};
 use crate::state::{GroupState, Held, Live, RuleState, Standing, Timers, read_timers, write_timers};
@@ -18,7 +19,7 @@ use faultline_model::{
     Canonical, CodecError, Digest, Evaluation, Labels, Millis, Position, Reader, RuleFiles, Sample, Table, TenantId,
     Writer,
 };
-use faultline_promql::{Batch, EvalError, Options, Stream};
+use faultline_promql::{Aside, Batch, EvalError, Options, Readings, Stream};
 
 /// The rules in force and all that they remember. Driven by the engine; it knows neither clocks nor series of its own.
 ///
@@ -44,6 +45,8 @@ pub struct Rules {
     pub(crate) lacking: Vec<Lacking>,
     /// Of each group what was shown last, unless it changed since: derived.
     pub(crate) shown: Vec<Option<Arc<GroupView>>>,
+    /// What samples passed over: derived.
+    pub(crate) quiet: Quiet,
 }
 
 /// What rules remember, a rule a page: one may have 100,000 elements and the next none.
@@ -67,6 +70,7 @@ impl Rules {
             options: Options::default(),
             lacking: Vec::new(),
             shown: Vec::new(),
+            quiet: Quiet::default(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Rules {
     ) -> Result<RulesInForce, RulesRefused> {
         let digest = Digest::of(&files.to_bytes());
         let set = parse(files).map_err(|e| RulesRefused { digest, file: e.file, line: e.line, reason: e.reason })?;
+        self.tell_all_passed();
         let mut old = core::mem::replace(self, Rules::of(self.tenant, files.clone(), set));
         self.suspended = old.suspended;
         let carried = self.carry(&old, at, series.begun());
@@ -195,6 +200,7 @@ impl Rules {
 
     /// The same for changing.
     pub(crate) fn state_mut(&mut self, number: usize) -> &mut RuleState {
+        self.look_at(number);
         self.changes(self.places[number].0);
         self.rules.row_mut(number as u32)
     }
@@ -334,18 +340,27 @@ impl Rules {
         out: &mut Vec<Transition>,
     ) {
         let first = self.places.partition_point(|(group, _)| *group < g);
+        let mut readings = Readings::default();
         for number in first..first + self.set.groups[g].rules.len() {
-            let mut state = core::mem::take(self.state_mut(number));
+            self.begins_to_read_all(number);
+            self.changes(g);
+            let mut state = core::mem::take(self.rules.row_mut(number as u32));
             let mut timers = core::mem::take(&mut self.timers);
             state.unknown_until = state.unknown_until.filter(|until| at < *until);
             let judge = self.judge(number, cause);
             if state.unknown_until.is_some() {
                 judge.while_unknown(&mut state, at, series);
             } else {
-                let result = judge.at_instant(&mut state, &mut timers, at, series, out);
+                let appended = !state.appended.is_empty();
+                let aside = Aside { watch: self.quiet.watch(number), readings: &mut readings };
+                let result = judge.at_instant(&mut state, &mut timers, at, aside, series, out);
+                if appended || !state.appended.is_empty() {
+                    readings.forget();
+                }
                 state.record.evaluations += 1;
                 state.record.note(at, result);
             }
+            self.has_read_all(number);
             *self.state_mut(number) = state;
             self.timers = timers;
         }
@@ -380,13 +395,15 @@ impl Rules {
         let (begun, mut places) = (out.len(), Vec::new());
         let view = |number| access.view(number);
         let mut batch = Batch::new(series, &view);
-        for selector in selectors {
+        let moved = self.moved(selectors, &mut batch, at);
+        for selector in &moved {
             let mut next = 0;
             while next < series.len() {
                 next += self.touch_some(*selector, &mut batch, next, at, cause, access, out);
                 places.resize(out.len() - begun, next);
             }
         }
+        self.watch(&moved);
         if selectors.len() > 1 && !places.is_empty() {
             let mut found: Vec<(usize, Transition)> = places.into_iter().zip(out.drain(begun..)).collect();
             found.sort_by_key(|(place, _)| *place);
@@ -421,6 +438,7 @@ impl Rules {
         if !self.state(number).is_ready() {
             return batch.len() - first;
         }
+        self.look_at(number);
         self.changes(g);
         let state = self.rules.row_mut(selector.rule);
         let Some(live) = &mut state.live else { return batch.len() - first };
@@ -467,6 +485,7 @@ impl Rules {
 
     /// What each rule remembers, by the name of its table: with [`Rules::write_rest`], all of the state.
     pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 1] {
+        self.tell_all_passed();
         [(TABLE, &mut self.rules)]
     }
 

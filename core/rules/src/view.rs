@@ -184,6 +184,7 @@ impl Rules {
     fn rule(&self, rule: &Rule, number: usize) -> RuleView {
         let state = self.state(number);
         let mut record = state.record.clone();
+        record.touches += self.quiet.passed(number);
         if state.unknown_until.is_some() {
             record.health = Health::Unknown;
         }

@@ -85,6 +85,18 @@ impl<K: Clone + Ord, V: Clone> Kept<K, V> {
         self.map.get_mut(key)
     }
 
+    /// Shows each entry, in order, for changing.
+    pub fn each_mut(&mut self, change: &mut dyn FnMut(&K, &mut V)) {
+        for (key, value) in &mut self.map {
+            if let Was::Changed { entries, .. } = &mut self.was
+                && !entries.contains_key(key)
+            {
+                entries.insert(key.clone(), Some(value.clone()));
+            }
+            change(key, value);
+        }
+    }
+
     /// Puts another map in the place of what it holds.
     pub fn replace(&mut self, map: BTreeMap<K, V>) {
         let mut old = core::mem::replace(&mut self.map, map);
@@ -179,7 +191,12 @@ mod tests {
                         map.thaw();
                         then = None;
                     }
-                    3..=15 => assert_eq!(map.remove(&key), now.remove(&key)),
+                    3 => {
+                        let change = |key: &u64, it: &mut u64| *it += value * (key % 2);
+                        map.each_mut(&mut |key, it| change(key, it));
+                        now.iter_mut().for_each(|(key, it)| change(key, it));
+                    }
+                    4..=15 => assert_eq!(map.remove(&key), now.remove(&key)),
                     16..=25 => {
                         let (mine, theirs) = (map.get_mut(&key), now.get_mut(&key));
                         assert_eq!(mine, theirs);

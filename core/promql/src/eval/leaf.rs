@@ -58,7 +58,7 @@ pub(crate) struct Leaf<'a> {
     pub(crate) steps: &'a [Step],
     pub(crate) window: Window,
     /// Whether what lies beyond the window counts, and how far it is looked for.
-    extent: Extent,
+    pub(crate) extent: Extent,
     lookback_ms: i64,
     /// Where what is read stands, for annotations.
     pub(crate) at: Span,

@@ -86,6 +86,14 @@ impl Extremes {
         !value.is_some_and(f64::is_nan)
     }
 
+    /// Takes in all that lies within a distance of a value, and what rounding may have done to either.
+    pub(crate) fn spread(&mut self, value: f64, distance: f64) {
+        let slack = (float::abs(value) + distance) * SLACK + f64::MIN_POSITIVE;
+        let (low, high) = (value - distance - slack, value + distance + slack);
+        let ends = Bounds::between(low, high).unwrap_or(Bounds { low: f64::NEG_INFINITY, high: f64::INFINITY });
+        self.0 = Some(self.0.map_or(ends, |all| all.with(ends.low).with(ends.high)));
+    }
+
     /// Whether none of them gives anything after these steps.
     pub(crate) fn stay_out(self, steps: &[Step]) -> bool {
         self.0.is_none_or(|bounds| throws_away(steps, bounds))

@@ -90,6 +90,13 @@ impl Aggregated {
         matches!(self.groups, Groups::Numbered { .. })
     }
 
+    /// The operation and the value of each group, by number, where values move as the terms do and elements come with numbers.
+    pub(super) fn sums(&self) -> Option<(AggOp, impl Iterator<Item = f64>)> {
+        let Groups::Numbered { all, .. } = &self.groups else { return None };
+        let known = matches!(self.op, AggOp::Sum | AggOp::Avg) && all.iter().all(|held| held.value.is_finite());
+        known.then(|| (self.op, all.iter().map(|held| held.value)))
+    }
+
     /// Takes in changes of elements; appends how groups differ from what they were before all of them.
     pub(super) fn feed(&mut self, deltas: &[Delta], out: &mut Vec<Delta>) {
         match &mut self.groups {

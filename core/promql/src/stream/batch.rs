@@ -1,6 +1,7 @@
 //! Series with new samples, and what streams read of them: what many rules read of a series is read once.
 use crate::SeriesView;
 use crate::eval::{Extremes, Later, Leaf, Read};
+use crate::expr::Extent;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -44,6 +45,7 @@ struct Asked {
     read: Read,
     start: Millis,
     end: Millis,
+    extent: Extent,
 }
 
 /// What was read of a series of floats, before any step.
@@ -86,6 +88,11 @@ impl<'s> Batch<'s> {
         (self.view)(self.numbers[index])
     }
 
+    /// Whether a series is among them.
+    pub(super) fn has(&self, number: u32) -> bool {
+        self.numbers.contains(&number)
+    }
+
     /// The least and the greatest number of a series; nothing where there is none.
     pub(super) fn span(&self) -> Option<RangeInclusive<u32>> {
         Some(*self.numbers.iter().min()?..=*self.numbers.iter().max()?)
@@ -93,7 +100,7 @@ impl<'s> Batch<'s> {
 
     /// Where what a leaf reads of the series is kept.
     pub(super) fn place(&mut self, leaf: &Leaf<'_>) -> Place {
-        let asked = Asked { read: leaf.read, start: leaf.window.start, end: leaf.window.end };
+        let asked = Asked { read: leaf.read, start: leaf.window.start, end: leaf.window.end, extent: leaf.extent };
         let known = self.readings.iter().position(|readings| readings.asked == asked);
         Place(known.unwrap_or_else(|| {
             self.readings.push(Readings { asked, all: alloc::vec![None; self.numbers.len()], common: None });

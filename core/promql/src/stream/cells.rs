@@ -4,7 +4,7 @@ use super::map::nameless;
 use crate::eval::group_key;
 use crate::expr::Grouping;
 use crate::{Element, EvalError};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use faultline_model::table::Kept;
 use faultline_model::{Labels, Number};
@@ -56,6 +56,11 @@ impl Cells {
     /// Gives elements the labels of their groups.
     pub(super) fn group_by(&mut self, grouping: &Grouping) {
         self.grouping = Some(grouping.clone());
+    }
+
+    /// How elements are grouped, where they are.
+    pub(super) fn grouping(&self) -> Option<&Grouping> {
+        self.grouping.as_ref()
     }
 
     pub(super) fn kept(&self) -> &Kept<u32, Cell> {
@@ -125,16 +130,21 @@ impl Cells {
     ///
     /// - `values`: of series that have a cell.
     /// - `fresh`: cells of the others.
-    pub(super) fn take_in(&mut self, values: Vec<(u32, Number)>, fresh: Vec<(u32, Cell)>) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        if values.len() < self.held.len() {
-            let there: BTreeSet<u32> = values.iter().map(|(id, _)| *id).collect();
-            let gone: Vec<u32> = self.held.keys().filter(|id| !there.contains(id)).copied().collect();
-            gone.into_iter().for_each(|id| deltas.extend(self.put(id, None)));
-        }
-        for (id, value) in values {
-            deltas.extend(self.set(id, value));
-        }
+    pub(super) fn take_in(&mut self, mut values: Vec<(u32, Number)>, fresh: Vec<(u32, Cell)>) -> Vec<Delta> {
+        let (mut deltas, mut changed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        values.sort_by_key(|(id, _)| *id);
+        let mut values = values.into_iter().peekable();
+        self.held.each_mut(&mut |id, cell| match values.next_if(|(series, _)| series == id) {
+            Some((_, value)) => {
+                if let Some(delta) = cell.delta(Some(cell.value.clone()), Some(value)) {
+                    delta.new.iter().for_each(|value| cell.value = value.clone());
+                    changed.push(delta);
+                }
+            }
+            None => gone.push(*id),
+        });
+        gone.into_iter().for_each(|id| deltas.extend(self.put(id, None)));
+        deltas.append(&mut changed);
         for (id, cell) in fresh {
             deltas.extend(self.put(id, Some(cell)));
         }
@@ -161,6 +171,11 @@ impl Cells {
     /// The elements.
     pub(super) fn elements(&self) -> impl Iterator<Item = Element> + '_ {
         self.held.values().map(|cell| Element { labels: cell.labels.clone(), value: cell.value.clone() })
+    }
+
+    /// Number of its series, number of its group, labels of the series, and value of each, by series.
+    pub(super) fn members(&self) -> impl Iterator<Item = (u32, u32, &Labels, &Number)> {
+        self.held.iter().map(|(series, cell)| (*series, cell.group, &cell.series, &cell.value))
     }
 
     /// Number of its group, labels of that, and value of each.

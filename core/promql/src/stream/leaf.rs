@@ -3,9 +3,12 @@ use super::Delta;
 use super::batch::Batch;
 use super::cells::{Cell, Cells};
 use super::map::Steps;
+use super::readings::{Reading, Readings, Whole};
 use crate::eval::{Leaf, Read, Step, may_stay_out};
+use crate::expr::Grouping;
 use crate::{Annotations, Element, EvalError, Expr, Options, Selector, SeriesView, Source};
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::{Millis, Number, Sample, float};
 
@@ -106,6 +109,26 @@ impl LeafOp {
         self.outlook.forget();
     }
 
+    /// What is read, the steps on it, and which series give something or may by time alone; nothing where that is not known.
+    pub(super) fn watched(&self) -> Option<(Read, &[Step], impl Iterator<Item = u32>)> {
+        let Outlook::Open { series, .. } = &self.outlook else { return None };
+        let given = series.iter().chain(self.cells.kept().keys()).copied();
+        Some((self.read, self.steps.fixed()?, given))
+    }
+
+    /// What is read, and how it is grouped, where that goes into an aggregation as it is.
+    pub(super) fn summed(&self) -> Option<(Read, &Grouping)> {
+        let grouping = self.cells.grouping()?;
+        self.steps.is_empty().then_some((self.read, grouping))
+    }
+
+    /// Samples were passed over whose reading would have touched so many.
+    pub(super) fn passed_over(&mut self, count: u64) {
+        if let Outlook::Open { touched, .. } = &mut self.outlook {
+            *touched = touched.saturating_add(count);
+        }
+    }
+
     /// Samples that reading all series touches, at most; nothing where all have to be read to know.
     pub(super) fn spared(&self) -> Option<u64> {
         match &self.outlook {
@@ -115,6 +138,8 @@ impl LeafOp {
     }
 
     /// Reads all series again that may give something else: what all of them give.
+    ///
+    /// - `readings`: what others read at this instant.
     pub(super) fn read_all(
         &self,
         expr: &Expr,
@@ -122,9 +147,15 @@ impl LeafOp {
         source: &dyn Source,
         options: &Options,
         allowed: u64,
+        readings: &mut Readings,
     ) -> Result<Fresh, EvalError> {
         let steps = self.steps.at(at, options)?;
         let leaf = self.leaf(&steps, expr, at, options);
+        if let Outlook::All = self.outlook
+            && let Some(whole) = self.read_whole(&leaf, expr, at, source, allowed, readings)
+        {
+            return self.read_of(&whole, &leaf, expr, source);
+        }
         let (mut values, mut cells) = (Vec::with_capacity(self.len()), Vec::new());
         let (mut touched, mut error) = (0_u64, None);
         let (mut scratch, mut notes) = (Vec::new(), Annotations::muted());
@@ -166,6 +197,79 @@ impl LeafOp {
         let outlook =
             if follows { Outlook::Open { series: open.into_iter().collect(), touched } } else { Outlook::All };
         Ok(Fresh { values, cells, outlook, touched })
+    }
+
+    /// What is read of all series, before any step; nothing where that takes more than a look at floats, or too many of them.
+    fn read_whole(
+        &self,
+        leaf: &Leaf<'_>,
+        expr: &Expr,
+        at: Millis,
+        source: &dyn Source,
+        allowed: u64,
+        readings: &mut Readings,
+    ) -> Option<Arc<Whole>> {
+        let selector = &expr.selectors[self.selector];
+        if let Some(whole) = readings.find(self.read, selector, at) {
+            return Some(whole).filter(|whole| whole.touched <= allowed);
+        }
+        let (mut whole, mut scratch) = (Whole::default(), Vec::new());
+        let mut goes_on = true;
+        source.select(self.selector, selector, &mut |series| {
+            if !goes_on {
+                return;
+            }
+            let Some((value, touched)) = leaf.read_float(series, &mut scratch) else {
+                goes_on = false;
+                return;
+            };
+            whole.touched += touched;
+            goes_on = whole.touched <= allowed;
+            let (series, place) = (series.id, series.labels.place());
+            whole.values.extend(value.map(|value| Reading { series, place, value }));
+        });
+        if !goes_on {
+            return None;
+        }
+        whole.values.sort_by_key(|reading| reading.series);
+        let whole = Arc::new(whole);
+        readings.keep(self.read, selector, at, &whole);
+        Some(whole)
+    }
+
+    /// What all series give, of which this was read.
+    fn read_of(&self, whole: &Whole, leaf: &Leaf<'_>, expr: &Expr, source: &dyn Source) -> Result<Fresh, EvalError> {
+        let mut values = Vec::with_capacity(self.len());
+        let (mut others, mut held) = (BTreeSet::new(), self.cells.kept().iter().peekable());
+        for &Reading { series, place, value } in &whole.values {
+            let Some(value) = leaf.steps.iter().try_fold(value, |x, step| step.apply(x)) else { continue };
+            while held.next_if(|(id, _)| **id < series).is_some() {}
+            match held.next_if(|(id, _)| **id == series) {
+                Some((_, cell)) if cell.series.place() == place => {
+                    values.push((series, Number::Float(float::canonical(value))));
+                }
+                _ => {
+                    others.insert(series);
+                }
+            }
+        }
+        let (mut cells, mut error, mut scratch) = (Vec::new(), None, Vec::new());
+        if !others.is_empty() {
+            source.select_some(self.selector, &expr.selectors[self.selector], &others, &mut |series| {
+                if others.contains(&series.id)
+                    && let Some((Some(value), _)) = leaf.float(series, &mut scratch)
+                {
+                    match self.cells.fresh(series.labels, value.into()) {
+                        Ok(cell) => cells.push((series.id, cell)),
+                        Err(e) => error = Some(e),
+                    }
+                }
+            });
+        }
+        match error {
+            Some(error) => Err(error),
+            None => Ok(Fresh { values, cells, outlook: Outlook::All, touched: whole.touched }),
+        }
     }
 
     /// Takes in what was read of all series: what that changes, what leaves first.

@@ -85,6 +85,11 @@ impl Map {
         self.steps.drops_name()
     }
 
+    /// The steps, where they are the same at every instant and throw something away.
+    pub(super) fn filters(&self) -> Option<&[Step]> {
+        self.steps.fixed().filter(|steps| steps.iter().any(|step| matches!(step, Step::Filter { .. })))
+    }
+
     pub(super) fn feed(
         &mut self,
         deltas: &[Delta],

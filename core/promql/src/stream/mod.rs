@@ -11,7 +11,9 @@ mod join;
 mod leaf;
 mod map;
 mod plan;
+mod readings;
 mod state;
+mod watch;
 
 use crate::eval::Evaluator;
 use crate::expr::Node;
@@ -26,7 +28,9 @@ use faultline_model::{Labels, Millis, Number, float};
 use join::Joined;
 use leaf::{Fresh, LeafOp};
 use map::Map;
+pub use readings::Readings;
 pub use state::StreamImage;
+pub use watch::Watch;
 
 /// One change of a stream's result. A scalar result has empty labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +59,15 @@ pub struct Stream {
     stale: bool,
     /// Whether what is above the leaves is worked out anew at each instant: something hangs on that, or elements may become one.
     anew: bool,
+}
+
+/// What stands beside a stream that reads all of its series.
+#[derive(Debug)]
+pub struct Aside<'a> {
+    /// What it passed over, where it was not told of that: what is made anew it need not be told.
+    pub watch: Option<&'a Watch>,
+    /// What others read at the same instant.
+    pub readings: &'a mut Readings,
 }
 
 #[derive(Clone, Debug)]
@@ -224,19 +237,63 @@ impl Stream {
         options: &Options,
         out: &mut Vec<Change>,
     ) -> Result<(), EvalError> {
-        let begun = out.len();
-        let mut fresh = self.read_leaves(expr, at, source, options);
+        self.refresh_aside(expr, at, source, options, Aside { watch: None, readings: &mut Readings::default() }, out)
+    }
+
+    /// The same of one stream of several.
+    pub fn refresh_aside(
+        &mut self,
+        expr: &Expr,
+        at: Millis,
+        source: &dyn Source,
+        options: &Options,
+        aside: Aside<'_>,
+        out: &mut Vec<Change>,
+    ) -> Result<(), EvalError> {
+        let Aside { watch, readings } = aside;
+        watch.iter().for_each(|watch| watch.settle_counts(self));
+        let fresh = self.read_whole(expr, at, source, options, readings);
+        let Ok(fresh) = fresh else {
+            // Then it is the stream that it would be, had it passed nothing over.
+            watch.iter().for_each(|watch| watch.settle_values(self));
+            return fresh.map(drop);
+        };
+        self.take_in(fresh, at, options, out)
+    }
+
+    /// Reads what all leaves read, of the series that may give something.
+    fn read_whole(
+        &mut self,
+        expr: &Expr,
+        at: Millis,
+        source: &dyn Source,
+        options: &Options,
+        readings: &mut Readings,
+    ) -> Result<Vec<Fresh>, EvalError> {
+        let mut fresh = self.read_leaves(expr, at, source, options, readings);
         let too_many = matches!(fresh, Err(EvalError::TooManySamples { .. }));
         if too_many && self.leaves.iter().any(|op| self.leaf(*op).spared().is_some()) {
             // How many samples series that were passed over have is known from above only.
             self.read_again();
-            fresh = self.read_leaves(expr, at, source, options);
+            fresh = self.read_leaves(expr, at, source, options, readings);
         }
         let fresh = fresh?;
         let elements: usize = fresh.iter().map(Fresh::len).sum();
         if elements > options.elements_max {
             return Err(EvalError::TooManyElements { limit: options.elements_max });
         }
+        Ok(fresh)
+    }
+
+    /// Takes in what all leaves read, and appends what that changes.
+    fn take_in(
+        &mut self,
+        fresh: Vec<Fresh>,
+        at: Millis,
+        options: &Options,
+        out: &mut Vec<Change>,
+    ) -> Result<(), EvalError> {
+        let begun = out.len();
         let mut all = Vec::with_capacity(fresh.len());
         for (index, found) in fresh.into_iter().enumerate() {
             let op = self.leaves[index];
@@ -271,10 +328,12 @@ impl Stream {
         at: Millis,
         source: &dyn Source,
         options: &Options,
+        readings: &mut Readings,
     ) -> Result<Vec<Fresh>, EvalError> {
         let (mut all, mut touched) = (Vec::with_capacity(self.leaves.len()), 0_u64);
         for leaf in self.leaves.iter().map(|op| self.leaf(*op)) {
-            let found = leaf.read_all(expr, at, source, options, options.samples_max.saturating_sub(touched))?;
+            let found =
+                leaf.read_all(expr, at, source, options, options.samples_max.saturating_sub(touched), readings)?;
             touched = touched.saturating_add(found.touched);
             all.push(found);
         }

@@ -5,6 +5,7 @@ mod dice;
 mod files;
 mod histograms;
 mod laws;
+mod quiet;
 mod scenarios;
 mod store;
 mod story;

@@ -57,6 +57,14 @@ impl Store {
         (self.selectors.iter().filter(about).map(|s| s.id).collect(), number)
     }
 
+    /// Forgets a series, where it is there, and gives its number to another, which has no samples yet.
+    pub fn replace(&mut self, labels: &Labels, other: &Labels) {
+        if let Some((number, _)) = self.series.remove(labels) {
+            self.series.insert(other.clone(), (number, Vec::new()));
+            self.names[number as usize] = other.clone();
+        }
+    }
+
     /// Forgets a series.
     pub fn remove(&mut self, labels: &Labels) {
         self.series.remove(labels);
