@@ -212,7 +212,8 @@ impl Engine {
                 pages.push(Page { name: alloc::format!("{name}/{number}"), bytes: w.into_bytes().into() });
             }
         }
-        Checkpoint { format: FORMAT, engine: crate::ENGINE_VERSION, position: self.last, pages }
+        // Who takes it up goes on deciding as this one does.
+        Checkpoint { format: FORMAT, engine: self.version, position: self.last, pages }
     }
 
     /// Every table of the state, in the order of its pages.

@@ -62,7 +62,9 @@ impl Engine {
     }
 
     /// An engine of this version decides from here on. What an older one decided is decided again as it did.
+    /// Versions that never wrote a journal of this layout count as the nearest that did.
     pub(crate) fn decide_as(&mut self, version: u32) {
+        self.version = version.clamp(crate::ENGINE_VERSION_MIN, crate::ENGINE_VERSION);
         self.sources.heed_silence(version >= HEEDS_SILENCE);
         self.series.note_holes(version >= RECALLS);
         self.recalls = version >= RECALLS;

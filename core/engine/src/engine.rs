@@ -49,6 +49,8 @@ pub(crate) struct Outstanding {
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) seed: HashSeed,
+    /// The engine version as which it decides: the newest record that names one says so.
+    pub(crate) version: u32,
     /// Rule time: rises monotonically.
     pub(crate) now: Millis,
     pub(crate) last: Option<Position>,
@@ -101,6 +103,7 @@ impl Engine {
         incidents.follow(true, true);
         Engine {
             seed,
+            version: crate::ENGINE_VERSION,
             now: Millis(0),
             last: None,
             live: false,
