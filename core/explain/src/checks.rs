@@ -11,6 +11,7 @@ use crate::infer::Answer;
 use crate::likelihood::clamp;
 use crate::model::Role;
 use crate::rank::Candidate;
+use crate::words;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -79,9 +80,7 @@ fn entropy(p: f64) -> f64 {
 
 /// Who comes first under other posteriors.
 fn outcome(scene: &Scene, answer: &Answer, ranking: &[Candidate], posteriors: &[f64]) -> Leader {
-    let led = |candidate: &Candidate| {
-        candidate.responsibility * posteriors[candidate.var] / float::max(candidate.posterior, 1e-12)
-    };
+    let led = |candidate: &Candidate| candidate.responsibility_under(posteriors);
     let first = ranking.iter().fold(None, |first: Option<&Candidate>, next| match first {
         Some(best) if led(best) >= led(next) => first,
         _ => Some(next),
@@ -94,10 +93,7 @@ fn outcome(scene: &Scene, answer: &Answer, ranking: &[Candidate], posteriors: &[
 
 fn name(scene: &Scene, role: Role) -> String {
     match role {
-        Role::Link(edge) => {
-            let edge = &scene.edges[edge];
-            format!("{} -> {}", scene.nodes[edge.client].name, scene.nodes[edge.server].name)
-        }
+        Role::Link(edge) => words::way(scene, edge),
         Role::Fault(node) | Role::Degraded(node) | Role::Lost(node) => scene.nodes[node].name.to_string(),
     }
 }

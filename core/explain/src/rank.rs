@@ -21,6 +21,13 @@ pub(crate) struct Candidate {
     pub path: Vec<usize>,
 }
 
+impl Candidate {
+    /// How responsible it would be under other posteriors: the way to it stays.
+    pub fn responsibility_under(&self, posteriors: &[f64]) -> f64 {
+        self.responsibility * posteriors[self.var] / float::max(self.posterior, 1e-12)
+    }
+}
+
 /// All candidates, most responsible first.
 pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
     let model = &answer.model;

@@ -90,16 +90,14 @@ impl Court<'_> {
         let model = &self.answer.model;
         let (entity, kind, onset, base, mut pieces) = match model.vars[candidate.var].role {
             Role::Link(edge) => {
-                let edge = &self.scene.edges[edge];
-                let (client, server) = (&self.scene.nodes[edge.client], &self.scene.nodes[edge.server]);
-                let what = words::own(self.scene, edge.server, FAR);
+                let what = words::own(self.scene, self.scene.edges[edge].server, FAR);
                 let pieces = Vec::from([Piece {
                     what,
                     nats: model.vars[candidate.var].nats,
                     without: Vec::from([(candidate.var, 0.0)]),
                     own: true,
                 }]);
-                (format!("{} -> {}", client.name, server.name), "slow", None, logit(LINK_PRIOR), pieces)
+                (words::way(self.scene, edge), "slow", None, logit(LINK_PRIOR), pieces)
             }
             Role::Fault(node) | Role::Degraded(node) | Role::Lost(node) => {
                 let it = &self.scene.nodes[node];
@@ -326,10 +324,7 @@ impl Court<'_> {
             .collect();
         let turn = first.pieces.iter().filter(|piece| piece.nats > 0.0 && !piece.without.is_empty()).find(|piece| {
             let posteriors = self.answer.with(&piece.without);
-            let led = |heard: &Heard| {
-                let before = float::max(heard.candidate.posterior, 1e-12);
-                heard.candidate.responsibility * posteriors[heard.candidate.var] / before
-            };
+            let led = |heard: &Heard| heard.candidate.responsibility_under(&posteriors);
             led(second) > led(first)
         });
         let turn = match turn {
@@ -346,12 +341,7 @@ impl Court<'_> {
             method.push_str(&format!("; {} services left out", model.left_out));
         }
         if !model.dropped.is_empty() {
-            let calls: Vec<String> = model
-                .dropped
-                .iter()
-                .map(|&edge| &self.scene.edges[edge])
-                .map(|edge| format!("{} -> {}", self.scene.nodes[edge.client].name, self.scene.nodes[edge.server].name))
-                .collect();
+            let calls: Vec<String> = model.dropped.iter().map(|&edge| words::way(self.scene, edge)).collect();
             method.push_str(&format!("; cycles opened at {}", words::names(calls.iter().map(|call| &**call))));
         }
         method

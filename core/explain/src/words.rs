@@ -41,6 +41,12 @@ fn rates(quantity: &Quantity) -> String {
     format!("{} -> {} a second", figure(quantity.expected), figure(quantity.seen))
 }
 
+/// A call, or the way that it takes: `client -> server`.
+pub(crate) fn way(scene: &Scene, edge: usize) -> String {
+    let edge = &scene.edges[edge];
+    format!("{} -> {}", scene.nodes[edge.client].name, scene.nodes[edge.server].name)
+}
+
 /// One sign of a service's own fault; `kind` as in [`crate::channels`].
 pub(crate) fn own(scene: &Scene, node: usize, kind: usize) -> String {
     let it = &scene.nodes[node];

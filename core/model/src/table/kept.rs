@@ -19,6 +19,14 @@ pub struct Kept<K, V> {
     was: Was<K, V>,
 }
 
+/// The value of an entry that may be changed.
+#[derive(Debug)]
+pub struct KeptEntry<'a, K, V> {
+    key: &'a K,
+    value: &'a mut V,
+    was: &'a mut Was<K, V>,
+}
+
 /// What a map was.
 #[derive(Debug)]
 enum Was<K, V> {
@@ -57,6 +65,26 @@ impl<K, V> Deref for Kept<K, V> {
     }
 }
 
+impl<K, V> Deref for KeptEntry<'_, K, V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        self.value
+    }
+}
+
+impl<K: Clone + Ord, V: Clone> KeptEntry<'_, K, V> {
+    /// The value for changing.
+    pub fn to_mut(&mut self) -> &mut V {
+        if let Was::Changed { entries, .. } = self.was
+            && !entries.contains_key(self.key)
+        {
+            entries.insert(self.key.clone(), Some(self.value.clone()));
+        }
+        self.value
+    }
+}
+
 impl<K: Clone + Ord, V: Clone> Kept<K, V> {
     /// Keeps what an entry is before its first change since the freeze.
     fn keep(&mut self, key: &K) {
@@ -85,15 +113,10 @@ impl<K: Clone + Ord, V: Clone> Kept<K, V> {
         self.map.get_mut(key)
     }
 
-    /// Shows each entry, in order, for changing.
-    pub fn each_mut(&mut self, change: &mut dyn FnMut(&K, &mut V)) {
+    /// Shows each entry, in order. Only those that [`KeptEntry::to_mut`] changes cost a copy after a freeze.
+    pub fn each_mut(&mut self, visit: &mut dyn FnMut(&K, KeptEntry<'_, K, V>)) {
         for (key, value) in &mut self.map {
-            if let Was::Changed { entries, .. } = &mut self.was
-                && !entries.contains_key(key)
-            {
-                entries.insert(key.clone(), Some(value.clone()));
-            }
-            change(key, value);
+            visit(key, KeptEntry { key, value, was: &mut self.was });
         }
     }
 
@@ -192,9 +215,12 @@ mod tests {
                         then = None;
                     }
                     3 => {
-                        let change = |key: &u64, it: &mut u64| *it += value * (key % 2);
-                        map.each_mut(&mut |key, it| change(key, it));
-                        now.iter_mut().for_each(|(key, it)| change(key, it));
+                        map.each_mut(&mut |key, mut it| {
+                            if key % 2 == 1 {
+                                *it.to_mut() += value;
+                            }
+                        });
+                        now.iter_mut().filter(|(key, _)| *key % 2 == 1).for_each(|(_, it)| *it += value);
                     }
                     4..=15 => assert_eq!(map.remove(&key), now.remove(&key)),
                     16..=25 => {

@@ -134,10 +134,10 @@ impl Cells {
         let (mut deltas, mut changed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         values.sort_by_key(|(id, _)| *id);
         let mut values = values.into_iter().peekable();
-        self.held.each_mut(&mut |id, cell| match values.next_if(|(series, _)| series == id) {
+        self.held.each_mut(&mut |id, mut cell| match values.next_if(|(series, _)| series == id) {
             Some((_, value)) => {
                 if let Some(delta) = cell.delta(Some(cell.value.clone()), Some(value)) {
-                    delta.new.iter().for_each(|value| cell.value = value.clone());
+                    delta.new.iter().for_each(|value| cell.to_mut().value = value.clone());
                     changed.push(delta);
                 }
             }
