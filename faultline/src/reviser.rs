@@ -1,12 +1,15 @@
 //! The thread that says what past instants of rules give with what came late: they are evaluated over the recent store, and the answer
 //! goes back into the journal as a record.
 //!
-//! What is done at each instant is what the engine does at it ([`Trial`]). What a rule reads that other rules recorded, or `ALERTS`,
+//! What is done at each instant is what the engine does at it ([`Trial`]); of `stream` groups the samples are gone through one after
+//! the other (`streamed`). What a rule reads that other rules recorded, or `ALERTS`,
 //! stands as it was recorded. Nobody can recompute an answer once the records are trimmed that it was made from: `verify` reports
 //! it as attested.
+mod streamed;
+
 use faultline_engine::{COMPARED_MAX, Revise, Revisit};
 use faultline_model::facts::{AlertState, Stretch, Transition};
-use faultline_model::{AlertId, Canonical, Digest, Labels, Millis, Occurred, Revisited};
+use faultline_model::{AlertId, Canonical, Digest, Evaluation, Labels, Millis, Occurred, Revisited};
 use faultline_promql::{EvalError, Options, Selector, SeriesView, Source, evaluate, evaluate_columns};
 use faultline_rules::{Came, Trial};
 use faultline_serve::recent::select::{Points, Want};
@@ -92,6 +95,8 @@ type Found = BTreeMap<AlertId, (Labels, Vec<Stretch>)>;
 fn take(found: &mut Found, it: &Transition) {
     let (_, stretches) = found.entry(it.alert).or_insert_with(|| (it.labels.clone(), Vec::new()));
     if it.from == AlertState::Ok {
+        // Several of one sample are one.
+        stretches.pop_if(|last| last.active_at == it.active_at);
         stretches.push(Stretch { active_at: it.active_at, fired_at: None, resolved_at: None });
     }
     let Some(last) = stretches.last_mut() else { return };
@@ -103,9 +108,16 @@ fn take(found: &mut Found, it: &Transition) {
 }
 
 /// What one rule's alerts would have been; those that are active at the start are of one rule each, and end at once in others.
-fn occurrences(recent: &Recent, mut trial: Trial, it: &Revisit, stops: &AtomicBool) -> Result<Found, Unknown> {
-    let instants = trial.instants_but(it.from, it.until, &it.gaps);
+fn occurrences(recent: &Recent, trial: Trial, it: &Revisit, stops: &AtomicBool) -> Result<Found, Unknown> {
     let held = Held::read(recent, &trial, it.from, it.until)?;
+    match trial.group().evaluation {
+        Evaluation::Grid => on_grid(trial, &held, it, stops),
+        Evaluation::Stream => streamed::occurrences(&trial, held, it, stops),
+    }
+}
+
+fn on_grid(mut trial: Trial, held: &Held, it: &Revisit, stops: &AtomicBool) -> Result<Found, Unknown> {
+    let instants = trial.instants_but(it.from, it.until, &it.gaps);
     let series = held.series().max(1);
     if instants.len().saturating_mul(series) > VALUES_MAX {
         return Err(Unknown::TooMuch);
@@ -123,7 +135,7 @@ fn occurrences(recent: &Recent, mut trial: Trial, it: &Revisit, stops: &AtomicBo
         let cancelled = || stops.load(Ordering::Relaxed);
         let columns = match trial.rule().expr.is_of_its_instant() {
             true => None,
-            false => evaluate_columns(&trial.rule().expr, &seen, &held, &options, &cancelled).map_or_else(
+            false => evaluate_columns(&trial.rule().expr, &seen, held, &options, &cancelled).map_or_else(
                 |error| if error == EvalError::Cancelled { Some(Err(Unknown::Stops)) } else { None },
                 |columns| Some(Ok(columns)),
             ),
@@ -133,7 +145,7 @@ fn occurrences(recent: &Recent, mut trial: Trial, it: &Revisit, stops: &AtomicBo
             // What fails at one instant fails as a whole.
             None => {
                 for at in instants {
-                    let value = evaluate(&trial.rule().expr, at.plus(-offset), &held, &Options::default());
+                    let value = evaluate(&trial.rule().expr, at.plus(-offset), held, &Options::default());
                     trial.take(*at, value.map_err(|error| error.to_string()), &mut came);
                     if cancelled() {
                         return Err(Unknown::Stops);

@@ -2,7 +2,7 @@
 mod backtest;
 mod explain;
 pub(crate) mod firings;
-mod held;
+pub(crate) mod held;
 mod history;
 mod occurred;
 mod past;

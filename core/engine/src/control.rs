@@ -18,6 +18,8 @@ const MEASURES: u32 = 8;
 const LEARNS: u32 = 9;
 /// The first whose verdicts say what would be without a cause and what to check next, and that reads OpenTelemetry's metrics of processes.
 const LOOKS_AHEAD: u32 = 10;
+/// The first that looks at past instants of `stream` groups again.
+const REVISES_STREAMS: u32 = 11;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -28,8 +30,11 @@ impl Engine {
             Control::Genesis => Ok(()),
             Control::EngineVersion => {
                 if let Ok(version) = u32::from_bytes(body) {
-                    let began = !self.revisions.on;
+                    let (began, streams) = (!self.revisions.on, self.revisions.streams);
                     self.decide_as(version);
+                    if streams != self.revisions.streams {
+                        self.begin_stream_revisions(self.now);
+                    }
                     if began && self.live {
                         self.begin_revisions(self.now);
                     }
@@ -69,6 +74,7 @@ impl Engine {
         self.series.note_holes(version >= RECALLS);
         self.recalls = version >= RECALLS;
         self.revisions.on = version >= REVISES;
+        self.revisions.streams = version >= REVISES_STREAMS;
         self.measures = version >= MEASURES;
         self.incidents.follow(version >= MEASURES, version >= LEARNS);
         self.graph.note_kinds(version >= MEASURES);

@@ -19,6 +19,7 @@ mod file;
 mod grid;
 mod judge;
 mod quiet;
+mod resume;
 mod rules;
 mod series;
 mod set;

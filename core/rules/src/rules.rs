@@ -125,7 +125,7 @@ impl Rules {
     }
 
     /// Rules of a set with nothing remembered and no place on the grid yet.
-    fn of(tenant: TenantId, files: RuleFiles, set: RuleSet) -> Rules {
+    pub(crate) fn of(tenant: TenantId, files: RuleFiles, set: RuleSet) -> Rules {
         let mut rules = Rules { files, ..Rules::new(tenant) };
         for (g, group) in set.groups.iter().enumerate() {
             rules.places.extend((0..group.rules.len()).map(|r| (g, r)));
@@ -137,7 +137,7 @@ impl Rules {
     /// Takes over what `old` remembers of rules that are still there; says which rules of `old` those are.
     ///
     /// - `begun`: whether there are series that a stream without its own would have to read first.
-    fn carry(&mut self, old: &Rules, at: Millis, begun: bool) -> BTreeSet<usize> {
+    pub(crate) fn carry(&mut self, old: &Rules, at: Millis, begun: bool) -> BTreeSet<usize> {
         let mut carried = BTreeSet::new();
         let mut free: BTreeMap<_, VecDeque<usize>> = BTreeMap::new();
         for (number, &(b, r)) in old.places.iter().enumerate() {

@@ -4,7 +4,8 @@
 //! are passed over, and the series of a recording rule are made of whole columns: the same as one instant after the other.
 use crate::alert::Alert;
 use crate::grid::{instant_after, instant_at_or_before, offset_ms};
-use crate::judge::{Judge, alert_id};
+use crate::judge::Judge;
+use crate::resume::{leave_out_annotations, resumed};
 use crate::series::{RuleSeries, SelectorId, elements};
 use crate::set::{Group, Rule, RuleKind, RuleSet};
 use crate::state::{RuleState, Timers};
@@ -14,11 +15,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use faultline_model::facts::{AlertState, Transition};
-use faultline_model::{AlertId, HistogramSample, Labels, Millis, Occurrence, Position, Sample, TenantId};
+use faultline_model::{AlertId, HistogramSample, Labels, Millis, Position, Sample, TenantId};
 use faultline_promql::{Column, Element, Matcher, Options, SeriesView, Value};
-
-/// Of external labels that an alert may have had itself, so many are tried with and without.
-const EXTERNAL_MAX: usize = 8;
 
 /// One rule and what it remembers.
 #[derive(Clone, Debug)]
@@ -59,11 +57,7 @@ pub struct Came {
 impl Trial {
     /// The rules of a set, in its order, each with nothing remembered. Annotations are left out: no alert depends on them.
     pub fn all(mut set: RuleSet) -> Vec<Trial> {
-        for rule in set.groups.iter_mut().flat_map(|group| &mut group.rules) {
-            if let RuleKind::Alert(alerting) = &mut rule.kind {
-                (alerting.annotations, alerting.templates) = Default::default();
-            }
-        }
+        leave_out_annotations(&mut set);
         let set = Arc::new(set);
         let places = set.groups.iter().enumerate().flat_map(|(g, group)| (0..group.rules.len()).map(move |r| (g, r)));
         let trial = |(number, (group, rule))| Trial {
@@ -93,6 +87,12 @@ impl Trial {
     /// The rule.
     pub fn rule(&self) -> &Rule {
         &self.group().rules[self.rule]
+    }
+
+    /// The rule as a set of its own.
+    pub fn alone(&self) -> RuleSet {
+        let group = Group { rules: Vec::from([self.rule().clone()]), ..self.group().clone() };
+        RuleSet { groups: Vec::from([group]), ..(*self.set).clone() }
     }
 
     /// How often it was evaluated.
@@ -132,40 +132,10 @@ impl Trial {
     ///
     /// - `labels`: as they leave.
     pub fn resume(&mut self, alert: AlertId, labels: &Labels, active_at: Millis, fires: bool) -> bool {
-        let Some(own) = self.own_labels(alert, labels) else { return false };
-        let resumed = Alert {
-            state: if fires { AlertState::Firing } else { AlertState::Pending },
-            occurrence: Occurrence { began: Position::default(), ordinal: 0 },
-            active_at,
-            gone_since: None,
-            silent_since: None,
-            element: Labels::default(),
-            value: 0.0.into(),
-            annotations: Vec::new(),
-        };
-        self.state.alerts.insert(own, resumed);
+        let Some((own, resumed)) = resumed(&self.set, self.group(), self.rule(), alert, labels) else { return false };
+        let state = if fires { AlertState::Firing } else { AlertState::Pending };
+        self.state.alerts.insert(own, Alert { state, active_at, ..resumed });
         true
-    }
-
-    /// Labels of an alert before external ones were added: which of those it had itself, its identity tells.
-    fn own_labels(&self, alert: AlertId, labels: &Labels) -> Option<Labels> {
-        let (key, name) = (self.group().key(), &self.rule().name);
-        let external: Vec<&str> = self
-            .set
-            .external_labels
-            .iter()
-            .filter(|(name, value)| labels.get(name) == *value)
-            .map(|(name, _)| name)
-            .take(EXTERNAL_MAX)
-            .collect();
-        (0..1_u32 << external.len()).find_map(|kept| {
-            let mut builder = labels.to_builder();
-            for (_, name) in external.iter().enumerate().filter(|(place, _)| kept >> place & 1 == 0) {
-                builder.set(name, "");
-            }
-            let own = builder.build();
-            (alert_id(TenantId(0), &key, name, &own) == alert).then_some(own)
-        })
     }
 
     /// Takes the rule's value at an instant, or why there is none.

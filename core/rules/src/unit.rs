@@ -1,6 +1,7 @@
-//! Alerting rules whose past can be looked at again: of a group on the grid, by the name of their alert.
+//! Alerting rules whose past can be looked at again, by the name of their alert.
 //!
 //! Alerts are told apart by group, name and labels, not by the rule that raises them: rules of one name are looked at together.
+use crate::grid::{instant_at_or_before, offset_ms};
 use crate::judge::alert_id;
 use crate::rules::Rules;
 use crate::series::SelectorId;
@@ -22,6 +23,10 @@ pub struct Unit {
     pub group: usize,
     /// Time between evaluations, in ms.
     pub interval_ms: i64,
+    /// Whether its group is a `stream` one.
+    pub streams: bool,
+    /// How far its instants lie behind the multiples of its interval, in ms.
+    offset_ms: i64,
     /// Whether it is tried only.
     pub dry_run: bool,
     /// Whether missing data can make an expression hold.
@@ -49,17 +54,21 @@ pub struct Reads {
 
 impl Rules {
     /// Those of the rules in force.
-    pub fn units(&self) -> BTreeMap<UnitKey, Unit> {
+    ///
+    /// - `streams`: whether rules of `stream` groups are among them.
+    pub fn units(&self, streams: bool) -> BTreeMap<UnitKey, Unit> {
         let mut all: BTreeMap<UnitKey, Unit> = BTreeMap::new();
         for (number, &(g, r)) in self.places.iter().enumerate() {
             let (group, rule) = (&self.set.groups[g], &self.set.groups[g].rules[r]);
             let RuleKind::Alert(alerting) = &rule.kind else { continue };
-            if group.evaluation != Evaluation::Grid {
+            if group.evaluation != Evaluation::Grid && !streams {
                 continue;
             }
             let unit = all.entry((group.key(), rule.name.to_string())).or_insert_with(|| Unit {
                 group: g,
                 interval_ms: group.interval_ms,
+                streams: group.evaluation != Evaluation::Grid,
+                offset_ms: offset_ms(&group.file, &group.name, group.interval_ms),
                 dry_run: group.dry_run,
                 asks_absence: false,
                 keep_firing_for_ms: 0,
@@ -128,11 +137,20 @@ impl Rules {
         all.map(move |(r, labels)| alert_id(self.tenant, &key, &group.rules[r].name, labels))
     }
 
-    /// Active alerts of grid groups.
-    pub fn active_on_grid(&self) -> impl Iterator<Item = ActiveAlert> + '_ {
-        self.active().filter(|alert| {
+    /// Active alerts of all units.
+    ///
+    /// - `streams`: whether rules of `stream` groups are among those.
+    pub fn active_of_units(&self, streams: bool) -> impl Iterator<Item = ActiveAlert> + '_ {
+        self.active().filter(move |alert| {
             let (g, _) = self.places[alert.rule as usize];
-            self.set.groups[g].evaluation == Evaluation::Grid
+            streams || self.set.groups[g].evaluation == Evaluation::Grid
         })
+    }
+}
+
+impl Unit {
+    /// The latest instant of its group at or before `at`.
+    pub fn instant_at_or_before(&self, at: Millis) -> Millis {
+        instant_at_or_before(at, self.offset_ms, self.interval_ms)
     }
 }

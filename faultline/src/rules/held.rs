@@ -27,7 +27,8 @@ impl HeldSeries {
 
     /// Adds a sample. One that is not newer than what its series holds is left out, as a time-series database leaves it out.
     pub fn push(&mut self, labels: &Labels, sample: Sample) {
-        let held = self.held(labels);
+        let id = self.id(labels) as usize;
+        let held = &mut self.series[id];
         if held.newest().is_none_or(|newest| newest < sample.time()) {
             held.marks.inserted(held.samples.last().copied(), sample, None);
             held.samples.push(sample);
@@ -36,7 +37,8 @@ impl HeldSeries {
 
     /// Adds a histogram, in the same way.
     pub fn push_histogram(&mut self, labels: &Labels, sample: HistogramSample) {
-        let held = self.held(labels);
+        let id = self.id(labels) as usize;
+        let held = &mut self.series[id];
         if held.newest().is_none_or(|newest| newest < sample.time) {
             held.histograms.push(sample);
         }
@@ -47,13 +49,14 @@ impl HeldSeries {
         self.series[*self.ids.get(labels)? as usize].histograms.last()
     }
 
-    fn held(&mut self, labels: &Labels) -> &mut Held {
-        let id = *self.ids.entry(labels.clone()).or_insert(self.series.len() as u32) as usize;
-        if id == self.series.len() {
+    /// The number of a series.
+    pub fn id(&mut self, labels: &Labels) -> u32 {
+        let id = *self.ids.entry(labels.clone()).or_insert(self.series.len() as u32);
+        if id as usize == self.series.len() {
             let (samples, histograms, marks) = (Vec::new(), Vec::new(), Marks::default());
             self.series.push(Held { labels: labels.clone(), samples, histograms, marks });
         }
-        &mut self.series[id]
+        id
     }
 
     fn visit(&self, matchers: &[Matcher], visit: &mut dyn FnMut(SeriesView<'_>)) {

@@ -146,6 +146,7 @@ fn seeds() -> Vec<Vec<u8>> {
         until: Millis(9),
         gaps: vec![(Millis(2), Millis(3))],
         active: vec![occurred.clone()],
+        unknown: vec![(Millis(2), Millis(4))],
     };
     let question = Digest::of(&revisit.to_bytes());
     let revisited = Revisited { question, reason: String::new(), occurrences: vec![occurred] };

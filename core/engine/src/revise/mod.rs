@@ -26,7 +26,7 @@ use faultline_model::table::PageBytes;
 use faultline_model::{
     Canonical, CodecError, Digest, EffectId, Millis, Occurred, Reader, Table, Writer, canonical_struct,
 };
-use faultline_rules::{RuleSet, Unit, UnitKey};
+use faultline_rules::{ActiveAlert, RuleSet, Unit, UnitKey};
 use occurrences::{Noted, OCCURRENCES_MAX, Row};
 
 /// A sample that is this much older than rule time came late, in ms; instants see those that are not as they come.
@@ -72,8 +72,10 @@ pub struct Revisit {
     pub gaps: Vec<(Millis, Millis)>,
     /// What was active before the first instant.
     pub active: Vec<Occurred>,
+    /// Stretches in which alerts of it were unknown, ends included: what sends their series was silent then.
+    pub unknown: Vec<(Millis, Millis)>,
 }
-canonical_struct!(Revisit { group, name, from, until, gaps, active });
+canonical_struct!(Revisit { group, name, from, until, gaps, active; unknown });
 
 /// Instants of a rule that late samples were missing from.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +113,8 @@ canonical_struct!(Revising { id, asked, touched });
 pub(crate) struct Revisions {
     /// Whether late samples are noted at all: older engines did not.
     pub on: bool,
+    /// Whether those that rules of `stream` groups read are.
+    pub streams: bool,
     kept: Kept,
     pub occurrences: Occurrences,
     // Derived from the rules in force, and what they read.
@@ -143,6 +147,7 @@ impl Default for Revisions {
     fn default() -> Self {
         Revisions {
             on: true,
+            streams: true,
             kept: Kept::default(),
             occurrences: Occurrences::default(),
             units: BTreeMap::new(),
@@ -278,20 +283,33 @@ impl Engine {
         self.revisions.ask(&self.judge.rules)
     }
 
+    /// Samples that come late for `stream` groups are noted from `now` on; alerts of theirs that are active are remembered.
+    pub(crate) fn begin_stream_revisions(&mut self, now: Millis) {
+        self.read_by();
+        let streams = self.revisions.units.iter().filter(|(_, unit)| unit.streams);
+        let streams: Vec<UnitKey> = streams.map(|(key, _)| key.clone()).collect();
+        streams.iter().for_each(|key| self.revisions.raise(key, now, now));
+        let of_streams = |it: &ActiveAlert| streams.binary_search(&(it.group.clone(), it.name.clone())).is_ok();
+        let active = self.judge.rules.active_of_units(true).filter(of_streams);
+        let active: Vec<Row> = active.map(|it| Row::active(&it, now)).collect();
+        active.into_iter().for_each(|row| self.revisions.remember(row, now));
+    }
+
     /// Nothing from before `now` is looked at again; alerts that are active are remembered.
     pub(crate) fn begin_revisions(&mut self, now: Millis) {
         if !self.revisions.on {
             return;
         }
         self.revisions.begin(now);
-        let active: Vec<Row> = self.judge.rules.active_on_grid().map(|it| Row::active(&it, now)).collect();
+        let active: Vec<Row> =
+            self.judge.rules.active_of_units(self.revisions.streams).map(|it| Row::active(&it, now)).collect();
         active.into_iter().for_each(|row| self.revisions.remember(row, now));
     }
 
     /// The rules that each unit has now, to be held against those of after.
     pub(crate) fn unit_sets(&self) -> BTreeMap<UnitKey, RuleSet> {
         let rules = &self.judge.rules;
-        let units = if self.revisions.on { rules.units() } else { BTreeMap::new() };
+        let units = if self.revisions.on { rules.units(self.revisions.streams) } else { BTreeMap::new() };
         units.into_iter().map(|(key, unit)| (key, rules.unit_set(&unit))).collect()
     }
 
@@ -316,7 +334,7 @@ impl Engine {
         let is_same = |key: &UnitKey| same.binary_search(key).is_ok();
         self.revisions.occurrences.forget(|key| !is_same(key));
         let active: Vec<Row> = rules
-            .active_on_grid()
+            .active_of_units(self.revisions.streams)
             .filter(|it| !is_same(&(it.group.clone(), it.name.clone())))
             .map(|it| Row::active(&it, now))
             .collect();
@@ -336,7 +354,7 @@ impl Engine {
     /// Which units read which selection.
     pub(crate) fn read_by(&mut self) {
         let revisions = &mut self.revisions;
-        revisions.units = self.judge.rules.units();
+        revisions.units = self.judge.rules.units(revisions.streams);
         revisions.reads.clear();
         for (key, unit) in &revisions.units {
             for reads in &unit.reads {
@@ -396,7 +414,15 @@ impl Engine {
         if rest.from > rest.to.min(until) {
             return;
         }
-        let from = rest.from.plus(-unit.keep_firing_for_ms).max(since);
+        let mut from = rest.from.plus(-unit.keep_firing_for_ms).max(since);
+        if unit.streams {
+            // A stream begins with all of its series, at an instant.
+            from = unit.instant_at_or_before(from);
+            from = if from < since { from.plus(unit.interval_ms) } else { from };
+            if from > until {
+                return;
+            }
+        }
         let rows = || revisions.occurrences.rows.iter().map(|(_, row)| row).filter(|row| row.unit == key);
         let is_unknown = |alert| revisions.occurrences.open(alert).is_none();
         let unknown = self.judge.rules.unit_active(unit).any(is_unknown);
@@ -408,7 +434,11 @@ impl Engine {
         active.sort_by_key(|it| (it.alert, it.stretch.active_at));
         active.dedup_by_key(|it| it.alert);
         let gaps = revisions.kept.gaps.iter().filter(|(_, end)| *end >= from).copied().collect();
-        let asked = Revisit { group: key.0, name: key.1, from, until, gaps, active };
+        let mut unknown: Vec<(Millis, Millis)> =
+            rows().flat_map(|row| &row.unknown).filter(|it| it.0 <= until && it.1 >= from).copied().collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        let asked = Revisit { group: key.0, name: key.1, from, until, gaps, active, unknown };
         let id =
             emit.decide(Decision::Asked(Asked { kind: "revise".to_string(), input: Digest::of(&asked.to_bytes()) }));
         revisions.kept.asked = Some(Revising { id, asked, touched: rest });

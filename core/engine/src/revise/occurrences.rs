@@ -10,6 +10,11 @@ use faultline_rules::{ActiveAlert, UnitKey};
 /// Most of them that are remembered, of all rules together.
 pub const OCCURRENCES_MAX: usize = 4_096;
 
+/// Most stretches of one in which it was unknown that are told apart.
+const UNKNOWN_MAX: usize = 8;
+/// The end of what goes on.
+const FOR_EVER: Millis = Millis(i64::MAX);
+
 /// An occurrence.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
@@ -28,8 +33,10 @@ pub(crate) struct Row {
     pub confirmed: bool,
     /// Of one that was revised: for what.
     pub late: Option<Late>,
+    /// Stretches in which it was unknown, in time, ends included; one that goes on ends at the end of time.
+    pub unknown: Vec<(Millis, Millis)>,
 }
-canonical_struct!(Row { unit, alert, labels, occurrence, told, said, believed, confirmed, late });
+canonical_struct!(Row { unit, alert, labels, occurrence, told, said, believed, confirmed, late; unknown });
 freeze_by_copy!(Row);
 
 impl Row {
@@ -44,6 +51,18 @@ impl Row {
     /// What an answer is held against: as it is believed to have been, or, of one that is not, as it was told.
     pub fn held(&self) -> Option<Stretch> {
         self.believed.or(self.told)
+    }
+
+    /// Notes whether a transition makes it unknown, or known again.
+    fn note_unknown(&mut self, it: &Transition) {
+        if let Some(last) = self.unknown.last_mut().filter(|_| it.from == AlertState::Unknown) {
+            last.1 = it.at;
+        }
+        if it.to == AlertState::Unknown {
+            // Of a source that comes and goes the last ones are one.
+            let from = if self.unknown.len() == UNKNOWN_MAX { self.unknown.pop().map(|it| it.0) } else { None };
+            self.unknown.push((from.unwrap_or(it.at), FOR_EVER));
+        }
     }
 
     /// Whether that has an instant in common with these.
@@ -169,6 +188,7 @@ impl Occurrences {
         let open: Vec<u32> = self.of_alert.get(&it.alert).into_iter().flatten().copied().filter(is_open).collect();
         for id in open {
             self.change(id, |row| {
+                row.note_unknown(it);
                 if let Some(late) = &row.late {
                     let (mut from, mut all) = (row.span().0, late.clone());
                     if let Noted::Diverged(other, late) = &noted {
@@ -205,12 +225,25 @@ impl Row {
     pub fn active(it: &ActiveAlert, now: Millis) -> Row {
         let fired_at = (it.state == AlertState::Firing).then(|| it.active_at.max(now.plus(-1)));
         let stretch = Stretch { active_at: it.active_at, fired_at, resolved_at: None };
-        Row::told((it.group.clone(), it.name.clone()), it.alert, it.labels.clone(), it.occurrence, stretch)
+        let unit = (it.group.clone(), it.name.clone());
+        let unknown = it.silent_since.map(|since| (since, FOR_EVER)).into_iter().collect();
+        Row { unknown, ..Row::told(unit, it.alert, it.labels.clone(), it.occurrence, stretch) }
     }
 
     fn told(unit: (String, String), alert: AlertId, labels: Labels, occurrence: Occurrence, stretch: Stretch) -> Row {
         let [told, said, believed] = [Some(stretch); 3];
-        Row { unit, alert, labels, occurrence: Some(occurrence), told, said, believed, confirmed: false, late: None }
+        Row {
+            unit,
+            alert,
+            labels,
+            occurrence: Some(occurrence),
+            told,
+            said,
+            believed,
+            confirmed: false,
+            late: None,
+            unknown: Vec::new(),
+        }
     }
 
     /// One that was missed.
@@ -225,6 +258,6 @@ impl Row {
         late: Late,
     ) -> Row {
         let (confirmed, believed, late) = (said.is_some(), Some(believed), Some(late));
-        Row { unit, alert, labels, occurrence: None, told: None, said, believed, confirmed, late }
+        Row { unit, alert, labels, occurrence: None, told: None, said, believed, confirmed, late, unknown: Vec::new() }
     }
 }
