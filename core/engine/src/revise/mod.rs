@@ -436,7 +436,7 @@ impl Engine {
         let gaps = revisions.kept.gaps.iter().filter(|(_, end)| *end >= from).copied().collect();
         let mut unknown: Vec<(Millis, Millis)> =
             rows().flat_map(|row| &row.unknown).filter(|it| it.0 <= until && it.1 >= from).copied().collect();
-        unknown.sort_unstable();
+        unknown.sort();
         unknown.dedup();
         let asked = Revisit { group: key.0, name: key.1, from, until, gaps, active, unknown };
         let id =
