@@ -23,6 +23,7 @@ mod real_alerts;
 mod real_api;
 mod real_exemplars;
 mod real_machine;
+mod real_pair;
 mod real_prometheus;
 mod real_script;
 mod real_sdk;
