@@ -1,5 +1,6 @@
 //! Rule files on disk: read into one record, watched for changes.
 use crate::config::Config;
+use crate::rules::circles::circles_of;
 use crate::world::control;
 use faultline_host::Inlet;
 use faultline_host::inlet::Pending;
@@ -139,5 +140,6 @@ fn look(config: &Config, known: &mut RuleFiles, inlet: &Inlet, seed: HashSeed) -
     let answer = inlet.offer(record).and_then(Pending::wait).map_err(later)?;
     tracing::info!(at = %answer.at, "rule files changed on disk and were journalled");
     *known = now;
+    circles_of(known).iter().for_each(|circle| tracing::warn!("{circle}"));
     fault(known).map_or(Ok(()), Err)
 }

@@ -1,5 +1,6 @@
 //! `faultline rules`: what people do with rule files before a server reads them, and what they ask once it has.
 mod backtest;
+pub(crate) mod circles;
 mod explain;
 pub(crate) mod firings;
 pub(crate) mod held;
@@ -44,6 +45,7 @@ fn check(paths: &[PathBuf], features: Features) -> Result<ExitCode, Box<dyn Erro
             Ok(set) => {
                 let rules: usize = set.groups.iter().map(|group| group.rules.len()).sum();
                 println!("{}: {} groups, {rules} rules", path.display(), set.groups.len());
+                circles::circles(&set).iter().for_each(|circle| println!("{circle}"));
             }
             Err(error) => {
                 println!("{}:{}: {}", error.file, error.line, error.reason);

@@ -14,6 +14,7 @@ use crate::render::Paint;
 use crate::replayed::{Replay, ReplayError, Watch, whose};
 use crate::replies::Replies;
 use crate::rule_files;
+use crate::rules::circles::circles_of;
 use crate::show::{show, shown};
 use crate::start::{Origin, checkpointed};
 use crate::tiles::{Tiles, keep_tiles};
@@ -170,6 +171,7 @@ pub fn start(config: &Config) -> Result<Server, Box<dyn Error>> {
         }
         eprintln!("rule files are refused: {fault}; the rules in force before stay");
     }
+    circles_of(&rules).iter().for_each(|circle| eprintln!("{circle}"));
 
     let (feed, groups) = LedgerFeed::new(replay.leaves, ledger.head(), ledger_reader);
     let feed = Arc::new(feed);

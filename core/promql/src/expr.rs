@@ -53,7 +53,7 @@ pub struct Expr {
     /// What is wrong with its durations where they are computed, at an instant: there is no step and no range.
     pub(crate) unbound: Option<EvalError>,
     /// Whether annotations about histograms tell the metric's name, as Prometheus does where it drops names late.
-    pub(crate) tells_names: bool,
+    pub(crate) delays_names: bool,
 }
 
 impl PartialEq for Expr {

@@ -13,8 +13,7 @@ pub enum Feature {
     ExperimentalFunctions,
     /// `anchored` and `smoothed`.
     ExtendedRangeSelectors,
-    /// Names are dropped when an evaluation is over. As yet they are dropped early all the same, but annotations that Prometheus then
-    /// writes with names are. Not one of [`Feature::ALL`] until all of it is there.
+    /// Names are dropped when an evaluation is over, not where what they name is changed.
     DelayedNameRemoval,
 }
 
@@ -22,6 +21,7 @@ impl Feature {
     /// Every feature, in order of name.
     pub const ALL: &[Feature] = &[
         Feature::BinopFillModifiers,
+        Feature::DelayedNameRemoval,
         Feature::DurationExpr,
         Feature::ExperimentalFunctions,
         Feature::ExtendedRangeSelectors,
@@ -75,9 +75,9 @@ impl Features {
     /// No feature: the language as Prometheus promises to keep it.
     pub const NONE: Features = Features(0);
 
-    /// Every feature.
-    pub fn all() -> Features {
-        Feature::ALL.iter().copied().collect()
+    /// Every feature that adds to the language, and changes nothing of what is there without it.
+    pub fn additions() -> Features {
+        Feature::ALL.iter().copied().filter(|feature| *feature != Feature::DelayedNameRemoval).collect()
     }
 
     /// The features of these names.
@@ -124,11 +124,11 @@ mod tests {
         assert_eq!(names, ["promql-duration-expr", "promql-experimental-functions"]);
         assert_eq!(Features::named(names), Ok(two));
         assert_eq!(Features::named([]), Ok(Features::NONE));
-        assert_eq!(Features::all().names().count(), Feature::ALL.len());
+        assert_eq!(Features::additions().names().count(), Feature::ALL.len() - 1);
         assert_eq!(
             Features::named(["promql-everything"]).map_err(|error| error.to_string()),
-            Err("no feature is called \"promql-everything\"; there are promql-binop-fill-modifiers, promql-duration-expr, \
-                 promql-experimental-functions, promql-extended-range-selectors"
+            Err("no feature is called \"promql-everything\"; there are promql-binop-fill-modifiers, promql-delayed-name-removal, \
+                 promql-duration-expr, promql-experimental-functions, promql-extended-range-selectors"
                 .into())
         );
     }

@@ -21,42 +21,27 @@ pub struct Reading {
     pub in_order: bool,
 }
 
+/// All pairs of rules of which one reads what the other appends, by reader and writer.
+pub fn reads(set: &RuleSet) -> Vec<Reading> {
+    let rules = numbered(set);
+    let mut found = Vec::new();
+    each_read(&rules, &by_name(&rules), &mut |reading| found.push(reading));
+    found.sort();
+    found.dedup_by_key(|it| (it.reader, it.writer));
+    found
+}
+
 /// All pairs of rules that read each other, or append to the same series that somebody reads, by reader and writer.
 ///
 /// Two rules that may append to the same series are said to read one another, out of order: of two samples of one time the first counts.
 pub fn readings(set: &RuleSet) -> Vec<Reading> {
-    let rules: Vec<(usize, &Group, &Rule)> = set
-        .groups
-        .iter()
-        .enumerate()
-        .flat_map(|(g, group)| group.rules.iter().map(move |rule| (g, group, rule)))
-        .collect();
+    let rules = numbered(set);
     let by_name = by_name(&rules);
     let (mut found, mut read) = (Vec::new(), BTreeSet::new());
-    for (reader, (reader_group, reads, rule)) in rules.iter().enumerate() {
-        for selector in rule.expr.selectors() {
-            let named = selector.metric().map(|name| by_name.get(name).map_or(&[][..], |named| named));
-            let mut look_at = |writer: usize| {
-                let (writer_group, writes, other) = &rules[writer];
-                if may_append(other, &selector.matchers) {
-                    read.insert(writer);
-                    let in_order = match reader_group == writer_group {
-                        true => writer < reader,
-                        // Of one instant the group that stands first goes first.
-                        false => {
-                            writes.query_offset_ms <= reads.query_offset_ms
-                                && (writer_group < reader_group || !may_coincide(reads, writes))
-                        }
-                    };
-                    found.push(Reading { reader, writer, in_order });
-                }
-            };
-            match named {
-                Some(named) => named.iter().for_each(|writer| look_at(*writer)),
-                None => (0..rules.len()).for_each(&mut look_at),
-            }
-        }
-    }
+    each_read(&rules, &by_name, &mut |reading| {
+        read.insert(reading.writer);
+        found.push(reading);
+    });
     for &first in &read {
         let a = rules[first].2;
         let name = if a.kind == RuleKind::Record { &a.name } else { ALERTS[0] };
@@ -68,6 +53,38 @@ pub fn readings(set: &RuleSet) -> Vec<Reading> {
     found.sort();
     found.dedup_by_key(|it| (it.reader, it.writer));
     found
+}
+
+/// Rules in the order of their numbers, each with its group and that group's place.
+fn numbered(set: &RuleSet) -> Vec<(usize, &Group, &Rule)> {
+    let groups = set.groups.iter().enumerate();
+    groups.flat_map(|(g, group)| group.rules.iter().map(move |rule| (g, group, rule))).collect()
+}
+
+fn each_read(rules: &[(usize, &Group, &Rule)], by_name: &BTreeMap<&str, Vec<usize>>, visit: &mut dyn FnMut(Reading)) {
+    for (reader, (reader_group, reads, rule)) in rules.iter().enumerate() {
+        for selector in rule.expr.selectors() {
+            let named = selector.metric().map(|name| by_name.get(name).map_or(&[][..], |named| named));
+            let mut look_at = |writer: usize| {
+                let (writer_group, writes, other) = &rules[writer];
+                if may_append(other, &selector.matchers) {
+                    let in_order = match reader_group == writer_group {
+                        true => writer < reader,
+                        // Of one instant the group that stands first goes first.
+                        false => {
+                            writes.query_offset_ms <= reads.query_offset_ms
+                                && (writer_group < reader_group || !may_coincide(reads, writes))
+                        }
+                    };
+                    visit(Reading { reader, writer, in_order });
+                }
+            };
+            match named {
+                Some(named) => named.iter().for_each(|writer| look_at(*writer)),
+                None => (0..rules.len()).for_each(&mut look_at),
+            }
+        }
+    }
 }
 
 /// Rules by the names of the series that they append to.

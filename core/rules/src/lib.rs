@@ -31,7 +31,7 @@ mod unit;
 mod view;
 mod yaml;
 
-pub use chain::{Reading, readings};
+pub use chain::{Reading, readings, reads};
 pub use cover::{Covered, Lacking};
 pub use duration::{parse_ns as parse_duration_ns, print_ms as print_duration_ms};
 pub use error::RuleError;

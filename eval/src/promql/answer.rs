@@ -47,8 +47,8 @@ pub enum Kind {
 }
 
 /// Our answer.
-pub fn ours(text: &str, at: Millis, store: &impl Source) -> Answer {
-    let expr = match parse_with(text, Features::all()) {
+pub fn ours(text: &str, features: Features, at: Millis, store: &impl Source) -> Answer {
+    let expr = match parse_with(text, features) {
         Ok(expr) => expr,
         Err(error) => return Answer::Failed(error.to_string()),
     };

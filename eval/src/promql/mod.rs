@@ -5,6 +5,7 @@ pub mod random;
 pub mod scripts;
 
 use clap::Args;
+use faultline_promql::{Feature, Features};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,9 @@ pub struct PromqlArgs {
     /// The first expression's seed.
     #[arg(long, default_value_t = 1, requires = "random")]
     pub first_seed: u64,
+    /// Both with `promql-delayed-name-removal`.
+    #[arg(long, requires = "random")]
+    pub delayed_names: bool,
 }
 
 /// Runs what is asked for; exit code 1 where anything differs.
@@ -29,9 +33,12 @@ pub fn run(args: &PromqlArgs) -> Result<ExitCode, Box<dyn Error>> {
     let good = match (&args.data, args.random) {
         (Some(folder), _) => scripts::run(folder)?,
         (None, count) => {
-            let counts = random::run(args.first_seed, count.expect("one of both is required"), &mut |difference| {
-                println!("{difference}");
-            })?;
+            let mut features = Features::additions();
+            if args.delayed_names {
+                features = features.with(Feature::DelayedNameRemoval);
+            }
+            let count = count.expect("one of both is required");
+            let counts = random::run(features, args.first_seed, count, &mut |difference| println!("{difference}"))?;
             println!("{counts}");
             counts.differ == 0
         }

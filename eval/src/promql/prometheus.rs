@@ -1,9 +1,9 @@
-//! A Prometheus of `cargo xtask services`, with every experiment of the language on, written to and asked over HTTP.
+//! A Prometheus of `cargo xtask services`, with experiments of the language on, written to and asked over HTTP.
 use crate::promql::answer::Answer;
 use bytes::Bytes;
 use faultline_formats::encode::write_request_with_histograms;
 use faultline_model::{HistogramSample, Millis, Sample};
-use faultline_promql::{Feature, SeriesView};
+use faultline_promql::{Features, SeriesView};
 use faultline_promqltest::store::Store;
 use faultline_sinks::http::{Client, Limits, Url};
 use http::Method;
@@ -25,9 +25,9 @@ pub struct Prometheus {
 
 impl Prometheus {
     /// Starts one with an empty storage that keeps what is old.
-    pub fn start() -> Result<Prometheus, Box<dyn Error>> {
+    pub fn start(features: Features) -> Result<Prometheus, Box<dyn Error>> {
         let dir = tempfile::tempdir()?;
-        let features: Vec<&str> = Feature::ALL.iter().map(|feature| feature.name()).collect();
+        let features: Vec<&str> = features.names().collect();
         let features = format!("--enable-feature={}", features.join(","));
         let folder = dir.path().to_str().ok_or("the folder for temporary files is no text")?;
         let started = services(&[

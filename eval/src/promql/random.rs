@@ -5,6 +5,7 @@
 use crate::promql::answer::{Answer, Kind, ours};
 use crate::promql::prometheus::Prometheus;
 use faultline_model::Millis;
+use faultline_promql::Features;
 use faultline_promqltest::random::Random;
 use faultline_promqltest::world::{LENGTH_MS, world};
 use std::collections::BTreeMap;
@@ -54,9 +55,16 @@ pub struct Counts {
 
 /// Asks both `count` expressions and tells of every difference.
 ///
+/// - `features`: what both have switched on.
+///
 /// Fails where the Prometheus does not start or does not take the series.
-pub fn run(first_seed: u64, count: u64, tell: &mut dyn FnMut(&Difference)) -> Result<Counts, Box<dyn Error>> {
-    let prometheus = Prometheus::start()?;
+pub fn run(
+    features: Features,
+    first_seed: u64,
+    count: u64,
+    tell: &mut dyn FnMut(&Difference),
+) -> Result<Counts, Box<dyn Error>> {
+    let prometheus = Prometheus::start(features)?;
     let (began, mut counts, mut seed) = (Instant::now(), Counts::default(), first_seed);
     while seed < first_seed + count {
         let number = seed / OF_A_WORLD;
@@ -71,7 +79,7 @@ pub fn run(first_seed: u64, count: u64, tell: &mut dyn FnMut(&Difference)) -> Re
             for _ in 0..INSTANTS {
                 // Quarters of a second: others may come out a millisecond early from the float that the API takes.
                 let at = base.plus(random.below((LENGTH_MS as usize + 400_000) / 250) as i64 * 250);
-                let (ours, theirs) = (ours(&expression, at, &store), prometheus.ask(&expression, at)?);
+                let (ours, theirs) = (ours(&expression, features, at, &store), prometheus.ask(&expression, at)?);
                 if let Some(kind) = counts.count(&ours, &theirs) {
                     tell(&Difference { seed, expression: expression.clone(), at, kind, ours, theirs });
                 }

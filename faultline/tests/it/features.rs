@@ -63,7 +63,7 @@ fn rule_files_are_tried_with_the_features_that_are_named() {
     check(
         &["run", "--enable-feature", "exemplar-storage"],
         2,
-        "there are promql-binop-fill-modifiers, promql-duration-expr",
+        "there are promql-binop-fill-modifiers, promql-delayed-name-removal",
     );
     fs::write(folder.path().join("c.yaml"), "features: [promql-duration-exp]\n").expect("it can be written");
     check(&["run", "--config", "c.yaml"], 2, "no feature is called \"promql-duration-exp\"; there are ");

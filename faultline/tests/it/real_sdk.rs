@@ -1,7 +1,7 @@
 //! The OpenTelemetry SDK for Python in a three-service program: a delay, then a kill -9, and the cause named both times.
 //!
 //! `tests/python/bank.py` is frontend -> payment -> ledger over HTTP, one process each, with traces, metrics and logs by
-//! the SDK alone: one exports over gRPC with gzip, one over HTTP with gzip, one over plain HTTP. `docs/guides/opentelemetry.md`
+//! the SDK alone: one exports over gRPC with gzip, exponential histograms, one over HTTP with gzip, one over plain HTTP. `docs/guides/opentelemetry.md`
 //! shows the settings used here.
 use crate::real_tools::{Faultline, Process, answers, post, services, wanted};
 use serde_json::Value;
@@ -86,6 +86,10 @@ impl Program {
             .env("OTEL_BSP_SCHEDULE_DELAY", "1000")
             .env("OTEL_BLRP_SCHEDULE_DELAY", "1000")
             .env("OTEL_METRIC_EXPORT_INTERVAL", "2000");
+        if export.protocol == "grpc" {
+            let kind = "base2_exponential_bucket_histogram";
+            command.env("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", kind);
+        }
         if let Some(url) = calls {
             command.args(["--calls", url]);
         }
@@ -131,7 +135,10 @@ fn everything_came(server: &Faultline) {
     for (query, least) in [
         // Counter, histogram and gauges, by the service that they belong to.
         ("count(bank_requests_total{http_response_status_code=\"200\", job=~\"frontend|payment|ledger\"})", 3.0),
-        ("count(bank_request_duration_seconds_bucket{le=\"+Inf\"})", 3.0),
+        ("count(bank_request_duration_seconds_bucket{le=\"+Inf\"})", 2.0),
+        // The third sends exponential histograms.
+        ("histogram_count(rate(bank_request_duration_seconds{job=\"payment\"}[30s]))", 10.0),
+        ("histogram_quantile(0.5, rate(bank_request_duration_seconds{job=\"payment\"}[30s]))", 0.000001),
         ("count(bank_queue_depth)", 3.0),
         ("count(bank_requests_active)", 3.0),
         ("min(rate(bank_requests_total[30s]))", 10.0),

@@ -62,7 +62,7 @@ fn served() -> [Router; 2] {
     drop(intake);
     let seed = Arc::new(HashSeed(1).into());
     let receiver = Receiver::new(inlet.clone(), Arc::clone(&seed), Arc::new(|_| ()));
-    let api = router(store, inlet, seed, Arc::new(ManualClock::at(NOW)), Features::all(), Arc::new(|| Ok(())));
+    let api = router(store, inlet, seed, Arc::new(ManualClock::at(NOW)), Features::additions(), Arc::new(|| Ok(())));
     let api = api.merge(remote_write::router(receiver.clone())).merge(http::import_router(receiver.clone()));
     [api, http::router(receiver)]
 }

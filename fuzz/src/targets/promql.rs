@@ -12,7 +12,7 @@ const OPTIONS: Options =
 
 fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let parse = |text: &str| parse_with(text, Features::all());
+    let parse = |text: &str| parse_with(text, Features::additions());
     let Ok(expr) = parse(text) else { return };
     let printed = expr.to_string();
     match parse(&printed) {

@@ -15,7 +15,7 @@ fn run(bytes: &[u8]) {
     let files = RuleFiles {
         files: vec![RuleFile { name: "f.yml".into(), text: text.into() }],
         default_evaluation: if choice % 2 == 0 { Evaluation::Grid } else { Evaluation::Stream },
-        features: Features::all().names().map(str::to_string).collect(),
+        features: Features::additions().names().map(str::to_string).collect(),
         ..RuleFiles::default()
     };
     let set = parse(&files);

@@ -1,5 +1,6 @@
 //! Aggregations across series. No result depends on the order of its elements.
 use super::call::{by_value, text};
+use super::names::{is_mark, is_marked, marked};
 use super::pick;
 use crate::expr::{Aggregate, Grouping, Span};
 use crate::function::AggOp;
@@ -21,7 +22,7 @@ pub(crate) fn group_key(grouping: &Grouping, labels: &Labels) -> Labels {
     match grouping.without {
         false if grouping.labels.is_empty() => Labels::default(),
         false => labels.filter(named),
-        true => labels.filter(|name| name != NAME && !named(name)),
+        true => labels.filter(|name| name != NAME && !is_mark(name) && !named(name)),
     }
 }
 
@@ -42,6 +43,7 @@ pub(super) fn aggregate(
     let mut groups: BTreeMap<Labels, Members<'_>> = BTreeMap::new();
     for element in &elements {
         let members = groups.entry(group_key(&of.grouping, &element.labels)).or_default();
+        members.marked |= is_marked(&element.labels);
         match &element.value {
             Number::Float(x) => members.floats.push(*x),
             Number::Histogram(histogram) => members.histograms.push((&element.labels, histogram)),
@@ -53,6 +55,7 @@ pub(super) fn aggregate(
             true => Some(Number::Float(fold(of.op, parameter, &mut members.floats))),
             false => mixed_value(of, parameter, &mut members, notes),
         };
+        let labels = if members.marked { marked(&labels) } else { labels };
         found.extend(value.map(|value| Element { labels, value }));
     }
     Ok(found)
@@ -61,6 +64,8 @@ pub(super) fn aggregate(
 /// The elements of a group.
 #[derive(Default)]
 struct Members<'e> {
+    /// Whether any of them is to lose its metric's name in the end.
+    marked: bool,
     floats: Vec<f64>,
     histograms: Vec<(&'e Labels, &'e Arc<Histogram>)>,
 }

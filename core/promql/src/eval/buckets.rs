@@ -28,7 +28,7 @@ impl Evaluator<'_> {
             return self.place_by_place(node, instants, keys);
         }
         let quantiles = self.scalars(&args[0], instants)?;
-        let (of, named) = (args[1].unwrapped().span, self.tells_names);
+        let (of, named) = (args[1].unwrapped().span, self.delays_names);
         let subject = |when: Millis| Subject { at: of, when, named };
         let mut before = None;
         for q in &quantiles {

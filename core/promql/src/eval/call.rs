@@ -1,7 +1,7 @@
 //! Functions of whole vectors.
 use super::histogram::{Question, Subject};
 use super::leaf::check_extent;
-use super::names::{check_unique, drop_names, without_metadata};
+use super::names::{check_unique, lose_names, marked, unmarked, without_metadata};
 use super::{Evaluator, arith, histogram, pick, remarks};
 use crate::expr::{Kind, Node};
 use crate::function::Func;
@@ -62,20 +62,25 @@ impl Evaluator<'_> {
                     remarks::quantile(self.notes, q, arg.unwrapped().span);
                     quantiles.push(q);
                 }
-                let subject = Subject { at: args[0].unwrapped().span, when: at, named: self.tells_names };
+                let subject = Subject { at: args[0].unwrapped().span, when: at, named: self.delays_names };
                 let mut groups = histogram::groups(elements, subject, self.notes);
                 let mut found = Vec::new();
                 for q in quantiles {
                     let value = open_metrics(q);
                     for mut element in histogram::answers(&mut groups, Question::Quantile(q), subject, self.notes) {
-                        let labels = without_metadata(&element.labels).unwrap_or(element.labels);
+                        let labels = match self.delays_names {
+                            true => marked(&element.labels),
+                            false => without_metadata(&element.labels).unwrap_or(element.labels),
+                        };
                         let mut builder = labels.to_builder();
                         builder.set(text(&args[1]), &value);
                         element.labels = builder.build();
                         found.push(element);
                     }
                 }
-                check_unique(found.iter().map(|element| &element.labels))?;
+                if !self.delays_names {
+                    check_unique(found.iter().map(|element| &element.labels))?;
+                }
                 found
             }
             Func::HistogramFraction => {
@@ -106,10 +111,10 @@ impl Evaluator<'_> {
         if let (Question::Quantile(q), Some(quantile)) = (question, quantile) {
             remarks::quantile(self.notes, q, quantile.unwrapped().span);
         }
-        let subject = Subject { at: of.unwrapped().span, when: at, named: self.tells_names };
+        let subject = Subject { at: of.unwrapped().span, when: at, named: self.delays_names };
         let mut groups = histogram::groups(elements, subject, self.notes);
         let mut found = histogram::answers(&mut groups, question, subject, self.notes);
-        drop_names(&mut found)?;
+        lose_names(&mut found, self.delays_names)?;
         Ok(found)
     }
 }
@@ -159,6 +164,14 @@ pub(super) fn by_value(a: &Element, b: &Element, descending: bool) -> Ordering {
     values.then_with(|| a.labels.cmp(&b.labels))
 }
 
+/// Labels with another value of one. A name that is set is kept.
+fn with(labels: &Labels, name: &str, value: &str) -> Labels {
+    let labels = if name == NAME { unmarked(labels) } else { labels.clone() };
+    let mut builder = labels.to_builder();
+    builder.set(name, value);
+    builder.build()
+}
+
 /// `args`: destination, replacement, source, expression.
 fn label_replace(mut elements: Vec<Element>, args: &[Node]) -> Result<Vec<Element>, EvalError> {
     let [to, replacement, from, expression] = args else { unreachable!("checked to be five arguments") };
@@ -170,12 +183,12 @@ fn label_replace(mut elements: Vec<Element>, args: &[Node]) -> Result<Vec<Elemen
         return Err(refused(format!("invalid destination label name in label_replace(): {}", text(to))));
     }
     for element in &mut elements {
-        if let Some(found) = regex.captures(element.labels.get(text(from))) {
+        // Nothing is called nothing, not even a mark.
+        let value = if text(from).is_empty() { "" } else { element.labels.get(text(from)) };
+        if let Some(found) = regex.captures(value) {
             let mut value = String::new();
             found.expand(text(replacement), &mut value);
-            let mut builder = element.labels.to_builder();
-            builder.set(text(to), &value);
-            element.labels = builder.build();
+            element.labels = with(&element.labels, text(to), &value);
         }
     }
     check_unique(elements.iter().map(|e| &e.labels))?;
@@ -195,9 +208,7 @@ fn label_join(mut elements: Vec<Element>, args: &[Node]) -> Result<Vec<Element>,
     for element in &mut elements {
         let values: Vec<&str> = from.iter().map(|name| element.labels.get(text(name))).collect();
         let value = values.join(text(separator));
-        let mut builder = element.labels.to_builder();
-        builder.set(text(to), &value);
-        element.labels = builder.build();
+        element.labels = with(&element.labels, text(to), &value);
     }
     check_unique(elements.iter().map(|e| &e.labels))?;
     Ok(elements)

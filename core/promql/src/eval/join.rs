@@ -1,6 +1,6 @@
 //! Operators between two vectors: which elements belong together, and what comes of them.
 use super::arith;
-use super::names::{check_unique, is_metadata};
+use super::names::{check_unique, is_mark, is_metadata, marked};
 use crate::expr::{BinOp, Binary, Group, Literal, Matching, Span};
 use crate::{Annotations, Element, EvalError};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ pub(crate) fn signature(matching: &Matching, labels: &Labels) -> Labels {
     match matching.on {
         true if matching.labels.is_empty() => Labels::default(),
         true => labels.filter(named),
-        false => labels.filter(|name| name != NAME && !named(name)),
+        false => labels.filter(|name| name != NAME && !is_mark(name) && !named(name)),
     }
 }
 
@@ -44,12 +44,13 @@ pub(super) fn join(
     at: Span,
     left: Vec<Element>,
     right: Vec<Element>,
+    delays_names: bool,
     notes: &mut Annotations,
 ) -> Result<Vec<Element>, EvalError> {
     if (left.is_empty() || right.is_empty()) && b.matching.fill.is_none() {
         return Ok(Vec::new());
     }
-    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at };
+    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at, delays_names };
     let mut pairs: BTreeMap<Labels, Pair> = BTreeMap::new();
     for element in left {
         let labels = signature(&b.matching, &element.labels);
@@ -68,7 +69,7 @@ pub(super) fn join(
         join.apply(labels, pair, &mut found, &mut said)?;
     }
     notes.merge(said.notes);
-    if pairs.keys().any(|labels| join.loses_part_of(labels)) {
+    if !delays_names && pairs.keys().any(|labels| join.loses_part_of(labels)) {
         check_unique(found.iter().map(|element| &element.labels))?;
     }
     Ok(found)
@@ -102,6 +103,8 @@ pub(crate) struct Join<'a> {
     pub(crate) matching: &'a Matching,
     /// Where the operation stands.
     pub(crate) at: Span,
+    /// Whether names that comparisons drop are dropped in the end only.
+    pub(crate) delays_names: bool,
 }
 
 /// The elements of both sides that share a signature.
@@ -211,10 +214,11 @@ impl Join<'_> {
 
     /// The labels of a result.
     pub(super) fn labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let drops_name = self.drops_name();
+        let delayed = self.delays_names && self.bool && self.op.compares();
+        let drops_name = self.drops_name() && !delayed;
         let named = |name: &str| self.matching.labels.iter().any(|l| l == name);
-        let kept = |name: &str| !(drops_name && is_metadata(name));
-        match &self.matching.group {
+        let kept = |name: &str| !(drops_name && is_metadata(name) || is_mark(name));
+        let labels = match &self.matching.group {
             Group::None if self.matching.on => many.filter(|name| kept(name) && named(name)),
             Group::None => many.filter(|name| kept(name) && !named(name)),
             Group::Left(include) | Group::Right(include) if include.is_empty() => many.filter(kept),
@@ -225,12 +229,14 @@ impl Join<'_> {
                 }
                 builder.build()
             }
-        }
+        };
+        if delayed { marked(&labels) } else { labels }
     }
 }
 
 /// Labels as Prometheus prints them in errors: the name as one of them.
 pub(super) fn braced(labels: &Labels) -> String {
-    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    let pairs: Vec<String> =
+        labels.iter().filter(|(name, _)| !is_mark(name)).map(|(name, value)| format!("{name}={value:?}")).collect();
     format!("{{{}}}", pairs.join(", "))
 }

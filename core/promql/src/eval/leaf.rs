@@ -394,7 +394,7 @@ impl Evaluator<'_> {
     fn selected(&mut self, index: usize, read: Read, steps: &[Step], at: Millis) -> Result<Vec<Element>, EvalError> {
         let selector = &self.selectors[index];
         let drops = read.drops_name() || steps.iter().any(|step| step.drops_name());
-        if drops && selector.metric().is_none() {
+        if drops && (selector.metric().is_none() || self.delays_names) {
             return self.selected_of_any_metric(index, read, steps, at);
         }
         let alone = self.reads_alone(index);
@@ -451,9 +451,9 @@ impl Evaluator<'_> {
         });
         self.spend(touched)?;
         if read.drops_name() {
-            super::names::drop_names(&mut found)?;
+            super::names::lose_names(&mut found, self.delays_names)?;
         }
-        super::apply(found, steps, self.notes)
+        super::apply(found, steps, self.delays_names, self.notes)
     }
 
     /// A function of a stretch with its parameters, and the node that it reads.
@@ -500,10 +500,12 @@ impl Evaluator<'_> {
         })?;
         self.notes.merge(notes);
         if !keeps_name(range.func) {
-            super::names::drop_names(&mut found)?;
+            super::names::lose_names(&mut found, self.delays_names)?;
         }
-        check_unique(found.iter().map(|e| &e.labels))?;
-        super::apply(found, steps, self.notes)
+        if !self.delays_names {
+            check_unique(found.iter().map(|e| &e.labels))?;
+        }
+        super::apply(found, steps, self.delays_names, self.notes)
     }
 
     /// Shows every stretch that a range selector or a subquery reads: labels, at least one point.

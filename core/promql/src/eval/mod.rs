@@ -5,6 +5,7 @@ mod buckets;
 mod call;
 mod chain;
 mod columns;
+mod delayed;
 mod histogram;
 mod info;
 mod join;
@@ -84,6 +85,10 @@ fn evaluate_bound(
         Type::Matrix => Value::Matrix(evaluator.matrix(root, at)?),
         Type::Vector => {
             let mut elements = evaluator.vector(root, at)?;
+            if expr.delays_names {
+                elements.iter_mut().for_each(|element| element.labels = names::settled(&element.labels));
+                names::check_unique(elements.iter().map(|element| &element.labels))?;
+            }
             for element in &mut elements {
                 if let Number::Float(x) = &mut element.value {
                     *x = float::canonical(*x);
@@ -116,8 +121,8 @@ pub(crate) struct Evaluator<'a> {
     notes: &'a mut Annotations,
     /// Of each selector, whether its histograms are read without their buckets; empty where none is.
     stats_alone: Vec<bool>,
-    /// Whether annotations about histograms tell the metric's name.
-    tells_names: bool,
+    /// Whether names are dropped in the end only; annotations about histograms tell them then.
+    delays_names: bool,
     touched: u64,
     scratch: Vec<Sample>,
     /// Where the stretch stands that is being read.
@@ -146,7 +151,7 @@ impl<'a> Evaluator<'a> {
             options,
             notes,
             stats_alone: Vec::new(),
-            tells_names: false,
+            delays_names: false,
             touched: 0,
             scratch: Vec::new(),
             reading: Span::default(),
@@ -160,7 +165,7 @@ impl<'a> Evaluator<'a> {
     /// Finds out what must be known of a whole expression: among it, of which selectors nobody needs the buckets.
     fn know(&mut self, expr: &Expr) {
         self.stats_alone = stats::stats_alone(&expr.root, self.selectors.len());
-        self.tells_names = expr.tells_names;
+        self.delays_names = expr.delays_names;
     }
 
     /// Whether the histograms of a selector are read without their buckets.
@@ -218,7 +223,7 @@ impl<'a> Evaluator<'a> {
         match chain.base {
             Base::Node(node) => {
                 let elements = self.whole_vector(node, at)?;
-                apply(elements, &steps, self.notes)
+                apply(elements, &steps, self.delays_names, self.notes)
             }
             base => self.leaf(base, &steps, at),
         }
@@ -248,7 +253,7 @@ impl<'a> Evaluator<'a> {
                 if b.op.is_set() {
                     Ok(join::combine(b, left, right))
                 } else {
-                    join::join(b, node.span, left, right, self.notes)
+                    join::join(b, node.span, left, right, self.delays_names, self.notes)
                 }
             }
             Kind::Aggregate(aggregate) => {
@@ -260,7 +265,12 @@ impl<'a> Evaluator<'a> {
                 self.remark(aggregate, &[parameter]);
                 aggregate::aggregate(aggregate, node.span, parameter, elements, self.notes)
             }
-            Kind::Call { func, args } => self.call(*func, args, at),
+            Kind::Call { func, args } => {
+                if self.in_range {
+                    remarks::sorting(self.notes, *func, node.span);
+                }
+                self.call(*func, args, at)
+            }
             Kind::Info(info) => self.info(info, at),
             _ => unreachable!("checked to be an instant vector"),
         }
@@ -281,9 +291,12 @@ impl<'a> Evaluator<'a> {
 }
 
 /// Applies steps to elements.
+///
+/// - `delays_names`: whether names are dropped in the end only.
 pub(crate) fn apply(
     elements: Vec<Element>,
     steps: &[Step],
+    delays_names: bool,
     notes: &mut Annotations,
 ) -> Result<Vec<Element>, EvalError> {
     if steps.is_empty() {
@@ -308,7 +321,7 @@ pub(crate) fn apply(
     let (before, after) = steps.split_at((named + 1).min(steps.len()));
     run(&mut elements, before);
     if named < steps.len() {
-        names::drop_names(&mut elements)?;
+        names::lose_names(&mut elements, delays_names)?;
     }
     run(&mut elements, after);
     Ok(elements)

@@ -1,9 +1,15 @@
 //! Dropping metric names, and what may not happen when they are gone.
+//!
+//! With `promql-delayed-name-removal` an element keeps the name that it is to lose until the evaluation is over, and a mark that it is:
+//! a label with an empty name, as no series has one. Where Prometheus looks at labels the mark is none of them.
 use crate::{Element, EvalError};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use faultline_model::Labels;
 use faultline_model::labels::NAME;
+
+/// The name of the label that marks elements whose metric's name is to be dropped in the end.
+const DROPPED: &str = "";
 
 /// Labels that say which metric a series is, and nothing about where it comes from.
 pub(crate) fn is_metadata(name: &str) -> bool {
@@ -23,6 +29,42 @@ pub(crate) fn check_unique<'a>(labels: impl Iterator<Item = &'a Labels>) -> Resu
         Some(pair) => Err(EvalError::SameLabels { labels: pair[0].to_string() }),
         None => Ok(()),
     }
+}
+
+/// Whether a label is the mark of elements that lose their metric's name in the end.
+pub(crate) fn is_mark(name: &str) -> bool {
+    name == DROPPED
+}
+
+/// Whether an element of these labels is to lose its metric's name in the end.
+pub(crate) fn is_marked(labels: &Labels) -> bool {
+    !labels.get(DROPPED).is_empty()
+}
+
+/// Labels of an element that is to lose its metric's name in the end.
+pub(crate) fn marked(labels: &Labels) -> Labels {
+    let mut builder = labels.to_builder();
+    builder.set(DROPPED, "1");
+    builder.build()
+}
+
+/// The same of an element that is not, after all.
+pub(crate) fn unmarked(labels: &Labels) -> Labels {
+    if is_marked(labels) { labels.filter(|name| !is_mark(name)) } else { labels.clone() }
+}
+
+/// Labels as they are once the evaluation is over.
+pub(crate) fn settled(labels: &Labels) -> Labels {
+    if is_marked(labels) { labels.filter(|name| !is_mark(name) && !is_metadata(name)) } else { labels.clone() }
+}
+
+/// Drops the metrics' names from all elements, or marks that they are to be dropped.
+pub(crate) fn lose_names(elements: &mut [Element], delayed: bool) -> Result<(), EvalError> {
+    if !delayed {
+        return drop_names(elements);
+    }
+    elements.iter_mut().for_each(|element| element.labels = marked(&element.labels));
+    Ok(())
 }
 
 /// Drops the metrics' names from all elements.

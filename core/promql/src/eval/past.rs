@@ -1,6 +1,6 @@
 //! The values of an expression at instants of a past that is there as a whole: what rules are tried on.
 use super::Evaluator;
-use super::columns::{Row, merged};
+use super::columns::Row;
 use crate::bind::walk;
 use crate::expr::{At, Kind};
 use crate::{Annotations, EvalError, Expr, Extent, Options, Source, Type};
@@ -67,7 +67,8 @@ pub fn evaluate_columns(
         }
         return Ok(vec![Column(row)]);
     }
-    Ok(merged(evaluator.columns(&expr.root, instants)?)?.into_iter().map(Column).collect())
+    let rows = evaluator.columns(&expr.root, instants)?;
+    Ok(evaluator.settled_rows(rows)?.into_iter().map(Column).collect())
 }
 
 impl Expr {

@@ -1,4 +1,5 @@
 //! Choosing and ordering elements by their labels.
+use super::names::unmarked;
 use crate::Element;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -10,7 +11,7 @@ use faultline_model::Labels;
 /// bytes, low first.
 pub(super) fn place(labels: &Labels) -> f64 {
     let mut bytes = Vec::new();
-    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+    for text in unmarked(labels).iter().flat_map(|(name, value)| [name, value]) {
         match u8::try_from(text.len()) {
             Ok(size) if size < u8::MAX => bytes.push(size),
             _ => {

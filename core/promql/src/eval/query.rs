@@ -1,6 +1,5 @@
 //! The values of an expression at every step of a range.
 use super::Evaluator;
-use super::columns::merged;
 use crate::bind::Bounds;
 use crate::{Annotations, EvalError, Expr, Options, Series, Source, Type};
 use alloc::format;
@@ -86,7 +85,8 @@ pub fn evaluate_range(
         return Ok(vec![Series { labels: Labels::default(), samples }]);
     }
     let mut series: Vec<Series> = Vec::new();
-    for row in merged(evaluator.columns(&expr.root, &instants)?)? {
+    let rows = evaluator.columns(&expr.root, &instants)?;
+    for row in evaluator.settled_rows(rows)? {
         let values = instants.iter().enumerate().filter_map(|(place, at)| Some((*at, row.at(place)?)));
         series.push(Series { samples: values.collect(), labels: row.labels.clone() });
     }

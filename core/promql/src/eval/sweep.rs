@@ -47,6 +47,9 @@ impl Steps {
 impl Evaluator<'_> {
     /// The values of a vector at these instants, rising; no row is without any.
     pub(super) fn columns(&mut self, node: &Node, instants: &[Millis]) -> Result<Vec<Row>, EvalError> {
+        if self.delays_names {
+            return self.columns_one_by_one(node, instants);
+        }
         let chain = lower(node);
         let steps = self.steps(&chain.steps, instants)?;
         let named = chain.steps.iter().position(Template::drops_name).map_or(chain.steps.len(), |first| first + 1);
@@ -268,10 +271,7 @@ impl Evaluator<'_> {
                 (0..instants.len()).filter(none).for_each(|place| absent.put_float(place, 1.0));
                 Ok(vec![absent])
             }
-            Kind::Call { func, args } => {
-                if self.in_range {
-                    remarks::sorting(self.notes, *func, node.span);
-                }
+            Kind::Call { args, .. } => {
                 let mut keys = Vec::new();
                 for arg in args {
                     match arg.result_type() {
@@ -389,7 +389,7 @@ fn pairs(b: &Binary, left: &[Row], right: &[Row]) -> Option<Vec<(Vec<usize>, usi
     for (i, row) in one.iter().enumerate() {
         found.entry(signature(&b.matching, &row.labels)).or_default().1.push(i);
     }
-    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at: Span::default() };
+    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at: Span::default(), delays_names: false };
     if found.keys().any(|labels| join.loses_part_of(labels)) {
         return None;
     }
@@ -413,7 +413,7 @@ fn pairs(b: &Binary, left: &[Row], right: &[Row]) -> Option<Vec<(Vec<usize>, usi
 fn joined(b: &Binary, left: &[Row], right: &[Row], pairs: Vec<(Vec<usize>, usize)>, size: usize) -> Vec<Row> {
     let swapped = matches!(b.matching.group, Group::Right(_));
     let (many, one) = if swapped { (right, left) } else { (left, right) };
-    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at: Span::default() };
+    let join = Join { op: b.op, bool: b.bool, matching: &b.matching, at: Span::default(), delays_names: false };
     let mut found = Vec::new();
     for (members, only) in pairs {
         let only = &one[only];

@@ -48,7 +48,7 @@ impl Joined {
 
     /// Whether results have no longer the metric's name.
     pub(super) fn drops_name(&self) -> bool {
-        Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at }.drops_name()
+        Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at, delays_names: false }.drops_name()
     }
 
     /// Whether something stands in for what is missing on one side.
@@ -61,7 +61,7 @@ impl Joined {
         if (self.left == 0 || self.right == 0) && self.matching.fill.is_none() {
             return Ok(());
         }
-        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at };
+        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at, delays_names: false };
         // In the order in which the grid finds them.
         let several = |(labels, matched): (&Labels, &Matched)| join.unique(labels, &matched.pair).err();
         let first = self.pairs.values().find_map(|matched| matched.error.clone());
@@ -69,7 +69,7 @@ impl Joined {
     }
 
     pub(super) fn feed(&mut self, side: Side, deltas: &[Delta], found: &mut Vec<Delta>) -> Result<(), EvalError> {
-        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at };
+        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at, delays_names: false };
         let (mut failed, mut appeared) = (false, false);
         for delta in deltas {
             let key = signature(&self.matching, &delta.labels);
@@ -123,7 +123,7 @@ impl Joined {
             held.push((labels, value));
             *count += 1;
         }
-        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at };
+        let join = Join { op: self.op, bool: self.bool, matching: &self.matching, at: self.at, delays_names: false };
         for (signature, matched) in &mut self.pairs {
             matched.pair.left.sort_by(|a, b| a.0.cmp(&b.0));
             matched.pair.right.sort_by(|a, b| a.0.cmp(&b.0));

@@ -115,7 +115,7 @@ impl Map {
     }
 
     pub(super) fn rebuild(&mut self, inputs: Vec<Element>, at: Millis, options: &Options) -> Result<(), EvalError> {
-        let elements = apply(inputs, &self.steps.at(at, options)?, &mut Annotations::muted())?;
+        let elements = apply(inputs, &self.steps.at(at, options)?, false, &mut Annotations::muted())?;
         self.held.replace(elements.into_iter().map(|e| (e.labels, e.value.canonical())).collect());
         Ok(())
     }

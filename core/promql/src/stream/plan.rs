@@ -20,6 +20,9 @@ pub(super) fn plan(expr: &Expr) -> Result<(Vec<Op>, Vec<usize>), NotIncremental>
     if expr.unbound.is_some() {
         return Err(refuse("a duration that is none at an instant", &expr.root));
     }
+    if expr.delays_names {
+        return Err(refuse("names that are dropped in the end only", &expr.root));
+    }
     let mut planner = Planner { selectors: &expr.selectors, ops: Vec::new(), leaves: vec![0; expr.selectors.len()] };
     match expr.result_type() {
         Type::Vector => {

@@ -33,8 +33,8 @@ pub fn parse_with(text: &str, features: Features) -> Result<Expr, ParseError> {
     let selectors = Vec::new();
     let mut parser = Parser { text, features, tokens, lex_error: error, at: 0, closed: 0, depth: 0, selectors };
     let (root, _) = parser.whole().map_err(locate)?;
-    let tells_names = features.has(Feature::DelayedNameRemoval);
-    let mut expr = Expr { root, selectors: parser.selectors, by_query: false, unbound: None, tells_names };
+    let delays_names = features.has(Feature::DelayedNameRemoval);
+    let mut expr = Expr { root, selectors: parser.selectors, by_query: false, unbound: None, delays_names };
     check::check(&mut expr).map_err(locate)?;
     Ok(expr)
 }

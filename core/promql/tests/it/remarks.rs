@@ -41,7 +41,7 @@ fn what_is_probably_not_meant_is_said() {
         ("quantile_over_time(-1, a[1m]) </ 0", vec![(format!("{quantile} -1"), 19), (trim.to_string(), 0)], false),
         ("histogram_quantile(0.5, ((a)))", vec![(bucket.to_string(), 26)], false),
     ] {
-        let expr = parse_with(text, Features::all()).expect(text);
+        let expr = parse_with(text, Features::additions()).expect(text);
         let (mut instant, mut range) = (Annotations::default(), Annotations::default());
         let options = Options::default();
         let one = evaluate_annotated(&expr, Millis(100_000), &store, &options, &mut instant);
@@ -68,7 +68,7 @@ fn repaired_histograms_are_told_of_together() {
     for (query, samples, to) in
         [("histogram_quantile(0.9, lat)", 2, 10), ("histogram_quantiles(lat, \"q\", 0.9, 1)", 2, 10)]
     {
-        let expr = parse_with(query, Features::all()).expect(query);
+        let expr = parse_with(query, Features::additions()).expect(query);
         let mut notes = Annotations::default();
         let found = evaluate_annotated(&expr, Millis(10_000), &store, &Options::default(), &mut notes);
         assert!(found.is_ok(), "{query}");

@@ -1,4 +1,5 @@
 //! In which order rules are tried, from when on, and which of them one instant after the other.
+use crate::rules::circles::components;
 use faultline_model::Millis;
 use faultline_promql::{MatchOp, Options, Selector};
 use faultline_rules::{Reading, RuleKind, Trial, readings};
@@ -110,51 +111,5 @@ fn together(trials: &[Trial], reads: &BTreeMap<usize, Vec<Reading>>) -> Vec<Vec<
         }
     }
     let alerts = (0..trials.len()).filter(|rule| trials[*rule].rule().kind != RuleKind::Record);
-    let wanted = after(&edges, alerts);
-    // Kosaraju: components of the reversed graph, taken in the order in which walks over the graph end.
-    let mut reversed: Vec<Vec<usize>> = vec![Vec::new(); trials.len()];
-    for &reader in &wanted {
-        edges[reader].iter().for_each(|writer| reversed[*writer].push(reader));
-    }
-    let (mut found, mut seen) = (Vec::new(), vec![false; trials.len()]);
-    for &last in wanted.iter().rev() {
-        let mut component = walk(&reversed, last, &mut seen);
-        if !component.is_empty() {
-            component.sort();
-            found.push(component);
-        }
-    }
-    found.reverse();
-    found
-}
-
-/// Everything that is reached, in the order in which walks end: what is reached from a place stands before it, but in circles.
-fn after(edges: &[Vec<usize>], starts: impl Iterator<Item = usize>) -> Vec<usize> {
-    let (mut order, mut seen) = (Vec::new(), vec![false; edges.len()]);
-    for start in starts {
-        order.extend(walk(edges, start, &mut seen));
-    }
-    order
-}
-
-fn walk(edges: &[Vec<usize>], start: usize, seen: &mut [bool]) -> Vec<usize> {
-    let (mut order, mut open) = (Vec::new(), Vec::new());
-    if !std::mem::replace(&mut seen[start], true) {
-        open.push((start, 0));
-    }
-    while let Some((at, next)) = open.last_mut() {
-        match edges[*at].get(*next) {
-            Some(&to) => {
-                *next += 1;
-                if !std::mem::replace(&mut seen[to], true) {
-                    open.push((to, 0));
-                }
-            }
-            None => {
-                order.push(*at);
-                open.pop();
-            }
-        }
-    }
-    order
+    components(&edges, alerts)
 }
