@@ -106,6 +106,9 @@ pub struct PromError {
     error: String,
 }
 
+/// What to do about a query that asks for too much.
+const NARROWER: &str = "ask for fewer series, a shorter range or a larger step";
+
 impl PromError {
     /// A parameter that cannot be taken.
     pub fn bad(parameter: &str, why: impl std::fmt::Display) -> PromError {
@@ -127,13 +130,14 @@ impl PromError {
 
     /// A query that took longer than it may.
     pub fn timeout() -> PromError {
-        let error = "query timed out in expression evaluation".into();
+        let error = format!("query timed out in expression evaluation: {NARROWER}, or a longer `timeout`");
         PromError { status: StatusCode::SERVICE_UNAVAILABLE, kind: "timeout", error }
     }
 
     /// A query that reads too much at once.
     pub fn too_many_samples() -> PromError {
-        PromError::execution("query processing would load too many samples into memory in query execution".into())
+        let error = "query processing would load too many samples into memory in query execution";
+        PromError::execution(format!("{error}: {NARROWER}"))
     }
 
     /// An expression that has no value.
