@@ -98,9 +98,32 @@ impl Server {
         self.ask(Method::GET, path, &[("accept", "application/json")], Bytes::new())
     }
 
+    /// Requests that a service served, slowest first; times in ms since 1970.
+    ///
+    /// - `failed`: those that failed alone.
+    pub fn traces(
+        &self,
+        service: &str,
+        from: i64,
+        to: Option<i64>,
+        failed: bool,
+        limit: usize,
+    ) -> Result<Answer, AskError> {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("service", service)
+            .append_pair("from", &seconds(from))
+            .append_pair("limit", &limit.to_string());
+        if let Some(to) = to {
+            form.append_pair("to", &seconds(to));
+        }
+        if failed {
+            form.append_pair("failed", "true");
+        }
+        self.get(&format!("/traces?{}", form.finish()))
+    }
+
     /// A range query in Prometheus' shape; times in ms since 1970.
     pub fn query_range(&self, expression: &str, start: i64, end: i64, step: i64) -> Result<Answer, AskError> {
-        let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1_000), ms.rem_euclid(1_000));
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("query", expression).append_pair("start", &seconds(start));
         form.append_pair("end", &seconds(end)).append_pair("step", &seconds(step));
@@ -210,6 +233,11 @@ pub fn rejects(ask: &Ask) -> Result<ExitCode, Box<dyn Error>> {
         Output::Table => say(&lists::rejects(Shape::of(&answer.value), Paint::stdout()))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A time as the API takes it.
+fn seconds(ms: i64) -> String {
+    format!("{}.{:03}", ms.div_euclid(1_000), ms.rem_euclid(1_000))
 }
 
 #[cfg(test)]

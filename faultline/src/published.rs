@@ -2,7 +2,7 @@
 use crate::ledger_feed::LedgerFeed;
 use crate::stages::Stages;
 use faultline_engine::{Accepted, Effect, Effects, Engine, Overview};
-use faultline_formats::{Metadata, Record, Reject};
+use faultline_formats::{Events, Record, Reject};
 use faultline_host::{Clock, Extent, SystemClock, TurnedAway};
 use faultline_ledger::{Fact, LedgerEntry};
 use faultline_model::facts::{AlertState, Decision};
@@ -112,16 +112,16 @@ impl Published {
         self.store.accepted(Vec::new(), Vec::new(), Vec::new(), evicted);
     }
 
-    /// What a body says of its metrics.
-    pub fn said(&self, metadata: &Metadata, plain: &[u8]) {
-        self.store.said(metadata, plain);
+    /// What a body says beside its samples.
+    pub fn said(&self, events: &Events, plain: &[u8]) {
+        self.store.said(events, plain);
     }
 
-    /// What a replay applied again, and what it read of metrics; its decisions come as leaves. Samples that the recent store has
+    /// What a replay applied again, and what it read of metrics and requests; its decisions come as leaves. Samples that the recent store has
     /// kept are not taken in twice.
     pub fn replayed(&self, record: &Record, effects: Effects) {
         let at = record.at;
-        self.said(&record.decoded.events.metadata, &record.decoded.plain);
+        self.said(&record.decoded.events, &record.decoded.plain);
         self.records.fetch_add(1, Ordering::Relaxed);
         let known = self.store.recent().knows(at);
         for effect in effects.list {

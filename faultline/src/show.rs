@@ -2,7 +2,7 @@
 use crate::published::{Published, RejectedBody};
 use bytes::Bytes;
 use faultline_engine::{Effect, Effects, Overview};
-use faultline_formats::{Metadata, Record};
+use faultline_formats::{Events, Record};
 use faultline_host::Extent;
 use faultline_model::{Millis, Position};
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 /// Groups that may wait to be shown: past it the release waits, and with it the senders.
 const DEPTH: usize = 4;
 
-/// Inflated bodies that may wait to be asked what they say of their metrics, in bytes: of more that is passed over, and comes again with
-/// the next body.
+/// Inflated bodies that may wait to be asked what they say beside their samples, in bytes: of more that is passed over. What is said of
+/// metrics comes again with the next body; of requests there are others.
 const SAID_BYTES: usize = 64 << 20;
 
-/// What bodies of a group say of their metrics.
+/// What bodies of a group say beside their samples: of their metrics, and of requests.
 #[derive(Default)]
 pub struct Said {
     bodies: Vec<Body>,
@@ -26,14 +26,15 @@ pub struct Said {
 
 /// A body, held until it is looked at.
 struct Body {
-    metadata: Metadata,
+    events: Events,
     plain: Bytes,
+    size: usize,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(self.plain.len(), Ordering::Relaxed);
+        self.waiting.fetch_sub(self.size, Ordering::Relaxed);
     }
 }
 
@@ -47,12 +48,17 @@ impl Said {
 
     fn within(most: usize, records: &mut [Record], waiting: &Arc<AtomicUsize>) -> Said {
         let mut said = Said::default();
-        for record in records.iter_mut().filter(|record| !record.decoded.events.metadata.is_empty()) {
+        let says = |events: &Events| !events.metadata.is_empty() || !events.spans.is_empty();
+        for record in records.iter_mut().filter(|record| says(&record.decoded.events)) {
             let plain = record.decoded.plain.clone();
-            let before = waiting.fetch_add(plain.len(), Ordering::Relaxed);
-            let metadata = std::mem::take(&mut record.decoded.events.metadata);
-            let body = Body { metadata, plain, waiting: waiting.clone() };
-            match before > 0 && before + body.plain.len() > most {
+            let from = &mut record.decoded.events;
+            let (metadata, spans) = (std::mem::take(&mut from.metadata), std::mem::take(&mut from.spans));
+            let resources = std::mem::take(&mut from.resources);
+            let events = Events { metadata, spans, resources, ..Events::default() };
+            let size = plain.len() + size_of_val(&events.spans[..]);
+            let before = waiting.fetch_add(size, Ordering::Relaxed);
+            let body = Body { events, plain, size, waiting: waiting.clone() };
+            match before > 0 && before + size > most {
                 true => said.unheard += 1,
                 false => said.bodies.push(body),
             }
@@ -69,7 +75,7 @@ pub struct Shown {
     pub first_leaf: u64,
     /// What decoders and `step` refused of it.
     pub rejected: Vec<RejectedBody>,
-    /// What it says of metrics.
+    /// What it says beside its samples.
     pub said: Said,
     /// What readers see from here on.
     pub view: Option<Overview>,
@@ -114,7 +120,7 @@ pub fn show_one(group: Shown, published: &Published) {
         published.rejected(body);
     }
     let Said { bodies, unheard } = group.said;
-    bodies.iter().for_each(|body| published.said(&body.metadata, &body.plain));
+    bodies.iter().for_each(|body| published.said(&body.events, &body.plain));
     (0..unheard).for_each(|_| published.store().said_unheard());
     drop(bodies);
     published.journal(group.extent);

@@ -2,6 +2,7 @@
 mod course;
 pub mod graph;
 mod next;
+mod requests;
 mod times;
 mod verdict;
 
@@ -70,7 +71,9 @@ pub fn run(args: &WhyArgs) -> Result<ExitCode, Box<dyn Error>> {
             let status = server.get("/status").map_or(Value::Null, |status| status.value);
             let (incident, status) = (Shape::of(&answer.value), Shape::of(&status));
             let course = course::ask(&server, incident, status.at("at").time());
-            say(&page(incident, status, Shape::of(&course), Paint::stdout()))?;
+            let requests = requests::ask(&server, incident);
+            let asked = [&course, &requests].map(Shape::of);
+            say(&page(incident, status, asked, Paint::stdout()))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -118,15 +121,16 @@ fn chosen(list: &Value, given: &str) -> Result<String, ChoiceError> {
 ///
 /// - `incident`: the answer of `/incidents/{id}`.
 /// - `status`: that of `/status`, for rule time; may be empty.
-/// - `course`: how the first causes went ([`course::ask`]); may be empty.
-fn page(incident: Shape<'_>, status: Shape<'_>, course: Shape<'_>, paint: Paint) -> String {
+/// - `asked`: how the first causes went ([`course::ask`]), and requests to look at ([`requests::ask`]); either may be empty.
+fn page(incident: Shape<'_>, status: Shape<'_>, asked: [Shape<'_>; 2], paint: Paint) -> String {
+    let [course, requests] = asked;
     let mut sections = Vec::from([summary(incident, status, paint)]);
     sections.push(times::section(incident, paint));
     sections.push(impact(incident, paint));
     sections.push(owner(incident, paint));
     sections.push(changes(incident, paint));
     let [causes, why_not, evidence, path] = verdict::sections(incident, paint);
-    sections.extend([causes, course::section(course, paint), why_not]);
+    sections.extend([causes, course::section(course, paint), requests::section(requests, paint), why_not]);
     sections.extend(next::sections(incident, paint));
     sections.extend([evidence, path]);
     sections.push(unseen(incident, paint));

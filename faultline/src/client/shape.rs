@@ -22,6 +22,11 @@ impl<'a> Shape<'a> {
         Shape(path.split('.').try_fold(self.0, |value, name| value.get(name)).unwrap_or(&NOTHING))
     }
 
+    /// A copy of the value.
+    pub fn owned(self) -> Value {
+        self.0.clone()
+    }
+
     /// Whether there is anything.
     pub fn is_there(self) -> bool {
         !self.0.is_null()

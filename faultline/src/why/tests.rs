@@ -66,7 +66,26 @@ fn story() -> Value {
 }
 
 fn shown(incident: &Value, at: &str) -> String {
-    plain(&page(Shape::of(incident), Shape::of(&json!({ "at": at })), Shape::of(&course()), Paint::stdout()))
+    plain(&page(
+        Shape::of(incident),
+        Shape::of(&json!({ "at": at })),
+        [&course(), &requests()].map(Shape::of),
+        Paint::stdout(),
+    ))
+}
+
+/// Requests of two services, one of which sends nothing.
+fn requests() -> Value {
+    let request = |name: &str, seen_by: Value, ms: f64, failed: bool| {
+        json!({ "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": name, "service": "s", "seen_by": seen_by,
+                "name": name, "start": "2026-11-21T00:54:20.123Z", "took_ms": ms, "failed": failed })
+    };
+    json!([
+        { "service": "gateway", "failed": request("POST /pay\u{1b}[2J", Value::Null, 12.5, true),
+          "slowest": request("GET /x", Value::Null, 2_310.0, false) },
+        { "service": "payments -> mainframe", "failed": request("MQPUT", json!("payments"), 30_000.0, true),
+          "slowest": request("MQPUT", json!("payments"), 30_000.0, true) },
+    ])
 }
 
 /// How two causes went: one fully known, one by little.

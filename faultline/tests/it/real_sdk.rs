@@ -47,6 +47,9 @@ fn the_sdk_for_python_a_delay_and_a_kill_are_named() {
     let delayed = Instant::now();
     post(&format!("{}/control/delay/300", payment.url));
     await_verdict(&server, delayed, "payment", "slow");
+    let why = server.why();
+    let shown = why.split_once("REQUESTS TO LOOK AT\npayment ").and_then(|(_, rest)| rest.split_once("trace "));
+    assert!(shown.is_some_and(|(request, _)| request.contains("slowest") && request.contains(" ms ")), "{why}");
     post(&format!("{}/control/delay/0", payment.url));
     await_calm(&server);
 

@@ -193,6 +193,8 @@ fn page(api: &Api) -> String {
     let exemplars = api.store.exemplars().counts();
     let metadata = api.store.metadata().counts();
     beside(&mut page, exemplars, metadata);
+    let help = "Requests of services beyond the bound of example traces.";
+    page.one("faultline_example_traces_passed_total", "counter", help, api.store.traces().passed());
 
     let name = "faultline_stage_seconds";
     page.family(name, "histogram", "Latency of each stage of the way.");

@@ -23,6 +23,7 @@ mod shapes;
 mod source;
 mod status;
 mod time;
+mod traces;
 mod transitions;
 mod values;
 
@@ -58,6 +59,7 @@ const PATHS: &[&str] = &[
     "/api/faultline/v1/revisions",
     "/api/faultline/v1/rejects",
     "/api/faultline/v1/changes",
+    "/api/faultline/v1/traces",
     "/api/faultline/v1/feedback",
     "/api/faultline/v1/status",
     "/api/faultline/v1/events",
@@ -123,6 +125,7 @@ pub fn router(
         .route("/api/faultline/v1/revisions", get(revisions::list))
         .route("/api/faultline/v1/rejects", get(rejects::list))
         .route("/api/faultline/v1/changes", get(changes::list).post(changes::add))
+        .route("/api/faultline/v1/traces", get(traces::list))
         .route("/api/faultline/v1/feedback", post(feedback::add))
         .route("/api/faultline/v1/anchors", post(anchors::want))
         .route("/api/faultline/v1/events", get(events::stream))

@@ -2,12 +2,13 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use faultline_formats::{Exemplar, MetricType, decode, encode};
+use faultline_formats::encode::{self, ResourceSpans, Span};
+use faultline_formats::{Exemplar, MetricType, SpanKind, SpanStatus, decode};
 use faultline_host::{AwayReason, Inlet, Intake, Limits, ManualClock, TurnedAway, inlet};
 use faultline_model::facts::*;
 use faultline_model::{
-    AlertId, ChangeEvent, Clock, Digest, EffectId, Encoding, Evaluation, Format, HashSeed, IncidentId, Kind, Labels,
-    Millis, Occurrence, Payload, Position, Sample, SourceId, TenantId,
+    AlertId, ChangeEvent, Clock, Digest, EffectId, Encoding, Evaluation, EventTime, Format, HashSeed, IncidentId, Kind,
+    Labels, Millis, Occurrence, Payload, Position, Sample, SourceId, TenantId,
 };
 use faultline_promql::Features;
 use faultline_serve::*;
@@ -192,6 +193,7 @@ pub fn small_book() -> Served {
         store.decided(effect, 100 + n as u64, Some(Millis(NOW + ms)), &decision);
     }
     series(&store);
+    request(&store);
     let source = SourceId([3; 16]);
     let decoded = faultline_formats::decode(
         faultline_model::Payload {
@@ -252,13 +254,51 @@ fn series(store: &Store) {
     store.exemplars_of(all.collect(), 2);
 }
 
+/// Requests that `gateway` made of `payments`: four within two minutes, one of which failed.
+fn request(store: &Store) {
+    let span = |id: u64, ago_ms: i64, ms: i64, status| Span {
+        trace: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_3190 + u128::from(id),
+        id,
+        parent: 0,
+        state: String::new(),
+        flags: 1,
+        name: "POST /charge".into(),
+        kind: SpanKind::Server,
+        start: EventTime((NOW - ago_ms) * 1_000_000),
+        end: EventTime((NOW - ago_ms + ms) * 1_000_000),
+        status,
+        attributes: Vec::new(),
+    };
+    let spans = vec![
+        span(1, 70_000, 20, SpanStatus::Unset),
+        span(2, 9_000, 40, SpanStatus::Unset),
+        span(3, 8_000, 2_310, SpanStatus::Ok),
+        span(4, 7_000, 30, SpanStatus::Error),
+    ];
+    let called = Span {
+        kind: SpanKind::Client,
+        attributes: vec![("peer.service".into(), "payments".into())],
+        ..span(5, 8_010, 2_330, SpanStatus::Unset)
+    };
+    let of = |service: &str, spans| ResourceSpans { resource: vec![("service.name".into(), service.into())], spans };
+    let plain = encode::traces(&[of("payments", spans), of("gateway", vec![called])]);
+    let kind = Kind::Telemetry {
+        source: SourceId::default(),
+        format: Format::OtlpTraces,
+        encoding: Encoding::Identity,
+        clock: Clock::Live,
+    };
+    let decoded = decode(Payload { tenant: TenantId(0), kind, body: plain.into() }, HashSeed(7));
+    store.said(&decoded.events, &decoded.plain);
+}
+
 /// What is said of metrics, as remote write 1.0 says it.
 fn tell(store: &Store, metadata: &[(MetricType, &str, &str, &str)]) {
     let plain = encode::write_request_with_exemplars([] as [(&Labels, &[_], &[_]); 0], metadata);
     let (source, format, encoding) = (SourceId::default(), Format::RemoteWrite1, Encoding::Identity);
     let kind = Kind::Telemetry { source, format, encoding, clock: Clock::Live };
     let decoded = decode(Payload { tenant: TenantId(0), kind, body: plain.into() }, HashSeed(7));
-    store.said(&decoded.events.metadata, &decoded.plain);
+    store.said(&decoded.events, &decoded.plain);
 }
 
 pub fn view(offset: u64) -> View {
