@@ -246,6 +246,7 @@ mod tests {
                         unseen: Vec::new(),
                         what_ifs: Vec::new(),
                         checks: Vec::new(),
+                        reliability: None,
                     })
                 }
             };

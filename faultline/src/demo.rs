@@ -423,7 +423,7 @@ fn judge(found: &Found, paint: Paint) -> bool {
     let right = !found.unknown && found.cause.as_ref().is_some_and(|(name, _)| found.truth.blames(name));
     println!("truth   {} ({})", paint.bold(&culprits.join(" and ")), found.truth.fault.word());
     let named = match &found.cause {
-        Some((name, posterior)) if !found.unknown => format!("{name}, posterior {posterior:.3} (uncalibrated)"),
+        Some((name, posterior)) if !found.unknown => format!("{name}, posterior {posterior:.3}"),
         _ => "unknown".to_string(),
     };
     println!("verdict {}", if right { paint.green(&named) } else { paint.red(&named) });

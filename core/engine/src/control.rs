@@ -18,8 +18,8 @@ const MEASURES: u32 = 8;
 const LEARNS: u32 = 9;
 /// The first whose verdicts say what would be without a cause and what to check next, and that reads OpenTelemetry's metrics of processes.
 const LOOKS_AHEAD: u32 = 10;
-/// The first that looks at past instants of `stream` groups again.
-const REVISES_STREAMS: u32 = 11;
+/// The first that looks at past instants of `stream` groups again, and whose verdicts say how far their posterior can be trusted.
+const RELIES: u32 = 11;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -74,13 +74,15 @@ impl Engine {
         self.series.note_holes(version >= RECALLS);
         self.recalls = version >= RECALLS;
         self.revisions.on = version >= REVISES;
-        self.revisions.streams = version >= REVISES_STREAMS;
+        self.revisions.streams = version >= RELIES;
         self.measures = version >= MEASURES;
         self.incidents.follow(version >= MEASURES, version >= LEARNS);
         self.graph.note_kinds(version >= MEASURES);
         self.graph.note_use(version >= LEARNS);
         self.graph.look_ahead(version >= LOOKS_AHEAD);
+        self.graph.tell_reliability(version >= RELIES);
         self.learning.on = version >= LEARNS;
+        self.learning.notes_verdicts = version >= RELIES;
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.

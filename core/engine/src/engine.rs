@@ -467,6 +467,7 @@ impl Engine {
         self.incidents.answered(asked.incident, asked.revision);
         match Verdict::from_bytes(body) {
             Ok(verdict) => {
+                self.learning.told(&verdict);
                 emit.decide(Decision::Verdict(verdict));
             }
             Err(_) => emit.reject(Reason::BadRecord, 1, "the answer does not read"),

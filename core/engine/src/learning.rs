@@ -12,9 +12,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use faultline_explain::{TYPES_MAX, lesson};
+use faultline_explain::{TYPES_MAX, lesson, reliability};
 use faultline_formats::Reason;
-use faultline_model::facts::{Asked, Decision, Evidence, Learned, Learnt, Lesson, Lessons, Weights};
+use faultline_model::facts::{Asked, Decision, Evidence, Learned, Learnt, Lesson, Lessons, Tally, Verdict, Weights};
 use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
     Canonical, CodecError, Digest, EffectId, Feedback, IncidentId, Millis, Reader, Table, Writer, canonical_struct,
@@ -42,9 +42,19 @@ struct Episode {
     names: Vec<String>,
     lesson: Arc<Lesson>,
     closed: Option<Closed>,
+    /// The first cause that its newest verdict named.
+    named: Option<Named>,
 }
-canonical_struct!(Episode { incident, names, lesson, closed });
+canonical_struct!(Episode { incident, names, lesson, closed; named });
 freeze_by_copy!(Episode);
+
+/// A cause that deserved belief.
+#[derive(Clone, Debug, PartialEq)]
+struct Named {
+    entity: String,
+    posterior: f64,
+}
+canonical_struct!(Named { entity, posterior });
 
 /// What was said of it.
 #[derive(Clone, Debug)]
@@ -71,6 +81,8 @@ freeze_by_copy!(InForce);
 pub(crate) struct Learning {
     /// Whether anything is learned: older engines did not.
     pub on: bool,
+    /// Whether it is held against what was named who was the cause: older engines did not.
+    pub notes_verdicts: bool,
     episodes: Table<Episode, 4>,
     in_force: Table<InForce, 1>,
     /// How many incidents were closed.
@@ -98,6 +110,7 @@ impl Default for Learning {
     fn default() -> Self {
         Learning {
             on: true,
+            notes_verdicts: true,
             episodes: Table::default(),
             in_force: Table::default(),
             closed: 0,
@@ -201,8 +214,10 @@ impl Learning {
             return;
         }
         let names = evidence.nodes.iter().map(|node| node.entity.clone()).collect();
-        let episode = Episode { incident, names, lesson: Arc::new(lesson), closed: None };
-        if let Some(&row) = self.unclosed.get(&incident) {
+        let known = self.unclosed.get(&incident).copied();
+        let named = known.and_then(|row| self.episodes.get(row)?.named.clone());
+        let episode = Episode { incident, names, lesson: Arc::new(lesson), closed: None, named };
+        if let Some(row) = known {
             *self.episodes.row_mut(row) = episode;
             return;
         }
@@ -213,6 +228,30 @@ impl Learning {
         }
         let row = self.episodes.insert(episode);
         self.unclosed.insert(incident, row);
+    }
+
+    /// Notes whom a verdict names.
+    pub fn told(&mut self, verdict: &Verdict) {
+        let Some(&row) = self.unclosed.get(&verdict.incident).filter(|_| self.notes_verdicts) else { return };
+        let first = verdict.causes.first().filter(|_| !verdict.unknown);
+        let named = first.map(|it| Named { entity: it.entity.clone(), posterior: it.posterior });
+        if self.episodes.get(row).is_some_and(|episode| episode.named != named) {
+            self.episodes.row_mut(row).named = named;
+        }
+    }
+
+    /// What came of first causes of closed incidents, by bins of their posterior; empty where none was named.
+    fn reliability(&self) -> Vec<Tally> {
+        let mut bins = [Tally::default(); reliability::BINS];
+        for row in self.lessons.values() {
+            let Some(Episode { named: Some(named), closed: Some(closed), .. }) = self.episodes.get(*row) else {
+                continue;
+            };
+            let tally = &mut bins[reliability::bin(named.posterior)];
+            tally.cases += 1;
+            tally.right += u32::from(named.entity == closed.cause);
+        }
+        if bins.iter().all(|tally| tally.cases == 0) { Vec::new() } else { Vec::from(bins) }
     }
 
     /// Closes an incident, or says why not.
@@ -239,7 +278,8 @@ impl Learning {
         let digest = Digest::of(&lesson.to_bytes());
         let closed = Closed { number: self.closed, cause: cause.clone(), at, digest };
         let (incident, lesson) = (*incident, Arc::new(lesson));
-        *self.episodes.row_mut(row) = Episode { incident, names: Vec::new(), lesson, closed: Some(closed) };
+        let named = episode.named.clone();
+        *self.episodes.row_mut(row) = Episode { incident, names: Vec::new(), lesson, closed: Some(closed), named };
         self.unclosed.remove(&incident);
         self.lessons.insert(self.closed, row);
         self.done.insert(incident, row);
@@ -351,6 +391,9 @@ impl Engine {
         }
         let lesson = lesson(evidence);
         evidence.learnt = self.learning.bears_on(evidence, &lesson, at);
+        if self.learning.notes_verdicts {
+            evidence.reliability = self.learning.reliability();
+        }
         self.learning.note(evidence, lesson);
     }
 }

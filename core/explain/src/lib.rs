@@ -8,7 +8,7 @@
 //! (`faultline-bayes`). A part of the graph that is too dense is first narrowed, then answered by enumerating at most two
 //! faults, and the verdict says so in `method`.
 //!
-//! Limits: posteriors are not calibrated; latency is taken to add up over calls, so a parallel fan-out shares its blame; every
+//! Limits: posteriors come as the network gives them, with what came of others like them ([`reliability`]); latency is taken to add up over calls, so a parallel fan-out shares its blame; every
 //! number is in [`config`], frozen before unseen cases are run.
 //!
 //! Further reading: Bahl et al., "Towards highly reliable enterprise network services via inference of multi-level
@@ -31,6 +31,7 @@ mod learn;
 mod likelihood;
 mod model;
 mod rank;
+pub mod reliability;
 mod resources;
 mod subtract;
 mod verdict;

@@ -86,6 +86,7 @@ mod tests {
             coverage: Coverage::default(),
             learnt: None,
             model: 1,
+            reliability: Vec::new(),
         }
     }
 

@@ -9,16 +9,19 @@ use crate::infer::Answer;
 use crate::likelihood::logit;
 use crate::model::Role;
 use crate::rank::Candidate;
+use crate::reliability;
 use crate::what_if::what_ifs;
 use crate::words;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use faultline_model::facts::{Cause, Contribution, Evidence, PathStep, Verdict};
+use faultline_model::facts::{Cause, Contribution, Evidence, PathStep, Reliability, Verdict};
 use faultline_model::float;
 
 /// Causes with less belief than this are not worth a line.
 const POSTERIOR_MIN: f64 = 0.01;
+/// The first model whose verdicts say how far their posterior can be trusted.
+const RELIABLE: u32 = 3;
 
 /// Writes the verdict.
 pub(crate) fn verdict(
@@ -39,6 +42,8 @@ pub(crate) fn verdict(
         .collect();
     let doubt = doubt(scene, &heard);
     let ahead = scene.looks_ahead && !ranking.is_empty();
+    let first = heard.first().filter(|_| evidence.model >= RELIABLE && doubt.is_none());
+    let reliability = first.map(|first| reliability::reliability(first.cause.posterior, &evidence.reliability));
     let what_ifs = if ahead { what_ifs(scene, answer, ranking) } else { Some(Vec::new()) };
     let mut method = court.method();
     if what_ifs.is_none() {
@@ -49,14 +54,15 @@ pub(crate) fn verdict(
         revision: evidence.revision,
         at: evidence.at,
         unknown: doubt.is_some(),
-        calibrated: false,
-        summary: doubt.unwrap_or_else(|| court.summary(&heard[0])),
+        calibrated: reliability.as_ref().is_some_and(reliability::is_enough),
+        summary: doubt.unwrap_or_else(|| court.summary(&heard[0], reliability.as_ref())),
         why_not_second: if heard.len() > 1 { court.why_not(&heard[0], &heard[1]) } else { String::new() },
         method,
         unseen: unseen(evidence, scene),
         what_ifs: what_ifs.unwrap_or_default(),
         checks: if ahead { checks(scene, answer, ranking) } else { Vec::new() },
         causes: heard.into_iter().map(|heard| heard.cause).collect(),
+        reliability,
     }
 }
 
@@ -278,7 +284,10 @@ impl Court<'_> {
         .collect()
     }
 
-    fn summary(&self, first: &Heard) -> String {
+    /// The sentence for the person who was paged.
+    ///
+    /// - `reliability`: of its posterior.
+    fn summary(&self, first: &Heard, reliability: Option<&Reliability>) -> String {
         let cause = &first.cause;
         let what = match &*cause.kind {
             "slow" => "is slow by itself",
@@ -304,7 +313,8 @@ impl Court<'_> {
             }
         };
         let posterior = words::percent(cause.posterior);
-        format!("{} {what}{best}; {reach} (posterior {posterior}, not calibrated).", cause.entity)
+        let trust = words::trust(reliability);
+        format!("{} {what}{best}; {reach} (posterior {posterior}, {trust}).", cause.entity)
     }
 
     /// The two pieces that set the first apart, and what would turn the order.

@@ -1,10 +1,11 @@
 //! Evidence in words, with figures: `self time 12 ms -> 410 ms (z 38)`.
 use crate::channels::{FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOPPED, Symptom, WITHHELD, latency_z};
 use crate::clean::{Edge, Quantity, Scene};
+use crate::reliability::is_enough;
 use crate::resources;
 use alloc::format;
 use alloc::string::{String, ToString};
-use faultline_model::facts::{Resource, ResourceEvidence, Telemetry};
+use faultline_model::facts::{Reliability, Resource, ResourceEvidence, Telemetry};
 use faultline_model::float;
 
 /// Three figures that matter, without trailing zeros.
@@ -184,5 +185,15 @@ mod tests {
         {
             assert_eq!(duration(ms), expected);
         }
+    }
+}
+
+/// How far a posterior can be trusted.
+pub(crate) fn trust(reliability: Option<&Reliability>) -> String {
+    let Some(it) = reliability.filter(|it| is_enough(it)) else { return "not calibrated".to_string() };
+    let (cases, right) = (it.elsewhere.cases + it.here.cases, it.elsewhere.right + it.here.right);
+    match it.here.cases {
+        0 => format!("right in {right} of {cases} such cases elsewhere"),
+        here => format!("right in {right} of {cases} such cases, {here} of them here"),
     }
 }

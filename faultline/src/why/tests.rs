@@ -120,6 +120,24 @@ fn without_a_verdict_it_says_so_and_what_is_not_seen() {
 }
 
 #[test]
+fn how_far_to_trust_is_said() {
+    let mut story = story();
+    let reliability = |cases: u32, right: u32| {
+        json!({"elsewhere": {"cases": cases, "right": right}, "here": {"cases": 2, "right": 1}, "cases_elsewhere": 72,
+               "cases_here": 3, "low": 0.5, "high": 0.75})
+    };
+    for (calibrated, cases, right, expected) in [
+        (true, 9, 7, "calibrated on 72 cases elsewhere, 3 here: 8 of 11 verdicts as sure as this one were right (90 % interval 50.0 % to 75.0 %)\n"),
+        (false, 4, 2, "UNCALIBRATED: of 72 cases elsewhere, 3 here only 6 were about as sure as this one, 3 of them right;"),
+    ] {
+        story["verdict"]["calibrated"] = json!(calibrated);
+        story["verdict"]["reliability"] = reliability(cases, right);
+        let text = shown(&story, "");
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
 fn unknown_resolved_merged_and_imported_are_said() {
     let mut story = story();
     story["unknown"] = json!(true);

@@ -23,6 +23,29 @@ pub(super) fn sections(incident: Shape<'_>, paint: Paint) -> [String; 4] {
     ]
 }
 
+/// How far the first cause's posterior can be trusted.
+fn trust(verdict: Shape<'_>) -> String {
+    let it = verdict.at("reliability");
+    let count = |path: &str| it.at(path).count();
+    let (cases, right) =
+        (count("elsewhere.cases") + count("here.cases"), count("elsewhere.right") + count("here.right"));
+    let of_all = format!("{} cases elsewhere, {} here", count("cases_elsewhere"), count("cases_here"));
+    match (verdict.at("calibrated").flag(), it.is_there()) {
+        (true, _) => format!(
+            "calibrated on {of_all}: {right} of {cases} verdicts as sure as this one were right (90 % interval {} to {})",
+            it.at("low").percent(),
+            it.at("high").percent()
+        ),
+        (false, true) => format!(
+            "UNCALIBRATED: of {of_all} only {cases} were about as sure as this one, {right} of them right; trust the order more than the figures."
+        ),
+        (false, false) if verdict.at("unknown").flag() => String::new(),
+        (false, false) => {
+            "UNCALIBRATED: not yet checked against closed incidents; trust the order more than the figures.".to_string()
+        }
+    }
+}
+
 fn ranking(verdict: Shape<'_>, causes: &[Shape<'_>], incident: Shape<'_>, paint: Paint) -> String {
     let onset = incident.at("onset").time();
     let width = causes.iter().map(|cause| label(*cause).chars().count()).max().unwrap_or(0);
@@ -47,11 +70,9 @@ fn ranking(verdict: Shape<'_>, causes: &[Shape<'_>], incident: Shape<'_>, paint:
             paint.yellow("UNKNOWN: none of these deserves belief; they are the best of a flat field.")
         ));
     }
-    if !verdict.at("calibrated").flag() {
-        body.push_str(&format!(
-            "{}\n",
-            paint.dim("UNCALIBRATED: not yet checked against closed incidents; trust the order more than the figures.")
-        ));
+    let trust = trust(verdict);
+    if !trust.is_empty() {
+        body.push_str(&format!("{}\n", paint.dim(&trust)));
     }
     body
 }

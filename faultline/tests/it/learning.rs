@@ -7,7 +7,7 @@ use faultline_engine::{Ask, Checkpoint};
 use faultline_formats::encode::{self, Log, ResourceLogs, Value};
 use faultline_formats::{Decoded, decode};
 use faultline_host::Random;
-use faultline_model::facts::{Decision, IncidentPhase, Lessons};
+use faultline_model::facts::{Cause, Decision, IncidentPhase, Lessons, Verdict};
 use faultline_model::{
     Canonical, Clock, Control, EffectId, Encoding, Evaluation, EventTime, Feedback, Format, IncidentId, Kind, Labels,
     Millis, Payload, Position, RuleFile, RuleFiles, Sample, Setting, SourceId, TenantId,
@@ -177,6 +177,55 @@ fn several_are_closed_while_weights_are_learned() {
     assert_eq!(lessons.lessons.len(), 3);
     run.restore();
     run.check_law(&mut Random::seeded(3));
+}
+
+/// Answers the newest question about an incident by a verdict that names this cause, or by one that names none.
+fn explained(run: &mut Run, at: Millis, named: Option<(&str, f64)>) {
+    let asked = run.engine.unanswered().filter_map(|(id, ask)| match ask {
+        Ask::Explain(evidence) => Some((id, evidence)),
+        _ => None,
+    });
+    let (id, evidence) = asked.last().expect("it asks");
+    let mut verdict = faultline_explain::explain(&evidence);
+    verdict.unknown = named.is_none();
+    if let Some((entity, posterior)) = named {
+        verdict.causes[0] = Cause { entity: entity.into(), posterior, ..verdict.causes[0].clone() };
+    }
+    assert_eq!(run.push(at, reply(id, verdict.to_bytes())), 0);
+}
+
+/// What verdicts named is held against what was the cause, and the next verdict says so.
+#[test]
+fn closed_incidents_tell_how_far_to_trust() {
+    for (version, model, told) in [(faultline_engine::ENGINE_VERSION, 3, [(1, 1), (2, 1)]), (10, 2, [(0, 0), (0, 0)])] {
+        let (mut run, mut at) = (server(version), START);
+        let story = [(Some(("a", 0.98)), "a"), (Some(("a", 0.97)), "b"), (Some(("b", 0.6)), "b"), (None, "a")];
+        for (named, cause) in story {
+            at = at.plus(APART);
+            let id = incident(&mut run, at, &[("a", "x")]);
+            explained(&mut run, at.plus(106_000), named);
+            run.restore();
+            assert_eq!(close(&mut run, at.plus(110_000), id, cause), 0);
+        }
+        at = at.plus(APART);
+        incident(&mut run, at, &[("a", "x")]);
+        let asked = run.engine.unanswered().filter_map(|(_, ask)| match ask {
+            Ask::Explain(evidence) => Some(evidence),
+            _ => None,
+        });
+        let mut evidence = (*asked.last().expect("it asks")).clone();
+        let tallies: Vec<(u32, u32)> = evidence.reliability.iter().map(|it| (it.cases, it.right)).collect();
+        let [few, sure] = told;
+        let expected = if few.0 == 0 { Vec::new() } else { vec![(0, 0), few, (0, 0), (0, 0), sure] };
+        assert_eq!((evidence.model, tallies), (model, expected), "version {version}");
+        // A verdict on it is a function of that.
+        evidence.reliability.iter_mut().for_each(|it| (it.cases, it.right) = (it.cases * 50, it.right * 50));
+        let of_a = |verdict: &Verdict| verdict.reliability.as_ref().map(|it| (it.cases_here, it.cases_elsewhere));
+        let verdict = faultline_explain::explain(&evidence);
+        let named = (!verdict.unknown && model == 3).then_some((150, 72));
+        assert_eq!((of_a(&verdict), verdict.calibrated), (named, named.is_some()), "{verdict:?}");
+        run.check_law(&mut Random::seeded(4));
+    }
 }
 
 /// What version 8 decided is decided again as it did: no events, no lessons, and states as they were.

@@ -30,7 +30,8 @@ fn configure(dir: &Path, replica: &str, message: &str, targets: &[&str], ours: &
     fs::write(dir.join("prometheus.yml"), text).expect("a file");
 }
 
-/// Elements of an instant query by their labels, that of the pair's cluster left out.
+/// Elements of an instant query by their labels, that of the pair's cluster left out. Histograms are told to the last digit, what is worked
+/// out of them to the twelfth: sums go in another order there.
 fn elements(base: &str, query: &str, at: u64) -> Vec<String> {
     let answer = get(base, &format!("/api/v1/query?time={at}&query={}", escaped(query)));
     let mut all: Vec<String> = answer["data"]["result"]
@@ -40,6 +41,9 @@ fn elements(base: &str, query: &str, at: u64) -> Vec<String> {
         .map(|element| {
             let mut element: Value = element.clone();
             element["metric"].as_object_mut().expect("labels").remove("cluster");
+            if let Some(value) = element["value"][1].as_str().and_then(|text| text.parse::<f64>().ok()) {
+                element["value"][1] = format!("{value:.12e}").into();
+            }
             element.to_string()
         })
         .collect();

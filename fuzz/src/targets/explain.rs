@@ -74,6 +74,7 @@ fn seeds() -> Vec<Vec<u8>> {
             Learnt { weights: Weights { lessons: 3, events: vec![weight] }, causes: vec![(2, 1.5)] }
         }),
         model: u32::from(z > 0.0),
+        reliability: if z > 4.0 { vec![Tally { cases: 3, right: 2 }; 5] } else { Vec::new() },
     };
     let kinds = [Telemetry::Reporting, Telemetry::Silent, Telemetry::Peer];
     let some = kinds.into_iter().flat_map(|kind| [0.0, 4.0, 40.0].map(|z| evidence(kind, z).to_bytes()));

@@ -323,6 +323,7 @@ fn verdict(at: Millis, incident: IncidentId) -> Verdict {
         unseen: Vec::new(),
         what_ifs: Vec::new(),
         checks: Vec::new(),
+        reliability: None,
     }
 }
 

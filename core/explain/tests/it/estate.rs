@@ -374,7 +374,8 @@ fn freeze(
         changes: changes.into_iter().collect(),
         coverage: Coverage::default(),
         learnt: None,
-        model: 2,
+        model: 3,
+        reliability: Vec::new(),
     };
     Some(Case { evidence, culprits: faults.iter().map(|fault| name(fault.0)).collect() })
 }

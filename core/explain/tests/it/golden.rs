@@ -146,7 +146,8 @@ fn scene(lines: &[&str]) -> Evidence {
         targets,
         coverage: Coverage::default(),
         learnt: None,
-        model: 2,
+        model: 3,
+        reliability: Vec::new(),
     }
 }
 

@@ -20,7 +20,12 @@ fn a_verdict_is_whole() {
     for case in cases() {
         let verdict = explain(&case.evidence);
         let name = |index: u32| &case.evidence.nodes[index as usize].entity;
-        assert!((1..=5).contains(&verdict.causes.len()) && !verdict.calibrated && !verdict.summary.is_empty());
+        assert!((1..=5).contains(&verdict.causes.len()) && !verdict.summary.is_empty());
+        // How far to trust it is told of a cause that is named, by its posterior.
+        let known = verdict.reliability.as_ref();
+        assert_eq!(known.is_some(), !verdict.unknown);
+        assert!(known.is_none_or(|it| it.low <= it.high && it.elsewhere.right <= it.elsewhere.cases));
+        assert_eq!(verdict.calibrated, known.is_some_and(|it| it.elsewhere.cases >= 10));
         assert_eq!(verdict.why_not_second.is_empty(), verdict.causes.len() < 2);
         for cause in &verdict.causes {
             assert!((0.0..=1.0).contains(&cause.posterior) && (0.0..=1.0).contains(&cause.share), "{cause:?}");

@@ -106,7 +106,8 @@ fn incident(events: [&[(&str, u32)]; 2], learnt: Option<Learnt>) -> Evidence {
         changes: Vec::new(),
         coverage: Coverage::default(),
         learnt,
-        model: 2,
+        model: 3,
+        reliability: Vec::new(),
     }
 }
 

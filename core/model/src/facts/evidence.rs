@@ -1,5 +1,6 @@
 //! What `step` freezes for an explanation: all that a verdict may rest on, so that anyone can recompute it.
 use super::lessons::{EventCount, Learnt};
+use super::verdict::Tally;
 use crate::ids::IncidentId;
 use crate::time::Millis;
 use crate::{canonical_enum, canonical_struct};
@@ -31,10 +32,12 @@ pub struct Evidence {
     pub coverage: Coverage,
     /// What closed incidents have taught about events like those here; none before the first was.
     pub learnt: Option<Learnt>,
-    /// The model by which it is to be explained: 0 is that of engine versions up to 8, 1 that of version 9, 2 that of version 10 on.
+    /// The model by which it is to be explained: 0 is that of engine versions up to 8, 1 that of version 9, 2 that of version 10, 3 that of version 11 on.
     pub model: u32,
+    /// What came of first causes of incidents that were closed here, by posterior; empty where none was.
+    pub reliability: Vec<Tally>,
 }
-canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage; learnt, model });
+canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage; learnt, model, reliability });
 
 /// A quantity before and now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -15,7 +15,7 @@ pub use evidence::{
 pub use incident::{IncidentPhase, IncidentUpdate};
 pub use lessons::{Candidate, EventCount, EventWeight, Learned, Learnt, Lesson, Lessons, Weights};
 pub use revision::{Late, LateSeries, Outcome, Revision, Stretch, Unrevised};
-pub use verdict::{Cause, Check, Contribution, Leader, PathStep, Still, Verdict, WhatIf};
+pub use verdict::{Cause, Check, Contribution, Leader, PathStep, Reliability, Still, Tally, Verdict, WhatIf};
 
 use crate::control::{ChangeEvent, Feedback, Setting};
 use crate::ids::{AlertId, Digest, EffectId, Occurrence, Position, TenantId};

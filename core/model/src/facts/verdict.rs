@@ -16,7 +16,7 @@ pub struct Verdict {
     pub at: Millis,
     /// No cause deserves belief: `causes` are the best of a flat field.
     pub unknown: bool,
-    /// Whether the posteriors have been checked against closed incidents.
+    /// Whether what came of enough first causes of about this posterior is known.
     pub calibrated: bool,
     /// Causes, most responsible first; at most 5.
     pub causes: Vec<Cause>,
@@ -32,6 +32,8 @@ pub struct Verdict {
     pub what_ifs: Vec<WhatIf>,
     /// What would be worth knowing next, most telling first; empty where nothing much is open.
     pub checks: Vec<Check>,
+    /// What came of first causes of about this posterior; none where no cause deserves belief, and of models before 3.
+    pub reliability: Option<Reliability>,
 }
 canonical_struct!(Verdict {
     incident,
@@ -46,7 +48,36 @@ canonical_struct!(Verdict {
     unseen;
     what_ifs,
     checks,
+    reliability,
 });
+
+/// Verdicts, and how many of them named the right cause first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub cases: u32,
+    /// Of these right.
+    pub right: u32,
+}
+canonical_struct!(Tally { cases, right });
+
+/// How far first causes of about one posterior can be trusted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reliability {
+    /// Recorded incidents of other estates, of about this posterior.
+    pub elsewhere: Tally,
+    /// Incidents of this estate that were closed, of about this posterior.
+    pub here: Tally,
+    /// Cases of any posterior elsewhere.
+    pub cases_elsewhere: u32,
+    /// The same here.
+    pub cases_here: u32,
+    /// The share that is right lies between these, 0 to 1, with a confidence of 90 % (Wilson's interval); 0 and 1 without cases.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+canonical_struct!(Reliability { elsewhere, here, cases_elsewhere, cases_here, low, high });
 
 /// One candidate.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,8 @@ use super::number;
 use super::revisions::{RevisionShape, UnrevisedShape};
 use crate::store::book::Entry;
 use faultline_model::facts::{
-    Anomaly, Cause, Check, Coverage, Decision, IncidentUpdate, Leader, Still, Transition, Verdict, WhatIf,
+    Anomaly, Cause, Check, Coverage, Decision, IncidentUpdate, Leader, Reliability, Still, Tally, Transition, Verdict,
+    WhatIf,
 };
 use faultline_model::{ChangeEvent, EffectId, Feedback, Labels, Millis};
 use serde::{Serialize, Serializer};
@@ -161,6 +162,7 @@ pub struct VerdictShape<'a> {
     frozen_at: Millis,
     unknown: bool,
     calibrated: bool,
+    reliability: Option<ReliabilityShape>,
     summary: &'a str,
     why_not_second: &'a str,
     causes: Vec<CauseShape<'a>>,
@@ -168,6 +170,31 @@ pub struct VerdictShape<'a> {
     checks: Vec<CheckShape<'a>>,
     unseen: &'a [String],
     method: &'a str,
+}
+
+/// What came of first causes of about this posterior.
+#[derive(Serialize)]
+struct ReliabilityShape {
+    elsewhere: TallyShape,
+    here: TallyShape,
+    cases_elsewhere: u32,
+    cases_here: u32,
+    low: f64,
+    high: f64,
+}
+
+#[derive(Serialize)]
+struct TallyShape {
+    cases: u32,
+    right: u32,
+}
+
+impl From<&Reliability> for ReliabilityShape {
+    fn from(it: &Reliability) -> Self {
+        let tally = |it: Tally| TallyShape { cases: it.cases, right: it.right };
+        let Reliability { elsewhere, here, cases_elsewhere, cases_here, low, high } = *it;
+        ReliabilityShape { elsewhere: tally(elsewhere), here: tally(here), cases_elsewhere, cases_here, low, high }
+    }
 }
 
 /// What would be without a cause.
@@ -236,6 +263,7 @@ impl<'a> From<&'a Verdict> for VerdictShape<'a> {
             frozen_at: it.at,
             unknown: it.unknown,
             calibrated: it.calibrated,
+            reliability: it.reliability.as_ref().map(ReliabilityShape::from),
             summary: &it.summary,
             why_not_second: &it.why_not_second,
             causes: it.causes.iter().map(CauseShape::from).collect(),

@@ -181,7 +181,7 @@ mod tests {
     /// A body of one caller's and one server's spans; name, kind, start in s, time in ms, whether it failed.
     fn body(spans: &[(&str, SpanKind, i64, i64, bool)]) -> (Events, Vec<u8>) {
         let (mut plain, mut events) = (Vec::new(), Events::default());
-        let mut text = |plain: &mut Vec<u8>, it: &str| {
+        let text = |plain: &mut Vec<u8>, it: &str| {
             plain.extend_from_slice(it.as_bytes());
             Text { start: (plain.len() - it.len()) as u32, size: it.len() as u32 }
         };

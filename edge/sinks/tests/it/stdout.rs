@@ -64,6 +64,7 @@ fn verdict(incident: EffectId) -> Decision {
         unseen: Vec::new(),
         what_ifs: Vec::new(),
         checks: Vec::new(),
+        reliability: None,
     })
 }
 
