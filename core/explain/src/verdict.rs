@@ -12,6 +12,7 @@ use crate::rank::Candidate;
 use crate::reliability;
 use crate::what_if::what_ifs;
 use crate::words;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -43,7 +44,8 @@ pub(crate) fn verdict(
     let doubt = doubt(scene, &heard);
     let ahead = scene.looks_ahead && !ranking.is_empty();
     let first = heard.first().filter(|_| evidence.model >= RELIABLE && doubt.is_none());
-    let reliability = first.map(|first| reliability::reliability(first.cause.posterior, &evidence.reliability));
+    let reliability =
+        first.map(|first| Box::new(reliability::reliability(first.cause.posterior, &evidence.reliability)));
     let what_ifs = if ahead { what_ifs(scene, answer, ranking) } else { Some(Vec::new()) };
     let mut method = court.method();
     if what_ifs.is_none() {
@@ -54,8 +56,8 @@ pub(crate) fn verdict(
         revision: evidence.revision,
         at: evidence.at,
         unknown: doubt.is_some(),
-        calibrated: reliability.as_ref().is_some_and(reliability::is_enough),
-        summary: doubt.unwrap_or_else(|| court.summary(&heard[0], reliability.as_ref())),
+        calibrated: reliability.as_deref().is_some_and(reliability::is_enough),
+        summary: doubt.unwrap_or_else(|| court.summary(&heard[0], reliability.as_deref())),
         why_not_second: if heard.len() > 1 { court.why_not(&heard[0], &heard[1]) } else { String::new() },
         method,
         unseen: unseen(evidence, scene),

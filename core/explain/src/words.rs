@@ -155,6 +155,16 @@ pub(crate) fn names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String
     format!("{}{more}", shown.join(", "))
 }
 
+/// How far a posterior can be trusted.
+pub(crate) fn trust(reliability: Option<&Reliability>) -> String {
+    let Some(it) = reliability.filter(|it| is_enough(it)) else { return "not calibrated".to_string() };
+    let (cases, right) = (it.elsewhere.cases + it.here.cases, it.elsewhere.right + it.here.right);
+    match it.here.cases {
+        0 => format!("right in {right} of {cases} such cases elsewhere"),
+        here => format!("right in {right} of {cases} such cases, {here} of them here"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,15 +195,5 @@ mod tests {
         {
             assert_eq!(duration(ms), expected);
         }
-    }
-}
-
-/// How far a posterior can be trusted.
-pub(crate) fn trust(reliability: Option<&Reliability>) -> String {
-    let Some(it) = reliability.filter(|it| is_enough(it)) else { return "not calibrated".to_string() };
-    let (cases, right) = (it.elsewhere.cases + it.here.cases, it.elsewhere.right + it.here.right);
-    match it.here.cases {
-        0 => format!("right in {right} of {cases} such cases elsewhere"),
-        here => format!("right in {right} of {cases} such cases, {here} of them here"),
     }
 }

@@ -127,8 +127,18 @@ fn how_far_to_trust_is_said() {
                "cases_here": 3, "low": 0.5, "high": 0.75})
     };
     for (calibrated, cases, right, expected) in [
-        (true, 9, 7, "calibrated on 72 cases elsewhere, 3 here: 8 of 11 verdicts as sure as this one were right (90 % interval 50.0 % to 75.0 %)\n"),
-        (false, 4, 2, "UNCALIBRATED: of 72 cases elsewhere, 3 here only 6 were about as sure as this one, 3 of them right;"),
+        (
+            true,
+            9,
+            7,
+            "calibrated on 72 cases elsewhere, 3 here: 8 of 11 verdicts as sure as this one were right (90 % interval 50.0 % to 75.0 %)\n",
+        ),
+        (
+            false,
+            4,
+            2,
+            "UNCALIBRATED: of 72 cases elsewhere, 3 here only 6 were about as sure as this one, 3 of them right;",
+        ),
     ] {
         story["verdict"]["calibrated"] = json!(calibrated);
         story["verdict"]["reliability"] = reliability(cases, right);

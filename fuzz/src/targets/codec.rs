@@ -101,14 +101,14 @@ fn seeds() -> Vec<Vec<u8>> {
         unseen: vec!["db".into()],
         what_ifs: Vec::new(),
         checks: Vec::new(),
-        reliability: Some(Reliability {
+        reliability: Some(Box::new(Reliability {
             elsewhere: Tally { cases: 9, right: 7 },
             here: Tally { cases: 2, right: 1 },
             cases_elsewhere: 72,
             cases_here: 3,
             low: 0.5,
             high: 0.75,
-        }),
+        })),
     };
     let sealed = Sealed { segment: 3, last: Position { partition: 0, offset: 7 }, root: Digest::of(b"x") };
     let decided = |decision| LedgerEntry::decided(2, EffectId::default(), decision).to_bytes();

@@ -2,6 +2,7 @@
 use crate::canonical_struct;
 use crate::ids::IncidentId;
 use crate::time::Millis;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -33,7 +34,7 @@ pub struct Verdict {
     /// What would be worth knowing next, most telling first; empty where nothing much is open.
     pub checks: Vec<Check>,
     /// What came of first causes of about this posterior; none where no cause deserves belief, and of models before 3.
-    pub reliability: Option<Reliability>,
+    pub reliability: Option<Box<Reliability>>,
 }
 canonical_struct!(Verdict {
     incident,

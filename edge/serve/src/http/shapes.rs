@@ -263,7 +263,7 @@ impl<'a> From<&'a Verdict> for VerdictShape<'a> {
             frozen_at: it.at,
             unknown: it.unknown,
             calibrated: it.calibrated,
-            reliability: it.reliability.as_ref().map(ReliabilityShape::from),
+            reliability: it.reliability.as_deref().map(ReliabilityShape::from),
             summary: &it.summary,
             why_not_second: &it.why_not_second,
             causes: it.causes.iter().map(CauseShape::from).collect(),

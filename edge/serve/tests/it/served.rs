@@ -145,14 +145,14 @@ pub fn verdict(incident: IncidentId, revision: u64, entity: &str, ms: i64) -> Ve
         unseen: vec!["ledger-db is seen by its callers only".into()],
         what_ifs: Vec::new(),
         checks: Vec::new(),
-        reliability: Some(Reliability {
+        reliability: Some(Box::new(Reliability {
             elsewhere: Tally { cases: 4, right: 2 },
             here: Tally { cases: 1, right: 1 },
             cases_elsewhere: 72,
             cases_here: 3,
             low: 0.25,
             high: 0.875,
-        }),
+        })),
     }
 }
 
