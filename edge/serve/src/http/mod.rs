@@ -25,6 +25,7 @@ mod status;
 mod time;
 mod transitions;
 mod values;
+mod work;
 
 use crate::store::Store;
 use crate::view::View;

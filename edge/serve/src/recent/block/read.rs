@@ -183,34 +183,33 @@ impl Block {
     }
 
     /// Visits names and values, those of one name together, until `visit` breaks.
-    ///
-    /// - `name`: only this one.
-    pub fn values(
-        &self,
-        name: Option<&str>,
-        mut visit: impl FnMut(&str, &str, u64) -> ControlFlow<()>,
-    ) -> Result<(), BlockError> {
-        let (mut prefix, mut bad) = (Vec::new(), false);
-        if let Some(name) = name {
-            term_of(name, "", &mut prefix);
-        }
-        self.terms(&prefix, |term, count, _| {
-            let Some(between) = term.iter().position(|byte| *byte == BETWEEN) else {
-                bad = true;
-                return ControlFlow::Break(());
-            };
-            if !term.starts_with(&prefix) {
-                return ControlFlow::Break(());
-            }
-            match (std::str::from_utf8(&term[..between]), std::str::from_utf8(&term[between + 1..])) {
-                (Ok(name), Ok(value)) => visit(name, value, count),
-                _ => {
-                    bad = true;
-                    ControlFlow::Break(())
-                }
-            }
+    pub fn pairs(&self, mut visit: impl FnMut(&str, &str) -> ControlFlow<()>) -> Result<(), BlockError> {
+        self.texts(&[], |term| {
+            let (name, value) = term.split_at_checked(term.iter().position(|byte| *byte == BETWEEN)?)?;
+            Some(visit(std::str::from_utf8(name).ok()?, std::str::from_utf8(&value[1..]).ok()?))
+        })
+    }
+
+    /// Visits the values of a name, until `visit` breaks.
+    pub fn values(&self, name: &str, mut visit: impl FnMut(&str) -> ControlFlow<()>) -> Result<(), BlockError> {
+        let mut prefix = Vec::new();
+        term_of(name, "", &mut prefix);
+        self.texts(&prefix, |term| match term.strip_prefix(&prefix[..]) {
+            Some(value) => Some(visit(std::str::from_utf8(value).ok()?)),
+            None => Some(ControlFlow::Break(())),
+        })
+    }
+
+    /// Visits the terms from `from` on, until `visit` breaks; fails where it says that one is no text.
+    fn texts(&self, from: &[u8], mut visit: impl FnMut(&[u8]) -> Option<ControlFlow<()>>) -> Result<(), BlockError> {
+        let mut good = true;
+        self.terms(from, |term, _, _| {
+            visit(term).unwrap_or_else(|| {
+                good = false;
+                ControlFlow::Break(())
+            })
         })?;
-        if bad { Err(DAMAGED("a term is no text")) } else { Ok(()) }
+        if good { Ok(()) } else { Err(DAMAGED("a term is no text")) }
     }
 
     /// Numbers of the series in a list.
@@ -517,6 +516,17 @@ fn checked(bytes: &[u8]) -> Result<(), BlockError> {
 /// The labels of a series' key.
 pub fn labels_of(key: &[u8]) -> Result<Labels, BlockError> {
     labels(key).ok_or(DAMAGED("a series has no labels that could be"))
+}
+
+/// The value of a label in a series' key; `""` where it is absent.
+pub fn value_of<'k>(key: &'k [u8], name: &str) -> Result<&'k str, BlockError> {
+    let mut parts = key.split(|byte| *byte == BETWEEN);
+    while let (Some(found), Some(value)) = (parts.next(), parts.next()) {
+        if found == name.as_bytes() {
+            return std::str::from_utf8(value).map_err(|_| DAMAGED("a series has no labels that could be"));
+        }
+    }
+    Ok("")
 }
 
 /// Whether a series' key is that of these labels.
