@@ -63,8 +63,8 @@ impl Quiet {
         self.watches[place].as_ref().map(|watched| &watched.watch)
     }
 
-    /// Whether the watch of a rule goes on after the rule was told and looked at, as it is now.
-    fn outlasts_look(&mut self, rule: usize) -> bool {
+    /// Notes that a rule is looked at; whether its watch goes on, once the rule was told.
+    fn note_look(&mut self, rule: usize) -> bool {
         let outlasts = self.watch(rule).is_some_and(Watch::outlasts_looks);
         if outlasts {
             self.rules[rule].looked = true;
@@ -196,7 +196,7 @@ impl Rules {
     pub(crate) fn look_at(&mut self, rule: usize) {
         if let Some(Place { watch: Some(place), .. }) = self.quiet.rules.get(rule) {
             let place = *place;
-            if self.quiet.outlasts_look(rule) { self.tell_passed(place) } else { self.give_up(place) }
+            if self.quiet.note_look(rule) { self.tell_passed(place) } else { self.give_up(place) }
         }
     }
 
@@ -244,7 +244,7 @@ impl Rules {
     /// A rule is about to read all of its series: it is told how much it passed over, and not what, until [`Rules::has_read_all`].
     pub(crate) fn begins_to_read_all(&mut self, rule: usize) {
         if let Some(place) = self.quiet.rules.get(rule).and_then(|of| of.watch)
-            && self.quiet.outlasts_look(rule)
+            && self.quiet.note_look(rule)
         {
             return self.tell_passed(place);
         }
@@ -256,7 +256,7 @@ impl Rules {
 
     /// It did, and is as if it had passed nothing over.
     pub(crate) fn has_read_all(&mut self, rule: usize) {
-        if !self.quiet.outlasts_look(rule) {
+        if !self.quiet.note_look(rule) {
             self.quiet.leave(rule);
         }
     }
