@@ -12,7 +12,6 @@ use faultline_promql::{Batch, Readings, Watch};
 const WORTH: u64 = 2;
 /// Batches until a rule is watched again of whose watches none was worth it: twice as many with each, up to so many times.
 const DOUBLED_MAX: u32 = 6;
-
 /// Batches that a watch may fail to pass over before it is made anew: it knows too much of what rules gave once.
 const FAILED_MAX: u32 = 16;
 
