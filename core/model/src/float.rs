@@ -104,8 +104,9 @@ pub fn decimal(x: f64) -> String {
     if even { format!("{digits}{}{}", last - 1, &text[place + 1..]) } else { text }
 }
 
-/// Whether `x` may lie exactly between its text without an exponent and another of as many digits: what is cheap to know of it.
-fn may_be_halfway(x: f64, text: &str) -> bool {
+/// Whether `x` may lie exactly between its shortest text without an exponent and another of as many digits, so that [`decimal`] has to
+/// look which of them it is: what is cheap to know of it.
+pub fn may_be_halfway(x: f64, text: &str) -> bool {
     let (bits, exponent) = (x.to_bits() & ((1 << 52) - 1), (x.to_bits() >> 52 & 0x7ff) as i32);
     let mantissa = if exponent == 0 { bits } else { bits | 1 << 52 };
     // A number with so many binary places has as many decimal ones, and one more than the text where it lies between two.

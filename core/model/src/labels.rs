@@ -134,7 +134,7 @@ impl Labels {
 
     /// A builder that starts from these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
-        LabelsBuilder { pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
+        LabelsBuilder { base: self.clone(), changes: Vec::new() }
     }
 
     /// Keyed hash of the whole set.
@@ -264,36 +264,53 @@ fn text(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).expect("packed from text")
 }
 
-/// Builds or edits a label set.
+/// Builds or edits a label set. What it starts from is copied once, when it is finished.
 #[derive(Clone, Debug, Default)]
 pub struct LabelsBuilder {
-    pairs: Vec<(String, String)>,
+    base: Labels,
+    /// What is different, each name once; an empty value takes a label away.
+    changes: Vec<(String, String)>,
 }
 
 impl LabelsBuilder {
     /// Sets a label; an empty value takes it away.
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
-        match (self.pairs.iter().position(|(n, _)| n == name), value.is_empty()) {
-            (Some(i), true) => {
-                self.pairs.swap_remove(i);
-            }
-            (Some(i), false) => value.clone_into(&mut self.pairs[i].1),
-            (None, true) => {}
-            (None, false) => self.pairs.push((name.to_owned(), value.to_owned())),
+        match self.changes.iter_mut().find(|(n, _)| n == name) {
+            Some((_, held)) => value.clone_into(held),
+            None if self.base.get(name) == value => {}
+            None => self.changes.push((name.to_owned(), value.to_owned())),
         }
         self
     }
 
     /// The value set so far; `""` where there is none.
     pub fn get(&self, name: &str) -> &str {
-        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+        let changed = self.changes.iter().find(|(n, _)| n == name);
+        changed.map_or_else(|| self.base.get(name), |(_, value)| value)
     }
 
     /// The finished set.
     pub fn build(mut self) -> Labels {
-        self.pairs.sort();
-        let mut packed = Vec::with_capacity(self.pairs.iter().map(|(n, v)| n.len() + v.len() + 4).sum());
-        for (name, value) in &self.pairs {
+        if self.changes.is_empty() {
+            return self.base;
+        }
+        self.changes.sort();
+        let mut packed = Vec::with_capacity(
+            self.base.size() + self.changes.iter().map(|(n, v)| n.len() + v.len() + 4).sum::<usize>(),
+        );
+        let mut held = self.base.iter().peekable();
+        for (name, value) in &self.changes {
+            while let Some((name, value)) = held.next_if(|(held, _)| *held < &**name) {
+                push(&mut packed, name);
+                push(&mut packed, value);
+            }
+            held.next_if(|(held, _)| *held == &**name);
+            if !value.is_empty() {
+                push(&mut packed, name);
+                push(&mut packed, value);
+            }
+        }
+        for (name, value) in held {
             push(&mut packed, name);
             push(&mut packed, value);
         }
@@ -330,6 +347,7 @@ impl Canonical for Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeMap;
     use alloc::string::ToString;
 
     #[test]
@@ -344,6 +362,35 @@ mod tests {
         assert_eq!(Labels::from_sorted(&labels.iter().collect::<Vec<_>>()), Some(labels));
         assert_eq!(Labels::from_sorted(&[("a", "")]), None);
         assert_eq!(Labels::from_sorted(&[("b", "1"), ("a", "1")]), None);
+    }
+
+    /// Against a map: from any base, any changes.
+    #[test]
+    fn a_builder_holds_what_was_set_last() {
+        for seed in 1..400_u64 {
+            let mut state = seed;
+            let mut draw = move |below: u64| {
+                state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+                (state >> 33) % below
+            };
+            let (mut builder, mut wanted) = (LabelsBuilder::default(), BTreeMap::new());
+            for _ in 0..draw(12) {
+                let (name, value) = (alloc::format!("l{}", draw(6)), "v".repeat(draw(4) as usize * 60));
+                builder.set(&name, &value);
+                match value.is_empty() {
+                    true => wanted.remove(&name),
+                    false => wanted.insert(name, value),
+                };
+                if draw(5) == 0 {
+                    builder = builder.build().to_builder();
+                }
+                (0..6).map(|i| alloc::format!("l{i}")).for_each(|name| {
+                    assert_eq!(builder.get(&name), wanted.get(&name).map_or("", |value| value), "seed {seed}");
+                });
+            }
+            let built = builder.build();
+            assert!(built.iter().eq(wanted.iter().map(|(n, v)| (&**n, &**v))), "seed {seed}: {built}");
+        }
     }
 
     #[test]

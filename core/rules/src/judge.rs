@@ -315,8 +315,8 @@ impl Judge<'_> {
     fn alert_series(&self, state: &RuleState) -> Vec<(Labels, Number)> {
         let mut all = Vec::with_capacity(state.alerts.len() * 2);
         for (labels, alert) in state.alerts.iter() {
-            let mut builder = Labels::new(self.rule.labels.iter().map(|(n, v)| (n, v))).to_builder();
-            for (name, value) in labels.iter() {
+            let mut builder = labels.to_builder();
+            for (name, value) in self.rule.labels.iter().filter(|(name, _)| labels.get(name).is_empty()) {
                 builder.set(name, value);
             }
             builder.set(labels::NAME, "ALERTS_FOR_STATE").set("alertname", &self.rule.name);

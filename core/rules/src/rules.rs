@@ -340,10 +340,17 @@ impl Rules {
         out: &mut Vec<Transition>,
     ) {
         let first = self.places.partition_point(|(group, _)| *group < g);
-        let mut readings = Readings::default();
-        for number in first..first + self.set.groups[g].rules.len() {
+        let (mut readings, mut next, end) = (Readings::default(), first, first + self.set.groups[g].rules.len());
+        self.changes(g);
+        while next < end {
+            let passed = self.pass_instant(next, end, at, &mut readings, series);
+            if passed > 0 {
+                next += passed;
+                continue;
+            }
+            let number = next;
+            next += 1;
             self.begins_to_read_all(number);
-            self.changes(g);
             let mut state = core::mem::take(self.rules.row_mut(number as u32));
             let mut timers = core::mem::take(&mut self.timers);
             state.unknown_until = state.unknown_until.filter(|until| at < *until);

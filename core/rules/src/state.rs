@@ -169,6 +169,12 @@ impl RuleState {
     pub fn is_ready(&self) -> bool {
         self.unknown_until.is_none() && self.follows()
     }
+
+    /// Whether the rule follows its series and there is nothing to say of it: no element, no alert, no series of its own.
+    pub fn is_idle(&self) -> bool {
+        let is_empty = self.alerts.is_empty() && self.appended.is_empty();
+        is_empty && self.is_ready() && self.live.as_ref().is_some_and(|live| live.elements.is_empty())
+    }
 }
 
 fn write_all<T: Canonical + Clone>(items: &Kept<Labels, T>, when: When, w: &mut Writer) {

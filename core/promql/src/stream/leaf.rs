@@ -8,7 +8,6 @@ use crate::eval::{Leaf, Read, Step, may_stay_out};
 use crate::expr::Grouping;
 use crate::{Annotations, Element, EvalError, Expr, Options, Selector, SeriesView, Source};
 use alloc::collections::BTreeSet;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_model::{Millis, Number, Sample, float};
 
@@ -151,8 +150,9 @@ impl LeafOp {
     ) -> Result<Fresh, EvalError> {
         let steps = self.steps.at(at, options)?;
         let leaf = self.leaf(&steps, expr, at, options);
+        let selector = &expr.selectors[self.selector];
         if let Outlook::All = self.outlook
-            && let Some(whole) = self.read_whole(&leaf, expr, at, source, allowed, readings)
+            && let Some(whole) = readings.whole(&leaf, self.selector, selector, at, source, allowed)
         {
             return self.read_of(&whole, &leaf, expr, source);
         }
@@ -184,7 +184,6 @@ impl LeafOp {
                 Err(e) => error = Some(e),
             }
         };
-        let selector = &expr.selectors[self.selector];
         match &self.outlook {
             Outlook::Open { series, .. } => source.select_some(self.selector, selector, series, &mut visit),
             _ => source.select(self.selector, selector, &mut visit),
@@ -197,44 +196,6 @@ impl LeafOp {
         let outlook =
             if follows { Outlook::Open { series: open.into_iter().collect(), touched } } else { Outlook::All };
         Ok(Fresh { values, cells, outlook, touched })
-    }
-
-    /// What is read of all series, before any step; nothing where that takes more than a look at floats, or too many of them.
-    fn read_whole(
-        &self,
-        leaf: &Leaf<'_>,
-        expr: &Expr,
-        at: Millis,
-        source: &dyn Source,
-        allowed: u64,
-        readings: &mut Readings,
-    ) -> Option<Arc<Whole>> {
-        let selector = &expr.selectors[self.selector];
-        if let Some(whole) = readings.find(self.read, selector, at) {
-            return Some(whole).filter(|whole| whole.touched <= allowed);
-        }
-        let (mut whole, mut scratch) = (Whole::default(), Vec::new());
-        let mut goes_on = true;
-        source.select(self.selector, selector, &mut |series| {
-            if !goes_on {
-                return;
-            }
-            let Some((value, touched)) = leaf.read_float(series, &mut scratch) else {
-                goes_on = false;
-                return;
-            };
-            whole.touched += touched;
-            goes_on = whole.touched <= allowed;
-            let (series, place) = (series.id, series.labels.place());
-            whole.values.extend(value.map(|value| Reading { series, place, value }));
-        });
-        if !goes_on {
-            return None;
-        }
-        whole.values.sort_by_key(|reading| reading.series);
-        let whole = Arc::new(whole);
-        readings.keep(self.read, selector, at, &whole);
-        Some(whole)
     }
 
     /// What all series give, of which this was read.

@@ -1,6 +1,6 @@
 //! What rules of a group read at one instant: what several of them read of a selector's series is read once.
-use crate::Selector;
-use crate::eval::Read;
+use crate::eval::{Leaf, Read};
+use crate::{Selector, Source};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -49,15 +49,47 @@ impl Readings {
         self.kept.clear();
     }
 
-    pub(super) fn find(&self, read: Read, selector: &Selector, at: Millis) -> Option<Arc<Whole>> {
-        let known = self.kept.iter().find(|it| it.read == read && it.at == at && it.selector == *selector);
-        known.map(|known| known.whole.clone())
-    }
-
-    pub(super) fn keep(&mut self, read: Read, selector: &Selector, at: Millis, whole: &Arc<Whole>) {
+    /// What is read of all series of a selector, before any step; nothing where that takes more than a look at floats, or too many
+    /// of them.
+    ///
+    /// - `index`: of the selector, as `source` knows it.
+    /// - `allowed`: most samples that may be touched.
+    pub(super) fn whole(
+        &mut self,
+        leaf: &Leaf<'_>,
+        index: usize,
+        selector: &Selector,
+        at: Millis,
+        source: &dyn Source,
+        allowed: u64,
+    ) -> Option<Arc<Whole>> {
+        let known = self.kept.iter().find(|it| it.read == leaf.read && it.at == at && it.selector == *selector);
+        if let Some(known) = known {
+            return Some(known.whole.clone()).filter(|whole| whole.touched <= allowed);
+        }
+        let (mut whole, mut scratch, mut goes_on) = (Whole::default(), Vec::new(), true);
+        source.select(index, selector, &mut |series| {
+            if !goes_on {
+                return;
+            }
+            let Some((value, touched)) = leaf.read_float(series, &mut scratch) else {
+                goes_on = false;
+                return;
+            };
+            whole.touched += touched;
+            goes_on = whole.touched <= allowed;
+            let (series, place) = (series.id, series.labels.place());
+            whole.values.extend(value.map(|value| Reading { series, place, value }));
+        });
+        if !goes_on {
+            return None;
+        }
+        whole.values.sort_by_key(|reading| reading.series);
+        let whole = Arc::new(whole);
         if self.kept.len() == KEPT_MAX {
             self.kept.pop_front();
         }
-        self.kept.push_back(Kept { read, selector: selector.clone(), at, whole: whole.clone() });
+        self.kept.push_back(Kept { read: leaf.read, selector: selector.clone(), at, whole: whole.clone() });
+        Some(whole)
     }
 }

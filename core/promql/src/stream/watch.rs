@@ -2,16 +2,17 @@
 //!
 //! Streams lie all over memory, and most samples change no result. This holds together what decides that: of elements, which series
 //! give something, and which steps throw the rest away; of sums, what each series gives and how far sums can have come. A batch
-//! of samples of which bounds say that it changes nothing is passed over without a look at the streams. Derived: whoever holds
-//! this tells the streams ([`Watch::settle`]) before they are read or changed in any other way.
+//! of samples of which bounds say that it changes nothing is passed over without a look at the streams; so is an instant of the
+//! grid, of sums. Derived: whoever holds this tells the streams ([`Watch::settle`]) before they are read or changed in any other way.
 //!
 //! Memory: 4 bytes for each series that an element hangs on, at most 4,096 of them; 32 for each that goes into a sum.
 use super::batch::Batch;
+use super::readings::{Readings, Whole};
 use super::{Delta, OpKind, Stream};
 use crate::eval::{Extremes, Leaf, Read, Step};
 use crate::expr::Grouping;
 use crate::function::AggOp;
-use crate::{Expr, Options, Selector};
+use crate::{Expr, Options, Selector, Source};
 use alloc::vec::Vec;
 use faultline_model::{Millis, Number, float};
 
@@ -30,6 +31,8 @@ pub struct Watch {
     of: Of,
     /// Series whose samples were passed over, each as often as it had any.
     passed: u64,
+    /// Whether an instant was.
+    passed_instant: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ struct Sums {
     groups: Vec<Group>,
     /// Of the batch that is being looked at: place of a member, and its value. Empty between batches.
     fresh: Vec<(u32, f64)>,
+    /// Of the instant that is being looked at: of each group the sum of its terms, and of their sizes.
+    all: Vec<(f64, f64)>,
 }
 
 /// A series that goes into a sum.
@@ -91,12 +96,13 @@ impl Watch {
     /// A watch of a stream; nothing where each sample has to be looked at.
     pub fn of(expr: &Expr, stream: &Stream) -> Option<Watch> {
         let Seen { read, selector, steps, of } = seen(expr, stream)?;
-        Some(Watch { read, selector: selector.clone(), steps: alloc::vec![steps.to_vec()], of, passed: 0 })
+        let (selector, steps) = (selector.clone(), alloc::vec![steps.to_vec()]);
+        Some(Watch { read, selector, steps, of, passed: 0, passed_instant: false })
     }
 
     /// Takes in what another watches where that is alike and neither passed anything over yet; whether it did.
     pub fn join(&mut self, other: &Watch) -> bool {
-        if self.passed + other.passed > 0 || self.read != other.read || self.selector != other.selector {
+        if self.is_ahead() || other.is_ahead() || self.read != other.read || self.selector != other.selector {
             return false;
         }
         match (&mut self.of, &other.of) {
@@ -145,9 +151,70 @@ impl Watch {
         passes
     }
 
+    /// Whether, at an instant of the grid, all streams give nothing, as before: then they are as if each had read all of its series.
+    /// Sums alone are looked at; for the others a stream reads few series as it is.
+    ///
+    /// - `source`: of one of the streams, all of which find the same in theirs.
+    /// - `readings`: what others read at this instant.
+    pub fn passes_instant(
+        &mut self,
+        at: Millis,
+        source: &dyn Source,
+        options: &Options,
+        readings: &mut Readings,
+    ) -> bool {
+        let Of::Sums(sums) = &mut self.of else { return false };
+        if sums.members.len() > options.elements_max {
+            return false;
+        }
+        let leaf = Leaf::new(self.read, &[], &self.selector, at, options.lookback_ms);
+        let whole = readings.whole(&leaf, 0, &self.selector, at, source, options.samples_max);
+        let found = whole.as_ref().and_then(|whole| Some((whole, sums.add_up(whole)?)));
+        match found {
+            Some((whole, all)) if self.steps.iter().all(|steps| all.stay_out(steps)) => {
+                sums.replace(whole);
+                self.passed_instant = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Series whose samples were passed over since [`Watch::settled`], each as often as it had any.
     pub fn passed(&self) -> u64 {
         self.passed
+    }
+
+    /// Whether there is anything that streams were not told of.
+    pub fn is_ahead(&self) -> bool {
+        self.passed > 0 || self.passed_instant
+    }
+
+    /// Goes on watching a stream that was told what was passed over and then looked at or changed; whether it can. Sums cannot: the
+    /// stream has other values now.
+    pub fn take_in(&mut self, stream: &Stream) -> bool {
+        let (Of::Elements { series, .. }, [leaf]) = (&mut self.of, &stream.leaves[..]) else { return false };
+        let Some((.., given)) = stream.leaf(*leaf).watched().filter(|_| !stream.stale) else { return false };
+        let held = series.len();
+        for id in given {
+            if series[..held].binary_search(&id).is_err() {
+                series.push(id);
+            }
+            if series.len() > SERIES_MAX {
+                series.truncate(held);
+                return false;
+            }
+        }
+        if series.len() > held {
+            series.sort();
+            series.dedup();
+        }
+        true
+    }
+
+    /// Whether streams may be told while it goes on watching them.
+    pub fn outlasts_looks(&self) -> bool {
+        matches!(self.of, Of::Elements { .. })
     }
 
     /// Tells a stream that is in it what was passed over.
@@ -172,7 +239,7 @@ impl Watch {
 
     /// All streams were told.
     pub fn settled(&mut self) {
-        self.passed = 0;
+        (self.passed, self.passed_instant) = (0, false);
         match &mut self.of {
             Of::Elements { touched, .. } => *touched = 0,
             Of::Sums(sums) => sums.members.iter_mut().for_each(|member| member.held = member.now),
@@ -213,7 +280,7 @@ fn seen<'s>(expr: &'s Expr, stream: &'s Stream) -> Option<Seen<'s>> {
         members.push(Member { series, group, place: labels.place(), held, now: held });
     }
     let is_finite = members.iter().all(|member| member.held.is_finite());
-    let of = Of::Sums(Sums { op, grouping: grouping.clone(), members, groups, fresh: Vec::new() });
+    let of = Of::Sums(Sums { op, grouping: grouping.clone(), members, groups, fresh: Vec::new(), all: Vec::new() });
     is_finite.then_some(Seen { read, selector, steps, of })
 }
 
@@ -280,6 +347,47 @@ impl Sums {
             next += 1;
         }
         Some(all)
+    }
+
+    /// Adds up what all series give: between what all sums lie. Nothing where these are not the series that are in sums, each with
+    /// a number.
+    fn add_up(&mut self, whole: &Whole) -> Option<Extremes> {
+        if whole.values.len() != self.members.len() {
+            return None;
+        }
+        self.all.clear();
+        self.all.resize(self.groups.len(), (0.0, 0.0));
+        for (member, reading) in self.members.iter().zip(&whole.values) {
+            if (member.series, member.place) != (reading.series, reading.place) || !reading.value.is_finite() {
+                return None;
+            }
+            let (sum, size) = &mut self.all[member.group as usize];
+            *sum += reading.value;
+            *size += float::abs(reading.value);
+        }
+        let (mut all, is_mean) = (Extremes::default(), self.op == AggOp::Avg);
+        for ((sum, size), group) in self.all.iter_mut().zip(&self.groups).filter(|(_, group)| group.count > 0.0) {
+            // What rounding does to a sum of so many terms, at most.
+            *size *= group.count * f64::EPSILON;
+            if is_mean {
+                (*sum, *size) = (*sum / group.count, *size / group.count);
+            }
+            if !sum.is_finite() {
+                return None;
+            }
+            all.spread(*sum, *size);
+        }
+        Some(all)
+    }
+
+    /// Takes over what was added up last.
+    fn replace(&mut self, whole: &Whole) {
+        for (member, reading) in self.members.iter_mut().zip(&whole.values) {
+            member.now = reading.value;
+        }
+        for (group, (sum, size)) in self.groups.iter_mut().zip(&self.all) {
+            (group.value, group.moved) = (*sum, *size);
+        }
     }
 
     /// Takes the values of a batch over, or forgets them.

@@ -7,7 +7,7 @@ use faultline_model::{Evaluation, Labels, Millis, Position, RuleFile, RuleFiles,
 use faultline_rules::{Rules, SelectorId};
 use std::collections::BTreeMap;
 
-/// Of every way in which a batch may be passed over: elements that few series give, sums far from what they ask for and close to
+/// Of every way in which a batch or an instant may be passed over: elements that few series give, sums far from what they ask for and close to
 /// it, sums that are alike, means, numbers that fall; and some that may not.
 const RULES: &str = "groups:
 - name: g
@@ -22,6 +22,8 @@ const RULES: &str = "groups:
   - {alert: Sum, expr: 'sum by (job) (rate(c[20s])) > 250', for: 5s}
   - {alert: SumMore, expr: 'sum by (job) (rate(c[20s])) > 1000'}
   - {alert: SumOther, expr: 'sum without (i) (rate(c[20s])) > 400'}
+  - {alert: SumSlow, expr: 'sum by (job) (rate(c[20s])) < 9'}
+  - {alert: SumSlower, expr: 'sum by (job) (rate(c[20s])) < 6', for: 3s}
   - {alert: Mean, expr: 'avg by (job) (x) > 60'}
   - {alert: Fall, expr: 'sum(x) < 900'}
   - {alert: Most, expr: 'max by (job) (x) > 97'}
@@ -96,7 +98,8 @@ fn what_is_passed_over_is_as_if_it_had_been_looked_at() {
             (0..SERIES).map(|i| labels(&format!("{}{{i=\"{i}\",job=\"{}\"}}", ["x", "c"][i % 2], i / 2 % 3))).collect();
         let mut values = [0.0_f64; SERIES];
         for step in 0..250 {
-            at = at.plus(dice.roll(900) as i64 + 1);
+            // Now and then nothing comes for some instants, in which rates fall.
+            at = at.plus(dice.roll(900) as i64 + 1 + if dice.roll(15) == 0 { 9_000 } else { 0 });
             // Now and then a quiet time, in which hardly anything comes near to what rules ask for.
             let wild = step / 25 % 2 == 1;
             let first = dice.roll(SERIES as u64) as usize;
@@ -137,6 +140,36 @@ fn what_is_passed_over_is_as_if_it_had_been_looked_at() {
         told += worlds[0].out.len();
     }
     assert!(passed > 10_000 && told > 1_000, "{passed} samples passed over, {told} transitions");
+}
+
+/// Time alone brings a sum close to its limit, from instant to instant, and a sample takes it past. The limits are such that this
+/// happens after any number of instants.
+#[test]
+fn a_sum_is_known_anew_at_each_instant_that_is_passed_over() {
+    let (mut passed, mut told) = (0, 0);
+    for limit in (2..80).map(|half| f64::from(half) / 2.0) {
+        let rule = format!("{{alert: Slow, expr: 'sum by (job) (rate(c[20s])) < {limit}'}}");
+        let text = format!("groups:\n- name: g\n  interval: 5s\n  rules:\n  - {rule}\n");
+        let files = vec![RuleFile { name: "t.yml".into(), text }];
+        let files = RuleFiles { files, default_evaluation: Evaluation::Stream, ..RuleFiles::default() };
+        let mut worlds = [false, true].map(|looks| World::of(files.clone(), looks));
+        let at = worlds[0].rules.due().expect("a group has a next instant");
+        for second in (0..25).chain([41, 42, 43]) {
+            let (at, value) = (at.plus(second * 1000 + 1), second.min(24) as f64 * 20.0);
+            for world in &mut worlds {
+                // Both rise at first; then there is nothing, and then one that no longer rises.
+                let some = if second < 25 { &["1", "2"][..] } else { &["1"] };
+                let sample = |i| (labels(&format!("c{{i=\"{i}\",job=\"a\"}}")), Sample::new(at, value));
+                world.batch(at, &Vec::from_iter(some.iter().map(sample)));
+            }
+            assert_eq!(worlds[0].out, worlds[1].out, "limit {limit}, second {second}");
+            passed += worlds[0].rules.passed_over();
+        }
+        let [watched, looked] = &mut worlds;
+        assert!(watched.state() == looked.state(), "limit {limit}");
+        told += watched.out.len();
+    }
+    assert!(passed > 500 && told > 50, "{passed} samples passed over, {told} transitions");
 }
 
 /// What rules of one selector read is shared where they ask for the same, and the ends of a stretch are part of what they ask for.

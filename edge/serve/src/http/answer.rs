@@ -206,7 +206,7 @@ impl<T: Serialize> PromAnswer<T> {
 struct PromFormat;
 
 impl serde_json::ser::Formatter for PromFormat {
-    // The only floats of a query's answer are instants in ms: Prometheus writes seconds with three decimals or none.
+    // The only floats of such an answer are instants in ms: Prometheus writes seconds with three decimals or none.
     fn write_f64<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, ms: f64) -> std::io::Result<()> {
         let ms = ms as i64;
         let (sign, size) = (if ms < 0 { "-" } else { "" }, ms.unsigned_abs());
@@ -217,7 +217,29 @@ impl serde_json::ser::Formatter for PromFormat {
     }
 }
 
-/// Prometheus' envelope around the data of a query, whose floats are instants in ms.
+/// Prometheus' envelope around data that writes itself: the body of an answer.
+///
+/// - `put`: appends the data.
+pub fn written_body(put: impl FnOnce(&mut Vec<u8>), told: &Told) -> Vec<u8> {
+    let mut body = Vec::with_capacity(256);
+    body.extend_from_slice(b"{\"status\":\"success\",\"data\":");
+    put(&mut body);
+    for (name, list) in [("warnings", &told.warnings), ("infos", &told.infos)] {
+        if !list.is_empty() {
+            body.extend_from_slice(format!(",\"{name}\":").as_bytes());
+            serde_json::to_writer(&mut body, list).expect("memory takes all");
+        }
+    }
+    body.push(b'}');
+    body
+}
+
+/// An answer with a body of JSON, at the position it covers.
+pub fn json_answer(body: Vec<u8>, position: Position) -> Response {
+    covers(bytes(StatusCode::OK, "application/json", body), position)
+}
+
+/// Prometheus' envelope around data whose floats are instants in ms.
 pub fn query_answer(data: impl Serialize, told: Told, position: Position) -> Response {
     let mut body = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut body, PromFormat);

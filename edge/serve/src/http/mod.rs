@@ -26,6 +26,7 @@ mod time;
 mod traces;
 mod transitions;
 mod values;
+mod work;
 
 use crate::store::Store;
 use crate::view::View;

@@ -1,4 +1,9 @@
 //! Floats as Prometheus prints them.
+use faultline_model::Millis;
+use serde_json::ser::{CompactFormatter, Formatter};
+
+/// Whole numbers below this are floats of their own.
+const WHOLE: f64 = (1_u64 << 53) as f64;
 
 /// As values of a query's answer: an exponent below 1e-6 and from 1e21 on.
 ///
@@ -9,6 +14,40 @@ pub fn plain(value: f64) -> String {
         return exponent(value);
     }
     special(value).map_or_else(|| faultline_model::float::decimal(value), Into::into)
+}
+
+/// Appends what [`plain`] gives. Answers hold them by the hundred thousand.
+pub fn put_plain(out: &mut Vec<u8>, value: f64) {
+    let begun = out.len();
+    // What is written to memory is written.
+    let (mut writer, written) = (CompactFormatter, "memory takes all");
+    if value.trunc() == value && value.abs() < WHOLE && (value != 0.0 || value.is_sign_positive()) {
+        return writer.write_i64(out, value as i64).expect(written);
+    }
+    if value.is_finite() {
+        writer.write_f64(out, value).expect(written);
+        // The same digits, but for which of two that are as near: those are looked for where they are few.
+        let text = std::str::from_utf8(&out[begun..]).expect("digits");
+        if !text.contains('e') && !text.ends_with(".0") && !faultline_model::float::may_be_halfway(value, text) {
+            return;
+        }
+        out.truncate(begun);
+    }
+    out.extend_from_slice(plain(value).as_bytes());
+}
+
+/// Appends an instant in seconds as Prometheus writes it, with three decimals or none.
+pub fn put_seconds(out: &mut Vec<u8>, at: Millis) {
+    let size = at.0.unsigned_abs();
+    if at.0 < 0 {
+        out.push(b'-');
+    }
+    CompactFormatter.write_u64(out, size / 1000).expect("memory takes all");
+    let part = (size % 1000) as u16;
+    if part > 0 {
+        let digit = |unit: u16| b'0' + (part / unit % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    }
 }
 
 /// As values of alerts: Go's `strconv.FormatFloat(value, 'e', -1, 64)`.
@@ -53,6 +92,51 @@ mod tests {
             (f64::NEG_INFINITY, "-Inf", "-Inf"),
         ] {
             assert_eq!((&*plain(value), &*exponent(value)), (shown, in_alert));
+        }
+    }
+
+    /// Of any bits, of few digits, of binary fractions, which lie between two texts, and close to where the way of writing changes.
+    #[test]
+    fn what_is_put_is_what_is_printed() {
+        let mut state = 1_u64;
+        let mut draw = || {
+            state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+            state ^ state >> 29
+        };
+        let check = |x: f64| {
+            let mut out = Vec::new();
+            put_plain(&mut out, x);
+            assert_eq!(std::str::from_utf8(&out), Ok(&*plain(x)), "{:016x}", x.to_bits());
+        };
+        for _ in 0..300_000 {
+            let (bits, short) = (draw(), draw());
+            check(f64::from_bits(bits));
+            check((short >> 40) as f64 / [1.0, 10.0, 100.0, 1e3, 1e5, 1e7][(short % 6) as usize]);
+            check((bits >> 11) as f64 / f64::from_bits(((short % 120) + 1000) << 52));
+            check(-((bits >> (short % 60)) as f64));
+        }
+        let edges =
+            [0.0, -0.0, 1e-6, 1e-5, 1e15, 1e16, 1e17, 1e20, 1e21, 2e21, WHOLE, f64::MAX, f64::MIN_POSITIVE, 5e-324];
+        for x in edges.into_iter().chain([f64::INFINITY, f64::NEG_INFINITY, f64::NAN]) {
+            for near in [x, -x, x.next_up(), x.next_down()] {
+                check(near);
+            }
+        }
+    }
+
+    #[test]
+    fn instants_have_three_decimals_or_none() {
+        for (ms, text) in [
+            (0, "0"),
+            (1, "0.001"),
+            (-1, "-0.001"),
+            (1500, "1.500"),
+            (-62_000, "-62"),
+            (1_790_000_000_020, "1790000000.020"),
+        ] {
+            let mut out = Vec::new();
+            put_seconds(&mut out, Millis(ms));
+            assert_eq!(std::str::from_utf8(&out), Ok(text));
         }
     }
 }

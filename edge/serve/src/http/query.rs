@@ -1,6 +1,6 @@
 //! `/api/v1/query` and `/api/v1/query_range`: PromQL over the recent store.
 use super::Api;
-use super::answer::{PromError, Told, query_answer};
+use super::answer::{PromError, Told, json_answer, written_body};
 use super::params::Params;
 use super::source::{Outcome, RecentSource};
 use super::time;
@@ -9,14 +9,12 @@ use crate::recent::at_leisure;
 use crate::store::Store;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use faultline_model::{Millis, Position};
+use faultline_model::Millis;
 use faultline_promql::{Annotations, EvalError, Expr, Level, Options, Range, Type, evaluate_annotated, evaluate_range};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a query waits for others to end.
-const WAIT: Duration = Duration::from_secs(1);
 /// How long a query may take, and does where it asks for more.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// A query that reads more samples than this, which take some dozens of milliseconds, yields to all else: on a thread of its own, which
@@ -36,8 +34,9 @@ pub async fn instant(State(api): State<Arc<Api>>, request: Request) -> Response 
         let asked = Asked::of(&api, &params, limit)?;
         let view = api.covered_prometheus(&params).await?;
         let at = at.unwrap_or(view.at);
-        let (done, took) = run(&api, &asked, move |store, asked| value_at(store, asked, at)).await?;
-        Ok(asked.answer(done, took, view.covers))
+        let begun = Instant::now();
+        let work = move |store: &Store| value_at(store, &asked, at).map(|done| asked.written(done, begun.elapsed()));
+        Ok(json_answer(api.work(work).await??, view.covers))
     };
     answer.await.unwrap_or_else(PromError::into_response)
 }
@@ -55,8 +54,10 @@ pub async fn range(State(api): State<Arc<Api>>, request: Request) -> Response {
             return Err(PromError::bad("query", why));
         }
         let view = api.covered_prometheus(&params).await?;
-        let (done, took) = run(&api, &asked, move |store, asked| values_over(store, asked, steps)).await?;
-        Ok(asked.answer(done, took, view.covers))
+        let begun = Instant::now();
+        let work =
+            move |store: &Store| values_over(store, &asked, steps).map(|done| asked.written(done, begun.elapsed()));
+        Ok(json_answer(api.work(work).await??, view.covers))
     };
     answer.await.unwrap_or_else(PromError::into_response)
 }
@@ -72,7 +73,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(api: &Api, params: &Params, limit: usize) -> Result<Arc<Asked>, PromError> {
+    fn of(api: &Api, params: &Params, limit: usize) -> Result<Asked, PromError> {
         let timeout = match params.get("timeout").filter(|text| !text.is_empty()) {
             None => TIMEOUT,
             Some(text) => {
@@ -93,14 +94,15 @@ impl Asked {
         let expr = api.parse(&text);
         let expr = expr.map_err(|error| PromError::bad("query", PromError::expression(&text, &error)))?;
         let stats = params.get("stats").unwrap_or("").to_owned();
-        Ok(Arc::new(Asked { text, expr, limit, lookback_ms, timeout, stats }))
+        Ok(Asked { text, expr, limit, lookback_ms, timeout, stats })
     }
 
     fn options(&self) -> Options {
         Options { lookback_ms: self.lookback_ms, ..Options::default() }
     }
 
-    fn answer(&self, done: Done, took: Duration, covers: Position) -> Response {
+    /// The body of the answer.
+    fn written(&self, done: Done, took: Duration) -> Vec<u8> {
         let Done { data, outcome, notes } = done;
         let (result, cut) = data.limited(self.limit);
         let mut told = told(&notes, &self.text);
@@ -116,16 +118,17 @@ impl Asked {
             ));
         }
         let stats = (!self.stats.is_empty()).then(|| Stats::of(took, outcome.samples));
-        query_answer(Answered { result, stats }, told, covers)
+        let put = |out: &mut Vec<u8>| {
+            out.push(b'{');
+            result.put(out);
+            if let Some(stats) = stats {
+                out.extend_from_slice(b",\"stats\":");
+                serde_json::to_writer(&mut *out, &stats).expect("memory takes all");
+            }
+            out.push(b'}');
+        };
+        written_body(put, &told)
     }
-}
-
-#[derive(Serialize)]
-struct Answered {
-    #[serde(flatten)]
-    result: QueryData,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stats: Option<Stats>,
 }
 
 /// What Prometheus tells of a query's cost. What it measures inside the evaluation is told as one.
@@ -201,26 +204,6 @@ fn told(notes: &Annotations, query: &str) -> Told {
     told
 }
 
-/// Evaluation is long arithmetic: on a thread where it holds up no other answer, and few at a time.
-async fn run(
-    api: &Api,
-    asked: &Arc<Asked>,
-    work: impl FnOnce(&Store, &Asked) -> Result<Done, PromError> + Send + 'static,
-) -> Result<(Done, Duration), PromError> {
-    let permit = tokio::time::timeout(WAIT, Arc::clone(&api.queries).acquire_owned()).await;
-    let Ok(Ok(permit)) = permit else {
-        return Err(PromError::unavailable("too many queries at once; ask again".into()));
-    };
-    let (store, asked) = (api.store.clone(), Arc::clone(asked));
-    let begun = Instant::now();
-    let done = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        work(&store, &asked)
-    });
-    let done = done.await.map_err(|_| PromError::internal("the evaluation broke; this is our fault".into()))?;
-    done.map(|done| (done, begun.elapsed()))
-}
-
 /// Evaluates, where it reads much on a thread that yields to all others: detection comes first.
 ///
 /// - `evaluate`: is given what supplies series; whatever it gives, what could not be read comes first: without that it saw less than it
@@ -264,7 +247,7 @@ fn values_over(store: &Store, asked: &Asked, range: Range) -> Result<Done, PromE
     let values = |source: &RecentSource<'_>, notes: &mut Annotations| {
         evaluate_range(&asked.expr, range, source, &options, notes, &|| !source.goes_on())
     };
-    evaluated(asked, source, values, QueryData::over)
+    evaluated(asked, source, values, QueryData::Matrix)
 }
 
 fn steps(params: &Params) -> Result<Range, PromError> {

@@ -1,23 +1,17 @@
 //! `/api/v1/series`, `/api/v1/labels` and `/api/v1/label/<name>/values`: what there is, not what it was.
 use super::Api;
-use super::answer::{PromAnswer, PromError, Told};
+use super::answer::{PromError, Told, json_answer, written_body};
 use super::params::Params;
-use super::shapes::labels;
 use super::source::refusal;
+use super::values::{put_labels, put_list, put_text};
 use crate::recent::{Recent, SelectError};
-use crate::store::Store;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use faultline_model::{Labels, Millis};
 use faultline_promql::{Features, Matcher, parse_with};
-use serde::Serialize;
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long a look-up waits for others to end.
-const WAIT: Duration = Duration::from_secs(1);
 /// Selectors of one request.
 const SETS_MAX: usize = 64;
 
@@ -30,11 +24,16 @@ pub async fn series(State(api): State<Arc<Api>>, request: Request) -> Response {
         }
         let asked = Asked::of(&api, &params, |error| PromError::bad("match[]", error))?;
         found(&api, &params, asked, |recent, asked| {
-            let mut all: BTreeSet<Labels> = BTreeSet::new();
+            let mut all: Vec<Labels> = Vec::new();
             for set in &asked.sets {
                 all.extend(recent.series(set, asked.from, asked.to)?);
             }
-            Ok(all.into_iter().map(Metric).collect())
+            if asked.sets.len() > 1 {
+                all.sort();
+                all.dedup();
+            }
+            let put = |out: &mut Vec<u8>| put_list(out, all.iter().take(asked.limit), put_labels);
+            Ok(asked.written(all.len(), put))
         })
         .await
     };
@@ -46,7 +45,12 @@ pub async fn names(State(api): State<Arc<Api>>, request: Request) -> Response {
     let answer = async {
         let params = Params::with_body(request).await?;
         let asked = Asked::of(&api, &params, PromError::data)?;
-        found(&api, &params, asked, |recent, asked| recent.label_names(&asked.sets, asked.from, asked.to)).await
+        found(&api, &params, asked, |recent, asked| {
+            let all = recent.label_names(&asked.sets, asked.from, asked.to)?;
+            let put = |out: &mut Vec<u8>| put_list(out, all.iter().take(asked.limit), |out, name| put_text(out, name));
+            Ok(asked.written(all.len(), put))
+        })
+        .await
     };
     answer.await.unwrap_or_else(PromError::into_response)
 }
@@ -60,14 +64,15 @@ pub async fn values(State(api): State<Arc<Api>>, Path(name): Path<String>, uri: 
             return Err(PromError::data(format!("invalid label name: {name:?}")));
         }
         let asked = Asked::of(&api, &params, PromError::data)?;
-        let look = move |recent: &Recent, asked: &Asked| recent.label_values(&name, &asked.sets, asked.from, asked.to);
-        found(&api, &params, asked, look).await
+        found(&api, &params, asked, move |recent, asked| {
+            let all = recent.label_values(&name, &asked.sets, asked.from, asked.to)?;
+            let put = |out: &mut Vec<u8>| put_list(out, all.iter().take(asked.limit), put_text);
+            Ok(asked.written(all.len(), put))
+        })
+        .await
     };
     answer.await.unwrap_or_else(PromError::into_response)
 }
-
-#[derive(Serialize)]
-struct Metric(#[serde(serialize_with = "labels")] Labels);
 
 /// What all three say.
 struct Asked {
@@ -89,6 +94,18 @@ impl Asked {
         }
         Ok(Asked { sets, from, to, limit })
     }
+
+    /// The answer's body.
+    ///
+    /// - `count`: of what was found.
+    /// - `put`: appends as much of it as may be told.
+    fn written(&self, count: usize, put: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut told = Told::default();
+        if count > self.limit {
+            told.warnings.push("results truncated due to limit".into());
+        }
+        written_body(put, &told)
+    }
 }
 
 /// The matchers of a selector and nothing else.
@@ -106,25 +123,6 @@ pub(super) fn selector(text: &str, features: Features) -> Result<Vec<Matcher>, S
     matchers.ok_or_else(|| format!("1:1: parse error: a series selector is expected, not the expression {text:?}"))
 }
 
-impl Api {
-    /// Looks something up on a thread where it holds up no other answer, few at a time.
-    pub(super) async fn look_up<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Store) -> T + Send + 'static,
-    ) -> Result<T, PromError> {
-        let permit = tokio::time::timeout(WAIT, Arc::clone(&self.queries).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else {
-            return Err(PromError::unavailable("too many queries at once; ask again".into()));
-        };
-        let store = self.store.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            look(&store)
-        });
-        done.await.map_err(|_| PromError::internal("the look-up broke; this is our fault".into()))
-    }
-}
-
 /// The same of a selector that may accept everything: of a label that one has more it is taken away again.
 pub(super) fn any_selector(text: &str, features: Features) -> Result<Vec<Matcher>, String> {
     let refused = match selector(text, features) {
@@ -137,22 +135,16 @@ pub(super) fn any_selector(text: &str, features: Features) -> Result<Vec<Matcher
     Ok(matchers)
 }
 
-/// Looks up, and cuts what is too long.
-async fn found<T: Serialize + Send + 'static>(
+/// Looks up and writes the answer, on a thread where that holds up no other.
+async fn found(
     api: &Api,
     params: &Params,
     asked: Asked,
-    look: impl FnOnce(&Recent, &Asked) -> Result<Vec<T>, SelectError> + Send + 'static,
+    look: impl FnOnce(&Recent, &Asked) -> Result<Vec<u8>, SelectError> + Send + 'static,
 ) -> Result<Response, PromError> {
     let view = api.covered_prometheus(params).await?;
-    let limit = asked.limit;
-    let done = api.look_up(move |store| look(store.recent(), &asked).map_err(|error| refusal(&error))).await?;
-    let (mut all, mut told) = (done?, Told::default());
-    if all.len() > limit {
-        all.truncate(limit);
-        told.warnings.push("results truncated due to limit".into());
-    }
-    Ok(PromAnswer::new(all, told).at(view.covers))
+    let done = api.work(move |store| look(store.recent(), &asked).map_err(|error| refusal(&error))).await?;
+    Ok(json_answer(done?, view.covers))
 }
 
 /// A label's name as clients write it in a path: with `U__` in front, `__` is `_` and `_263a_` the character of that number.

@@ -105,7 +105,7 @@ impl<'a> RecentSource<'a> {
         }
         let mut all = Vec::new();
         self.each(index, selector, &mut |id, labels, points| {
-            all.push(Series { id, labels: labels.clone(), points: points.clone() });
+            all.push(Series { id, labels: labels.clone(), points: std::mem::take(points) });
         });
         let all: Arc<[Series]> = all.into();
         self.loaded.borrow_mut().insert(index, all.clone());
@@ -140,8 +140,8 @@ impl<'a> RecentSource<'a> {
         }
     }
 
-    /// Shows the series of a selector, each with its samples.
-    fn each(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(u32, &Labels, &Points)) {
+    /// Shows the series of a selector, each with its samples, which may be taken.
+    fn each(&self, index: usize, selector: &Selector, visit: &mut dyn FnMut(u32, &Labels, &mut Points)) {
         if !self.goes_on() {
             return;
         }
@@ -179,7 +179,7 @@ impl<'a> RecentSource<'a> {
                 return;
             }
             if !points.is_empty() {
-                visit(selected.id(index), selected.labels(index), &points);
+                visit(selected.id(index), selected.labels(index), &mut points);
             }
         }
     }

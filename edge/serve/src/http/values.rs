@@ -1,129 +1,41 @@
-//! Values of queries in Prometheus' shapes.
-use super::number;
-use super::shapes::labels;
+//! Values of queries in Prometheus' shapes, written straight as JSON: an answer may hold a million of them.
+use super::number::{put_plain, put_seconds};
 use faultline_model::histogram::Bucket;
 use faultline_model::{Histogram, Labels, Millis, Number};
 use faultline_promql::{Element, Series, Value};
-use serde::Serialize;
 
-/// An instant, as a float in ms which the writer of answers turns into seconds, and a value.
-type Point<T> = (f64, T);
+/// Bytes of a point and of a label set, about.
+const POINT: usize = 40;
+const METRIC: usize = 150;
 
 /// The data of an answer.
-#[derive(Serialize)]
-#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
 pub enum QueryData {
     /// A number.
-    Scalar(Point<String>),
+    Scalar(Millis, f64),
     /// A text.
-    String(Point<String>),
+    Text(Millis, String),
     /// A value of each label set.
-    Vector(Vec<VectorElement>),
+    Vector(Millis, Vec<Element>),
     /// Values over time of each label set, in label order.
-    #[serde(serialize_with = "series")]
-    Matrix(Vec<(Labels, Points)>),
-}
-
-/// One of a vector.
-#[derive(Serialize)]
-pub struct VectorElement {
-    #[serde(serialize_with = "labels")]
-    metric: Labels,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Point<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    histogram: Option<Point<Distribution>>,
-}
-
-/// Values over time.
-#[derive(Default, Serialize)]
-pub struct Points {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    values: Vec<Point<String>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    histograms: Vec<Point<Distribution>>,
-}
-
-impl Points {
-    fn push(&mut self, at: Millis, value: &Number) {
-        match value {
-            Number::Float(x) => self.values.push((at.0 as f64, number::plain(*x))),
-            Number::Histogram(histogram) => self.histograms.push((at.0 as f64, Distribution::of(histogram))),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct MatrixSeries<'a> {
-    #[serde(serialize_with = "labels")]
-    metric: &'a Labels,
-    #[serde(flatten)]
-    points: &'a Points,
-}
-
-fn series<S: serde::Serializer>(all: &[(Labels, Points)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(all.iter().map(|(metric, points)| MatrixSeries { metric, points }))
-}
-
-/// A histogram. Its buckets begin with which of their bounds belong to them: 0 the upper, 1 the lower, 2 neither, 3 both.
-#[derive(Serialize)]
-struct Distribution {
-    count: String,
-    sum: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    buckets: Vec<(u8, String, String, String)>,
-}
-
-impl Distribution {
-    fn of(histogram: &Histogram) -> Distribution {
-        let bucket = |b: Bucket| {
-            let bounds = match (b.lower_inclusive, b.upper_inclusive) {
-                (false, true) => 0,
-                (true, false) => 1,
-                (false, false) => 2,
-                (true, true) => 3,
-            };
-            (bounds, number::plain(b.lower), number::plain(b.upper), number::plain(b.count))
-        };
-        let (count, sum) = (number::plain(histogram.count), number::plain(histogram.sum));
-        Distribution { count, sum, buckets: histogram.buckets().map(bucket).collect() }
-    }
+    Matrix(Vec<Series>),
 }
 
 impl QueryData {
     /// A value at an instant.
     pub fn at(value: Value, at: Millis) -> QueryData {
-        let stamp = at.0 as f64;
         match value {
-            Value::Scalar(value) => QueryData::Scalar((stamp, number::plain(value))),
-            Value::Text(text) => QueryData::String((stamp, text)),
-            Value::Vector(list) => {
-                let element = |element: Element| VectorElement {
-                    metric: element.labels,
-                    value: element.value.float().map(|x| (stamp, number::plain(x))),
-                    histogram: element.value.histogram().map(|h| (stamp, Distribution::of(h))),
-                };
-                QueryData::Vector(list.into_iter().map(element).collect())
-            }
-            Value::Matrix(list) => QueryData::over(list),
+            Value::Scalar(value) => QueryData::Scalar(at, value),
+            Value::Text(text) => QueryData::Text(at, text),
+            Value::Vector(list) => QueryData::Vector(at, list),
+            Value::Matrix(list) => QueryData::Matrix(list),
         }
-    }
-
-    /// Values over time, in label order.
-    pub fn over(list: Vec<Series>) -> QueryData {
-        let series = |Series { labels, samples, .. }: Series| {
-            let mut points = Points::default();
-            samples.iter().for_each(|(time, value)| points.push(*time, value));
-            (labels, points)
-        };
-        QueryData::Matrix(list.into_iter().map(series).collect())
     }
 
     /// The first `limit` label sets, and whether there are more.
     pub fn limited(mut self, limit: usize) -> (QueryData, bool) {
         let cut = match &mut self {
-            QueryData::Scalar(_) | QueryData::String(_) => false,
-            QueryData::Vector(list) => {
+            QueryData::Scalar(..) | QueryData::Text(..) => false,
+            QueryData::Vector(_, list) => {
                 let cut = list.len() > limit;
                 list.truncate(limit);
                 cut
@@ -136,4 +48,135 @@ impl QueryData {
         };
         (self, cut)
     }
+
+    /// Appends `"resultType":...,"result":...`.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        let kind = match self {
+            QueryData::Scalar(..) => "scalar",
+            QueryData::Text(..) => "string",
+            QueryData::Vector(..) => "vector",
+            QueryData::Matrix(_) => "matrix",
+        };
+        out.extend_from_slice(b"\"resultType\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"result\":");
+        match self {
+            QueryData::Scalar(at, value) => put_point(out, *at, |out| put_number(out, *value)),
+            QueryData::Text(at, text) => put_point(out, *at, |out| put_text(out, text)),
+            QueryData::Vector(at, list) => {
+                out.reserve(list.len() * (METRIC + POINT));
+                put_list(out, list, |out, element| put_element(out, *at, element));
+            }
+            QueryData::Matrix(all) => {
+                out.reserve(all.iter().map(|series| METRIC + series.samples.len() * POINT).sum());
+                put_list(out, all, put_series);
+            }
+        }
+    }
+}
+
+fn put_element(out: &mut Vec<u8>, at: Millis, Element { labels, value }: &Element) {
+    out.extend_from_slice(b"{\"metric\":");
+    put_labels(out, labels);
+    match value {
+        Number::Float(x) => {
+            out.extend_from_slice(b",\"value\":");
+            put_point(out, at, |out| put_number(out, *x));
+        }
+        Number::Histogram(histogram) => {
+            out.extend_from_slice(b",\"histogram\":");
+            put_point(out, at, |out| put_histogram(out, histogram));
+        }
+    }
+    out.push(b'}');
+}
+
+/// Numbers and histograms of a series stand apart, each left out where there is none.
+fn put_series(out: &mut Vec<u8>, Series { labels, samples, .. }: &Series) {
+    out.extend_from_slice(b"{\"metric\":");
+    put_labels(out, labels);
+    let floats = samples.iter().filter_map(|(at, value)| Some((*at, value.float()?)));
+    if floats.clone().next().is_some() {
+        out.extend_from_slice(b",\"values\":");
+        put_list(out, floats, |out, (at, x)| put_point(out, at, |out| put_number(out, x)));
+    }
+    let histograms = samples.iter().filter_map(|(at, value)| Some((*at, value.histogram()?)));
+    if histograms.clone().next().is_some() {
+        out.extend_from_slice(b",\"histograms\":");
+        put_list(out, histograms, |out, (at, histogram)| put_point(out, at, |out| put_histogram(out, histogram)));
+    }
+    out.push(b'}');
+}
+
+/// A histogram. Its buckets begin with which of their bounds belong to them: 0 the upper, 1 the lower, 2 neither, 3 both.
+fn put_histogram(out: &mut Vec<u8>, histogram: &Histogram) {
+    out.extend_from_slice(b"{\"count\":");
+    put_number(out, histogram.count);
+    out.extend_from_slice(b",\"sum\":");
+    put_number(out, histogram.sum);
+    if histogram.buckets().next().is_some() {
+        out.extend_from_slice(b",\"buckets\":");
+        put_list(out, histogram.buckets(), |out, bucket: Bucket| {
+            let bounds = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+                (false, true) => b'0',
+                (true, false) => b'1',
+                (false, false) => b'2',
+                (true, true) => b'3',
+            };
+            out.extend_from_slice(&[b'[', bounds]);
+            for number in [bucket.lower, bucket.upper, bucket.count] {
+                out.push(b',');
+                put_number(out, number);
+            }
+            out.push(b']');
+        });
+    }
+    out.push(b'}');
+}
+
+/// An instant in seconds, and a value.
+fn put_point(out: &mut Vec<u8>, at: Millis, value: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'[');
+    put_seconds(out, at);
+    out.push(b',');
+    value(out);
+    out.push(b']');
+}
+
+/// A number as a text.
+fn put_number(out: &mut Vec<u8>, x: f64) {
+    out.push(b'"');
+    put_plain(out, x);
+    out.push(b'"');
+}
+
+/// Labels as an object.
+pub fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+    out.push(b'{');
+    for (index, (name, value)) in labels.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        put_text(out, name);
+        out.push(b':');
+        put_text(out, value);
+    }
+    out.push(b'}');
+}
+
+/// A text, escaped.
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("memory takes all");
+}
+
+/// A list.
+pub fn put_list<T>(out: &mut Vec<u8>, all: impl IntoIterator<Item = T>, mut put: impl FnMut(&mut Vec<u8>, T)) {
+    out.push(b'[');
+    for (index, one) in all.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        put(out, one);
+    }
+    out.push(b']');
 }

@@ -44,8 +44,13 @@ impl<'a> Known<'a> {
 
     /// Whether all accept.
     pub fn accept(&mut self, labels: &Labels) -> bool {
+        self.accept_by(|name| labels.get(name))
+    }
+
+    /// The same of labels by their names.
+    pub fn accept_by<'l>(&mut self, mut value: impl FnMut(&str) -> &'l str) -> bool {
         self.matchers.iter_mut().all(|(matcher, known)| {
-            let value = labels.get(&matcher.name);
+            let value = value(&matcher.name);
             let Some(known) = known else { return matcher.matches(value) };
             if let Some(answer) = known.get(value) {
                 return *answer;

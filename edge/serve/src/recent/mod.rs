@@ -10,6 +10,7 @@ mod head;
 mod histograms;
 mod index;
 mod keep;
+mod look;
 mod matching;
 mod merge;
 pub mod past;
@@ -17,6 +18,7 @@ pub mod select;
 
 pub use block::BlockError;
 pub use keep::Kept;
+pub use look::Texts;
 pub use merge::MergeError;
 pub use select::{SelectError, Selected};
 
@@ -27,7 +29,6 @@ use faultline_promql::{MatchOp, Matcher};
 use head::Head;
 use index::Index;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -272,74 +273,6 @@ impl Recent {
         let lost = self.blocks.lost_until();
         let newest = before.into_iter().chain([lacks]).chain(lost).max().filter(|at| *at > Millis(i64::MIN));
         newest.map_or(oldest, |newest| newest.plus(1).max(oldest))
-    }
-
-    /// Names of labels of series with samples within `from..=to`, or about; of those that all of one of `sets` accept, where
-    /// there are any.
-    pub fn label_names(&self, sets: &[Vec<Matcher>], from: Millis, to: Millis) -> Result<Vec<String>, SelectError> {
-        if !sets.is_empty() {
-            let mut names = BTreeSet::new();
-            for set in sets {
-                for labels in self.series(set, from, to)? {
-                    names.extend(labels.iter().map(|(name, _)| name.to_owned()));
-                }
-            }
-            return Ok(names.into_iter().collect());
-        }
-        let mut names: BTreeSet<String> = BTreeSet::new();
-        if self.head_overlaps(from, to) {
-            names.extend(self.index.names().into_iter().map(|(name, _)| name));
-        }
-        for block in self.blocks.within(from, to) {
-            let read = block.values(None, |name, _, _| {
-                if !names.contains(name) {
-                    names.insert(name.to_owned());
-                }
-                ControlFlow::Continue(())
-            });
-            read.map_err(|error| self.blocks.refused(&block, error))?;
-        }
-        Ok(names.into_iter().collect())
-    }
-
-    /// Values of a label, by the rules of [`Recent::label_names`].
-    pub fn label_values(
-        &self,
-        name: &str,
-        sets: &[Vec<Matcher>],
-        from: Millis,
-        to: Millis,
-    ) -> Result<Vec<String>, SelectError> {
-        let mut values: BTreeSet<String> = BTreeSet::new();
-        for set in sets {
-            let found = self.series(set, from, to)?;
-            values.extend(found.iter().map(|labels| labels.get(name)).filter(|v| !v.is_empty()).map(str::to_owned));
-        }
-        if !sets.is_empty() {
-            return Ok(values.into_iter().collect());
-        }
-        if self.head_overlaps(from, to) {
-            values.extend(self.index.values(name, |_| true).into_iter().map(|(value, _)| value.to_string()));
-        }
-        for block in self.blocks.within(from, to) {
-            let read = block.values(Some(name), |_, value, _| {
-                values.insert(value.to_owned());
-                ControlFlow::Continue(())
-            });
-            read.map_err(|error| self.blocks.refused(&block, error))?;
-        }
-        Ok(values.into_iter().collect())
-    }
-
-    fn head_overlaps(&self, from: Millis, to: Millis) -> bool {
-        if from > to {
-            return false;
-        }
-        let (newest, oldest) = {
-            let head = self.read();
-            (head.newest, head.oldest)
-        };
-        from <= newest && to >= oldest
     }
 
     /// What is in memory by metric, by label, and by pair: the `most` largest of each.

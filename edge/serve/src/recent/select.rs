@@ -105,6 +105,7 @@ impl Recent {
             merge(&mut series, found.into_iter().map(|it| (it.labels, it.chunks)), number);
         }
         series.retain(|it| !it.parts.is_empty() || it.dropped.is_some());
+        series.iter_mut().for_each(|it| in_time_order(&mut it.parts));
         if series.len() > SERIES_MAX {
             return Err(SelectError::TooMany);
         }
@@ -114,8 +115,19 @@ impl Recent {
 
     /// Labels of the series that all matchers accept and that have samples within `from..=to`, or about, in label order.
     pub fn series(&self, matchers: &[Matcher], from: Millis, to: Millis) -> Result<Vec<Labels>, SelectError> {
-        let selected = self.select(matchers, from, to, Want::All)?;
+        let selected = self.select(matchers, from, to, Want::Newest)?;
         Ok(selected.series.into_iter().filter(|it| !it.parts.is_empty()).map(|it| it.labels).collect())
+    }
+
+    /// The same of those in memory.
+    pub(super) fn labels_in_memory(
+        &self,
+        matchers: &[Matcher],
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Labels>, SelectError> {
+        let series = self.in_memory(matchers, from, to, Want::Newest)?;
+        Ok(series.into_iter().filter(|it| !it.parts.is_empty()).map(|it| it.labels).collect())
     }
 
     fn in_memory(&self, matchers: &[Matcher], from: Millis, to: Millis, want: Want) -> Result<Vec<Parts>, SelectError> {
@@ -187,6 +199,26 @@ fn merge(series: &mut Vec<Parts>, found: impl Iterator<Item = (Labels, Vec<Place
     }
 }
 
+/// Puts parts of blocks in the order of their times where none overlaps another: then no sample has to be moved. Blocks that were
+/// merged stand in the place of the first of what they are made of, and of two samples of one time the first counts.
+fn in_time_order(parts: &mut [Part]) {
+    let place = |part: &Part| match part {
+        Part::Block(_, place) => Some(*place),
+        _ => None,
+    };
+    let count = parts.iter().map_while(place).count();
+    let parts = &mut parts[..count];
+    let follows = |pair: &[Part]| place(&pair[0]).map(|it| it.last) < place(&pair[1]).map(|it| it.first);
+    if parts.windows(2).all(follows) {
+        return;
+    }
+    let mut order: Vec<Place> = parts.iter().filter_map(place).collect();
+    order.sort_by_key(|it| it.first);
+    if order.windows(2).all(|pair| pair[0].last < pair[1].first) {
+        parts.sort_by_key(|part| place(part).map(|it| it.first));
+    }
+}
+
 impl Selected<'_> {
     /// How many series there are.
     pub fn len(&self) -> usize {
@@ -242,6 +274,11 @@ impl Selected<'_> {
     fn read<T: Item + FromOne>(&mut self, index: usize, out: &mut Vec<T>) -> Result<(), SelectError> {
         out.clear();
         let mut rising = true;
+        let count = |part: &Part| match part {
+            Part::Block(_, place) if place.kind == T::KIND => usize::from(place.count),
+            _ => 0,
+        };
+        out.reserve(self.series[index].parts.iter().map(count).sum());
         for part in &self.series[index].parts {
             let begun = out.len();
             let good = match part {

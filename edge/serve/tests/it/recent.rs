@@ -190,7 +190,7 @@ impl Run {
         least.sort();
         least.dedup();
         // Chunks that only overlap the stretch may name more.
-        assert!(least.iter().all(|value| values.iter().any(|v| v == value)), "{values:?} lacks some of {least:?}");
+        assert!(least.iter().all(|value| values.iter().any(|v| v == *value)), "{values:?} lacks some of {least:?}");
     }
 }
 

@@ -9,7 +9,7 @@ mod stream;
 mod table;
 mod write;
 
-pub use read::{Block, BlockSeries, Place, Reading, is_key_of, labels_of};
+pub use read::{Block, BlockSeries, Place, Reading, is_key_of, labels_of, value_of};
 pub use stream::Stream;
 pub use write::{Written, chunks, write_block, write_head};
 

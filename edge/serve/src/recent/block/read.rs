@@ -66,6 +66,8 @@ pub struct BlockSeries {
     pub chunks: Vec<Place>,
 }
 
+/// Labels that most series have at most.
+const LABELS: usize = 16;
 const DAMAGED: fn(&'static str) -> BlockError = BlockError::Damaged;
 
 /// Is shown series by their keys, with chunks.
@@ -183,47 +185,53 @@ impl Block {
     }
 
     /// Visits names and values, those of one name together, until `visit` breaks.
-    ///
-    /// - `name`: only this one.
-    pub fn values(
-        &self,
-        name: Option<&str>,
-        mut visit: impl FnMut(&str, &str, u64) -> ControlFlow<()>,
-    ) -> Result<(), BlockError> {
-        let (mut prefix, mut bad) = (Vec::new(), false);
-        if let Some(name) = name {
-            term_of(name, "", &mut prefix);
-        }
-        self.terms(&prefix, |term, count, _| {
-            let Some(between) = term.iter().position(|byte| *byte == BETWEEN) else {
-                bad = true;
-                return ControlFlow::Break(());
-            };
-            if !term.starts_with(&prefix) {
-                return ControlFlow::Break(());
-            }
-            match (std::str::from_utf8(&term[..between]), std::str::from_utf8(&term[between + 1..])) {
-                (Ok(name), Ok(value)) => visit(name, value, count),
-                _ => {
-                    bad = true;
-                    ControlFlow::Break(())
-                }
-            }
+    pub fn pairs(&self, mut visit: impl FnMut(&str, &str) -> ControlFlow<()>) -> Result<(), BlockError> {
+        self.texts(&[], |term| {
+            let (name, value) = term.split_at_checked(term.iter().position(|byte| *byte == BETWEEN)?)?;
+            Some(visit(std::str::from_utf8(name).ok()?, std::str::from_utf8(&value[1..]).ok()?))
+        })
+    }
+
+    /// Visits the values of a name, until `visit` breaks.
+    pub fn values(&self, name: &str, mut visit: impl FnMut(&str) -> ControlFlow<()>) -> Result<(), BlockError> {
+        let mut prefix = Vec::new();
+        term_of(name, "", &mut prefix);
+        self.texts(&prefix, |term| match term.strip_prefix(&prefix[..]) {
+            Some(value) => Some(visit(std::str::from_utf8(value).ok()?)),
+            None => Some(ControlFlow::Break(())),
+        })
+    }
+
+    /// Visits the terms from `from` on, until `visit` breaks; fails where it says that one is no text.
+    fn texts(&self, from: &[u8], mut visit: impl FnMut(&[u8]) -> Option<ControlFlow<()>>) -> Result<(), BlockError> {
+        let mut good = true;
+        self.terms(from, |term, _, _| {
+            visit(term).unwrap_or_else(|| {
+                good = false;
+                ControlFlow::Break(())
+            })
         })?;
-        if bad { Err(DAMAGED("a term is no text")) } else { Ok(()) }
+        if good { Ok(()) } else { Err(DAMAGED("a term is no text")) }
     }
 
     /// Numbers of the series in a list.
-    fn numbers(&self, place: u64, out: &mut Vec<u32>) -> Result<(), BlockError> {
+    ///
+    /// - `count`: how many these are, by what its term says.
+    fn numbers(&self, count: u64, place: u64, out: &mut Vec<u32>) -> Result<(), BlockError> {
         let (lists_at, terms_at) = (self.places[1], self.places[2]);
         if place < lists_at || place + 8 > terms_at {
             return Err(DAMAGED("a list is not where lists are"));
         }
-        let size = Left(&read(&*self.file, place, 4)?).u32()?;
-        if u64::from(size) > terms_at - place - 8 {
+        // Mostly a number takes a byte or two.
+        let likely = count.saturating_mul(2).saturating_add(8).min(terms_at - place).min(READ as u64);
+        let mut framed = read(&*self.file, place, likely)?;
+        let size = u64::from(Left(&framed).u32()?);
+        if size > terms_at - place - 8 {
             return Err(DAMAGED("a list is too long"));
         }
-        let framed = read(&*self.file, place, u64::from(size) + 8)?;
+        if size + 8 > likely {
+            framed = read(&*self.file, place, size + 8)?;
+        }
         let (mut left, mut before) = (Left(unframe(&framed)?.0), None);
         while !left.0.is_empty() {
             let step = left.number()?;
@@ -273,37 +281,35 @@ impl Block {
 
     /// Numbers of the series among which are all that the matchers accept.
     fn candidates(&self, matchers: &[Matcher]) -> Result<Option<Vec<u32>>, BlockError> {
-        let (mut wrong, mut numbers) = (None, Vec::new());
-        let plan = Plan::of(matchers, |name, value| match self.list(name, value) {
-            Ok(list) => list.map_or(0, |(count, _)| count as usize),
-            Err(error) => {
-                wrong = Some(error);
-                0
-            }
-        });
-        if let Some(error) = wrong {
-            return Err(error);
-        }
-        match plan {
-            Plan::Value(name, value) => match self.list(name, value)? {
-                Some((_, place)) => {
-                    self.numbers(place, &mut numbers)?;
-                    self.leave_out(matchers, (name, value), &mut numbers)?;
-                }
+        // Of each name and value that there must be, the list.
+        let mut lists: Vec<(&str, &str, u64, u64)> = Vec::new();
+        for it in matchers.iter().filter(|m| m.op == MatchOp::Equal && !m.value.is_empty()) {
+            match self.list(&it.name, &it.value)? {
+                Some((count, place)) => lists.push((&it.name, &it.value, count, place)),
                 None => return Ok(None),
-            },
+            }
+        }
+        let list = |name: &str, value: &str| lists.iter().find(|it| (it.0, it.1) == (name, value));
+        let mut numbers = Vec::new();
+        match Plan::of(matchers, |name, value| list(name, value).map_or(0, |it| it.2 as usize)) {
+            Plan::Value(name, value) => {
+                let Some((.., count, place)) = list(name, value) else { return Ok(None) };
+                self.numbers(*count, *place, &mut numbers)?;
+                let others = lists.iter().filter(|it| (it.0, it.1) != (name, value));
+                others.into_iter().try_for_each(|it| self.leave_out(it.2, it.3, &mut numbers))?;
+            }
             Plan::Values(matcher) => {
                 let (mut prefix, mut places) = (Vec::new(), Vec::new());
                 term_of(&matcher.name, "", &mut prefix);
-                self.terms(&prefix, |term, _, place| {
+                self.terms(&prefix, |term, count, place| {
                     let Some(value) = term.strip_prefix(&prefix[..]) else { return ControlFlow::Break(()) };
                     if std::str::from_utf8(value).is_ok_and(|value| matcher.matches(value)) {
-                        places.push(place);
+                        places.push((count, place));
                     }
                     ControlFlow::Continue(())
                 })?;
-                for place in places {
-                    self.numbers(place, &mut numbers)?;
+                for (count, place) in places {
+                    self.numbers(count, place, &mut numbers)?;
                 }
                 numbers.sort();
             }
@@ -312,23 +318,16 @@ impl Block {
         Ok(Some(numbers))
     }
 
-    /// Leaves those of a list's rising numbers that stand in the lists of the other matchers, too, where these are not far longer.
-    fn leave_out(&self, matchers: &[Matcher], of: (&str, &str), numbers: &mut Vec<u32>) -> Result<(), BlockError> {
-        let others = matchers.iter().filter(|m| m.op == MatchOp::Equal && !m.value.is_empty());
-        for other in others.filter(|m| (&*m.name, &*m.value) != of) {
-            let Some((count, place)) = self.list(&other.name, &other.value)? else {
-                numbers.clear();
-                return Ok(());
-            };
-            if count as usize / WALKED <= numbers.len() {
-                let mut known = Vec::new();
-                self.numbers(place, &mut known)?;
-                let mut known = known.into_iter().peekable();
-                numbers.retain(|number| {
-                    while known.next_if(|it| it < number).is_some() {}
-                    known.peek() == Some(number)
-                });
-            }
+    /// Leaves those of rising numbers that stand in another list, too, where that is not far longer.
+    fn leave_out(&self, count: u64, place: u64, numbers: &mut Vec<u32>) -> Result<(), BlockError> {
+        if count as usize / WALKED <= numbers.len() {
+            let mut known = Vec::new();
+            self.numbers(count, place, &mut known)?;
+            let mut known = known.into_iter().peekable();
+            numbers.retain(|number| {
+                while known.next_if(|it| it < number).is_some() {}
+                known.peek() == Some(number)
+            });
         }
         Ok(())
     }
@@ -519,6 +518,17 @@ pub fn labels_of(key: &[u8]) -> Result<Labels, BlockError> {
     labels(key).ok_or(DAMAGED("a series has no labels that could be"))
 }
 
+/// The value of a label in a series' key; `""` where it is absent.
+pub fn value_of<'k>(key: &'k [u8], name: &str) -> Result<&'k str, BlockError> {
+    let mut parts = key.split(|byte| *byte == BETWEEN);
+    while let (Some(found), Some(value)) = (parts.next(), parts.next()) {
+        if found == name.as_bytes() {
+            return std::str::from_utf8(value).map_err(|_| DAMAGED("a series has no labels that could be"));
+        }
+    }
+    Ok("")
+}
+
 /// Whether a series' key is that of these labels.
 pub fn is_key_of(labels: &Labels, mut key: &[u8]) -> bool {
     let mut part = |text: &str| {
@@ -530,7 +540,7 @@ pub fn is_key_of(labels: &Labels, mut key: &[u8]) -> bool {
 
 /// The labels that [`super::write::key`] wrote.
 fn labels(key: &[u8]) -> Option<Labels> {
-    let mut pairs = Vec::new();
+    let mut pairs = Vec::with_capacity(LABELS);
     let mut parts = key.split(|byte| *byte == BETWEEN);
     while let (Some(name), value) = (parts.next(), parts.next()) {
         match value {
