@@ -33,7 +33,7 @@ impl Engine {
                     let (began, streams) = (!self.revisions.on, self.revisions.streams);
                     self.decide_as(version);
                     if streams != self.revisions.streams {
-                        self.begin_stream_revisions(self.now);
+                        self.switch_stream_revisions(self.now);
                     }
                     if began && self.live {
                         self.begin_revisions(self.now);

@@ -26,7 +26,7 @@ use faultline_model::table::PageBytes;
 use faultline_model::{
     Canonical, CodecError, Digest, EffectId, Millis, Occurred, Reader, Table, Writer, canonical_struct,
 };
-use faultline_rules::{ActiveAlert, RuleSet, Unit, UnitKey};
+use faultline_rules::{RuleSet, Unit, UnitKey};
 use occurrences::{Noted, OCCURRENCES_MAX, Row};
 
 /// A sample that is this much older than rule time came late, in ms; instants see those that are not as they come.
@@ -283,14 +283,17 @@ impl Engine {
         self.revisions.ask(&self.judge.rules)
     }
 
-    /// Samples that come late for `stream` groups are noted from `now` on; alerts of theirs that are active are remembered.
-    pub(crate) fn begin_stream_revisions(&mut self, now: Millis) {
+    /// Samples that come late for `stream` groups are noted from `now` on, or no more: nothing of these from before is looked at
+    /// again, and alerts of theirs that are active are remembered.
+    pub(crate) fn switch_stream_revisions(&mut self, now: Millis) {
+        let units = self.judge.rules.units(true);
+        let is_streamed = |key: &UnitKey| units.get(key).is_some_and(|unit| unit.streams);
+        self.revisions.occurrences.forget(is_streamed);
         self.read_by();
-        let streams = self.revisions.units.iter().filter(|(_, unit)| unit.streams);
-        let streams: Vec<UnitKey> = streams.map(|(key, _)| key.clone()).collect();
+        let streams: Vec<UnitKey> = self.revisions.units.keys().filter(|key| is_streamed(key)).cloned().collect();
         streams.iter().for_each(|key| self.revisions.raise(key, now, now));
-        let of_streams = |it: &ActiveAlert| streams.binary_search(&(it.group.clone(), it.name.clone())).is_ok();
-        let active = self.judge.rules.active_of_units(true).filter(of_streams);
+        let active = self.judge.rules.active_of_units(self.revisions.streams);
+        let active = active.filter(|it| is_streamed(&(it.group.clone(), it.name.clone())));
         let active: Vec<Row> = active.map(|it| Row::active(&it, now)).collect();
         active.into_iter().for_each(|row| self.revisions.remember(row, now));
     }
