@@ -80,7 +80,6 @@ impl Engine {
         self.graph.note_kinds(version >= MEASURES);
         self.graph.note_use(version >= LEARNS);
         self.graph.look_ahead(version >= LOOKS_AHEAD);
-        self.graph.tell_reliability(version >= RELIES);
         self.learning.on = version >= LEARNS;
         self.learning.notes_verdicts = version >= RELIES;
     }

@@ -24,7 +24,7 @@ pub(crate) fn silent(
             continue;
         }
         let view = series.view(id);
-        let is_silent = match newest(&view) {
+        let is_silent = match view.newest() {
             None => false,
             Some((newest, true)) => {
                 let target = (view.labels.get("job"), view.labels.get("instance"));
@@ -43,17 +43,10 @@ pub(crate) fn silent(
     }
 }
 
-/// Time of a series' newest sample, and whether that ends it.
-fn newest(view: &SeriesView<'_>) -> Option<(Millis, bool)> {
-    let float = view.samples.last().map(|sample| (sample.time(), sample.is_stale()));
-    let histogram = view.histograms.last().map(|sample| (sample.time, sample.histogram.is_none()));
-    float.max(histogram)
-}
-
 /// Whether a series has ended, and `up` of its target says that it could not be reached.
 pub(crate) fn is_down(series: &SeriesStore, view: &SeriesView<'_>, now: Millis) -> bool {
     let (job, instance) = (view.labels.get("job"), view.labels.get("instance"));
-    if newest(view).is_none_or(|(_, ends)| !ends) || job.is_empty() || instance.is_empty() {
+    if view.newest().is_none_or(|(_, ends)| !ends) || job.is_empty() || instance.is_empty() {
         return false;
     }
     let matchers = [(labels::NAME, "up"), ("job", job), ("instance", instance)];

@@ -4,6 +4,8 @@ use faultline_model::float;
 
 /// Where bins of posteriors begin, but for the first, which begins at 0.
 const BEGINS: [f64; 4] = [0.5, 0.7, 0.9, 0.97];
+/// The first model of evidence whose verdicts say it.
+pub const MODEL: u32 = 3;
 /// How many bins there are.
 pub const BINS: usize = BEGINS.len() + 1;
 

@@ -21,8 +21,6 @@ use faultline_model::float;
 
 /// Causes with less belief than this are not worth a line.
 const POSTERIOR_MIN: f64 = 0.01;
-/// The first model whose verdicts say how far their posterior can be trusted.
-const RELIABLE: u32 = 3;
 
 /// Writes the verdict.
 pub(crate) fn verdict(
@@ -43,7 +41,7 @@ pub(crate) fn verdict(
         .collect();
     let doubt = doubt(scene, &heard);
     let ahead = scene.looks_ahead && !ranking.is_empty();
-    let first = heard.first().filter(|_| evidence.model >= RELIABLE && doubt.is_none());
+    let first = heard.first().filter(|_| evidence.model >= reliability::MODEL && doubt.is_none());
     let reliability =
         first.map(|first| Box::new(reliability::reliability(first.cause.posterior, &evidence.reliability)));
     let what_ifs = if ahead { what_ifs(scene, answer, ranking) } else { Some(Vec::new()) };

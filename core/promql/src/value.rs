@@ -23,6 +23,15 @@ pub struct SeriesView<'a> {
     pub marks: Option<&'a Marks>,
 }
 
+impl SeriesView<'_> {
+    /// Time of the newest sample or histogram, and whether it is a stale marker.
+    pub fn newest(&self) -> Option<(Millis, bool)> {
+        let float = self.samples.last().map(|sample| (sample.time(), sample.is_stale()));
+        let histogram = self.histograms.last().map(|sample| (sample.time, sample.histogram.is_none()));
+        float.max(histogram)
+    }
+}
+
 /// Whatever can supply series: the engine, the recent store, history, a test.
 pub trait Source {
     /// Every series of selector `index` (its place in [`crate::Expr::selectors`]), in label order.

@@ -10,10 +10,8 @@ use faultline_model::{AlertId, Labels, Millis, Occurrence, Position, RuleFiles, 
 const EXTERNAL_MAX: usize = 8;
 
 impl Rules {
-    /// Rules of a set that remember nothing. Each group's first instant is its first at or after `from`; annotations are left out:
-    /// no alert depends on them.
-    pub fn from_instant(mut set: RuleSet, from: Millis) -> Rules {
-        leave_out_annotations(&mut set);
+    /// Rules of a set that remember nothing. Each group's first instant is its first at or after `from`.
+    pub fn from_instant(set: RuleSet, from: Millis) -> Rules {
         let mut rules = Rules::of(TenantId(0), RuleFiles::default(), set);
         rules.carry(&Rules::new(TenantId(0)), from.plus(-1), true);
         rules
@@ -25,25 +23,15 @@ impl Rules {
     pub fn resume(&mut self, alert: AlertId, labels: &Labels, active_at: Millis, fires: bool) -> bool {
         let found = self.places.iter().enumerate().find_map(|(number, &(g, r))| {
             let group = &self.set.groups[g];
-            Some((number, resumed(&self.set, group, &group.rules[r], alert, labels)?))
+            Some((number, resumed(&self.set, group, &group.rules[r], alert, labels, active_at, fires)?))
         });
-        let Some((number, (own, resumed))) = found else { return false };
-        let state = if fires { AlertState::Firing } else { AlertState::Pending };
-        self.state_mut(number).alerts.insert(own, Alert { state, active_at, ..resumed });
+        let Some((number, (own, alert))) = found else { return false };
+        self.state_mut(number).alerts.insert(own, alert);
         true
     }
 }
 
-/// No alert depends on annotations.
-pub(crate) fn leave_out_annotations(set: &mut RuleSet) {
-    for rule in set.groups.iter_mut().flat_map(|group| &mut group.rules) {
-        if let RuleKind::Alert(alerting) = &mut rule.kind {
-            (alerting.annotations, alerting.templates) = Default::default();
-        }
-    }
-}
-
-/// The alert of a rule that leaves with these labels, and its labels before external ones were added: which of those it had
+/// The active alert of a rule that leaves with these labels, and its labels before external ones were added: which of those it had
 /// itself, its identity tells.
 pub(crate) fn resumed(
     set: &RuleSet,
@@ -51,6 +39,8 @@ pub(crate) fn resumed(
     rule: &Rule,
     alert: AlertId,
     leaves_with: &Labels,
+    active_at: Millis,
+    fires: bool,
 ) -> Option<(Labels, Alert)> {
     let key = group.key();
     let external = set.external_labels.iter().filter(|(name, value)| leaves_with.get(name) == *value);
@@ -71,9 +61,9 @@ pub(crate) fn resumed(
         element.set(name, "");
     }
     let resumed = Alert {
-        state: AlertState::Pending,
+        state: if fires { AlertState::Firing } else { AlertState::Pending },
         occurrence: Occurrence { began: Position::default(), ordinal: 0 },
-        active_at: Millis::default(),
+        active_at,
         gone_since: None,
         silent_since: None,
         element: element.build(),

@@ -2,10 +2,9 @@
 //!
 //! What is done at each instant is what [`crate::Rules`] does at it. Instants without elements at which nothing is active
 //! are passed over, and the series of a recording rule are made of whole columns: the same as one instant after the other.
-use crate::alert::Alert;
 use crate::grid::{instant_after, instant_at_or_before, offset_ms};
 use crate::judge::Judge;
-use crate::resume::{leave_out_annotations, resumed};
+use crate::resume::resumed;
 use crate::series::{RuleSeries, SelectorId, elements};
 use crate::set::{Group, Rule, RuleKind, RuleSet};
 use crate::state::{RuleState, Timers};
@@ -14,7 +13,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use faultline_model::facts::{AlertState, Transition};
+use faultline_model::facts::Transition;
 use faultline_model::{AlertId, HistogramSample, Labels, Millis, Position, Sample, TenantId};
 use faultline_promql::{Column, Element, Matcher, Options, SeriesView, Value};
 
@@ -57,7 +56,11 @@ pub struct Came {
 impl Trial {
     /// The rules of a set, in its order, each with nothing remembered. Annotations are left out: no alert depends on them.
     pub fn all(mut set: RuleSet) -> Vec<Trial> {
-        leave_out_annotations(&mut set);
+        for rule in set.groups.iter_mut().flat_map(|group| &mut group.rules) {
+            if let RuleKind::Alert(alerting) = &mut rule.kind {
+                (alerting.annotations, alerting.templates) = Default::default();
+            }
+        }
         let set = Arc::new(set);
         let places = set.groups.iter().enumerate().flat_map(|(g, group)| (0..group.rules.len()).map(move |r| (g, r)));
         let trial = |(number, (group, rule))| Trial {
@@ -132,9 +135,9 @@ impl Trial {
     ///
     /// - `labels`: as they leave.
     pub fn resume(&mut self, alert: AlertId, labels: &Labels, active_at: Millis, fires: bool) -> bool {
-        let Some((own, resumed)) = resumed(&self.set, self.group(), self.rule(), alert, labels) else { return false };
-        let state = if fires { AlertState::Firing } else { AlertState::Pending };
-        self.state.alerts.insert(own, Alert { state, active_at, ..resumed });
+        let resumed = resumed(&self.set, self.group(), self.rule(), alert, labels, active_at, fires);
+        let Some((own, alert)) = resumed else { return false };
+        self.state.alerts.insert(own, alert);
         true
     }
 

@@ -58,9 +58,7 @@ impl RuleSeries for Past<'_> {
             return;
         }
         self.series.select(id, &mut |view| {
-            let float = view.samples.last().map(|sample| (sample.time(), sample.is_stale()));
-            let histogram = view.histograms.last().map(|sample| (sample.time, sample.histogram.is_none()));
-            let is_lost = match float.max(histogram) {
+            let is_lost = match view.newest() {
                 None => false,
                 Some((newest, true)) => newest <= sight.at,
                 Some((newest, false)) => {

@@ -129,7 +129,7 @@ impl Graph {
             targets,
             changes,
             learnt: None,
-            model: [self.notes_use, self.looks_ahead, self.tells_reliability].map(u32::from).iter().sum(),
+            model: u32::from(self.notes_use) + u32::from(self.looks_ahead),
             reliability: Vec::new(),
         }
     }

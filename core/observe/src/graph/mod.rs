@@ -131,7 +131,6 @@ pub struct Graph {
     notes_use: bool,
     /// Whether verdicts say what would be and what to check, and processes' own metrics are read.
     looks_ahead: bool,
-    tells_reliability: bool,
     /// Whether kinds of log records are noted.
     notes_kinds: bool,
     events: NamedEvents,
@@ -163,7 +162,6 @@ impl Graph {
             resources: Resources::new(seed),
             notes_use: true,
             looks_ahead: true,
-            tells_reliability: true,
             notes_kinds: true,
             events: NamedEvents::new(seed),
             counts: Counts::default(),
@@ -185,11 +183,6 @@ impl Graph {
     /// are read: older engines did neither.
     pub fn look_ahead(&mut self, ahead: bool) {
         self.looks_ahead = ahead;
-    }
-
-    /// Whether verdicts from here on say how far their posterior can be trusted: older engines' did not.
-    pub fn tell_reliability(&mut self, tells: bool) {
-        self.tells_reliability = tells;
     }
 
     /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.

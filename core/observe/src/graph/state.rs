@@ -88,7 +88,6 @@ impl Graph {
             resources: Resources::new(seed),
             notes_use: true,
             looks_ahead: true,
-            tells_reliability: true,
             notes_kinds: true,
             events: NamedEvents::new(seed),
             body: Vec::new(),

@@ -121,18 +121,16 @@ impl Traces {
             }
         }
         let minutes = self.by_service.entry(key).or_default();
-        let place = minutes.partition_point(|known| known.number < minute);
+        let mut place = minutes.partition_point(|known| known.number < minute);
         if minutes.get(place).is_none_or(|known| known.number != minute) {
             if minutes.len() == MINUTES_MAX {
-                if place == 0 {
-                    return;
-                }
+                // Older than all that are kept.
+                let Some(before) = place.checked_sub(1) else { return };
                 minutes.pop_front();
+                place = before;
             }
-            let place = minutes.partition_point(|known| known.number < minute);
             minutes.insert(place, Minute { number: minute, ..Minute::default() });
         }
-        let place = minutes.partition_point(|known| known.number < minute);
         let held = &mut minutes[place];
         for (slot, span) in [(&mut held.slowest, best.slowest), (&mut held.failed, best.failed)] {
             if let Some(span) = span.filter(|span| slot.as_ref().is_none_or(|known| known.took_ns < took(span))) {
