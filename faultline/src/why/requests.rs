@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 const CAUSES: usize = 2;
 /// How long before the onset a request may have begun, in ms: it may be what the onset was seen by.
 const BEFORE_MS: i64 = 60_000;
-/// Requests asked for: those of other callers are passed over where a way between two services is the cause.
-const ASKED: usize = 20;
+/// Requests asked for, all that are kept: where a way between two services is the cause, one that its caller tells of is looked for, and
+/// those come behind the service's own.
+const ASKED: usize = 240;
 
 /// Asks for requests of the first causes of an incident; null where the onset is not known.
 pub(super) fn ask(server: &Server, incident: Shape<'_>) -> Value {
