@@ -1,4 +1,5 @@
-//! The machine: its name, and whose turn it is.
+//! The machine: its name, whose turn it is, and how long somebody's lasted.
+use std::time::Duration;
 
 /// The name that the system gives itself, or `localhost` where that is no text.
 pub fn machine_name() -> String {
@@ -13,4 +14,12 @@ pub fn machine_name() -> String {
 pub fn yield_to_others() {
     #[cfg(target_os = "linux")]
     let _refused = rustix::process::nice(10);
+}
+
+/// What the calling thread has had of a processor since it began.
+///
+/// Source: clock_gettime(2), `CLOCK_THREAD_CPUTIME_ID`.
+pub fn thread_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(spent.tv_sec.try_into().unwrap_or(0), spent.tv_nsec.try_into().unwrap_or(0))
 }

@@ -30,7 +30,7 @@ pub async fn query(State(api): State<Arc<Api>>, request: Request) -> Response {
             // Nothing to look for: Prometheus answers without a body.
             return Ok(covers(StatusCode::NO_CONTENT.into_response(), view.covers));
         }
-        let found = api.work(move |store| found(store, &sets, span)).await?;
+        let found = api.work(move |store, _| Some(found(store, &sets, span))).await?;
         Ok(query_answer(found, Told::default(), view.covers))
     };
     answer.await.unwrap_or_else(PromError::into_response)

@@ -49,7 +49,7 @@ pub async fn metadata(State(api): State<Arc<Api>>, request: Request) -> Response
         let each = usize::try_from(each).ok().filter(|each| *each > 0).unwrap_or(usize::MAX);
         let metric = params.get("metric").unwrap_or("").to_owned();
         api.covered_prometheus(&params).await?;
-        let families = api.work(move |store| families(store, &metric, limit)).await?;
+        let families = api.work(move |store, _| Some(families(store, &metric, limit))).await?;
         let shapes = |list: Vec<About>| list.into_iter().take(each).map(Shape::from).collect::<Vec<_>>();
         Ok(families.into_iter().map(|(family, list)| (family, shapes(list))).collect::<BTreeMap<_, _>>())
     };
@@ -96,7 +96,7 @@ pub async fn of_targets(State(api): State<Arc<Api>>, request: Request) -> Respon
         };
         let metric = params.get("metric").unwrap_or("").to_owned();
         api.covered_prometheus(&params).await?;
-        api.work(move |store| by_target(store, &metric, &matchers, limit)).await
+        api.work(move |store, _| Some(by_target(store, &metric, &matchers, limit))).await
     };
     match found.await {
         Ok(found) => answer(&api, found),

@@ -44,12 +44,10 @@ use faultline_model::HashSeed;
 use faultline_promql::{Expr, Features, ParseError, parse_with};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use work::Queries;
 
 /// Largest request body, in bytes.
 const BODY_SIZE_MAX: usize = 256 << 10;
-/// Queries evaluated at one time.
-const QUERIES_MAX: usize = 2;
 /// When to come back to a server that is starting.
 const STARTING_FOR: Duration = Duration::from_secs(2);
 
@@ -96,7 +94,7 @@ pub(crate) struct Api {
     inlet: Inlet,
     seed: Arc<OnceLock<HashSeed>>,
     clock: Arc<dyn Clock>,
-    queries: Arc<Semaphore>,
+    queries: Queries,
     features: Features,
     reload: Reload,
 }
@@ -116,7 +114,7 @@ pub fn router(
     features: Features,
     reload: Reload,
 ) -> Router {
-    let queries = Arc::new(Semaphore::new(QUERIES_MAX));
+    let queries = Queries::default();
     let api = Arc::new(Api { store, inlet, seed, clock, queries, features, reload });
     let once_ready = Router::new()
         .route("/api/faultline/v1/incidents", get(incidents::list))

@@ -5,7 +5,7 @@ use super::params::Params;
 use super::source::{Outcome, RecentSource};
 use super::time;
 use super::values::QueryData;
-use crate::recent::at_leisure;
+use super::work::Share;
 use crate::store::Store;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 /// How long a query may take, and does where it asks for more.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// A query that reads more samples than this, which take some dozens of milliseconds, yields to all else: on a thread of its own, which
-/// costs a short one more than it takes.
-const LONG_SAMPLES: u64 = 1_000_000;
+/// A query that reads more series or samples than these takes half a millisecond and more, and is left to threads that run when
+/// nothing else does.
+const FEW_SERIES: usize = 200;
+const FEW_SAMPLES: u64 = 20_000;
 /// Instants of a range query, less one, as in Prometheus.
 const STEPS_MAX: i64 = 11_000;
 /// Warnings told of a query, and infos.
@@ -35,7 +36,9 @@ pub async fn instant(State(api): State<Arc<Api>>, request: Request) -> Response 
         let view = api.covered_prometheus(&params).await?;
         let at = at.unwrap_or(view.at);
         let begun = Instant::now();
-        let work = move |store: &Store| value_at(store, &asked, at).map(|done| asked.written(done, begun.elapsed()));
+        let work = move |store: &Store, share| {
+            Some(value_at(store, &asked, at, share)?.map(|done| asked.written(done, begun.elapsed())))
+        };
         Ok(json_answer(api.work(work).await??, view.covers))
     };
     answer.await.unwrap_or_else(PromError::into_response)
@@ -55,8 +58,9 @@ pub async fn range(State(api): State<Arc<Api>>, request: Request) -> Response {
         }
         let view = api.covered_prometheus(&params).await?;
         let begun = Instant::now();
-        let work =
-            move |store: &Store| values_over(store, &asked, steps).map(|done| asked.written(done, begun.elapsed()));
+        let work = move |store: &Store, share| {
+            Some(values_over(store, &asked, steps, share)?.map(|done| asked.written(done, begun.elapsed())))
+        };
         Ok(json_answer(api.work(work).await??, view.covers))
     };
     answer.await.unwrap_or_else(PromError::into_response)
@@ -204,42 +208,42 @@ fn told(notes: &Annotations, query: &str) -> Told {
     told
 }
 
-/// Evaluates, where it reads much on a thread that yields to all others: detection comes first.
+/// Evaluates; nothing where it would read more than is to be read here.
 ///
 /// - `evaluate`: is given what supplies series; whatever it gives, what could not be read comes first: without that it saw less than it
 ///   asked for.
-fn evaluated<V: Send>(
+fn evaluated<V>(
     asked: &Asked,
     source: RecentSource<'_>,
-    evaluate: impl FnOnce(&RecentSource<'_>, &mut Annotations) -> Result<V, EvalError> + Send,
+    share: Share,
+    evaluate: impl FnOnce(&RecentSource<'_>, &mut Annotations) -> Result<V, EvalError>,
     shown: impl FnOnce(V) -> QueryData,
-) -> Result<Done, PromError> {
-    let work = |source: RecentSource<'_>| {
-        let mut notes = Annotations::default();
-        let value = evaluate(&source, &mut notes);
-        (value, source.outcome(), notes)
-    };
-    let long = source.look_up(&asked.expr) > LONG_SAMPLES;
-    let (value, mut outcome, notes) = if long { at_leisure(|| work(source)) } else { work(source) };
-    match outcome.refused.take() {
-        Some(refused) => Err(refused),
-        None => {
-            let data = shown(value.map_err(|error| PromError::execution(error.to_string()))?);
-            Ok(Done { data, outcome, notes })
-        }
+) -> Option<Result<Done, PromError>> {
+    if share == Share::Little && source.look_up(&asked.expr, FEW_SERIES).is_none_or(|samples| samples > FEW_SAMPLES) {
+        return None;
     }
+    let mut notes = Annotations::default();
+    let value = evaluate(&source, &mut notes);
+    let mut outcome = source.outcome();
+    Some(match outcome.refused.take() {
+        Some(refused) => Err(refused),
+        None => value.map_err(|error| PromError::execution(error.to_string())).map(|value| {
+            let data = shown(value);
+            Done { data, outcome, notes }
+        }),
+    })
 }
 
-fn value_at(store: &Store, asked: &Asked, at: Millis) -> Result<Done, PromError> {
+fn value_at(store: &Store, asked: &Asked, at: Millis, share: Share) -> Option<Result<Done, PromError>> {
     let source = RecentSource::instant(store.recent(), at, asked.lookback_ms, Instant::now() + asked.timeout);
     let options = asked.options();
     let value = |source: &RecentSource<'_>, notes: &mut Annotations| {
         evaluate_annotated(&asked.expr, at, source, &options, notes)
     };
-    evaluated(asked, source, value, |value| QueryData::at(value, at))
+    evaluated(asked, source, share, value, |value| QueryData::at(value, at))
 }
 
-fn values_over(store: &Store, asked: &Asked, range: Range) -> Result<Done, PromError> {
+fn values_over(store: &Store, asked: &Asked, range: Range, share: Share) -> Option<Result<Done, PromError>> {
     let (recent, deadline) = (store.recent(), Instant::now() + asked.timeout);
     let source = RecentSource::range(recent, (range.start, range.end), asked.lookback_ms, deadline);
     // What is held is bounded where it is read, and the time by the timeout.
@@ -247,7 +251,7 @@ fn values_over(store: &Store, asked: &Asked, range: Range) -> Result<Done, PromE
     let values = |source: &RecentSource<'_>, notes: &mut Annotations| {
         evaluate_range(&asked.expr, range, source, &options, notes, &|| !source.goes_on())
     };
-    evaluated(asked, source, values, QueryData::Matrix)
+    evaluated(asked, source, share, values, QueryData::Matrix)
 }
 
 fn steps(params: &Params) -> Result<Range, PromError> {

@@ -5,6 +5,7 @@ use super::params::Params;
 use super::source::refusal;
 use super::values::{put_labels, put_list, put_text};
 use crate::recent::{Recent, SelectError};
+use crate::store::Store;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
@@ -137,13 +138,14 @@ pub(super) fn any_selector(text: &str, features: Features) -> Result<Vec<Matcher
 
 /// Looks up and writes the answer, on a thread where that holds up no other.
 async fn found(
-    api: &Api,
+    api: &Arc<Api>,
     params: &Params,
     asked: Asked,
-    look: impl FnOnce(&Recent, &Asked) -> Result<Vec<u8>, SelectError> + Send + 'static,
+    look: impl Fn(&Recent, &Asked) -> Result<Vec<u8>, SelectError> + Send + 'static,
 ) -> Result<Response, PromError> {
     let view = api.covered_prometheus(params).await?;
-    let done = api.work(move |store| look(store.recent(), &asked).map_err(|error| refusal(&error))).await?;
+    let look = move |store: &Store, _| Some(look(store.recent(), &asked).map_err(|error| refusal(&error)));
+    let done = api.work(look).await?;
     Ok(json_answer(done?, view.covers))
 }
 

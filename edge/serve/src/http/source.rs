@@ -1,6 +1,6 @@
 //! The recent store as what supplies series to an evaluation.
 use super::answer::PromError;
-use crate::recent::select::{Points, Want};
+use crate::recent::select::{Points, SERIES_MAX, Want};
 use crate::recent::{Recent, SelectError, Selected};
 use faultline_model::{HistogramSample, Labels, Millis};
 use faultline_promql::{At, Expr, Extent, Selector, SeriesView, Source};
@@ -73,24 +73,34 @@ impl<'a> RecentSource<'a> {
         RecentSource { last, ..RecentSource::instant(recent, first, lookback_ms, deadline) }
     }
 
-    /// Looks up what the selectors of a query read: how many samples that is, at most. What is left for the evaluation takes no lock
-    /// that the thread waits for which takes samples in.
-    pub fn look_up(&self, expr: &Expr) -> u64 {
+    /// Looks up what the selectors of a query read: how many samples that is, at most; nothing where one matches more series than
+    /// `series_max`.
+    pub fn look_up(&self, expr: &Expr, series_max: usize) -> Option<u64> {
         let mut samples = 0_u64;
         for (index, selector) in expr.selectors().iter().enumerate() {
-            if let Some(selected) = self.selected(selector) {
-                samples = samples.saturating_add(selected.samples());
-                self.looked_up.borrow_mut().insert(index, selected);
+            match self.select(selector, series_max) {
+                Ok(selected) => {
+                    samples = samples.saturating_add(selected.samples());
+                    self.looked_up.borrow_mut().insert(index, selected);
+                }
+                Err(SelectError::TooMany) => return None,
+                // Asked again, it might read: what cannot be read is set aside.
+                Err(error) => self.refuse(refusal(&error)),
             }
         }
-        samples
+        Some(samples)
     }
 
     /// What a selector reads; nothing where it is refused.
     fn selected(&self, selector: &Selector) -> Option<Selected<'a>> {
+        let found = self.select(selector, SERIES_MAX);
+        found.map_err(|error| self.refuse(refusal(&error))).ok()
+    }
+
+    fn select(&self, selector: &Selector, series_max: usize) -> Result<Selected<'a>, SelectError> {
         let (from, to) = stretch(selector, self.first, self.last, self.lookback_ms);
         let want = if self.is_newest(selector) { Want::Newest } else { Want::All };
-        self.recent.select(&selector.matchers, from, to, want).map_err(|error| self.refuse(refusal(&error))).ok()
+        self.recent.select_up_to(series_max, &selector.matchers, from, to, want)
     }
 
     /// Whether a selector reads the newest sample alone.

@@ -96,17 +96,29 @@ impl Recent {
         to: Millis,
         want: Want,
     ) -> Result<Selected<'_>, SelectError> {
+        self.select_up_to(SERIES_MAX, matchers, from, to, want)
+    }
+
+    /// The same, of no more series than this.
+    pub fn select_up_to(
+        &self,
+        most: usize,
+        matchers: &[Matcher],
+        from: Millis,
+        to: Millis,
+        want: Want,
+    ) -> Result<Selected<'_>, SelectError> {
         // Memory first: what is written to a block meanwhile is then seen twice, never not at all.
-        let mut series = self.in_memory(matchers, from, to, want)?;
+        let mut series = self.in_memory(most, matchers, from, to, want)?;
         let blocks = self.blocks.within(from, to);
         for (number, block) in (0_u32..).zip(&blocks) {
-            let found = block.find(matchers, from, to, SERIES_MAX);
+            let found = block.find(matchers, from, to, most);
             let found = found.map_err(|error| self.blocks.refused(block, error))?.ok_or(SelectError::TooMany)?;
             merge(&mut series, found.into_iter().map(|it| (it.labels, it.chunks)), number);
         }
         series.retain(|it| !it.parts.is_empty() || it.dropped.is_some());
         series.iter_mut().for_each(|it| in_time_order(&mut it.parts));
-        if series.len() > SERIES_MAX {
+        if series.len() > most {
             return Err(SelectError::TooMany);
         }
         let reading = blocks.iter().map(|_| Reading::default()).collect();
@@ -126,12 +138,19 @@ impl Recent {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<Labels>, SelectError> {
-        let series = self.in_memory(matchers, from, to, Want::Newest)?;
+        let series = self.in_memory(SERIES_MAX, matchers, from, to, Want::Newest)?;
         Ok(series.into_iter().filter(|it| !it.parts.is_empty()).map(|it| it.labels).collect())
     }
 
-    fn in_memory(&self, matchers: &[Matcher], from: Millis, to: Millis, want: Want) -> Result<Vec<Parts>, SelectError> {
-        let found = self.index.find(matchers, SERIES_MAX).ok_or(SelectError::TooMany)?;
+    fn in_memory(
+        &self,
+        most: usize,
+        matchers: &[Matcher],
+        from: Millis,
+        to: Millis,
+        want: Want,
+    ) -> Result<Vec<Parts>, SelectError> {
+        let found = self.index.find(matchers, most).ok_or(SelectError::TooMany)?;
         let mut series = Vec::with_capacity(found.len());
         for page in found.chunks(READ_CHUNK) {
             // A place may be another series' by now; none is given away while the index is held.
