@@ -1,15 +1,18 @@
 //! Hostile bytes: builds `fuzz/driver` for libFuzzer, runs its targets under a memory cap, and says what was found.
 
+mod spent;
+
+use spent::{Due, SLICE_SECONDS};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Outcome, stages, workspace};
 
 pub const HELP: &str = "
-cargo xtask fuzz [TARGET] [--seconds N]: hostile bytes for every decoder and every reader of what is on disk
+cargo xtask fuzz [TARGET] [--seconds N | --until N]: hostile bytes for every decoder and every reader of what is on disk
 
 Builds fuzz/driver with the nightly compiler, libFuzzer and AddressSanitizer, then runs each target for N seconds (30),
 two at a time, within 512 MiB and 10 s an input. A finding is an input on which a target panics, hangs, takes too much memory or
@@ -17,6 +20,10 @@ touches memory that is not its own: the chore prints it and exits 1. Without TAR
 
   cargo xtask fuzz                        all of them
   cargo xtask fuzz promql --seconds 600   one of them, longer
+  cargo xtask fuzz --until 3600           until each has had an hour of a processor, all told
+
+`--until` goes by fuzz/spent.csv, where it keeps what each target has had, in slices of 300 s: end it when you like, commit
+the file, go on another day. `chrt -i 0 cargo xtask fuzz --until 3600` runs when the machine has nothing else to do.
 
 Needs a C++ compiler and nightly: rustup toolchain install nightly
 Without them the same targets still run over the corpus, past findings and mutations of both:
@@ -41,7 +48,7 @@ const SECONDS: u64 = 30;
 /// Most bytes in use at once, and in one allocation, in MiB. The sanitizer's own share is within it.
 const MEMORY_MIB: u32 = 512;
 /// For one input, by the clock on the wall, of a machine that does other things too.
-const TIMEOUT_S: u32 = 10;
+const TIMEOUT_S: u64 = 10;
 const INPUT_SIZE_MAX: u32 = 16 << 10;
 const AT_ONCE: usize = 2;
 
@@ -57,59 +64,78 @@ struct Report {
 
 /// `cargo xtask fuzz`.
 pub fn fuzz(words: &[String]) -> Outcome {
-    let (only, seconds) = parse(words)?;
-    run(only.as_deref(), &Plan { seconds, seed: None, grown: "corpus" })
+    let Words { only, seconds, until } = parse(words)?;
+    // Who runs so for hours does it beside other things, by which an input may wait for long.
+    let (seconds, timeout_s) = until.map_or((seconds, TIMEOUT_S), |_| (SLICE_SECONDS, SLICE_SECONDS));
+    let plan = Plan { seconds, timeout_s, seed: None, grown: "corpus" };
+    run(only.as_deref(), &plan, until)
 }
 
 /// The same as a stage of `ci`, which is to fail for what a change brings and not by luck: always the same inputs in the same
 /// order, from what is committed, as far as 30 s go.
 pub fn in_ci() -> Outcome {
-    run(None, &Plan { seconds: SECONDS, seed: Some(1), grown: "corpus-ci" })
+    run(None, &Plan { seconds: SECONDS, timeout_s: TIMEOUT_S, seed: Some(1), grown: "corpus-ci" }, None)
 }
 
 /// How targets are run.
 struct Plan {
     seconds: u64,
+    /// For one input.
+    timeout_s: u64,
     /// What libFuzzer draws from; its own choice where there is none.
     seed: Option<u32>,
     /// Where it puts inputs that are worth keeping, beside the program. With a seed it begins empty.
     grown: &'static str,
 }
 
-fn parse(words: &[String]) -> Result<(Option<String>, u64), String> {
-    let (mut only, mut seconds, mut words) = (None, SECONDS, words.iter());
+/// What was typed.
+#[derive(Debug, PartialEq)]
+struct Words {
+    only: Option<String>,
+    seconds: u64,
+    until: Option<u64>,
+}
+
+fn parse(words: &[String]) -> Result<Words, String> {
+    let (mut parsed, mut words) = (Words { only: None, seconds: SECONDS, until: None }, words.iter());
     while let Some(word) = words.next() {
-        if word == "--seconds" {
-            let text = words.next().ok_or("`--seconds` wants a number: cargo xtask fuzz --seconds 60")?;
-            seconds = text.parse().map_err(|_| format!("`--seconds` wants a number, not `{text}`"))?;
-        } else if only.is_none() && !word.starts_with('-') {
-            only = Some(word.clone());
+        if word == "--seconds" || word == "--until" {
+            let wants = format!("`{word}` wants a number above 0: cargo xtask fuzz {word} 60");
+            let number = words.next().and_then(|text| text.parse().ok());
+            // libFuzzer takes 0 for ever.
+            let number = number.filter(|number| *number > 0).ok_or(wants)?;
+            if word == "--until" { parsed.until = Some(number) } else { parsed.seconds = number }
+        } else if parsed.only.is_none() && !word.starts_with('-') {
+            parsed.only = Some(word.clone());
         } else {
             return Err(format!("`fuzz` does not know `{word}`: see `cargo xtask fuzz --help`"));
         }
     }
-    // libFuzzer takes 0 for ever.
-    if seconds == 0 { Err("`--seconds` must be at least 1".into()) } else { Ok((only, seconds)) }
+    Ok(parsed)
 }
 
-fn run(only: Option<&str>, plan: &Plan) -> Outcome {
+fn run(only: Option<&str>, plan: &Plan, until: Option<u64>) -> Outcome {
     let root = workspace::here()?.root;
     let targets = targets(&root)?;
-    let chosen: Vec<&String> = targets.iter().filter(|name| only.is_none_or(|only| only == **name)).collect();
+    let chosen: Vec<&str> =
+        targets.iter().map(String::as_str).filter(|name| only.is_none_or(|only| only == *name)).collect();
     if chosen.is_empty() {
         return Err(format!("there is no target `{}`; there is {}", only.unwrap_or_default(), targets.join(", ")));
     }
     let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("fuzz");
     let program = build(&root, &folder)?;
+    let due = Due::new(root.join("fuzz/spent.csv"), &chosen, until)?;
     println!("{:<10} {:>12} {:>8} {:>8} {:>8}  finding", "target", "executions", "edges", "new", "MiB");
-    let (next, findings) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (due, findings) = (Mutex::new(due), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(name) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(finding) = one(&root, &folder, &program, name, plan) {
-                        findings.lock().expect("no holder panics").push(finding);
-                    }
+                loop {
+                    let Some(name) = due.lock().expect("no holder panics").take() else { return };
+                    let (cpu, outcome) = one(&root, &folder, &program, &name, plan);
+                    let kept = due.lock().expect("no holder panics").had(&name, cpu, outcome.is_ok());
+                    let mut findings = findings.lock().expect("no holder panics");
+                    findings.extend([outcome, kept].into_iter().filter_map(Result::err));
                 }
             });
         }
@@ -143,8 +169,14 @@ fn build(root: &Path, folder: &Path) -> Result<PathBuf, String> {
     Ok(folder.join(TRIPLE).join("release/fuzz"))
 }
 
-/// Runs one target and prints its line; the error is the finding with what to do.
-fn one(root: &Path, folder: &Path, program: &Path, name: &str, plan: &Plan) -> Outcome {
+/// Runs one target and prints its line: what it had of a processor, in seconds, and as an error the finding with what to do.
+fn one(root: &Path, folder: &Path, program: &Path, name: &str, plan: &Plan) -> (f64, Outcome) {
+    let mut cpu = 0.0;
+    let outcome = watched(root, folder, program, name, plan, &mut cpu);
+    (cpu, outcome)
+}
+
+fn watched(root: &Path, folder: &Path, program: &Path, name: &str, plan: &Plan, cpu: &mut f64) -> Outcome {
     let (grown, found) = (folder.join(plan.grown).join(name), folder.join("findings").join(name));
     if plan.seed.is_some() && grown.is_dir() {
         fs::remove_dir_all(&grown).map_err(|error| format!("{} cannot be emptied: {error}", grown.display()))?;
@@ -158,21 +190,27 @@ fn one(root: &Path, folder: &Path, program: &Path, name: &str, plan: &Plan) -> O
     command.env("ASAN_OPTIONS", "quarantine_size_mb=16:detect_leaks=0");
     command.args(plan.seed.map(|seed| format!("-seed={seed}")));
     command.arg(format!("-max_total_time={}", plan.seconds)).arg(format!("-rss_limit_mb={MEMORY_MIB}"));
-    command.arg(format!("-malloc_limit_mb={MEMORY_MIB}")).arg(format!("-timeout={TIMEOUT_S}"));
+    command.arg(format!("-malloc_limit_mb={MEMORY_MIB}")).arg(format!("-timeout={}", plan.timeout_s));
     command.arg(format!("-max_len={INPUT_SIZE_MAX}")).arg("-print_final_stats=1");
     command.arg(format!("-artifact_prefix={}/", found.display())).arg(&grown);
     // Later folders are only read.
     let known = [root.join("fuzz/corpus").join(name), root.join("fuzz/regressions").join(name)];
     command.args(known.iter().filter(|folder| folder.is_dir()));
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| format!("{name} could not be started: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let wrong = |error| format!("{name} could not be run: {error}");
+    let mut child = command.spawn().map_err(wrong)?;
+    let mut said = Vec::new();
+    child.stderr.take().expect("it is piped").read_to_end(&mut said).map_err(wrong)?;
+    // It has closed what it says, and is not waited for yet: the system still knows what it had.
+    *cpu = spent::processor_seconds(child.id());
+    let status = child.wait().map_err(wrong)?;
+    let text = String::from_utf8_lossy(&said).into_owned();
     let report = read(&text);
     let (before, after) = report.covered;
     let line = [report.executions, after, after.saturating_sub(before), report.memory_mib];
-    let finding = if output.status.success() { "none" } else { "FOUND" };
+    let finding = if status.success() { "none" } else { "FOUND" };
     println!("{name:<10} {:>12} {:>8} {:>8} {:>8}  {finding}", line[0], line[1], line[2], line[3]);
-    if output.status.success() && report.executions > 0 {
+    if status.success() && report.executions > 0 {
         return Ok(());
     }
     Err(failure(name, &text))
@@ -227,9 +265,11 @@ mod tests {
     #[test]
     fn words_are_a_target_and_its_seconds() {
         let check = |line: &str| parse(&line.split_whitespace().map(String::from).collect::<Vec<_>>());
-        assert_eq!(check(""), Ok((None, SECONDS)));
-        assert_eq!(check("promql --seconds 9"), Ok((Some("promql".into()), 9)));
-        for wrong in ["--seconds", "--seconds x", "--seconds 0", "a b", "--what"] {
+        let words = |only: Option<&str>, seconds, until| Words { only: only.map(String::from), seconds, until };
+        assert_eq!(check(""), Ok(words(None, SECONDS, None)));
+        assert_eq!(check("promql --seconds 9"), Ok(words(Some("promql"), 9, None)));
+        assert_eq!(check("--until 3600"), Ok(words(None, SECONDS, Some(3600))));
+        for wrong in ["--seconds", "--seconds x", "--seconds 0", "--until 0", "a b", "--what"] {
             assert!(check(wrong).is_err(), "{wrong}");
         }
     }
