@@ -3,13 +3,13 @@ use super::Api;
 use super::answer::{PromError, Told, json_answer, written_body};
 use super::params::Params;
 use super::source::refusal;
-use super::values::{put_labels, put_list, put_text};
+use super::values::{put_list, put_pairs, put_text};
 use crate::recent::{Recent, SelectError};
 use crate::store::Store;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use faultline_model::{Labels, Millis};
+use faultline_model::Millis;
 use faultline_promql::{Features, Matcher, parse_with};
 use std::sync::Arc;
 
@@ -25,15 +25,8 @@ pub async fn series(State(api): State<Arc<Api>>, request: Request) -> Response {
         }
         let asked = Asked::of(&api, &params, |error| PromError::bad("match[]", error))?;
         found(&api, &params, asked, |recent, asked| {
-            let mut all: Vec<Labels> = Vec::new();
-            for set in &asked.sets {
-                all.extend(recent.series(set, asked.from, asked.to)?);
-            }
-            if asked.sets.len() > 1 {
-                all.sort();
-                all.dedup();
-            }
-            let put = |out: &mut Vec<u8>| put_list(out, all.iter().take(asked.limit), put_labels);
+            let all = recent.label_sets(&asked.sets, asked.from, asked.to)?;
+            let put = |out: &mut Vec<u8>| put_list(out, all.iter().take(asked.limit), put_pairs);
             Ok(asked.written(all.len(), put))
         })
         .await

@@ -152,21 +152,55 @@ fn put_number(out: &mut Vec<u8>, x: f64) {
 
 /// Labels as an object.
 pub fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
+    put_pairs(out, labels.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+}
+
+/// The same of names and values that are bytes of texts.
+pub fn put_pairs<'a>(out: &mut Vec<u8>, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
     out.push(b'{');
-    for (index, (name, value)) in labels.iter().enumerate() {
+    for (index, (name, value)) in pairs.enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        put_text(out, name);
+        put_escaped(out, name);
         out.push(b':');
-        put_text(out, value);
+        put_escaped(out, value);
     }
     out.push(b'}');
 }
 
 /// A text, escaped.
 pub fn put_text(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("memory takes all");
+    put_escaped(out, text.as_bytes());
+}
+
+/// The bytes of a text, escaped as `serde_json` does it.
+fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let is_plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    // All are looked at, which goes many at a time: there is seldom one that is not plain.
+    if text.iter().fold(true, |plain, byte| plain & is_plain(byte)) {
+        out.extend_from_slice(text);
+    } else {
+        for byte in text {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+                0x08 => out.extend_from_slice(b"\\b"),
+                b'\t' => out.extend_from_slice(b"\\t"),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                0x0c => out.extend_from_slice(b"\\f"),
+                b'\r' => out.extend_from_slice(b"\\r"),
+                0..b' ' => {
+                    out.extend_from_slice(b"\\u00");
+                    out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                }
+                _ => out.push(*byte),
+            }
+        }
+    }
+    out.push(b'"');
 }
 
 /// A list.
@@ -179,4 +213,19 @@ pub fn put_list<T>(out: &mut Vec<u8>, all: impl IntoIterator<Item = T>, mut put:
         put(out, one);
     }
     out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_escaped_as_serde_json_does_it() {
+        let every: String = (0..0x180).filter_map(char::from_u32).collect();
+        for text in [&every, "", "plain", "\"", "\u{0}x", "ä\u{10ffff}\n"] {
+            let mut out = Vec::new();
+            put_text(&mut out, text);
+            assert_eq!(String::from_utf8(out).expect("a text"), serde_json::to_string(text).expect("a text"));
+        }
+    }
 }

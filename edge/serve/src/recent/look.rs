@@ -1,66 +1,13 @@
 //! What there is, not what it was: label sets, names and values of series with samples in a stretch of time.
-use super::block::value_of;
+use super::block::{BETWEEN, BlockError, is_key, labels_of, pairs_of, value_of};
 use super::matching::Known;
 use super::select::SERIES_MAX;
+use super::texts::{LabelSets, Texts};
 use super::{Recent, SelectError};
-use faultline_model::{Labels, Millis};
+use faultline_model::Millis;
 use faultline_promql::Matcher;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-
-/// Texts in order, each once, in two allocations: a label may have a million values.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Texts {
-    all: String,
-    ends: Vec<usize>,
-    /// Whether they have yet to be put in order.
-    mixed: bool,
-}
-
-impl Texts {
-    /// Adds one. Most come in order, and one after itself.
-    fn add(&mut self, text: &str) {
-        let last = self.ends.len().checked_sub(1).map(|last| self.text(last));
-        if last == Some(text) {
-            return;
-        }
-        self.mixed |= last.is_some_and(|last| last > text);
-        self.all.push_str(text);
-        self.ends.push(self.all.len());
-    }
-
-    fn text(&self, index: usize) -> &str {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.all[start..self.ends[index]]
-    }
-
-    /// Puts them in order, each once.
-    fn settled(self) -> Texts {
-        if !self.mixed {
-            return self;
-        }
-        let mut all: Vec<&str> = self.iter().collect();
-        all.sort();
-        let mut settled = Texts::default();
-        all.into_iter().for_each(|text| settled.add(text));
-        settled
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.len()).map(|index| self.text(index))
-    }
-}
 
 impl Recent {
     /// Names of labels of series with samples within `from..=to`, or about; of those that all of one of `sets` accept, where
@@ -72,22 +19,56 @@ impl Recent {
                 names.insert(name.to_owned());
             }
         };
-        for set in sets {
-            self.series(set, from, to)?.iter().flat_map(Labels::names).for_each(&mut add);
-        }
         if sets.is_empty() {
             if self.head_overlaps(from, to) {
                 self.index.names().iter().for_each(|(name, _)| add(name));
             }
             for block in self.blocks.within(from, to) {
-                let read = block.pairs(|name, _| {
-                    add(name);
-                    ControlFlow::Continue(())
-                });
-                read.map_err(|error| self.blocks.refused(&block, error))?;
+                block.names(&mut add).map_err(|error| self.blocks.refused(&block, error))?;
             }
         }
+        for set in sets {
+            for labels in self.labels_in_memory(set, from, to)? {
+                labels.names().for_each(&mut add);
+            }
+            // Series of one metric have mostly the same names.
+            let (mut names, mut before) = (Vec::new(), Vec::new());
+            self.each_key(set, from, to, &mut |_, key| {
+                names.clear();
+                pairs_of(key).for_each(|(name, _)| {
+                    names.extend_from_slice(name);
+                    names.push(BETWEEN);
+                });
+                if names != before {
+                    labels_of(key)?.names().for_each(&mut add);
+                    before.clone_from(&names);
+                }
+                Ok(())
+            })?;
+        }
         Ok(names.into_iter().collect())
+    }
+
+    /// Label sets of series with samples within `from..=to`, or about, that all of one of `sets` accept.
+    pub fn label_sets(&self, sets: &[Vec<Matcher>], from: Millis, to: Millis) -> Result<LabelSets, SelectError> {
+        let mut all = LabelSets::default();
+        for set in sets {
+            all.begin();
+            for labels in self.labels_in_memory(set, from, to)? {
+                all.add(&labels);
+            }
+            self.each_key(set, from, to, &mut |is_first, key| {
+                if is_first {
+                    all.begin();
+                }
+                if !is_key(key) {
+                    return Err(BlockError::Damaged("a series has no labels that could be"));
+                }
+                all.add_key(key);
+                Ok(())
+            })?;
+        }
+        Ok(all.settled())
     }
 
     /// Values of a label, by the rules of [`Recent::label_names`].
@@ -107,6 +88,7 @@ impl Recent {
                 self.index.values(name, |_| true).iter().for_each(|(value, _)| values.add(value));
             }
             for block in self.blocks.within(from, to) {
+                values.begin();
                 let read = block.values(name, |value| {
                     values.add(value);
                     ControlFlow::Continue(())
@@ -117,7 +99,7 @@ impl Recent {
         Ok(values.settled())
     }
 
-    /// Adds the values of a label that series have which all matchers accept. Of what a block has no label sets are made.
+    /// Adds the values of a label that series have which all matchers accept.
     fn add_values(
         &self,
         name: &str,
@@ -126,27 +108,51 @@ impl Recent {
         to: Millis,
         values: &mut Texts,
     ) -> Result<(), SelectError> {
+        values.begin();
         // Memory first, as in `select`.
         for labels in self.labels_in_memory(matchers, from, to)? {
             Some(labels.get(name)).filter(|value| !value.is_empty()).into_iter().for_each(|value| values.add(value));
         }
+        self.each_key(matchers, from, to, &mut |is_first, key| {
+            if is_first {
+                values.begin();
+            }
+            Some(value_of(key, name)?)
+                .filter(|value| !value.is_empty())
+                .into_iter()
+                .for_each(|value| values.add(value));
+            Ok(())
+        })
+    }
+
+    /// Visits the keys of the series of blocks that all matchers accept, of one block after the other: no label sets are made of
+    /// them.
+    ///
+    /// - `visit`: is told whether it is the first of a block.
+    fn each_key(
+        &self,
+        matchers: &[Matcher],
+        from: Millis,
+        to: Millis,
+        visit: &mut dyn FnMut(bool, &[u8]) -> Result<(), BlockError>,
+    ) -> Result<(), SelectError> {
         for block in self.blocks.within(from, to) {
             let (mut known, mut count) = (Known::new(matchers), 0);
             let read = block.each_candidate(matchers, from, to, &mut |key, _| {
                 let mut wrong = None;
-                let value = |name: &str| value_of(key, name);
                 let accepted = known.accept_by(|name| {
-                    value(name).unwrap_or_else(|error| {
+                    value_of(key, name).unwrap_or_else(|error| {
                         wrong = Some(error);
                         ""
                     })
                 });
-                match wrong {
-                    Some(error) => return Err(error),
-                    None if !accepted => return Ok(ControlFlow::Continue(())),
-                    None => count += 1,
+                if let Some(error) = wrong {
+                    return Err(error);
                 }
-                Some(value(name)?).filter(|value| !value.is_empty()).into_iter().for_each(|value| values.add(value));
+                if accepted {
+                    visit(count == 0, key)?;
+                    count += 1;
+                }
                 Ok(if count > SERIES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             });
             read.map_err(|error| self.blocks.refused(&block, error))?;
@@ -166,25 +172,5 @@ impl Recent {
             (head.newest, head.oldest)
         };
         from <= newest && to >= oldest
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_come_in_order_and_once() {
-        for (added, expected) in [
-            (&[][..], &[][..]),
-            (&["a", "a", "b"], &["a", "b"]),
-            (&["b", "c", "a", "b", "", "a"], &["", "a", "b", "c"]),
-            (&["b", "c", "b", "c", "d"], &["b", "c", "d"]),
-        ] {
-            let mut texts = Texts::default();
-            added.iter().for_each(|text| texts.add(text));
-            let texts = texts.settled();
-            assert_eq!((texts.iter().collect::<Vec<_>>(), texts.is_empty()), (expected.to_vec(), expected.is_empty()));
-        }
     }
 }

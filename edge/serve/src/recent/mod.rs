@@ -15,12 +15,13 @@ mod matching;
 mod merge;
 pub mod past;
 pub mod select;
+mod texts;
 
 pub use block::BlockError;
 pub use keep::Kept;
-pub use look::Texts;
 pub use merge::MergeError;
 pub use select::{SelectError, Selected};
+pub use texts::{LabelSets, Texts};
 
 use blocks::Blocks;
 use faultline_host::yield_to_others;

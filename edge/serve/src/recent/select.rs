@@ -125,13 +125,7 @@ impl Recent {
         Ok(Selected { recent: self, series, blocks, reading, from, to })
     }
 
-    /// Labels of the series that all matchers accept and that have samples within `from..=to`, or about, in label order.
-    pub fn series(&self, matchers: &[Matcher], from: Millis, to: Millis) -> Result<Vec<Labels>, SelectError> {
-        let selected = self.select(matchers, from, to, Want::Newest)?;
-        Ok(selected.series.into_iter().filter(|it| !it.parts.is_empty()).map(|it| it.labels).collect())
-    }
-
-    /// The same of those in memory.
+    /// Labels of the series in memory that all matchers accept and that have samples within `from..=to`, or about, in label order.
     pub(super) fn labels_in_memory(
         &self,
         matchers: &[Matcher],

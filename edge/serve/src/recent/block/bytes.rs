@@ -41,7 +41,19 @@ impl<'a> Left<'a> {
     }
 
     /// What [`put`] wrote.
+    #[inline]
     pub fn number(&mut self) -> Result<u64, BlockError> {
+        // Most take a byte.
+        match self.0 {
+            [byte @ 0..0x80, rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Result<u64, BlockError> {
         let mut number = 0;
         for shift in (0..70).step_by(7) {
             let byte = self.byte()?;

@@ -9,9 +9,9 @@ mod stream;
 mod table;
 mod write;
 
-pub use read::{Block, BlockSeries, Place, Reading, is_key_of, labels_of, value_of};
+pub use read::{Block, BlockSeries, Place, Reading, in_label_order, is_key, is_key_of, labels_of, pairs_of, value_of};
 pub use stream::Stream;
-pub use write::{Written, chunks, write_block, write_head};
+pub use write::{Written, chunks, key, write_block, write_head};
 
 use faultline_model::{Millis, Position};
 use std::io;
@@ -31,7 +31,7 @@ const GROUP: usize = 16;
 /// Terms of one page.
 const TERMS: usize = 64;
 /// Stands between a name and its value, and after a value: no byte of UTF-8.
-const BETWEEN: u8 = 0xff;
+pub const BETWEEN: u8 = 0xff;
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,13 +8,14 @@ use crate::recent::matching::{Known, Plan};
 use faultline_host::{Disk, File};
 use faultline_model::{Labels, Millis, Position};
 use faultline_promql::{MatchOp, Matcher};
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes read at once where what is wanted lies close together.
 const READ: usize = 256 << 10;
-/// Bytes read at once where nobody knows whether what follows is wanted.
+/// Bytes read at once where something so close before was wanted, too.
 const READ_FIRST: usize = 8 << 10;
 /// A list is walked to leave out candidates where it has at most so many times as many: to look at a candidate's labels takes as long.
 const WALKED: usize = 64;
@@ -158,10 +159,12 @@ impl Block {
     fn terms(&self, from: &[u8], mut visit: impl FnMut(&[u8], u64, u64) -> ControlFlow<()>) -> Result<(), BlockError> {
         let pages = &self.directories()?.pages;
         let start = pages.partition_point(|(_, first)| **first <= *from).saturating_sub(1);
+        let (mut reading, mut term) = (Reading::default(), Vec::new());
         for (i, (at, _)) in pages.iter().enumerate().skip(start) {
             let end = pages.get(i + 1).map_or(self.places[3], |next| next.0);
-            let page = read(&*self.file, *at, end - at)?;
-            let (mut left, mut term) = (Left(unframe(&page)?.0), Vec::new());
+            let page = reading.read(&*self.file, *at, end - at, self.places[3])?;
+            let mut left = Left(unframe(page)?.0);
+            term.clear();
             while !left.0.is_empty() {
                 next_key(&mut left, &mut term)?;
                 let (count, place) = (left.number()?, left.number()?);
@@ -184,12 +187,24 @@ impl Block {
         Ok(found)
     }
 
-    /// Visits names and values, those of one name together, until `visit` breaks.
-    pub fn pairs(&self, mut visit: impl FnMut(&str, &str) -> ControlFlow<()>) -> Result<(), BlockError> {
-        self.texts(&[], |term| {
-            let (name, value) = term.split_at_checked(term.iter().position(|byte| *byte == BETWEEN)?)?;
-            Some(visit(std::str::from_utf8(name).ok()?, std::str::from_utf8(&value[1..]).ok()?))
-        })
+    /// Visits the names of labels, each once and in order. What is between one and the next is not read.
+    pub fn names(&self, mut visit: impl FnMut(&str)) -> Result<(), BlockError> {
+        let mut from = Vec::new();
+        loop {
+            let mut next = None;
+            self.texts(&from, |term| {
+                let name = term.split(|byte| *byte == BETWEEN).next().filter(|name| name.len() < term.len())?;
+                visit(std::str::from_utf8(name).ok()?);
+                // Behind all its values: such a byte is in none.
+                next = Some([name, &[BETWEEN; 2]].concat());
+                Some(ControlFlow::Break(()))
+            })?;
+            match next {
+                Some(next) if next > from => from = next,
+                Some(_) => return Err(DAMAGED("terms are not in order")),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Visits the values of a name, until `visit` breaks.
@@ -232,14 +247,17 @@ impl Block {
         if size + 8 > likely {
             framed = read(&*self.file, place, size + 8)?;
         }
-        let (mut left, mut before) = (Left(unframe(&framed)?.0), None);
+        let (mut left, mut number) = (Left(unframe(&framed)?.0), 0_u64);
+        out.reserve(left.0.len().min(usize::try_from(count).unwrap_or(usize::MAX)));
+        let (begun, series) = (out.len(), u64::from(self.summary.series));
         while !left.0.is_empty() {
             let step = left.number()?;
-            let number = before.map_or(Some(step), |before: u64| before.checked_add(step).filter(|_| step > 0));
-            let number = number.filter(|number| *number < u64::from(self.summary.series));
-            let number = number.ok_or(DAMAGED("a list names a series that is not there"))?;
+            let rises = step > 0 || out.len() == begun;
+            number = number
+                .checked_add(step)
+                .filter(|number| rises && *number < series)
+                .ok_or(DAMAGED("a list names a series that is not there"))?;
             out.push(number as u32);
-            before = Some(number);
         }
         Ok(())
     }
@@ -470,15 +488,17 @@ impl Default for Reading {
 impl Reading {
     /// To read what stands before this place of a file.
     pub fn until(end: u64) -> Reading {
-        Reading { at: 0, bytes: Vec::new(), ahead: READ_FIRST, end }
+        Reading { at: 0, bytes: Vec::new(), ahead: 0, end }
     }
 
     /// Bytes of the file, `end` of which nothing is read.
     fn read(&mut self, file: &dyn File, at: u64, size: u64, end: u64) -> Result<&[u8], BlockError> {
         let have = self.at + self.bytes.len() as u64;
         if at < self.at || at + size > have {
-            let is_close = !self.bytes.is_empty() && at >= self.at && at - have.min(at) <= self.ahead as u64;
-            self.ahead = if is_close { (2 * self.ahead).min(READ) } else { READ_FIRST };
+            let is_close =
+                !self.bytes.is_empty() && at >= self.at && at - have.min(at) <= self.ahead.max(READ_FIRST) as u64;
+            // Of most questions nothing but the first is wanted.
+            self.ahead = if is_close { (2 * self.ahead).clamp(READ_FIRST, READ) } else { 0 };
             let ahead = (self.ahead as u64).min(end.min(self.end).saturating_sub(at)).max(size);
             read_into(file, at, ahead, &mut self.bytes)?;
             self.at = at;
@@ -527,6 +547,35 @@ pub fn value_of<'k>(key: &'k [u8], name: &str) -> Result<&'k str, BlockError> {
         }
     }
     Ok("")
+}
+
+/// Names and values of a series' key.
+pub fn pairs_of(key: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    let mut parts = key.split(|byte| *byte == BETWEEN);
+    std::iter::from_fn(move || Some((parts.next()?, parts.next()?)))
+}
+
+/// Whether a key is that of labels, as [`labels_of`] takes them.
+pub fn is_key(key: &[u8]) -> bool {
+    let (mut size, mut before) = (0, None);
+    for (name, value) in pairs_of(key) {
+        let is_text = std::str::from_utf8(name).is_ok() && std::str::from_utf8(value).is_ok();
+        if !is_text || value.is_empty() || before.is_some_and(|before| before >= name) {
+            return false;
+        }
+        (size, before) = (size + name.len() + value.len() + 2, Some(name));
+    }
+    size == key.len()
+}
+
+/// How two keys stand as their labels do: where one of them has an end of a text, it comes first.
+pub fn in_label_order(a: &[u8], b: &[u8]) -> Ordering {
+    match a.iter().zip(b).find(|(a, b)| a != b) {
+        Some((&BETWEEN, _)) => Ordering::Less,
+        Some((_, &BETWEEN)) => Ordering::Greater,
+        Some((a, b)) => a.cmp(b),
+        None => a.len().cmp(&b.len()),
+    }
 }
 
 /// Whether a series' key is that of these labels.
