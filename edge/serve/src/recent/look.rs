@@ -88,12 +88,7 @@ impl Recent {
                 self.index.values(name, |_| true).iter().for_each(|(value, _)| values.add(value));
             }
             for block in self.blocks.within(from, to) {
-                values.begin();
-                let read = block.values(name, |value| {
-                    values.add(value);
-                    ControlFlow::Continue(())
-                });
-                read.map_err(|error| self.blocks.refused(&block, error))?;
+                values.add_all(block.values(name).map_err(|error| self.blocks.refused(&block, error))?);
             }
         }
         Ok(values.settled())

@@ -2,6 +2,7 @@
 use super::block::{in_label_order, key, pairs_of};
 use faultline_model::Labels;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 /// What both kinds are: runs, most of them in order, one after the other. What a run has that one before had is not taken in again.
 #[derive(Clone, Debug)]
@@ -85,6 +86,21 @@ impl Texts {
     /// Adds one.
     pub(super) fn add(&mut self, text: &str) {
         self.0.add(text.as_bytes());
+    }
+
+    /// Adds what another source has, in order.
+    pub(super) fn add_all(&mut self, others: Arc<Texts>) {
+        if self.is_empty() {
+            *self = Arc::unwrap_or_clone(others);
+        } else {
+            self.begin();
+            (0..others.len()).for_each(|index| self.0.add(others.0.text(index)));
+        }
+    }
+
+    /// Bytes of memory, about.
+    pub(super) fn size(&self) -> usize {
+        self.0.all.capacity() + self.0.ends.capacity() * size_of::<usize>()
     }
 
     /// All of them, in order.

@@ -4,6 +4,7 @@
 //! header | chunks | groups of series | posting lists | pages of terms | directory of groups | directory of pages | footer
 //! ```
 mod bytes;
+mod hot;
 mod read;
 mod stream;
 mod table;

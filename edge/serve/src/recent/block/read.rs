@@ -1,10 +1,12 @@
 //! Reading a block: what a look-up needs and no more, each part checked as it is read.
 use super::bytes::Left;
+use super::hot::Hot;
 use super::table::{next_key, unframe};
 use super::write::term_of;
 use super::{BETWEEN, BlockError, FOOTER, HEADER, MAGIC, Purpose, Summary, VERSION, Whole};
 use crate::recent::chunk::{Chunk, ChunkKind, Item};
 use crate::recent::matching::{Known, Plan};
+use crate::recent::texts::Texts;
 use faultline_host::{Disk, File};
 use faultline_model::{Labels, Millis, Position};
 use faultline_promql::{MatchOp, Matcher};
@@ -28,6 +30,7 @@ pub struct Block {
     places: [u64; 6],
     /// Where groups and pages of terms are, read when first asked for: about 1 byte a series, and 1 or 2 a term.
     directories: OnceLock<Directories>,
+    hot: Hot,
 }
 
 struct Directories {
@@ -114,7 +117,7 @@ impl Block {
         let (first, last) = (Millis(left.u64()? as i64), Millis(left.u64()? as i64));
         let (chunks, samples, series) = (left.u64()?, left.u64()?, left.u32()?);
         let summary = Summary { purpose, covers, whole, first, last, series, chunks, samples, size };
-        Ok(Block { file, path: path.to_path_buf(), summary, places, directories: OnceLock::new() })
+        Ok(Block { file, path: path.to_path_buf(), summary, places, directories: OnceLock::new(), hot: Hot::default() })
     }
 
     /// What it says of itself.
@@ -178,13 +181,32 @@ impl Block {
 
     /// Length and place of the list of a name and a value.
     fn list(&self, name: &str, value: &str) -> Result<Option<(u64, u64)>, BlockError> {
-        let (mut wanted, mut found) = (Vec::new(), None);
+        let mut wanted = Vec::new();
         term_of(name, value, &mut wanted);
-        self.terms(&wanted, |term, count, place| {
-            found = (*term == *wanted).then_some((count, place));
-            ControlFlow::Break(())
-        })?;
-        Ok(found)
+        let pages = &self.directories()?.pages;
+        // No other page can have it.
+        let Some(number) = pages.partition_point(|(_, first)| **first <= *wanted).checked_sub(1) else {
+            return Ok(None);
+        };
+        let end = pages.get(number + 1).map_or(self.places[3], |next| next.0);
+        let page = self.part(pages[number].0, end)?;
+        let (mut left, mut term) = (Left(&page), Vec::new());
+        while !left.0.is_empty() {
+            next_key(&mut left, &mut term)?;
+            let found = (left.number()?, left.number()?);
+            if term >= wanted {
+                return Ok((term == wanted).then_some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The body of the frame between two places.
+    fn part(&self, at: u64, end: u64) -> Result<Arc<[u8]>, BlockError> {
+        match self.hot.get(at) {
+            Some(body) => Ok(body),
+            None => Ok(self.hot.put(at, unframe(&read(&*self.file, at, end - at)?)?.0)),
+        }
     }
 
     /// Visits the names of labels, each once and in order. What is between one and the next is not read.
@@ -207,14 +229,21 @@ impl Block {
         }
     }
 
-    /// Visits the values of a name, until `visit` breaks.
-    pub fn values(&self, name: &str, mut visit: impl FnMut(&str) -> ControlFlow<()>) -> Result<(), BlockError> {
-        let mut prefix = Vec::new();
+    /// The values of a label.
+    pub fn values(&self, name: &str) -> Result<Arc<Texts>, BlockError> {
+        if let Some(kept) = self.hot.values(name) {
+            return Ok(kept);
+        }
+        let (mut prefix, mut values) = (Vec::new(), Texts::default());
         term_of(name, "", &mut prefix);
-        self.texts(&prefix, |term| match term.strip_prefix(&prefix[..]) {
-            Some(value) => Some(visit(std::str::from_utf8(value).ok()?)),
-            None => Some(ControlFlow::Break(())),
-        })
+        self.texts(&prefix, |term| {
+            let Some(value) = term.strip_prefix(&prefix[..]) else { return Some(ControlFlow::Break(())) };
+            values.add(std::str::from_utf8(value).ok()?);
+            Some(ControlFlow::Continue(()))
+        })?;
+        let values = Arc::new(values.settled());
+        self.hot.put_values(name, &values);
+        Ok(values)
     }
 
     /// Visits the terms from `from` on, until `visit` breaks; fails where it says that one is no text.
@@ -237,17 +266,23 @@ impl Block {
         if place < lists_at || place + 8 > terms_at {
             return Err(DAMAGED("a list is not where lists are"));
         }
-        // Mostly a number takes a byte or two.
-        let likely = count.saturating_mul(2).saturating_add(8).min(terms_at - place).min(READ as u64);
-        let mut framed = read(&*self.file, place, likely)?;
-        let size = u64::from(Left(&framed).u32()?);
-        if size > terms_at - place - 8 {
-            return Err(DAMAGED("a list is too long"));
-        }
-        if size + 8 > likely {
-            framed = read(&*self.file, place, size + 8)?;
-        }
-        let (mut left, mut number) = (Left(unframe(&framed)?.0), 0_u64);
+        let body = match self.hot.get(place) {
+            Some(body) => body,
+            None => {
+                // Mostly a number takes a byte or two.
+                let likely = count.saturating_mul(2).saturating_add(8).min(terms_at - place).min(READ as u64);
+                let mut framed = read(&*self.file, place, likely)?;
+                let size = u64::from(Left(&framed).u32()?);
+                if size > terms_at - place - 8 {
+                    return Err(DAMAGED("a list is too long"));
+                }
+                if size + 8 > likely {
+                    framed = read(&*self.file, place, size + 8)?;
+                }
+                self.hot.put(place, unframe(&framed)?.0)
+            }
+        };
+        let (mut left, mut number) = (Left(&body), 0_u64);
         out.reserve(left.0.len().min(usize::try_from(count).unwrap_or(usize::MAX)));
         let (begun, series) = (out.len(), u64::from(self.summary.series));
         while !left.0.is_empty() {
@@ -397,8 +432,13 @@ impl Block {
             let wanted: Vec<usize> = wanted.map(|number| *number as usize % super::GROUP).collect();
             next += wanted.len();
             let end = groups.get(group + 1).copied().unwrap_or(self.places[1]);
-            let bytes = reading.read(&*self.file, groups[group], end - groups[group], self.places[1])?;
-            if self.group(unframe(bytes)?.0, &wanted, from, to, visit)?.is_break() {
+            let done = if numbers.len() == 1 {
+                self.group(&self.part(groups[group], end)?, &wanted, from, to, visit)?
+            } else {
+                let bytes = reading.read(&*self.file, groups[group], end - groups[group], self.places[1])?;
+                self.group(unframe(bytes)?.0, &wanted, from, to, visit)?
+            };
+            if done.is_break() {
                 break;
             }
         }
@@ -570,6 +610,10 @@ pub fn is_key(key: &[u8]) -> bool {
 
 /// How two keys stand as their labels do: where one of them has an end of a text, it comes first.
 pub fn in_label_order(a: &[u8], b: &[u8]) -> Ordering {
+    // Neighbours have much in common: words first, then bytes.
+    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+    let same = 8 * words.take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[same..], &b[same..]);
     match a.iter().zip(b).find(|(a, b)| a != b) {
         Some((&BETWEEN, _)) => Ordering::Less,
         Some((_, &BETWEEN)) => Ordering::Greater,
