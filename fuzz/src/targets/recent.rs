@@ -87,7 +87,15 @@ fn run(bytes: &[u8]) {
     ] {
         let matchers = [Matcher::new(name, op, value).expect("a pattern")];
         read(&recent, &matchers, forged);
-        let _refused = recent.label_values("n", &[matchers.to_vec()], Millis(0), Millis(9_000_000));
+        let sets = [matchers.to_vec()];
+        let _refused = recent.label_values("n", &sets, Millis(0), Millis(9_000_000));
+        let _refused = recent.label_names(&sets, Millis(0), Millis(9_000_000));
+        if let (Ok(found), false) = (recent.label_sets(&sets, Millis(0), Millis(1 << 40)), forged) {
+            let known: BTreeSet<Labels> = (0..48).map(labels).collect();
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a text");
+            let found = found.iter().map(|pairs| Labels::new(pairs.map(|(name, value)| (text(name), text(value)))));
+            assert!(found.is_sorted_by(|a, b| a < b && known.contains(a)), "label sets were made of damage");
+        }
     }
     let (names, values) = (
         recent.label_names(&[], Millis(0), Millis(1 << 40)),

@@ -43,7 +43,7 @@ impl Recent {
                     labels_of(key)?.names().for_each(&mut add);
                     before.clone_from(&names);
                 }
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             })?;
         }
         Ok(names.into_iter().collect())
@@ -54,6 +54,7 @@ impl Recent {
         let mut all = LabelSets::default();
         for set in sets {
             all.begin();
+            let most = all.len() + SERIES_MAX;
             for labels in self.labels_in_memory(set, from, to)? {
                 all.add(&labels);
             }
@@ -65,7 +66,7 @@ impl Recent {
                     return Err(BlockError::Damaged("a series has no labels that could be"));
                 }
                 all.add_key(key);
-                Ok(())
+                Ok(if all.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
         }
         Ok(all.settled())
@@ -116,23 +117,23 @@ impl Recent {
                 .filter(|value| !value.is_empty())
                 .into_iter()
                 .for_each(|value| values.add(value));
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })
     }
 
     /// Visits the keys of the series of blocks that all matchers accept, of one block after the other: no label sets are made of
     /// them.
     ///
-    /// - `visit`: is told whether it is the first of a block.
+    /// - `visit`: is told whether it is the first of a block; breaks where there are too many.
     fn each_key(
         &self,
         matchers: &[Matcher],
         from: Millis,
         to: Millis,
-        visit: &mut dyn FnMut(bool, &[u8]) -> Result<(), BlockError>,
+        visit: &mut dyn FnMut(bool, &[u8]) -> Result<ControlFlow<()>, BlockError>,
     ) -> Result<(), SelectError> {
         for block in self.blocks.within(from, to) {
-            let (mut known, mut count) = (Known::new(matchers), 0);
+            let (mut known, mut count, mut too_many) = (Known::new(matchers), 0, false);
             let read = block.each_candidate(matchers, from, to, &mut |key, _| {
                 let mut wrong = None;
                 let accepted = known.accept_by(|name| {
@@ -145,13 +146,13 @@ impl Recent {
                     return Err(error);
                 }
                 if accepted {
-                    visit(count == 0, key)?;
                     count += 1;
+                    too_many = visit(count == 1, key)?.is_break() || count > SERIES_MAX;
                 }
-                Ok(if count > SERIES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                Ok(if too_many { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             });
             read.map_err(|error| self.blocks.refused(&block, error))?;
-            if count > SERIES_MAX {
+            if too_many {
                 return Err(SelectError::TooMany);
             }
         }

@@ -186,6 +186,21 @@ impl Run {
         self.check_past(&matchers, (from, to), newest);
         let sets = [matchers];
         let values = self.recent.label_values("b", &sets, Millis(from), Millis(to)).expect("it reads");
+        let told = self.recent.label_sets(&sets, Millis(from), Millis(to)).expect("it reads");
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a text");
+        let told: Vec<Labels> =
+            told.iter().map(|pairs| Labels::new(pairs.map(|(name, value)| (text(name), text(value))))).collect();
+        assert!(told.is_sorted_by(|a, b| a < b), "{told:?}");
+        let meets = |labels: &Labels| sets[0].iter().all(|m| m.matches(labels.get(&m.name)));
+        assert!(told.iter().all(|labels| self.truth.contains_key(labels) && meets(labels)), "{told:?}");
+        assert!(expected.iter().all(|(labels, _)| told.binary_search(labels).is_ok()), "{told:?} lacks some");
+        let names = self.recent.label_names(&sets, Millis(from), Millis(to)).expect("it reads");
+        let known: std::collections::BTreeSet<&str> = told.iter().flat_map(Labels::names).collect();
+        assert_eq!(names, known.into_iter().collect::<Vec<_>>());
+        let (names, all) =
+            (self.recent.label_names(&[], Millis(from), Millis(to)).expect("it reads"), ["__name__", "a", "b"]);
+        assert!(names.is_sorted() && names.iter().all(|name| all.contains(&&**name)), "{names:?}");
+        assert!(expected.iter().flat_map(|(labels, _)| labels.names()).all(|name| names.iter().any(|it| it == name)));
         let mut least: Vec<&str> = expected.iter().map(|(labels, _)| labels.get("b")).collect();
         least.sort();
         least.dedup();

@@ -5,12 +5,14 @@
 //! ```
 mod bytes;
 mod hot;
+mod key;
 mod read;
 mod stream;
 mod table;
 mod write;
 
-pub use read::{Block, BlockSeries, Place, Reading, in_label_order, is_key, is_key_of, labels_of, pairs_of, value_of};
+pub use key::{in_label_order, is_key, is_key_of, labels_of, pairs_of, value_of};
+pub use read::{Block, BlockSeries, Place, Reading};
 pub use stream::Stream;
 pub use write::{Written, chunks, key, write_block, write_head};
 
