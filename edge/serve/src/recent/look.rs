@@ -9,6 +9,9 @@ use faultline_promql::Matcher;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+/// Is shown series of blocks by their keys.
+type ByKey<'a> = dyn FnMut(bool, &[u8]) -> Result<ControlFlow<()>, BlockError> + 'a;
+
 impl Recent {
     /// Names of labels of series with samples within `from..=to`, or about; of those that all of one of `sets` accept, where
     /// there are any.
@@ -130,7 +133,7 @@ impl Recent {
         matchers: &[Matcher],
         from: Millis,
         to: Millis,
-        visit: &mut dyn FnMut(bool, &[u8]) -> Result<ControlFlow<()>, BlockError>,
+        visit: &mut ByKey<'_>,
     ) -> Result<(), SelectError> {
         for block in self.blocks.within(from, to) {
             let (mut known, mut count, mut too_many) = (Known::new(matchers), 0, false);
