@@ -77,35 +77,38 @@ impl NetworkBuilder {
     /// Fails on unknown ids, a repeated parent, a second table, a wrong size, a number that is no probability and a row
     /// that does not sum to one.
     pub fn cpt(&mut self, child: VarId, parents: &[VarId], table: &[f64]) -> Result<(), NetworkError> {
-        let variable = self.name(child)?.to_owned();
+        let found = self.variables.get(child.index()).ok_or_else(|| unknown(child))?;
+        let variable = || found.name.clone();
         if self.cpts[child.index()].is_some() {
-            return Err(NetworkError::DuplicateTable { variable });
+            return Err(NetworkError::DuplicateTable { variable: variable() });
         }
         let mut seen = vec![child];
         let mut rows: u64 = 1;
         for &parent in parents {
             let name = self.name(parent)?;
             if seen.contains(&parent) {
-                return Err(NetworkError::BadParent { variable, parent: name.to_owned() });
+                return Err(NetworkError::BadParent { variable: variable(), parent: name.to_owned() });
             }
             seen.push(parent);
             rows = rows.saturating_mul(self.states(parent)? as u64);
         }
-        let states = self.states(child)?;
+        let states = found.states.len();
         let expected = rows.saturating_mul(states as u64);
         within("entries of one table", expected, TABLE_ENTRIES_MAX as u64)?;
         if table.len() as u64 != expected {
-            return Err(NetworkError::WrongSize { variable, found: table.len(), expected: expected as usize });
+            let (found, expected) = (table.len(), expected as usize);
+            return Err(NetworkError::WrongSize { variable: variable(), found, expected });
         }
         let mut normal = Vec::with_capacity(table.len());
         for (row, values) in table.chunks_exact(states).enumerate() {
             if let Some(&value) = values.iter().find(|value| !(value.is_finite() && **value >= 0.0)) {
                 let given = self.row_name(parents, row);
-                return Err(NetworkError::BadProbability { variable, row, given, value });
+                return Err(NetworkError::BadProbability { variable: variable(), row, given, value });
             }
             let sum: f64 = values.iter().sum();
             if !(sum - 1.0).abs().le(&ROW_TOLERANCE) {
                 let given = self.row_name(parents, row);
+                let variable = variable();
                 return Err(NetworkError::RowSum { variable, row, given, sum, tolerance: ROW_TOLERANCE });
             }
             normal.extend(values.iter().map(|value| value / sum));
@@ -249,18 +252,36 @@ impl Network {
     /// Fails on an unknown variable or state; the last setting of a variable counts.
     /// Source: Pearl, "Causality", 2nd edition, section 3.2.
     pub fn intervene(&self, settings: &[(VarId, usize)]) -> Result<Network, NetworkError> {
+        self.check_settings(settings)?;
         let mut changed = self.clone();
+        for &(variable, state) in settings {
+            let mut table = vec![0.0; self.variables[variable.index()].states.len()];
+            table[state] = 1.0;
+            changed.cpts[variable.index()] = Cpt { parents: Vec::new(), table };
+        }
+        Ok(changed)
+    }
+
+    /// Whether variables and states exist.
+    pub(crate) fn check_settings(&self, settings: &[(VarId, usize)]) -> Result<(), NetworkError> {
         for &(variable, state) in settings {
             let found = self.variables.get(variable.index()).ok_or_else(|| unknown(variable))?;
             if state >= found.states.len() {
                 let (variable, state) = (found.name.clone(), format!("#{state}"));
                 return Err(NetworkError::UnknownState { variable, state });
             }
-            let mut table = vec![0.0; found.states.len()];
-            table[state] = 1.0;
-            changed.cpts[variable.index()] = Cpt { parents: Vec::new(), table };
         }
-        Ok(changed)
+        Ok(())
+    }
+
+    /// A builder with the same variables and tables.
+    pub(crate) fn to_builder(&self) -> Result<NetworkBuilder, NetworkError> {
+        let (variables, by_name) = (self.variables.clone(), self.by_name.clone());
+        let mut builder = NetworkBuilder { cpts: vec![None; variables.len()], variables, by_name };
+        for v in self.variables() {
+            builder.cpt(v, self.parents(v), self.table(v))?;
+        }
+        Ok(builder)
     }
 
     /// `ln P(x)` of one full assignment, a state index per variable; negative infinity when impossible.

@@ -46,14 +46,17 @@ pub(crate) struct Elimination {
 /// Fails with [`InferenceError::TooLarge`] when every try passes `bound` entries; it names the least, at most
 /// [`TREE_ENTRIES_MAX`].
 pub(crate) fn best(cards: &[u32], alive: &[bool], scopes: &[&[u32]], bound: u64) -> Result<Forest, InferenceError> {
-    let moral = Graph::moral(cards, alive, scopes);
+    let moral = || Graph::moral(cards, alive, scopes);
+    // Most need no second try, nor a graph to keep for it.
+    let mut kept = None;
     let mut best: Option<Forest> = None;
     let (mut at, mut tries) = (0, RULES.len() as u64);
     while at < tries {
         let rule = RULES[at as usize % RULES.len()];
         // Not `bound`: how many orders are tried must not hang on it, or a tree that fits exactly could be refused.
         let least = best.as_ref().map_or(TREE_ENTRIES_MAX, |forest| forest.entries);
-        let order = moral.clone().eliminate(rule, at / RULES.len() as u64, least);
+        let graph = if at == 0 { moral() } else { kept.get_or_insert_with(moral).clone() };
+        let order = graph.eliminate(rule, at / RULES.len() as u64, least);
         match order.and_then(|order| Forest::new(cards, &order, least)) {
             Ok(forest) if best.as_ref().is_none_or(|best| forest.entries < best.entries) => best = Some(forest),
             _ => {}
@@ -156,7 +159,7 @@ impl<'a> Graph<'a> {
                 marked[n as usize] = v;
             }
             // Over ordered pairs of neighbours: all of them less those joined is twice what is missing.
-            let sum: u64 = neighbours.iter().map(|&n| self.side(n)).fold(0, u64::saturating_add);
+            let sum = self.sides(neighbours);
             let mut twice: u64 = 0;
             for &n in neighbours {
                 let joined = self.adjacent[n as usize].iter().filter(|&&m| marked[m as usize] == v);
@@ -173,6 +176,14 @@ impl<'a> Graph<'a> {
     /// What a variable adds to the cost of an edge, as a factor.
     fn side(&self, v: u32) -> u64 {
         if self.rule == Rule::WeightedFill { u64::from(self.cards[v as usize]) } else { 1 }
+    }
+
+    /// The same of several variables.
+    fn sides(&self, all: &[u32]) -> u64 {
+        match self.rule {
+            Rule::WeightedFill => all.iter().map(|&v| self.side(v)).fold(0, u64::saturating_add),
+            _ => all.len() as u64,
+        }
     }
 
     fn cost(&self, a: u32, b: u32) -> u64 {
@@ -202,10 +213,10 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        let sum: u64 = neighbours.iter().map(|&n| self.side(n)).sum();
+        let sum = self.sides(&neighbours);
         for &n in &neighbours {
             // All other neighbours of v are now neighbours of n; v missed an edge to each of the rest.
-            let all: u64 = self.adjacent[n as usize].iter().map(|&m| self.side(m)).sum();
+            let all = self.sides(&self.adjacent[n as usize]);
             let rest = all + self.side(n) - sum - self.side(v);
             // Costs so large that they were cut off at u64::MAX may not add up; they decide nothing by then.
             self.fill[n as usize] = self.fill[n as usize].saturating_sub(rest * self.side(v));

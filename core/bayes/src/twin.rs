@@ -45,8 +45,7 @@ impl Network {
     /// Fails on an unknown variable or state, and with [`NetworkError::TooLarge`] when the table that couples the two copies of
     /// a variable passes [`TABLE_ENTRIES_MAX`]; the last setting of a variable counts.
     pub fn twin(&self, settings: &[(VarId, usize)]) -> Result<Twin, NetworkError> {
-        // Refuses what does not exist.
-        self.intervene(settings)?;
+        self.check_settings(settings)?;
         let mut builder = self.to_builder()?;
         let mut set: Vec<Option<usize>> = vec![None; self.len()];
         settings.iter().for_each(|&(variable, state)| set[variable.index()] = Some(state));
@@ -109,18 +108,6 @@ impl Network {
             }
         }
         Ok((parents, table))
-    }
-
-    fn to_builder(&self) -> Result<NetworkBuilder, NetworkError> {
-        let mut builder = Network::builder();
-        for v in self.variables() {
-            let states: Vec<&str> = self.states(v).iter().map(String::as_str).collect();
-            builder.variable_named(self.name(v), &states)?;
-        }
-        for v in self.variables() {
-            builder.cpt(v, self.parents(v), self.table(v))?;
-        }
-        Ok(builder)
     }
 
     /// All variables, each after its parents.

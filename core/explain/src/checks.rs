@@ -20,7 +20,7 @@ use faultline_model::float;
 
 /// The most telling checks, best first; none where the causes are as good as known.
 pub(crate) fn checks(scene: &Scene, answer: &Answer, ranking: &[Candidate]) -> Vec<Check> {
-    let model = &answer.model;
+    let model = answer.model;
     let causes: Vec<usize> = ranking.iter().map(|candidate| candidate.var).collect();
     let open = |posteriors: &[f64]| causes.iter().map(|&at| entropy(posteriors[at])).sum::<f64>();
     let now = open(&answer.posteriors);

@@ -9,61 +9,111 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use faultline_bayes::{Cause, Evidence, Network, NetworkError, Tree, VarId};
+use core::cell::RefCell;
+use faultline_bayes::{Cause, Evidence, Network, NetworkError, Session, Tree, VarId};
 use faultline_model::float;
 
-/// A network that can be asked.
+/// A network, made ready to be asked.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub model: Model,
+pub(crate) struct Compiled {
+    model: Model,
+    /// Of the method: what was done to make it fit.
+    words: String,
+    /// None where it is no network.
+    built: Option<Built>,
+    /// None where that would be too large.
+    tree: Option<Tree>,
+}
+
+/// A model as a network, and the id of each variable.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub network: Network,
+    pub ids: Vec<VarId>,
+}
+
+/// What a network says, and whom to ask what it would say.
+#[derive(Debug)]
+pub(crate) struct Answer<'c> {
+    pub model: &'c Model,
     pub method: String,
     /// P(on | evidence) of each variable.
     pub posteriors: Vec<f64>,
-    tree: Option<(Tree, Vec<VarId>)>,
+    pub built: Option<&'c Built>,
+    asked: Option<Asked<'c>>,
 }
 
-impl Answer {
+/// A tree that is asked one question after the other, each a little other than the last; of its answers come the bits that a first
+/// question would get.
+#[derive(Debug)]
+struct Asked<'c> {
+    tree: &'c Tree,
+    ids: &'c [VarId],
+    session: RefCell<Session<'c>>,
+}
+
+impl Asked<'_> {
+    /// None where the evidence does not fit the tree's numbers.
+    fn ask(&self, model: &Model, nats: &[f64]) -> Option<Vec<f64>> {
+        let posteriors = self.session.borrow_mut().propagate(&evidence(model, self.ids, nats)).ok()?;
+        self.ids.iter().map(|&id| posteriors.marginal(id).map(|states| states[1])).collect()
+    }
+}
+
+impl Answer<'_> {
     /// Table entries that a pass goes through; of hypotheses about as much work.
     pub fn entries(&self) -> u64 {
-        self.tree.as_ref().map_or(ENTRIES_MAX, |(tree, _)| tree.entries())
+        self.asked.as_ref().map_or(ENTRIES_MAX, |asked| asked.tree.entries())
     }
 
     /// The posteriors if the evidence on some variables were other than it is: `(variable, nats)` each.
     pub fn with(&self, changed: &[(usize, f64)]) -> Vec<f64> {
         let mut nats: Vec<f64> = self.model.vars.iter().map(|var| var.nats).collect();
         changed.iter().for_each(|&(at, other)| nats[at] = other);
-        ask(&self.model, self.tree.as_ref(), &nats).unwrap_or_else(|| enumerate::posteriors(&self.model, &nats))
+        let exact = self.asked.as_ref().and_then(|asked| asked.ask(self.model, &nats));
+        exact.unwrap_or_else(|| enumerate::posteriors(self.model, &nats))
     }
 }
 
-/// Computes the posteriors.
-pub(crate) fn infer(model: Model) -> Answer {
-    let whole = (model.arcs() <= ARCS_MAX && !model.thinned).then(|| compile(&model)).flatten();
-    let (model, words, tree) = match whole {
-        Some(tree) => (model, String::new(), Some(tree)),
-        None => {
-            let model = narrowed(&model);
-            let words = format!("narrowed to {NARROW_NODES} services with {NARROW_PARENTS} causes each, ");
-            let tree = compile(&model);
-            (model, words, tree)
+/// Makes a network fit.
+pub(crate) fn compile(model: Model) -> Compiled {
+    let compiled = |model: Model, words: String| {
+        let built = Built::new(&model).ok();
+        let tree = built.as_ref().and_then(|built| Tree::compile(&built.network, ENTRIES_MAX).ok());
+        Compiled { model, words, built, tree }
+    };
+    let model = if model.arcs() <= ARCS_MAX && !model.thinned {
+        let whole = compiled(model, String::new());
+        if whole.tree.is_some() {
+            return whole;
         }
+        whole.model
+    } else {
+        model
     };
-    let nats: Vec<f64> = model.vars.iter().map(|var| var.nats).collect();
-    let exact = tree.as_ref().and_then(|tree| ask(&model, Some(tree), &nats));
-    let count = model.vars.len();
-    let method = match (&tree, &exact) {
-        (Some((tree, _)), Some(_)) => format!("{words}junction tree, {count} variables, {} entries", tree.entries()),
-        _ => format!("{words}hypotheses of at most two faults, {count} variables, approximate"),
-    };
-    let posteriors = exact.unwrap_or_else(|| enumerate::posteriors(&model, &nats));
-    Answer { model, method, posteriors, tree }
+    let words = format!("narrowed to {NARROW_NODES} services with {NARROW_PARENTS} causes each, ");
+    compiled(narrowed(&model), words)
 }
 
-/// One question to a compiled tree; none where there is no tree or the evidence does not fit its numbers.
-fn ask(model: &Model, tree: Option<&(Tree, Vec<VarId>)>, nats: &[f64]) -> Option<Vec<f64>> {
-    let (tree, ids) = tree?;
-    let posteriors = tree.propagate(&evidence(model, ids, nats)).ok()?;
-    ids.iter().map(|&id| posteriors.marginal(id).map(|states| states[1])).collect()
+/// Computes the posteriors.
+pub(crate) fn infer(compiled: &Compiled) -> Answer<'_> {
+    let Compiled { model, words, built, tree } = compiled;
+    let asked = built.as_ref().zip(tree.as_ref()).map(|(built, tree)| Asked {
+        tree,
+        ids: &built.ids,
+        session: RefCell::new(Session::new(tree)),
+    });
+    let nats: Vec<f64> = model.vars.iter().map(|var| var.nats).collect();
+    let exact = asked.as_ref().and_then(|asked| asked.ask(model, &nats));
+    let count = model.vars.len();
+    let method = match (&asked, &exact) {
+        (Some(asked), Some(_)) => {
+            format!("{words}junction tree, {count} variables, {} entries", asked.tree.entries())
+        }
+        _ => format!("{words}hypotheses of at most two faults, {count} variables, approximate"),
+    };
+    let posteriors = exact.unwrap_or_else(|| enumerate::posteriors(model, &nats));
+    Answer { model, method, posteriors, built: built.as_ref(), asked }
 }
 
 /// What is known of the variables of a network.
@@ -79,25 +129,22 @@ pub(crate) fn evidence(model: &Model, ids: &[VarId], nats: &[f64]) -> Evidence {
     evidence
 }
 
-fn compile(model: &Model) -> Option<(Tree, Vec<VarId>)> {
-    let (network, ids) = network(model).ok()?;
-    Some((Tree::compile(&network, ENTRIES_MAX).ok()?, ids))
-}
-
-/// The model as a network, and the id of each variable.
-pub(crate) fn network(model: &Model) -> Result<(Network, Vec<VarId>), NetworkError> {
-    let mut builder = Network::builder();
-    let ids: Vec<VarId> =
-        (0..model.vars.len()).map(|at| builder.variable(&format!("{at}"), 2)).collect::<Result<_, _>>()?;
-    for (var, &id) in model.vars.iter().zip(&ids) {
-        if var.causes.is_empty() {
-            builder.cpt(id, &[], &[1.0 - var.base, var.base])?;
-        } else {
-            let causes: Vec<Cause> = var.causes.iter().map(|arc| Cause::binary(ids[arc.cause], arc.strength)).collect();
-            builder.noisy_or(id, var.base, &causes)?;
+impl Built {
+    fn new(model: &Model) -> Result<Built, NetworkError> {
+        let mut builder = Network::builder();
+        let ids: Vec<VarId> =
+            (0..model.vars.len()).map(|at| builder.variable(&format!("{at}"), 2)).collect::<Result<_, _>>()?;
+        for (var, &id) in model.vars.iter().zip(&ids) {
+            if var.causes.is_empty() {
+                builder.cpt(id, &[], &[1.0 - var.base, var.base])?;
+            } else {
+                let causes: Vec<Cause> =
+                    var.causes.iter().map(|arc| Cause::binary(ids[arc.cause], arc.strength)).collect();
+                builder.noisy_or(id, var.base, &causes)?;
+            }
         }
+        Ok(Built { network: builder.build()?, ids })
     }
-    Ok((builder.build()?, ids))
 }
 
 /// The services that say most and what lies between them and the violated ones, each variable with its strongest causes.

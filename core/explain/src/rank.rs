@@ -30,7 +30,7 @@ impl Candidate {
 
 /// All candidates, most responsible first.
 pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
-    let model = &answer.model;
+    let model = answer.model;
     let (shares, flow) = shares(scene, answer);
     let mut candidates: Vec<Candidate> = Vec::new();
     // An alert that is likely false asks for no cause.
@@ -75,7 +75,7 @@ pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
 /// Share of the violated services' excess that begins at each service: flow from each of them, followed to where it stays; and
 /// the flow that reached each variable.
 fn shares(scene: &Scene, answer: &Answer) -> (Vec<f64>, Vec<f64>) {
-    let model = &answer.model;
+    let model = answer.model;
     let mut flow = vec![0.0; model.vars.len()];
     for &target in &model.targets {
         flow[target] += 1.0 / model.targets.len() as f64;

@@ -84,16 +84,16 @@ struct Piece {
     own: bool,
 }
 
-struct Court<'a> {
+struct Court<'a, 'c> {
     scene: &'a Scene<'a>,
     channels: &'a Channels,
     flows: &'a Flows,
-    answer: &'a Answer,
+    answer: &'a Answer<'c>,
 }
 
-impl Court<'_> {
+impl Court<'_, '_> {
     fn hear<'a>(&self, candidate: &'a Candidate) -> Heard<'a> {
-        let model = &self.answer.model;
+        let model = self.answer.model;
         let (entity, kind, onset, base, mut pieces) = match model.vars[candidate.var].role {
             Role::Link(edge) => {
                 let what = words::own(self.scene, self.scene.edges[edge].server, FAR);
@@ -137,7 +137,7 @@ impl Court<'_> {
     /// Everything measured that bears on a service's own fault. With the prior's rate and [`Court::standing`] it adds up to the log-odds.
     fn pieces(&self, var: usize, node: usize) -> Vec<Piece> {
         let (scene, signs, calls) = (self.scene, &self.channels.nodes[node], &self.flows.calls[node]);
-        let model = &self.answer.model;
+        let model = self.answer.model;
         let whole = model.vars[var].nats;
         let taught = scene.taught.nats(node);
         let (total, kinds) = fault_nats(signs, calls);
@@ -266,7 +266,7 @@ impl Court<'_> {
     }
 
     fn path(&self, candidate: &Candidate) -> Vec<PathStep> {
-        let model = &self.answer.model;
+        let model = self.answer.model;
         let arcs = candidate.path.windows(2).filter_map(|pair| {
             let arc = model.vars[pair[0]].causes.iter().find(|arc| arc.cause == pair[1])?;
             Some((arc, arc.edge?))
@@ -345,7 +345,7 @@ impl Court<'_> {
     }
 
     fn method(&self) -> String {
-        let model = &self.answer.model;
+        let model = self.answer.model;
         let mut method = self.answer.method.clone();
         if model.left_out > 0 {
             method.push_str(&format!("; {} services left out", model.left_out));

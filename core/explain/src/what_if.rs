@@ -5,7 +5,7 @@
 //! Source: Balke and Pearl, "Probabilistic evaluation of counterfactual queries", AAAI 1994.
 use crate::clean::Scene;
 use crate::config::{WHAT_IF_ENTRIES, WHAT_IF_MIN, WHAT_IF_SERVICES, WHAT_IFS_MAX};
-use crate::infer::{Answer, evidence, network};
+use crate::infer::{Answer, Built, evidence};
 use crate::model::Role;
 use crate::rank::Candidate;
 use alloc::collections::BTreeMap;
@@ -17,9 +17,9 @@ use faultline_model::float;
 
 /// One for each of the first causes that are services; none where the network of both worlds would be too large.
 pub(crate) fn what_ifs(scene: &Scene, answer: &Answer, ranking: &[Candidate]) -> Option<Vec<WhatIf>> {
-    let (network, ids) = network(&answer.model).ok()?;
+    let Built { network, ids } = answer.built?;
     let nats: Vec<f64> = answer.model.vars.iter().map(|var| var.nats).collect();
-    let evidence = evidence(&answer.model, &ids, &nats);
+    let evidence = evidence(answer.model, ids, &nats);
     let faults = ranking.iter().filter_map(|candidate| match answer.model.vars[candidate.var].role {
         Role::Fault(node) => Some((candidate, node)),
         _ => None,
