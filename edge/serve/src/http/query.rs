@@ -219,8 +219,15 @@ fn evaluated<V>(
     evaluate: impl FnOnce(&RecentSource<'_>, &mut Annotations) -> Result<V, EvalError>,
     shown: impl FnOnce(V) -> QueryData,
 ) -> Option<Result<Done, PromError>> {
-    if share == Share::Little && source.look_up(&asked.expr, FEW_SERIES).is_none_or(|samples| samples > FEW_SAMPLES) {
-        return None;
+    if share == Share::Little {
+        let samples = source.look_up(&asked.expr, FEW_SERIES);
+        // Done again, it might not be refused: a damaged block is set aside.
+        if let Some(refused) = source.refused() {
+            return Some(Err(refused));
+        }
+        if samples.is_none_or(|samples| samples > FEW_SAMPLES) {
+            return None;
+        }
     }
     let mut notes = Annotations::default();
     let value = evaluate(&source, &mut notes);

@@ -84,11 +84,15 @@ impl<'a> RecentSource<'a> {
                     self.looked_up.borrow_mut().insert(index, selected);
                 }
                 Err(SelectError::TooMany) => return None,
-                // Asked again, it might read: what cannot be read is set aside.
                 Err(error) => self.refuse(refusal(&error)),
             }
         }
         Some(samples)
+    }
+
+    /// Why something was refused so far.
+    pub fn refused(&self) -> Option<PromError> {
+        self.refused.borrow_mut().take()
     }
 
     /// What a selector reads; nothing where it is refused.

@@ -1,9 +1,12 @@
 //! `/api/v1/query` in Prometheus' shape, and `min_offset`.
 use super::served::*;
 use axum::http::StatusCode;
+use faultline_host::MemoryDisk;
 use faultline_model::{Labels, Millis, Sample};
 use faultline_serve::Store;
 use faultline_serve::recent::Limits;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn encoded(text: &str) -> String {
@@ -136,6 +139,51 @@ fn what_is_no_longer_kept_is_an_error_and_never_a_part() {
             answer.text
         );
     }
+}
+
+/// Wherever a block is damaged: what is answered is right, or an error; also where half of the question is looked up elsewhere, after the
+/// block was set aside.
+#[test]
+fn damage_is_an_error_also_beside_much() {
+    const FOLDER: &str = "data/recent";
+    let disk = MemoryDisk::new(1 << 30);
+    let opened = |disk: &MemoryDisk| {
+        let store = Store::within(Limits::default());
+        let refused = store.recent().open(Arc::new(disk.clone()), Path::new(FOLDER)).expect("the disk works");
+        (store, refused.is_empty())
+    };
+    let hours = |hours: i64| Millis(NOW - hours * 3_600_000);
+    {
+        let (store, _) = opened(&disk);
+        let labels =
+            |n: u32| Labels::new([("__name__", if n == 0 { "few" } else { "many" }.into()), ("n", n.to_string())]);
+        store.accepted((0..=300).map(|n| (n, labels(n))).collect(), Vec::new(), Vec::new(), Vec::new());
+        for at in [hours(4), hours(0)] {
+            store.accepted(Vec::new(), (0..=300).map(|n| (n, Sample::new(at, 1.0))).collect(), Vec::new(), Vec::new());
+        }
+        assert_eq!(store.recent().keep().expect("the disk works").written, 1);
+    }
+    let ask = |disk: &MemoryDisk| {
+        let (store, whole) = opened(disk);
+        store.publish(view(1));
+        let query = format!("/api/v1/query?query={}&time={}", encoded("sum(few) + sum(many)"), hours(4).0 as f64 / 1e3);
+        (run(served(store).get(&query)), whole)
+    };
+    let (good, _) = ask(&disk);
+    assert!(good.text.contains("\"301\""), "{}", good.text);
+    let path = disk.files().into_iter().find(|path| path.to_string_lossy().contains("block-")).expect("there is one");
+    let bytes = disk.content(&path).expect("it is there");
+    let mut refused = 0;
+    for at in (0..bytes.len()).step_by(1 + bytes.len() / 200) {
+        let (bad, mut content) = (disk.copy(), bytes.clone());
+        content[at] ^= 1;
+        bad.set_content(&path, &content);
+        let (answer, whole) = ask(&bad);
+        // What is refused as it is opened is missing from then on, and said at the start.
+        assert!(!whole || answer.status != StatusCode::OK || answer.text == good.text, "byte {at}: {}", answer.text);
+        refused += usize::from(whole && answer.status == StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    assert!(refused > 20, "{refused}");
 }
 
 #[test]
