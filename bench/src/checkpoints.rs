@@ -79,7 +79,7 @@ pub fn run(args: &CheckpointsArgs) -> Outcome<()> {
 }
 
 /// Which stretches have checkpoints: one of each pair, in changing order, so that neither kind is always later.
-pub fn order(pairs: u32) -> impl Iterator<Item = bool> {
+fn order(pairs: u32) -> impl Iterator<Item = bool> {
     (0..pairs).flat_map(|pair| [pair % 2 == 1, pair % 2 == 0])
 }
 

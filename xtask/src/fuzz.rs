@@ -66,7 +66,8 @@ struct Report {
 pub fn fuzz(words: &[String]) -> Outcome {
     let Words { only, seconds, until } = parse(words)?;
     // Who runs so for hours does it beside other things, by which an input may wait for long.
-    let (seconds, timeout_s) = until.map_or((seconds, TIMEOUT_S), |_| (SLICE_SECONDS, SLICE_SECONDS));
+    let (seconds, timeout_s) =
+        until.map_or((seconds.unwrap_or(SECONDS), TIMEOUT_S), |_| (SLICE_SECONDS, SLICE_SECONDS));
     let plan = Plan { seconds, timeout_s, seed: None, grown: "corpus" };
     run(only.as_deref(), &plan, until)
 }
@@ -92,26 +93,29 @@ struct Plan {
 #[derive(Debug, PartialEq)]
 struct Words {
     only: Option<String>,
-    seconds: u64,
+    seconds: Option<u64>,
     until: Option<u64>,
 }
 
 fn parse(words: &[String]) -> Result<Words, String> {
-    let (mut parsed, mut words) = (Words { only: None, seconds: SECONDS, until: None }, words.iter());
+    let (mut parsed, mut words) = (Words { only: None, seconds: None, until: None }, words.iter());
     while let Some(word) = words.next() {
         if word == "--seconds" || word == "--until" {
             let wants = format!("`{word}` wants a number above 0: cargo xtask fuzz {word} 60");
             let number = words.next().and_then(|text| text.parse().ok());
             // libFuzzer takes 0 for ever.
             let number = number.filter(|number| *number > 0).ok_or(wants)?;
-            if word == "--until" { parsed.until = Some(number) } else { parsed.seconds = number }
+            if word == "--until" { parsed.until = Some(number) } else { parsed.seconds = Some(number) }
         } else if parsed.only.is_none() && !word.starts_with('-') {
             parsed.only = Some(word.clone());
         } else {
             return Err(format!("`fuzz` does not know `{word}`: see `cargo xtask fuzz --help`"));
         }
     }
-    Ok(parsed)
+    match parsed {
+        Words { seconds: Some(_), until: Some(_), .. } => Err("choose one of `--seconds` and `--until`".into()),
+        parsed => Ok(parsed),
+    }
 }
 
 fn run(only: Option<&str>, plan: &Plan, until: Option<u64>) -> Outcome {
@@ -266,10 +270,11 @@ mod tests {
     fn words_are_a_target_and_its_seconds() {
         let check = |line: &str| parse(&line.split_whitespace().map(String::from).collect::<Vec<_>>());
         let words = |only: Option<&str>, seconds, until| Words { only: only.map(String::from), seconds, until };
-        assert_eq!(check(""), Ok(words(None, SECONDS, None)));
-        assert_eq!(check("promql --seconds 9"), Ok(words(Some("promql"), 9, None)));
-        assert_eq!(check("--until 3600"), Ok(words(None, SECONDS, Some(3600))));
-        for wrong in ["--seconds", "--seconds x", "--seconds 0", "--until 0", "a b", "--what"] {
+        assert_eq!(check(""), Ok(words(None, None, None)));
+        assert_eq!(check("promql --seconds 9"), Ok(words(Some("promql"), Some(9), None)));
+        assert_eq!(check("--until 3600"), Ok(words(None, None, Some(3600))));
+        for wrong in ["--seconds", "--seconds x", "--seconds 0", "--until 0", "--seconds 9 --until 9", "a b", "--what"]
+        {
             assert!(check(wrong).is_err(), "{wrong}");
         }
     }

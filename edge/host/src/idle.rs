@@ -21,7 +21,8 @@ type Job = Box<dyn FnOnce() + Send>;
 /// three is over. Not for work that holds for long a lock that others want.
 ///
 /// On a machine that is busy for good such threads would hardly go on. So one of them does nothing but look how late it wakes: while
-/// that is a tenth of a second, work is done on threads that merely yield; so it is where the system knows no other.
+/// that is a tenth of a second, work is done on threads that merely yield, what was begun before is begun there once more, and what is
+/// done first counts. Where the system knows no idle threads, these merely yield, too.
 ///
 /// Source: sched(7), `SCHED_IDLE`, which needs no privilege and which a thread does not leave again without one.
 pub struct WhenIdle {
@@ -55,18 +56,42 @@ impl WhenIdle {
     }
 
     /// Does work on one of them and waits for it. Where it panics this does, too.
-    pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let (done_in, done) = sync_channel(1);
-        let job: Job = Box::new(move || drop(done_in.send(catch_unwind(AssertUnwindSafe(work)))));
-        if self.watch.starves(self.watch.begun.elapsed()) {
-            thread::spawn(|| {
-                yield_to_others();
-                job();
-            });
-        } else {
-            self.jobs.send(job).expect("the threads live as long as this");
+    ///
+    /// - `work`: may be done twice.
+    pub fn run<T: Send + 'static>(&self, work: impl Fn() -> T + Send + Sync + 'static) -> T {
+        let (work, (done_in, done)) = (Arc::new(work), sync_channel(2));
+        let job = || -> Job {
+            let (work, done_in) = (Arc::downgrade(&work), done_in.clone());
+            // Nobody waits any more for what is not there.
+            Box::new(move || {
+                if let Some(work) = work.upgrade() {
+                    let _late = done_in.send(catch_unwind(AssertUnwindSafe(|| work())));
+                }
+            })
+        };
+        let ended = |done: thread::Result<T>| done.unwrap_or_else(|broke| resume_unwind(broke));
+        if !self.starves() {
+            self.jobs.send(job()).expect("the threads live as long as this");
+            while !self.starves() {
+                if let Ok(done) = done.recv_timeout(STARVES) {
+                    return ended(done);
+                }
+            }
         }
-        done.recv().expect("a job sends what came of it").unwrap_or_else(|broke| resume_unwind(broke))
+        let job = job();
+        let beside = Builder::new().spawn(|| {
+            yield_to_others();
+            job();
+        });
+        match beside {
+            Ok(_) => ended(done.recv().expect("a job sends what came of it")),
+            // The system has no more threads.
+            Err(_) => work(),
+        }
+    }
+
+    fn starves(&self) -> bool {
+        self.watch.starves(self.watch.begun.elapsed())
     }
 }
 
@@ -164,6 +189,35 @@ mod tests {
         while threads.run(policy) != idle {
             assert!(tries.next().is_some(), "no thread was idle");
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_thread_that_starves_is_begun_once_more() {
+        let threads = WhenIdle::start(1).unwrap();
+        let free = Arc::new(AtomicBool::new(false));
+        let until_free = {
+            let free = free.clone();
+            move || {
+                while !free.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| threads.run(until_free));
+            let second = scope.spawn(|| threads.run(|| 7));
+            // The one thread is taken by now, or machine and thread are slow and nothing is shown.
+            thread::sleep(Duration::from_millis(50));
+            let mut tries = 0..10_000;
+            while !second.is_finished() && tries.next().is_some() {
+                threads.watch.late.store(true, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(1));
+            }
+            let beside = second.is_finished();
+            free.store(true, Ordering::Relaxed);
+            assert!(beside, "it waited for the first");
+            assert_eq!(second.join().unwrap(), 7);
+        });
     }
 
     #[test]

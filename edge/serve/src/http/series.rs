@@ -134,7 +134,7 @@ async fn found(
     api: &Arc<Api>,
     params: &Params,
     asked: Asked,
-    look: impl Fn(&Recent, &Asked) -> Result<Vec<u8>, SelectError> + Send + 'static,
+    look: impl Fn(&Recent, &Asked) -> Result<Vec<u8>, SelectError> + Send + Sync + 'static,
 ) -> Result<Response, PromError> {
     let view = api.covered_prometheus(params).await?;
     let look = move |store: &Store, _| Some(look(store.recent(), &asked).map_err(|error| refusal(&error)));

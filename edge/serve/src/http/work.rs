@@ -46,7 +46,7 @@ impl Default for Queries {
 impl Queries {
     /// Does it here where that takes little and little was spent here of late, else on a thread that runs when no other does. Most of
     /// what is asked takes less long than to be handed to a thread and back; but who asks on and on must not hold up detection.
-    fn run<T: Send + 'static>(&self, work: impl Fn(Share) -> Option<T> + Send + 'static) -> Option<T> {
+    fn run<T: Send + 'static>(&self, work: impl Fn(Share) -> Option<T> + Send + Sync + 'static) -> Option<T> {
         if self.spent(Duration::ZERO) {
             let begun = thread_time();
             let done = work(Share::Little);
@@ -86,10 +86,10 @@ impl Spent {
 impl Api {
     /// Does what may take long where it holds up no other answer, few at a time.
     ///
-    /// - `work`: where it would read more than its share it gives nothing, and is done again elsewhere.
+    /// - `work`: where it would read more than its share it gives nothing, and is done again elsewhere, twice even.
     pub(super) async fn work<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl Fn(&Store, Share) -> Option<T> + Send + 'static,
+        work: impl Fn(&Store, Share) -> Option<T> + Send + Sync + 'static,
     ) -> Result<T, PromError> {
         let permit = tokio::time::timeout(WAIT, Arc::clone(&self.queries.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
@@ -97,11 +97,9 @@ impl Api {
         };
         let api = self.clone();
         let work = move || {
+            let _held = permit;
             let store = api.store.clone();
-            let work = move |share| {
-                let _held = &permit;
-                work(&store, share)
-            };
+            let work = move |share| work(&store, share);
             catch_unwind(AssertUnwindSafe(|| api.queries.run(work))).ok().flatten()
         };
         let done = match Handle::current().runtime_flavor() {
