@@ -12,7 +12,7 @@ use crate::factor::{FREE, Factor};
 use crate::network::VarId;
 use crate::posteriors::Posteriors;
 use crate::tree::Tree;
-use crate::triangulate::best;
+use crate::triangulate::{Search, best};
 
 /// - `factors`: cut down to what is `observed`. `cases_max`: combinations tried at most.
 /// - Returns the posteriors and the number of combinations; `None` when more would be needed.
@@ -60,7 +60,7 @@ fn cutset(cards: &[u32], factors: &[Factor], bound: u64, cases_max: u64) -> Opti
         let scopes: Vec<&[u32]> = scopes.iter().map(|scope| &scope[..]).collect();
         let mut alive = vec![false; cards.len()];
         scopes.iter().copied().flatten().for_each(|&v| alive[v as usize] = true);
-        if let Ok(forest) = best(cards, &alive, &scopes, bound) {
+        if let Ok(forest) = best(cards, &alive, &scopes, bound, Search::Thorough) {
             return Some((set, forest));
         }
         // What each variable's going takes out of the tables, of a tree that may be far over the bound.

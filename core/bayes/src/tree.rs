@@ -17,7 +17,7 @@ use crate::factor::{FREE, Factor};
 use crate::limits::TREE_ENTRIES_MAX;
 use crate::network::Network;
 use crate::product::{Message, absorb};
-use crate::triangulate::best;
+use crate::triangulate::{Search, best};
 use crate::weight::{FLOOR_MIN, Spread, Weight, Wide};
 
 /// A junction tree over all variables of a network, for any evidence.
@@ -55,6 +55,15 @@ impl Tree {
         Tree::compile_given(network, &Evidence::new(), bound)
     }
 
+    /// As [`Tree::compile`], for who would rather do with less than wait: gives up where the first order of elimination leaves a tree of
+    /// more than twice the bound. A network whose tree would fit, had one looked for long, is refused now and then.
+    pub fn compile_or_give_up(network: &Network, bound: u64) -> Result<Tree, InferenceError> {
+        let cards = network.cards();
+        let observed = Evidence::new().states(cards.len());
+        let factors = network.factors(&observed, &vec![true; cards.len()]);
+        Tree::searched(cards, &factors, observed, bound, Search::Swift)
+    }
+
     /// As [`Tree::compile`], with evidence built in: observed variables are cut out before the tree is made, which can make it
     /// far smaller. The tree still takes further evidence, on top of this.
     ///
@@ -79,6 +88,16 @@ impl Tree {
         fixed: Vec<u32>,
         bound: u64,
     ) -> Result<Tree, InferenceError> {
+        Tree::searched(cards, factors, fixed, bound, Search::Thorough)
+    }
+
+    fn searched(
+        cards: Vec<u32>,
+        factors: &[Factor],
+        fixed: Vec<u32>,
+        bound: u64,
+        search: Search,
+    ) -> Result<Tree, InferenceError> {
         let bound = bound.min(TREE_ENTRIES_MAX);
         let mut alive = vec![false; cards.len()];
         for factor in factors {
@@ -87,7 +106,7 @@ impl Tree {
             }
         }
         let scopes: Vec<&[u32]> = factors.iter().map(|factor| &factor.scope[..]).collect();
-        let forest = best(&cards, &alive, &scopes, bound)?;
+        let forest = best(&cards, &alive, &scopes, bound, search)?;
         Tree::on_forest(cards, factors, fixed, forest)
     }
 

@@ -31,6 +31,15 @@ pub(crate) enum Rule {
     Weight,
 }
 
+/// How much is tried before a graph is given up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Search {
+    /// Several orders, more where they come near the bound.
+    Thorough,
+    /// One, broken off where it passes twice the bound; more only where it does not.
+    Swift,
+}
+
 /// One eliminated variable and its neighbours at that moment, ascending.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Elimination {
@@ -43,18 +52,27 @@ pub(crate) struct Elimination {
 ///
 /// - `cards`: states per variable. `alive`: which to eliminate. `scopes`: variables that must meet in one clique.
 ///
-/// Fails with [`InferenceError::TooLarge`] when every try passes `bound` entries; it names the least, at most
-/// [`TREE_ENTRIES_MAX`].
-pub(crate) fn best(cards: &[u32], alive: &[bool], scopes: &[&[u32]], bound: u64) -> Result<Forest, InferenceError> {
+/// Fails with [`InferenceError::TooLarge`] when every try passes `bound` entries; it names the least, at most the search's ceiling.
+pub(crate) fn best(
+    cards: &[u32],
+    alive: &[bool],
+    scopes: &[&[u32]],
+    bound: u64,
+    search: Search,
+) -> Result<Forest, InferenceError> {
     let moral = || Graph::moral(cards, alive, scopes);
     // Most need no second try, nor a graph to keep for it.
     let mut kept = None;
     let mut best: Option<Forest> = None;
-    let (mut at, mut tries) = (0, RULES.len() as u64);
+    let (ceiling, first) = match search {
+        Search::Thorough => (TREE_ENTRIES_MAX, RULES.len() as u64),
+        Search::Swift => (bound.saturating_mul(2).min(TREE_ENTRIES_MAX), 1),
+    };
+    let (mut at, mut tries) = (0, first);
     while at < tries {
         let rule = RULES[at as usize % RULES.len()];
         // Not `bound`: how many orders are tried must not hang on it, or a tree that fits exactly could be refused.
-        let least = best.as_ref().map_or(TREE_ENTRIES_MAX, |forest| forest.entries);
+        let least = best.as_ref().map_or(ceiling, |forest| forest.entries);
         let graph = if at == 0 { moral() } else { kept.get_or_insert_with(moral).clone() };
         let order = graph.eliminate(rule, at / RULES.len() as u64, least);
         match order.and_then(|order| Forest::new(cards, &order, least)) {
@@ -73,7 +91,7 @@ pub(crate) fn best(cards: &[u32], alive: &[bool], scopes: &[&[u32]], bound: u64)
     match best {
         Some(forest) if forest.entries <= bound => Ok(forest),
         Some(forest) => Err(InferenceError::TooLarge { entries: forest.entries, bound }),
-        None => Err(InferenceError::TooLarge { entries: TREE_ENTRIES_MAX, bound }),
+        None => Err(InferenceError::TooLarge { entries: ceiling, bound }),
     }
 }
 
@@ -335,10 +353,13 @@ mod tests {
         let plain =
             eliminate(&cards, &alive, &scopes, u64::MAX).and_then(|order| Forest::new(&cards, &order, u64::MAX));
         let plain = plain.expect("no bound").entries;
-        let least = best(&cards, &alive, &scopes, u64::MAX >> 1).expect("no bound").entries;
+        let least = best(&cards, &alive, &scopes, u64::MAX >> 1, Search::Thorough).expect("no bound").entries;
         assert!(plain > ENTRIES_FEW && least < plain, "{least} of {plain}");
-        assert_eq!(best(&cards, &alive, &scopes, least).map(|forest| forest.entries), Ok(least));
-        let refused = best(&cards, &alive, &scopes, least - 1).map(|forest| forest.entries);
-        assert_eq!(refused, Err(InferenceError::TooLarge { entries: least, bound: least - 1 }));
+        let within = |bound, search| best(&cards, &alive, &scopes, bound, search).map(|forest| forest.entries);
+        let refused = |entries, bound| Err(InferenceError::TooLarge { entries, bound });
+        assert_eq!(within(least, Search::Thorough), Ok(least));
+        assert_eq!(within(least - 1, Search::Thorough), refused(least, least - 1));
+        assert_eq!(within(plain, Search::Swift), Ok(least), "the first is near enough to try more");
+        assert_eq!(within(plain / 2 - 1, Search::Swift), refused(plain / 2 * 2 - 2, plain / 2 - 1));
     }
 }

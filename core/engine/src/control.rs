@@ -20,6 +20,8 @@ const LEARNS: u32 = 9;
 const LOOKS_AHEAD: u32 = 10;
 /// The first that looks at past instants of `stream` groups again, and whose verdicts say how far their posterior can be trusted.
 const RELIES: u32 = 11;
+/// The first that knows which hosts services run on.
+const KNOWS_HOSTS: u32 = 12;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -82,6 +84,11 @@ impl Engine {
         self.graph.look_ahead(version >= LOOKS_AHEAD);
         self.learning.on = version >= LEARNS;
         self.learning.notes_verdicts = version >= RELIES;
+    }
+
+    /// The model by which evidence that is frozen now is to be explained.
+    pub(crate) fn model(&self) -> u32 {
+        [LEARNS, LOOKS_AHEAD, RELIES, KNOWS_HOSTS].into_iter().filter(|first| self.version >= *first).count() as u32
     }
 
     /// A process started: what passed in between was not seen, so absence says nothing until the sources are back.

@@ -435,7 +435,7 @@ impl Engine {
         let mut targets: Vec<&str> = alerts.iter().map(|(entity, _)| *entity).collect();
         targets.dedup();
         let going_on = firing().map(|member| member.onset).min();
-        Some(self.graph.freeze(&faultline_observe::Question {
+        let frozen = self.graph.freeze(&faultline_observe::Question {
             incident: id,
             revision,
             at,
@@ -444,7 +444,8 @@ impl Engine {
             targets: &targets,
             alerts: &alerts,
             changes: &self.changes.recent(at),
-        }))
+        });
+        Some(Evidence { model: self.model(), ..frozen })
     }
 
     fn reply(&mut self, id: EffectId, body: &[u8], emit: &mut Emitter<'_>) {

@@ -392,7 +392,6 @@ impl Engine {
         let lesson = lesson(evidence);
         evidence.learnt = self.learning.bears_on(evidence, &lesson, at);
         if self.learning.notes_verdicts {
-            evidence.model = reliability::MODEL;
             evidence.reliability = self.learning.reliability();
         }
         self.learning.note(evidence, lesson);

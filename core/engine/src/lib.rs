@@ -32,6 +32,6 @@ pub use revise::{COMPARED_MAX, LATE_MS, Revise, Revisit};
 pub use views::Overview;
 
 /// Version of the function: it rises whenever the same journal would give other effects or another state.
-pub const ENGINE_VERSION: u32 = 11;
+pub const ENGINE_VERSION: u32 = 12;
 /// The oldest engine version whose states this one takes up and goes on from, where their layout is ours.
 pub const ENGINE_VERSION_MIN: u32 = 3;

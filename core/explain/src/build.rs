@@ -6,8 +6,8 @@ use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOP
 use crate::clean::Scene;
 use crate::config::{
     ARCS_MAX, CHANGE_BOOST, CHANGE_DECAY, CHANGE_SLACK, DEADLINE_DISCOUNT, DEPLOY_BOOST, DROP_MIN, KINDS, KINDS_0,
-    LAG_STEP_MAX, LAG_STEPS, LEAK, LEAK_LOAD, LINK_PASSES, LINK_PRIOR, LOGGED, OWN, PASSES, PEER_CALLER, PEER_PENALTY,
-    PRIOR, RETRY_DISCOUNT, SHARE_MIN, SHARE_UNKNOWN, UNLINKED, UNSEEN, Z_GATE,
+    LAG_STEP_MAX, LAG_STEPS, LEAK, LEAK_LOAD, LINK_PASSES, LINK_PRIOR, LOGGED, NARROW_PARENTS, OWN, PASSES,
+    PEER_CALLER, PEER_PENALTY, PRIOR, RETRY_DISCOUNT, SHARE_MIN, SHARE_UNKNOWN, UNLINKED, UNSEEN, Z_GATE,
 };
 use crate::cycles::{self, Link};
 use crate::flow::{Flows, Share};
@@ -262,7 +262,7 @@ fn arrange(mut vars: Vec<Var>, targets: Vec<usize>) -> Model {
     let thinned = vars.iter().map(|var| var.causes.len()).sum::<usize>() > ARCS_MAX;
     if thinned {
         let others: Vec<(Role, f64)> = vars.iter().map(|var| (var.role, var.taught)).collect();
-        vars.iter_mut().for_each(|var| var.thin(&others));
+        vars.iter_mut().for_each(|var| var.thin(&others, NARROW_PARENTS));
     }
     let mut links = Vec::new();
     let mut edges = Vec::new();

@@ -100,6 +100,8 @@ pub(crate) struct Scene<'a> {
     pub first: bool,
     /// Whether what would be and what to check are part of the verdict: from the third model on.
     pub looks_ahead: bool,
+    /// Whether hosts are causes, too, and networks are soon given up that do not fit: from the fifth model on.
+    pub knows_hosts: bool,
     /// What closed incidents teach.
     pub taught: Taught,
 }
@@ -146,6 +148,7 @@ impl<'a> Scene<'a> {
             window_s,
             first: evidence.model == 0,
             looks_ahead: evidence.model >= 2,
+            knows_hosts: evidence.model >= 4,
             taught: Taught::new(evidence),
         }
     }

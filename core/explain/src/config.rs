@@ -171,3 +171,5 @@ pub const ARCS_MAX: usize = 2_000;
 pub const NARROW_NODES: usize = 60;
 /// Causes of one variable kept when the network is narrowed (S).
 pub const NARROW_PARENTS: usize = 6;
+/// The same where that is still too many (D: an exact answer to less before an approximate one to more).
+pub const THIN_PARENTS: usize = 3;

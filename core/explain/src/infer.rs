@@ -1,8 +1,9 @@
 //! Posteriors of a network: exactly where that fits, else by the steps of the ladder.
 //!
-//! 1. The junction tree of the whole network. 2. The junction tree of its most telling [`NARROW_NODES`] services. 3. Hypotheses of
-//!    at most two faults on those. Later steps say so in the method.
-use crate::config::{ARCS_MAX, ENTRIES_MAX, NARROW_NODES, NARROW_PARENTS};
+//! 1. The junction tree of the whole network. 2. The junction tree of its most telling [`NARROW_NODES`] services, each
+//!    with its [`NARROW_PARENTS`] strongest causes. 3. The same with [`THIN_PARENTS`]. 4. Hypotheses of at most two faults on those of 2.
+//!    Later steps say so in the method.
+use crate::config::{ARCS_MAX, ENTRIES_MAX, NARROW_NODES, NARROW_PARENTS, THIN_PARENTS};
 use crate::enumerate;
 use crate::model::{Model, Role};
 use alloc::format;
@@ -76,10 +77,13 @@ impl Answer<'_> {
 }
 
 /// Makes a network fit.
-pub(crate) fn compile(model: Model) -> Compiled {
+///
+/// - `swift`: whether little is tried before it is narrowed, or answered by hypotheses.
+pub(crate) fn compile(model: Model, swift: bool) -> Compiled {
+    let compile = if swift { Tree::compile_or_give_up } else { Tree::compile };
     let compiled = |model: Model, words: String| {
         let built = Built::new(&model).ok();
-        let tree = built.as_ref().and_then(|built| Tree::compile(&built.network, ENTRIES_MAX).ok());
+        let tree = built.as_ref().and_then(|built| compile(&built.network, ENTRIES_MAX).ok());
         Compiled { model, words, built, tree }
     };
     let model = if model.arcs() <= ARCS_MAX && !model.thinned {
@@ -91,8 +95,16 @@ pub(crate) fn compile(model: Model) -> Compiled {
     } else {
         model
     };
-    let words = format!("narrowed to {NARROW_NODES} services with {NARROW_PARENTS} causes each, ");
-    compiled(narrowed(&model), words)
+    let narrow = |parents| {
+        let words = format!("narrowed to {NARROW_NODES} services with {parents} causes each, ");
+        compiled(narrowed(&model, parents), words)
+    };
+    let wide = narrow(NARROW_PARENTS);
+    if wide.tree.is_some() || !swift {
+        return wide;
+    }
+    let thin = narrow(THIN_PARENTS);
+    if thin.tree.is_some() { thin } else { wide }
 }
 
 /// Computes the posteriors.
@@ -148,7 +160,9 @@ impl Built {
 }
 
 /// The services that say most and what lies between them and the violated ones, each variable with its strongest causes.
-fn narrowed(model: &Model) -> Model {
+///
+/// - `parents`: how many.
+fn narrowed(model: &Model, parents: usize) -> Model {
     let count = model.vars.len();
     // The strongest chain of causes from any violated service to each variable.
     let (mut reach, mut before) = (vec![0.0; count], vec![None; count]);
@@ -184,7 +198,7 @@ fn narrowed(model: &Model) -> Model {
     for (at, var) in model.vars.iter().enumerate().filter(|(at, _)| kept(*at)) {
         let mut var = var.clone();
         var.causes.retain(|arc| place[arc.cause].is_some());
-        var.thin(&others);
+        var.thin(&others, parents);
         var.causes.iter_mut().for_each(|arc| arc.cause = place[arc.cause].expect("only placed causes were kept"));
         place[at] = Some(narrow.vars.len());
         narrow.vars.push(var);

@@ -51,7 +51,7 @@ pub fn explain(evidence: &Evidence) -> Verdict {
     let mut channels = channels::read(&scene);
     let flows = flow::attribute(&scene, &channels);
     subtract::complete(&scene, &mut channels, &flows);
-    let compiled = infer::compile(build::build(&scene, &channels, &flows));
+    let compiled = infer::compile(build::build(&scene, &channels, &flows), scene.knows_hosts);
     let answer = infer::infer(&compiled);
     let ranking = rank::rank(&scene, &answer);
     verdict::verdict(evidence, &scene, &channels, &flows, &answer, &ranking)

@@ -1,7 +1,7 @@
 //! The network as plain data: binary variables, causes with strengths, and what is known of each.
 //!
 //! Both ways of inference read it, and so do the ranking and the words.
-use crate::config::{NARROW_PARENTS, SHARE_UNKNOWN};
+use crate::config::SHARE_UNKNOWN;
 use alloc::vec::Vec;
 use faultline_model::float;
 
@@ -69,15 +69,15 @@ impl Role {
 impl Var {
     /// Keeps a few causes: its own fault, and then the strongest, of equal ones those that closed incidents speak for.
     ///
-    /// - `others`: role and `taught` of all variables.
-    pub fn thin(&mut self, others: &[(Role, f64)]) {
+    /// - `others`: role and `taught` of all variables. `kept`: how many.
+    pub fn thin(&mut self, others: &[(Role, f64)], kept: usize) {
         let own = |cause: usize| others[cause].0.is_cause() && others[cause].0.node() == self.role.node();
         self.causes.sort_by(|a, b| {
             let strongest = float::order(b.strength, a.strength);
             let taught = float::order(others[b.cause].1, others[a.cause].1);
             own(b.cause).cmp(&own(a.cause)).then(strongest).then(taught).then(a.cause.cmp(&b.cause))
         });
-        self.causes.truncate(NARROW_PARENTS);
+        self.causes.truncate(kept);
     }
 }
 

@@ -374,7 +374,7 @@ fn freeze(
         changes: changes.into_iter().collect(),
         coverage: Coverage::default(),
         learnt: None,
-        model: 3,
+        model: 4,
         reliability: Vec::new(),
     };
     Some(Case { evidence, culprits: faults.iter().map(|fault| name(fault.0)).collect() })

@@ -146,7 +146,7 @@ fn scene(lines: &[&str]) -> Evidence {
         targets,
         coverage: Coverage::default(),
         learnt: None,
-        model: 3,
+        model: 4,
         reliability: Vec::new(),
     }
 }

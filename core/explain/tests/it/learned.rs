@@ -106,7 +106,7 @@ fn incident(events: [&[(&str, u32)]; 2], learnt: Option<Learnt>) -> Evidence {
         changes: Vec::new(),
         coverage: Coverage::default(),
         learnt,
-        model: 3,
+        model: 4,
         reliability: Vec::new(),
     }
 }

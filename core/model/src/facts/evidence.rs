@@ -32,7 +32,7 @@ pub struct Evidence {
     pub coverage: Coverage,
     /// What closed incidents have taught about events like those here; none before the first was.
     pub learnt: Option<Learnt>,
-    /// The model by which it is to be explained: 0 is that of engine versions up to 8, 1 that of version 9, 2 that of version 10, 3 that of version 11 on.
+    /// The model by which it is to be explained: 0 is that of engine versions up to 8, 1 that of version 9, 2 that of version 10, 3 that of version 11, 4 that of version 12 on.
     pub model: u32,
     /// What came of first causes of incidents that were closed here, by posterior; empty where none was.
     pub reliability: Vec<Tally>,

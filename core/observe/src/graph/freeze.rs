@@ -129,7 +129,7 @@ impl Graph {
             targets,
             changes,
             learnt: None,
-            model: u32::from(self.notes_use) + u32::from(self.looks_ahead),
+            model: 0,
             reliability: Vec::new(),
         }
     }
