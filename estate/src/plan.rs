@@ -25,6 +25,8 @@ pub struct Service {
     pub site: usize,
     /// What it is for.
     pub role: Role,
+    /// Index of the host that it runs on.
+    pub host: usize,
     /// Median of its own work per request, in ms.
     pub work_ms: f64,
     /// Share of requests that fail for no reason.
@@ -49,6 +51,8 @@ pub struct Call {
 pub struct Plan {
     /// Names of the sites.
     pub sites: Vec<String>,
+    /// Names of the hosts: one at each site, and the mainframe.
+    pub hosts: Vec<String>,
     /// How far each site's clock is ahead, in ms.
     pub skew_ms: Vec<i64>,
     /// The services; callees have higher indices than their callers, so there are no cycles.
@@ -144,6 +148,7 @@ impl Plan {
                 name: format!("web-{city}"),
                 site,
                 role: Role::Front,
+                host: site,
                 work_ms: 6.0,
                 failing: 0.001,
                 calls,
@@ -155,21 +160,23 @@ impl Plan {
                 .map(|&(name, share, asynchronous)| Call { to: index_of(name), share, asynchronous })
                 .collect();
             let name = format!("payments-{city}");
-            services.push(Service { name, site, role: Role::Cloud, work_ms: 8.0, failing: 0.002, calls });
+            services.push(Service { name, site, role: Role::Cloud, host: site, work_ms: 8.0, failing: 0.002, calls });
         }
         for (number, (name, role, work_ms, calls)) in SHARED.into_iter().enumerate() {
             // The mainframe and its gateway stand at the first site, the others are spread.
             let site = if matches!(role, Role::Mainframe | Role::Gateway) { 0 } else { number % sites.len() };
             let calls =
                 calls.iter().map(|&(to, share)| Call { to: index_of(to), share, asynchronous: false }).collect();
-            services.push(Service { name: name.to_string(), site, role, work_ms, failing: 0.001, calls });
+            let host = if role == Role::Mainframe { sites.len() } else { site };
+            services.push(Service { name: name.to_string(), site, role, host, work_ms, failing: 0.001, calls });
         }
         for service in &mut services {
             service.work_ms *= 0.7 + 0.6 * unit(random);
         }
         // Many sites are small ones.
         let front_rate = if sites.len() > SITES { 0.5 } else { 2.0 };
-        Plan { sites, skew_ms, services, front_rate }
+        let hosts = sites.iter().map(|city| format!("node-{city}")).chain(["lpar-1".to_string()]).collect();
+        Plan { sites, hosts, skew_ms, services, front_rate }
     }
 
     /// The same estate under names drawn anew: whoever keys on a name fails here.
@@ -177,7 +184,20 @@ impl Plan {
         for service in &mut self.services {
             service.name = format!("s{:08x}", random.bits() as u32);
         }
+        self.hosts = (0..self.hosts.len()).map(|host| format!("h{host:04}")).collect();
         self
+    }
+
+    /// Services on a host that send telemetry.
+    pub fn hosted(&self, host: usize) -> Vec<usize> {
+        let tells = |&at: &usize| self.services[at].host == host && self.services[at].role != Role::Mute;
+        (0..self.services.len()).filter(tells).collect()
+    }
+
+    /// Hosts that can be at fault and be seen to be: three services or more run there, one of which others need.
+    pub fn suspected_hosts(&self) -> Vec<usize> {
+        let needed: Vec<usize> = self.suspects().into_iter().map(|at| self.services[at].host).collect();
+        (0..self.hosts.len()).filter(|host| self.hosted(*host).len() >= 3 && needed.contains(host)).collect()
     }
 
     /// The service of this name.

@@ -22,13 +22,15 @@ pub enum Fault {
     Two,
     /// Goes wrong in a service that never sends telemetry.
     Unseen,
+    /// A host is overloaded: all that runs there becomes slow.
+    Host,
     /// Nothing goes wrong.
     None,
 }
 
 impl Fault {
     /// All that go wrong, in the order in which they are told.
-    pub const ALL: [Fault; 8] = [
+    pub const ALL: [Fault; 9] = [
         Fault::Silent,
         Fault::Latency,
         Fault::Errors,
@@ -37,6 +39,7 @@ impl Fault {
         Fault::Resources,
         Fault::Two,
         Fault::Unseen,
+        Fault::Host,
     ];
 
     /// The word in outputs.
@@ -50,6 +53,7 @@ impl Fault {
             Fault::Resources => "resources",
             Fault::Two => "two",
             Fault::Unseen => "unseen",
+            Fault::Host => "host",
             Fault::None => "none",
         }
     }
@@ -138,7 +142,7 @@ impl Trouble {
 /// What really happened; the server never sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Truth {
-    /// The services at fault; none for [`Fault::None`].
+    /// The services at fault, or the host; none for [`Fault::None`].
     pub culprits: Vec<String>,
     /// What went wrong.
     pub fault: Fault,
@@ -188,8 +192,13 @@ impl Story {
             Fault::Resources => &["accounts"],
             Fault::Two => &["ledger-db", "risk"],
             Fault::Unseen => &["fx-feed"],
+            Fault::Host => &["fraud"],
         };
-        let culprits = culprits.iter().map(|name| plan.find(name).expect("the consortium has it")).collect();
+        let mut culprits: Vec<usize> =
+            culprits.iter().map(|name| plan.find(name).expect("the consortium has it")).collect();
+        if fault == Fault::Host {
+            culprits = plan.hosted(plan.services[culprits[0]].host);
+        }
         Story::of(plan, fault, culprits, onset, seed, &mut random)
     }
 
@@ -206,6 +215,11 @@ impl Story {
         if fault == Fault::Unseen {
             // Of one that sends nothing and that nobody waits for, nobody could know.
             suspects.retain(|&at| plan.is_waited_for(at));
+        }
+        if fault == Fault::Host {
+            let hosts = plan.suspected_hosts();
+            let hosted = plan.hosted(hosts[below(&mut random, hosts.len())]);
+            return Story::of(plan, fault, hosted, onset, seed, &mut random);
         }
         let mut culprits = vec![suspects.swap_remove(below(&mut random, suspects.len()))];
         if fault == Fault::Two {
@@ -238,6 +252,8 @@ impl Story {
             Fault::Resources => vec![Trouble::Exhausted(slower)],
             Fault::Two => vec![drawn(), drawn()],
             Fault::Unseen => vec![drawn()],
+            // Each gets a part of the processor, so none is as slow as by a fault of its own.
+            Fault::Host => vec![Trouble::Slow(slower / 2.0); services.len()],
             Fault::None => Vec::new(),
             // What tests let through: not so bad as to be seen at once.
             Fault::Deploy => {
@@ -290,7 +306,13 @@ impl Story {
 
     /// What really happens.
     pub fn truth(&self) -> Truth {
-        let culprits = self.culprits.iter().map(|culprit| self.plan.services[culprit.service].name.clone());
+        let services = self.culprits.iter().map(|culprit| &self.plan.services[culprit.service]);
+        let mut culprits: Vec<String> = match self.fault {
+            Fault::Host => services.map(|service| self.plan.hosts[service.host].clone()).collect(),
+            _ => services.map(|service| service.name.clone()).collect(),
+        };
+        culprits.dedup();
+        let culprits = culprits.into_iter();
         Truth { culprits: culprits.collect(), fault: self.fault, onset: self.onset }
     }
 }

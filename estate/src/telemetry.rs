@@ -113,6 +113,7 @@ impl Estate {
             text("service.instance.id", &format!("{}-{site}-0", it.name)),
             text("service.version", self.story.version(service, self.now)),
             text("cloud.availability_zone", site),
+            text("host.name", &self.story.plan.hosts[it.host]),
         ]
     }
 

@@ -10,8 +10,9 @@ use std::fmt::Write;
 pub fn tell(story: &Story, decided: &Decided) -> String {
     let truth = story.truth();
     let mut text = format!("truth: {}\n", truth.fault.word());
-    for (name, culprit) in truth.culprits.iter().zip(&story.culprits) {
-        let _ = writeln!(text, "{name}: {}", culprit.trouble.words());
+    for culprit in &story.culprits {
+        let service = &story.plan.services[culprit.service];
+        let _ = writeln!(text, "{} on {}: {}", service.name, story.plan.hosts[service.host], culprit.trouble.words());
     }
     text.push('\n');
     for (at, decision) in &decided.decisions {
@@ -59,6 +60,10 @@ fn line(decision: &Decision) -> Option<String> {
 fn frozen(evidence: &Evidence, onset: Millis) -> String {
     let shift = |s: &Shift| format!("{:.2}>{:.2} z{:.1} n{:.0}", s.expected, s.seen, s.z, s.count);
     let name = |index: u32| evidence.nodes[index as usize].entity.clone();
+    let hosts = |index: u32| {
+        let runs = evidence.hosts.iter().filter(|host| host.services.iter().any(|placed| placed.node == index));
+        runs.map(|host| &*host.name).collect::<Vec<_>>().join(" ")
+    };
     let nodes: Vec<Vec<String>> = evidence
         .nodes
         .iter()
@@ -74,6 +79,7 @@ fn frozen(evidence: &Evidence, onset: Millis) -> String {
                 shift(&n.own_errors),
                 n.onset.map_or(String::new(), |at| after(at, onset)),
                 n.alerts.join(" "),
+                hosts(index as u32),
             ]
         })
         .collect();
@@ -87,7 +93,7 @@ fn frozen(evidence: &Evidence, onset: Millis) -> String {
         })
         .collect();
     let headings =
-        ["service", "telemetry", "traffic", "latency", "self time", "errors", "own errors", "onset", "alerts"];
+        ["service", "telemetry", "traffic", "latency", "self time", "errors", "own errors", "onset", "alerts", "host"];
     format!(
         "onset {}, window {} ms; * violated; expected>seen, robust z, requests\n{}\n{}",
         after(evidence.onset, onset),

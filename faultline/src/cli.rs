@@ -223,6 +223,8 @@ pub enum FaultArg {
     Two,
     /// A service goes wrong that never sends telemetry: only its callers tell of it.
     Unseen,
+    /// A host is overloaded: all that runs on it becomes slow.
+    Host,
     /// Nothing: no incident may open.
     None,
 }

@@ -51,6 +51,7 @@ impl From<FaultArg> for Fault {
             FaultArg::Resources => Fault::Resources,
             FaultArg::Two => Fault::Two,
             FaultArg::Unseen => Fault::Unseen,
+            FaultArg::Host => Fault::Host,
             FaultArg::None => Fault::None,
         }
     }

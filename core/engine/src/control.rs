@@ -82,6 +82,7 @@ impl Engine {
         self.graph.note_kinds(version >= MEASURES);
         self.graph.note_use(version >= LEARNS);
         self.graph.look_ahead(version >= LOOKS_AHEAD);
+        self.graph.note_hosts(version >= KNOWS_HOSTS);
         self.learning.on = version >= LEARNS;
         self.learning.notes_verdicts = version >= RELIES;
     }

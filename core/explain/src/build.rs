@@ -5,9 +5,10 @@
 use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
 use crate::clean::Scene;
 use crate::config::{
-    ARCS_MAX, CHANGE_BOOST, CHANGE_DECAY, CHANGE_SLACK, DEADLINE_DISCOUNT, DEPLOY_BOOST, DROP_MIN, KINDS, KINDS_0,
-    LAG_STEP_MAX, LAG_STEPS, LEAK, LEAK_LOAD, LINK_PASSES, LINK_PRIOR, LOGGED, NARROW_PARENTS, OWN, PASSES,
-    PEER_CALLER, PEER_PENALTY, PRIOR, RETRY_DISCOUNT, SHARE_MIN, SHARE_UNKNOWN, UNLINKED, UNSEEN, Z_GATE,
+    ARCS_MAX, CHANGE_BOOST, CHANGE_DECAY, CHANGE_SLACK, DEADLINE_DISCOUNT, DEPLOY_BOOST, DROP_MIN, FAULT_TROUBLES,
+    HOST_PART, HOST_PASSES, HOST_PRIOR, KINDS, KINDS_0, LAG_STEP_MAX, LAG_STEPS, LEAK, LEAK_LOAD, LEAK_TROUBLE,
+    LINK_PASSES, LINK_PRIOR, LOGGED, NARROW_PARENTS, OWN, PASSES, PEER_CALLER, PEER_PENALTY, PRIOR, RETRY_DISCOUNT,
+    SHARE_MIN, SHARE_UNKNOWN, UNLINKED, UNSEEN, Z_GATE,
 };
 use crate::cycles::{self, Link};
 use crate::flow::{Flows, Share};
@@ -27,6 +28,7 @@ pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model 
         vars: Vec::new(),
         places: BTreeMap::new(),
         unseen: flows.unseen && !scene.first,
+        doubtful: doubtful(scene, channels),
     };
     let mut targets = Vec::new();
     let clear = nats(Z_GATE);
@@ -48,6 +50,10 @@ pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model 
     while next < draft.vars.len() {
         draft.vars[next].causes = draft.causes(draft.vars[next].role);
         next += 1;
+        if next == draft.vars.len() {
+            // How all fare that run on a host tells of it, whether a violated service needs them or not.
+            draft.place_neighbours();
+        }
     }
     for &target in &targets {
         if unseen && !scene.first {
@@ -59,6 +65,20 @@ pub(crate) fn build(scene: &Scene, channels: &Channels, flows: &Flows) -> Model 
     arrange(draft.vars, targets)
 }
 
+/// Hosts on which two or more services are bad, or show something of their own: only these are worth a thought, and widen the network.
+fn doubtful(scene: &Scene, channels: &Channels) -> BTreeSet<usize> {
+    let clear = nats(Z_GATE);
+    let is_bad = |node: &&usize| {
+        let signs = &channels.nodes[**node];
+        let own =
+            [SELF_TIME, FAR, OWN_ERRORS, STOPPED, WITHHELD, RESOURCE].into_iter().filter_map(|kind| signs.own[kind]);
+        let seen = signs.degraded.iter().map(|&(_, nats)| nats);
+        seen.chain(own).any(|nats| nats >= clear)
+    };
+    let hosts = scene.hosts.iter().enumerate();
+    hosts.filter(|(_, host)| host.services.iter().filter(is_bad).count() >= 2).map(|(at, _)| at).collect()
+}
+
 struct Draft<'a> {
     scene: &'a Scene<'a>,
     channels: &'a Channels,
@@ -67,6 +87,8 @@ struct Draft<'a> {
     places: BTreeMap<(u8, usize), usize>,
     /// Whether no violation is to be seen.
     unseen: bool,
+    /// Hosts that may be at fault.
+    doubtful: BTreeSet<usize>,
 }
 
 impl Draft<'_> {
@@ -77,6 +99,8 @@ impl Draft<'_> {
             Role::Link(edge) => (1, edge),
             Role::Degraded(node) => (2, node),
             Role::Lost(node) => (3, node),
+            Role::Host(host) => (4, host),
+            Role::Trouble(node) => (5, node),
         };
         if let Some(&place) = self.places.get(&key) {
             return place;
@@ -85,11 +109,13 @@ impl Draft<'_> {
         self.places.insert(key, place);
         let signs = |node: usize| &self.channels.nodes[node];
         let (base, nats, own) = match role {
-            Role::Fault(node) => (
-                logistic(prior(self.scene, node).iter().sum()),
-                fault_nats(signs(node), &self.flows.calls[node]).0 + self.scene.taught.nats(node),
-                None,
-            ),
+            Role::Fault(node) => {
+                let (own, beside) = self.shown(node);
+                let nats = if self.suffers(node) { beside } else { own + beside };
+                (logistic(prior(self.scene, node).iter().sum()), nats, None)
+            }
+            Role::Trouble(node) => (LEAK_TROUBLE, self.shown(node).0, None),
+            Role::Host(_) => (HOST_PRIOR, 0.0, None),
             Role::Link(edge) => (LINK_PRIOR, self.channels.links[edge].unwrap_or(0.0), None),
             Role::Degraded(node) => {
                 // What does not show where it is suffered need not show on the way there.
@@ -107,14 +133,45 @@ impl Draft<'_> {
         place
     }
 
+    /// What a service shows that its host may be behind, and what tells of itself alone, its log records and what was learned, in nats.
+    fn shown(&self, node: usize) -> (f64, f64) {
+        let (total, _) = fault_nats(&self.channels.nodes[node], &self.flows.calls[node]);
+        let taught = self.scene.taught.nats(node);
+        if self.suffers(node) {
+            let (own, logs) = parts_of_trouble(&self.channels.nodes[node], &self.flows.calls[node]);
+            return (own, logs + taught);
+        }
+        (total, taught)
+    }
+
+    /// Whether a service runs on a host that may be at fault.
+    fn suffers(&self, node: usize) -> bool {
+        self.scene.nodes[node].hosts.iter().any(|(host, _)| self.doubtful.contains(host))
+    }
+
+    /// What makes a service bad by itself: its fault, or, where a host may be it too, its trouble.
+    fn bad(&self, node: usize) -> Role {
+        if self.suffers(node) { Role::Trouble(node) } else { Role::Fault(node) }
+    }
+
     fn has_lost(&self, node: usize) -> bool {
         let signs = &self.channels.nodes[node];
         signs.drop >= DROP_MIN && signs.lost.is_some_and(|nats| nats > 0.0)
     }
 
+    /// Trouble of what runs on the hosts that there are.
+    fn place_neighbours(&mut self) {
+        let hosts: Vec<usize> =
+            (0..self.scene.hosts.len()).filter(|host| self.places.contains_key(&(4, *host))).collect();
+        for node in hosts.into_iter().flat_map(|host| self.scene.hosts[host].services.clone()) {
+            self.place(Role::Trouble(node));
+        }
+    }
+
     fn causes(&mut self, role: Role) -> Vec<Arc> {
         let mut arcs = match role {
-            Role::Fault(_) | Role::Link(_) => Vec::new(),
+            Role::Fault(_) | Role::Link(_) | Role::Host(_) => Vec::new(),
+            Role::Trouble(node) => self.troubling(node),
             Role::Degraded(node) => self.degrading(node),
             Role::Lost(node) => self.losing(node),
         };
@@ -124,9 +181,20 @@ impl Draft<'_> {
         arcs
     }
 
+    fn troubling(&mut self, node: usize) -> Vec<Arc> {
+        let mut arcs = Vec::from([self.arc(Role::Fault(node), FAULT_TROUBLES, None, None, false)]);
+        for &(host, share) in &self.scene.nodes[node].hosts {
+            if self.doubtful.contains(&host) {
+                let strength = HOST_PASSES * (HOST_PART + (1.0 - HOST_PART) * share);
+                arcs.push(self.arc(Role::Host(host), strength, None, None, false));
+            }
+        }
+        arcs
+    }
+
     fn degrading(&mut self, node: usize) -> Vec<Arc> {
         let scene = self.scene;
-        let mut arcs = Vec::from([self.arc(Role::Fault(node), OWN, None, None, false)]);
+        let mut arcs = Vec::from([self.arc(self.bad(node), OWN, None, None, false)]);
         for (edge, call) in scene.waits_for(node) {
             let share = self.flows.edges[edge].map(|share| share.all);
             let explained = share.unwrap_or(SHARE_UNKNOWN);
@@ -149,7 +217,7 @@ impl Draft<'_> {
         // All that is known of a peer comes from its callers; with one caller, the caller may be what looks bad.
         let callers = &scene.nodes[node].called;
         if let (Telemetry::Peer, [edge]) = (scene.nodes[node].telemetry, &callers[..]) {
-            arcs.push(self.arc(Role::Fault(scene.edges[*edge].client), PEER_CALLER, None, None, false));
+            arcs.push(self.arc(self.bad(scene.edges[*edge].client), PEER_CALLER, None, None, false));
         }
         arcs
     }
@@ -159,7 +227,7 @@ impl Draft<'_> {
         let unserved = self.channels.nodes[node].unserved;
         let kept = float::max(unserved.unwrap_or(SHARE_UNKNOWN), SHARE_MIN);
         let mut arcs = Vec::from([
-            self.arc(Role::Fault(node), OWN * kept, None, None, false),
+            self.arc(self.bad(node), OWN * kept, None, None, false),
             self.arc(Role::Degraded(node), PASSES * kept, Some(unserved.unwrap_or(1.0)), None, true),
         ]);
         let own = &scene.nodes[node].traffic;
@@ -175,7 +243,7 @@ impl Draft<'_> {
                 arcs.push(self.arc(Role::Lost(call.client), PASSES * share * lag, Some(share), Some(edge), true));
             } else {
                 arcs.push(self.arc(Role::Degraded(call.client), PASSES * share * lag, Some(share), Some(edge), true));
-                arcs.push(self.arc(Role::Fault(call.client), OWN * share * lag, Some(share), Some(edge), false));
+                arcs.push(self.arc(self.bad(call.client), OWN * share * lag, Some(share), Some(edge), false));
             }
         }
         arcs
@@ -250,6 +318,15 @@ pub(crate) fn fault_nats(signs: &Signs, calls: &Share) -> (f64, Vec<f64>) {
     let logged = logged(core::mem::take(&mut nats[LOGS]));
     let (total, kinds) = mixture(&KINDS.into_iter().zip(nats).collect::<Vec<_>>());
     (total + logged, kinds)
+}
+
+/// The two parts of what [`fault_nats`] gives: what a host may be behind, and log records, which tell what a service met with, its
+/// callees' trouble too.
+pub(crate) fn parts_of_trouble(signs: &Signs, calls: &Share) -> (f64, f64) {
+    let mut without = Signs { own: signs.own, first: signs.first, ..Signs::default() };
+    without.own[LOGS] = None;
+    let logs = own_nats(signs, calls)[LOGS];
+    (fault_nats(&without, calls).0, logged(logs))
 }
 
 /// What log records add, in nats: a fault may show in them or not.

@@ -94,7 +94,10 @@ fn outcome(scene: &Scene, answer: &Answer, ranking: &[Candidate], posteriors: &[
 fn name(scene: &Scene, role: Role) -> String {
     match role {
         Role::Link(edge) => words::way(scene, edge),
-        Role::Fault(node) | Role::Degraded(node) | Role::Lost(node) => scene.nodes[node].name.to_string(),
+        Role::Host(host) => scene.hosts[host].name.to_string(),
+        Role::Fault(node) | Role::Trouble(node) | Role::Degraded(node) | Role::Lost(node) => {
+            scene.nodes[node].name.to_string()
+        }
     }
 }
 
@@ -102,7 +105,13 @@ fn name(scene: &Scene, role: Role) -> String {
 fn asked(scene: &Scene, role: Role) -> (String, String) {
     let question = match role {
         Role::Link(_) => "does the way between them take long?".to_string(),
-        Role::Degraded(_) | Role::Lost(_) => "is it slow or failing, seen from where it runs?".to_string(),
+        Role::Host(host) => {
+            let services = scene.hosts[host].services.len();
+            format!("is this host at fault, on which {services} of the services run?")
+        }
+        Role::Degraded(_) | Role::Lost(_) | Role::Trouble(_) => {
+            "is it slow or failing, seen from where it runs?".to_string()
+        }
         Role::Fault(node) => {
             let it = &scene.nodes[node];
             let lacks = [(it.resources.is_empty(), "its resources"), (!it.error_logs.known, "its logs")];

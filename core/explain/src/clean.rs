@@ -69,6 +69,8 @@ pub(crate) struct Node<'a> {
     /// Calls that it makes and calls that it gets, as indices of `edges`.
     pub calls: Vec<usize>,
     pub called: Vec<usize>,
+    /// Hosts that it runs on, as indices of `hosts`, and the share of it that runs there.
+    pub hosts: Vec<(usize, f64)>,
 }
 
 /// One kind of call between two different services.
@@ -85,11 +87,21 @@ pub(crate) struct Edge {
     pub unmeasured: bool,
 }
 
+/// What several services run on.
+#[derive(Clone, Debug)]
+pub(crate) struct Host<'a> {
+    pub name: &'a str,
+    /// Nodes, ascending.
+    pub services: Vec<usize>,
+}
+
 /// The part of the graph that is explained.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene<'a> {
     pub nodes: Vec<Node<'a>>,
     pub edges: Vec<Edge>,
+    /// Those on which several run.
+    pub hosts: Vec<Host<'a>>,
     /// In index order.
     pub targets: Vec<usize>,
     pub changes: Vec<(usize, &'a ChangeEvidence)>,
@@ -134,6 +146,19 @@ impl<'a> Scene<'a> {
             nodes[edge.client].calls.push(index);
             nodes[edge.server].called.push(index);
         }
+        let mut hosts: Vec<Host> = Vec::new();
+        for host in evidence.hosts.iter().filter(|_| evidence.model >= 4) {
+            let mut placed: Vec<(usize, u32)> =
+                host.services.iter().filter_map(|placed| Some((inside(placed.node)?, placed.of))).collect();
+            placed.sort();
+            placed.dedup_by_key(|(node, _)| *node);
+            if placed.len() >= 2 {
+                for &(node, of) in &placed {
+                    nodes[node].hosts.push((hosts.len(), 1.0 / f64::from(of.max(1))));
+                }
+                hosts.push(Host { name: &host.name, services: placed.into_iter().map(|(node, _)| node).collect() });
+            }
+        }
         let mut targets: Vec<usize> = evidence.targets.iter().filter_map(|&target| inside(target)).collect();
         targets.sort();
         targets.dedup();
@@ -142,6 +167,7 @@ impl<'a> Scene<'a> {
         Scene {
             nodes,
             edges,
+            hosts,
             targets,
             changes,
             onset: evidence.onset,
@@ -200,6 +226,7 @@ impl<'a> Node<'a> {
             step: clamp(node.step as f64, 0.0, 86_400_000.0),
             calls: vec![],
             called: vec![],
+            hosts: vec![],
         }
     }
 

@@ -18,6 +18,20 @@ pub const PEER_PENALTY: f64 = -1.2;
 /// P(a call's way is at fault), for a way that both sides report (A has none; half the service's, D).
 pub const LINK_PRIOR: f64 = 0.01;
 
+/// P(a host is at fault), of hosts on which several are bad (S: with more, two faults on one host are taken for its).
+pub const HOST_PRIOR: f64 = 0.002;
+/// P(trouble of its own | the host it runs on is at fault) (A: w_F), and how much of that remains where next to nothing of it runs there (D).
+pub const HOST_PASSES: f64 = 0.7;
+/// See [`HOST_PASSES`].
+pub const HOST_PART: f64 = 0.5;
+/// P(trouble of its own | own fault), which are one and the same, and without either (D).
+pub const FAULT_TROUBLES: f64 = 0.999;
+/// See [`FAULT_TROUBLES`].
+pub const LEAK_TROUBLE: f64 = 0.0001;
+
+/// Services on a host of which a verdict tells (D).
+pub const HOST_PIECES: usize = 6;
+
 /// P(degraded | own fault) (A).
 pub const OWN: f64 = 0.95;
 /// P(degraded | no cause) (A: 0.01; S: lower, or a service without telemetry of its own could never be believed).

@@ -5,7 +5,7 @@
 //! Source: Bahl et al. (Sherlock, "Ferret"), SIGCOMM 2007, section 4.
 use crate::config::NARROW_NODES;
 use crate::likelihood::mixture;
-use crate::model::{Model, Role};
+use crate::model::Model;
 use alloc::vec;
 use alloc::vec::Vec;
 use faultline_model::float;
@@ -15,8 +15,7 @@ use faultline_model::float;
 /// - `nats`: evidence per variable, instead of the model's own.
 pub(crate) fn posteriors(model: &Model, nats: &[f64]) -> Vec<f64> {
     let prior = |at: usize| float::ln(model.vars[at].base / (1.0 - model.vars[at].base)) + nats[at];
-    let mut suspects: Vec<usize> =
-        (0..model.vars.len()).filter(|&at| matches!(model.vars[at].role, Role::Fault(_) | Role::Link(_))).collect();
+    let mut suspects: Vec<usize> = (0..model.vars.len()).filter(|&at| model.vars[at].role.is_cause()).collect();
     suspects.sort_by(|&a, &b| float::order(prior(b), prior(a)).then(a.cmp(&b)));
     suspects.truncate(NARROW_NODES);
     let mut hypotheses: Vec<Vec<usize>> = vec![Vec::new()];
@@ -29,7 +28,7 @@ pub(crate) fn posteriors(model: &Model, nats: &[f64]) -> Vec<f64> {
     for (hypothesis, on) in hypotheses.iter().zip(&mut on) {
         let mut score = hypothesis.iter().map(|&at| prior(at)).sum::<f64>();
         for (at, var) in model.vars.iter().enumerate() {
-            if matches!(var.role, Role::Fault(_) | Role::Link(_)) {
+            if var.role.is_cause() {
                 on[at] = f64::from(u8::from(hypothesis.contains(&at)));
                 continue;
             }

@@ -191,7 +191,13 @@ fn narrowed(model: &Model, parents: usize) -> Model {
             nodes.extend(chain);
         }
     }
-    let kept = |at: usize| node(at).is_some_and(|node| nodes.contains(&node));
+    // A host goes with what runs on it.
+    let hosts = |node: &usize| model.find(Role::Trouble(*node)).map_or(&[][..], |at| &model.vars[at].causes);
+    let hosts: alloc::collections::BTreeSet<usize> = nodes.iter().flat_map(hosts).map(|arc| arc.cause).collect();
+    let kept = |at: usize| match node(at) {
+        Some(node) => nodes.contains(&node),
+        None => hosts.contains(&at),
+    };
     let others: Vec<(Role, f64)> = model.vars.iter().map(|var| (var.role, var.taught)).collect();
     let mut place = vec![None; count];
     let mut narrow = Model { dropped: model.dropped.clone(), thinned: true, ..Model::default() };

@@ -16,6 +16,10 @@ pub(crate) enum Role {
     Degraded(usize),
     /// The service lost work that it should have had.
     Lost(usize),
+    /// The host has a fault, which what runs on it suffers from.
+    Host(usize),
+    /// The service has trouble of its own, by its own fault or by that of a host that it runs on.
+    Trouble(usize),
 }
 
 /// A cause of a variable.
@@ -52,17 +56,17 @@ pub(crate) struct Var {
 }
 
 impl Role {
-    /// The service it is about; none for a way between two.
+    /// The service it is about; none for a way between two, and for a host.
     pub fn node(self) -> Option<usize> {
         match self {
-            Role::Fault(node) | Role::Degraded(node) | Role::Lost(node) => Some(node),
-            Role::Link(_) => None,
+            Role::Fault(node) | Role::Trouble(node) | Role::Degraded(node) | Role::Lost(node) => Some(node),
+            Role::Link(_) | Role::Host(_) => None,
         }
     }
 
     /// Whether it is a fault, which nothing in the network causes.
     pub fn is_cause(self) -> bool {
-        matches!(self, Role::Fault(_) | Role::Link(_))
+        matches!(self, Role::Fault(_) | Role::Link(_) | Role::Host(_))
     }
 }
 
@@ -71,7 +75,10 @@ impl Var {
     ///
     /// - `others`: role and `taught` of all variables. `kept`: how many.
     pub fn thin(&mut self, others: &[(Role, f64)], kept: usize) {
-        let own = |cause: usize| others[cause].0.is_cause() && others[cause].0.node() == self.role.node();
+        let own = |cause: usize| {
+            let role = others[cause].0;
+            (role.is_cause() || matches!(role, Role::Trouble(_))) && role.node() == self.role.node()
+        };
         self.causes.sort_by(|a, b| {
             let strongest = float::order(b.strength, a.strength);
             let taught = float::order(others[b.cause].1, others[a.cause].1);

@@ -42,7 +42,8 @@ pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
         let share = match var.role {
             Role::Fault(node) => shares[node],
             Role::Link(_) => flow[at],
-            Role::Degraded(_) | Role::Lost(_) => continue,
+            Role::Host(host) => scene.hosts[host].services.iter().map(|&node| shares[node]).sum(),
+            Role::Degraded(_) | Role::Lost(_) | Role::Trouble(_) => continue,
         };
         let (mut sum, mut best, mut path) = (0.0, (false, 0.0), Vec::new());
         for (target, weight, (strength, before)) in &chains {
@@ -56,6 +57,10 @@ pub(crate) fn rank(scene: &Scene, answer: &Answer) -> Vec<Candidate> {
                 }
                 path.reverse();
             }
+        }
+        // Who is there for the host that it shares with others answers for nothing.
+        if path.is_empty() && scene.knows_hosts {
+            continue;
         }
         let posterior = answer.posteriors[at];
         let responsibility = posterior * sum / float::max(weights, 1e-12);

@@ -87,6 +87,7 @@ mod tests {
             learnt: None,
             model: 1,
             reliability: Vec::new(),
+            hosts: Vec::new(),
         }
     }
 

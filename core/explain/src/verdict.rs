@@ -1,9 +1,9 @@
 //! The verdict: causes with what each rests on, the sentence for the person who was paged, and what was not seen.
-use crate::build::{fault_nats, logged, own_nats, prior, recent_change};
+use crate::build::{fault_nats, logged, own_nats, parts_of_trouble, prior, recent_change};
 use crate::channels::{Channels, FAR, LOGS, OWN_ERRORS, RESOURCE, SELF_TIME, STOPPED, Signs, Symptom, WITHHELD};
 use crate::checks::checks;
 use crate::clean::Scene;
-use crate::config::{BELIEF_MIN, BELIEF_SURE, CAUSES_MAX, EVIDENCE_MIN, LINK_PRIOR, MARGIN};
+use crate::config::{BELIEF_MIN, BELIEF_SURE, CAUSES_MAX, EVIDENCE_MIN, HOST_PIECES, HOST_PRIOR, LINK_PRIOR, MARGIN};
 use crate::flow::Flows;
 use crate::infer::Answer;
 use crate::likelihood::logit;
@@ -19,6 +19,8 @@ use alloc::vec::Vec;
 use faultline_model::facts::{Cause, Contribution, Evidence, PathStep, Reliability, Verdict};
 use faultline_model::float;
 
+/// The kind of a cause that is no service but what several run on.
+const HOST: &str = "host";
 /// Causes with less belief than this are not worth a line.
 const POSTERIOR_MIN: f64 = 0.01;
 
@@ -105,7 +107,13 @@ impl Court<'_, '_> {
                 }]);
                 (words::way(self.scene, edge), "slow", None, logit(LINK_PRIOR), pieces)
             }
-            Role::Fault(node) | Role::Degraded(node) | Role::Lost(node) => {
+            Role::Host(host) => {
+                let services = self.scene.hosts[host].services.iter();
+                let onset = services.filter_map(|&node| self.scene.nodes[node].onset).min();
+                let name = self.scene.hosts[host].name.to_string();
+                (name, HOST, onset, logit(HOST_PRIOR), self.shared(host))
+            }
+            Role::Fault(node) | Role::Trouble(node) | Role::Degraded(node) | Role::Lost(node) => {
                 let it = &self.scene.nodes[node];
                 (
                     it.name.to_string(),
@@ -134,11 +142,39 @@ impl Court<'_, '_> {
         Heard { candidate, cause, pieces, evidence }
     }
 
+    /// What each service that runs on a host says of it: what would be without what it shows of itself.
+    fn shared(&self, host: usize) -> Vec<Piece> {
+        let model = self.answer.model;
+        let Some(var) = model.find(Role::Host(host)) else { return Vec::new() };
+        let services = self.scene.hosts[host].services.iter();
+        let mut services: Vec<(usize, usize)> =
+            services.filter_map(|&node| Some((node, model.find(Role::Trouble(node))?))).collect();
+        // The loudest are told.
+        services.sort_by(|a, b| float::order(float::abs(model.vars[b.1].nats), float::abs(model.vars[a.1].nats)));
+        services.truncate(HOST_PIECES);
+        let piece = |(node, at): (usize, usize)| {
+            let without = Vec::from([(at, 0.0)]);
+            let nats = logit(self.answer.posteriors[var]) - logit(self.answer.with(&without)[var]);
+            let own = own_nats(&self.channels.nodes[node], &self.flows.calls[node]);
+            let loudest = (0..own.len()).fold(0, |best, kind| if own[kind] > own[best] { kind } else { best });
+            let name = self.scene.nodes[node].name;
+            let what = if own[loudest] > 0.0 {
+                format!("on it {name}: {}", words::own(self.scene, node, loudest))
+            } else {
+                format!("on it {name}: nothing of its own is off")
+            };
+            Piece { what, nats, without, own: true }
+        };
+        services.into_iter().map(piece).collect()
+    }
+
     /// Everything measured that bears on a service's own fault. With the prior's rate and [`Court::standing`] it adds up to the log-odds.
     fn pieces(&self, var: usize, node: usize) -> Vec<Piece> {
         let (scene, signs, calls) = (self.scene, &self.channels.nodes[node], &self.flows.calls[node]);
         let model = self.answer.model;
-        let whole = model.vars[var].nats;
+        // Where a host may be at fault, too, what a service shows of itself is evidence on either.
+        let shown = model.find(Role::Trouble(node)).unwrap_or(var);
+        let whole = if shown == var { model.vars[var].nats } else { model.vars[shown].nats + model.vars[var].nats };
         let taught = scene.taught.nats(node);
         let (total, kinds) = fault_nats(signs, calls);
         let own = own_nats(signs, calls);
@@ -156,7 +192,13 @@ impl Court<'_, '_> {
             named += nats;
             let mut without = Signs { own: signs.own, first: signs.first, ..Signs::default() };
             without.own[kind] = None;
-            let without = Vec::from([(var, fault_nats(&without, calls).0 + taught)]);
+            let without = if shown == var {
+                Vec::from([(var, fault_nats(&without, calls).0 + taught)])
+            } else if kind == LOGS {
+                Vec::from([(var, taught)])
+            } else {
+                Vec::from([(shown, parts_of_trouble(&without, calls).0)])
+            };
             pieces.push(Piece { what: words::own(scene, node, kind), nats, without, own: true });
         }
         if total != named {
@@ -168,7 +210,7 @@ impl Court<'_, '_> {
             });
         }
         if taught != 0.0 {
-            let without = Vec::from([(var, whole - taught)]);
+            let without = Vec::from([(var, model.vars[var].nats - taught)]);
             pieces.push(Piece { what: scene.taught.said(node), nats: taught, without, own: true });
         }
         let [_, change, peer, history] = prior(scene, node);
@@ -180,7 +222,12 @@ impl Court<'_, '_> {
             let onset = scene.nodes[node].onset.unwrap_or(scene.onset);
             let before = words::duration(onset.since(event.at).max(0));
             let what = format!("{} \"{}\" {before} before", event.kind, event.title);
-            pieces.push(Piece { what, nats: change, without: Vec::from([(var, whole - boost)]), own: false });
+            pieces.push(Piece {
+                what,
+                nats: change,
+                without: Vec::from([(var, model.vars[var].nats - boost)]),
+                own: false,
+            });
         }
         if peer != 0.0 {
             pieces.push(Piece {
@@ -255,9 +302,18 @@ impl Court<'_, '_> {
                 )
             }
             (Some(_), _) => "its place among the others".to_string(),
-            (None, _) if candidate.path.len() > 2 => "its place: nobody knows what is called".to_string(),
+            (None, _) if self.is_apart(candidate) => "its place: nobody knows what is called".to_string(),
+            (None, _) if matches!(self.answer.model.vars[candidate.var].role, Role::Host(_)) => {
+                "its place: the violated service runs on it".to_string()
+            }
             (None, _) => "its place: it is the violated service".to_string(),
         }
+    }
+
+    /// Whether a candidate is linked to what it explains by time alone.
+    fn is_apart(&self, candidate: &Candidate) -> bool {
+        let is_seen = |&&at: &&usize| matches!(self.answer.model.vars[at].role, Role::Degraded(_) | Role::Lost(_));
+        candidate.path.iter().filter(is_seen).count() > 1
     }
 
     /// Whether a path begins with traffic that stays away: then the callee is what is violated.
@@ -299,7 +355,8 @@ impl Court<'_, '_> {
         let best = measured().find(|piece| piece.own && piece.nats >= EVIDENCE_MIN).or(measured().next());
         let best = best.map_or(String::new(), |piece| format!(": {}", piece.what));
         let reach = match cause.path.len() {
-            0 if first.candidate.path.len() > 2 => "nobody knows who calls it, but it began at that time".to_string(),
+            0 if cause.kind == HOST => "what is violated runs on it".to_string(),
+            0 if self.is_apart(first.candidate) => "nobody knows who calls it, but it began at that time".to_string(),
             0 => "nothing that it calls explains it".to_string(),
             steps => {
                 let (step, calls) = (&cause.path[0], if steps == 1 { "call" } else { "calls" });
@@ -314,7 +371,8 @@ impl Court<'_, '_> {
         };
         let posterior = words::percent(cause.posterior);
         let trust = words::trust(reliability);
-        format!("{} {what}{best}; {reach} (posterior {posterior}, {trust}).", cause.entity)
+        let host = if cause.kind == HOST { "Host " } else { "" };
+        format!("{host}{} {what}{best}; {reach} (posterior {posterior}, {trust}).", cause.entity)
     }
 
     /// The two pieces that set the first apart, and what would turn the order.
@@ -372,7 +430,7 @@ fn doubt(scene: &Scene, heard: &[Heard]) -> Option<String> {
         return Some("Unknown: nothing is known that could have caused it.".to_string());
     };
     let (name, posterior) = (&first.cause.entity, first.cause.posterior);
-    if scene.nodes.iter().any(|node| node.name == name && node.is_unheard_of()) {
+    if first.cause.kind != HOST && scene.nodes.iter().any(|node| node.name == name && node.is_unheard_of()) {
         return Some(format!("Unknown: nothing is known of {name} but its alerts."));
     }
     if posterior < BELIEF_MIN {

@@ -15,17 +15,18 @@ use faultline_bayes::VarId;
 use faultline_model::facts::{Still, WhatIf};
 use faultline_model::float;
 
-/// One for each of the first causes that are services; none where the network of both worlds would be too large.
+/// One for each of the first causes that are services or hosts; none where the network of both worlds would be too large.
 pub(crate) fn what_ifs(scene: &Scene, answer: &Answer, ranking: &[Candidate]) -> Option<Vec<WhatIf>> {
     let Built { network, ids } = answer.built?;
     let nats: Vec<f64> = answer.model.vars.iter().map(|var| var.nats).collect();
     let evidence = evidence(answer.model, ids, &nats);
     let faults = ranking.iter().filter_map(|candidate| match answer.model.vars[candidate.var].role {
-        Role::Fault(node) => Some((candidate, node)),
+        Role::Fault(node) => Some((candidate, scene.nodes[node].name)),
+        Role::Host(host) => Some((candidate, scene.hosts[host].name)),
         _ => None,
     });
     let mut what_ifs = Vec::new();
-    for (candidate, node) in faults.take(WHAT_IFS_MAX).filter(|(candidate, _)| candidate.posterior >= WHAT_IF_MIN) {
+    for (candidate, name) in faults.take(WHAT_IFS_MAX).filter(|(candidate, _)| candidate.posterior >= WHAT_IF_MIN) {
         let twin = network.twin(&[(ids[candidate.var], 0)]).ok()?;
         let targets = &answer.model.targets;
         let others: Vec<VarId> = targets.iter().map(|&target| twin.other(ids[target])).collect();
@@ -43,7 +44,7 @@ pub(crate) fn what_ifs(scene: &Scene, answer: &Answer, ranking: &[Candidate]) ->
         services.truncate(WHAT_IF_SERVICES);
         let still = |(at, degraded): (usize, f64)| Still { entity: scene.nodes[at].name.to_string(), degraded };
         let services = services.into_iter().map(still).collect();
-        what_ifs.push(WhatIf { entity: scene.nodes[node].name.to_string(), violated, well, services });
+        what_ifs.push(WhatIf { entity: name.to_string(), violated, well, services });
     }
     Some(what_ifs)
 }

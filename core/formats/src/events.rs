@@ -161,6 +161,8 @@ pub struct Resource {
     pub namespace: Text,
     /// `service.version`.
     pub version: Text,
+    /// Where it runs: `k8s.node.name`, else `host.name`.
+    pub host: Text,
 }
 
 /// One log record.

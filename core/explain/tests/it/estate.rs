@@ -3,7 +3,9 @@
 //! The steady state is computed from first principles (time-outs, retries, callers that give up early or carry on without an
 //! answer), not from the model under test. Decoys are in every estate: a deploy on a bystander, a victim louder than the
 //! culprit, a service that never reports, and one whose telemetry dies while it works.
-use faultline_model::facts::{ChangeEvidence, Coverage, EdgeEvidence, Evidence, NodeEvidence, Shift, Telemetry};
+use faultline_model::facts::{
+    ChangeEvidence, Coverage, EdgeEvidence, Evidence, HostEvidence, NodeEvidence, Placed, Shift, Telemetry,
+};
 use faultline_model::{Millis, float};
 
 /// xorshift64*: the same draws everywhere.
@@ -48,7 +50,12 @@ pub(crate) enum Kind {
     Stopped,
     /// It is gone: connections are refused, and it reports nothing.
     Crash,
+    /// The host that it runs on is overloaded: all that run there take several times as long.
+    Host,
 }
+
+/// Services on a host, on average.
+const PER_HOST: usize = 6;
 
 /// How long a caller waits, in ms, and how often it tries.
 const TIMEOUT: f64 = 800.0;
@@ -77,6 +84,8 @@ struct Service {
 pub(crate) struct Estate {
     services: Vec<Service>,
     entries: Vec<(usize, f64)>,
+    /// The host of each service.
+    hosts: Vec<usize>,
 }
 
 /// What each service and call does on average.
@@ -127,7 +136,17 @@ impl Estate {
             }
         }
         let entries = (0..fronts).map(|index| (index, draw.between(5.0, 60.0))).collect();
-        Estate { services, entries }
+        // From a stream of its own: an estate is what it was before there were hosts.
+        let mut hosts = Draw(draw.0 ^ 0x5eed_1057);
+        let hosts = (0..count).map(|_| hosts.below(count.div_ceil(PER_HOST))).collect();
+        Estate { services, entries, hosts }
+    }
+
+    /// Services of which what their host does to them can be seen.
+    fn hosted(&self, host: usize) -> Vec<usize> {
+        let reports =
+            |&index: &usize| self.hosts[index] == host && self.services[index].telemetry == Telemetry::Reporting;
+        (0..self.services.len()).filter(reports).collect()
     }
 
     /// The steady state with some services at fault.
@@ -143,6 +162,7 @@ impl Estate {
             let (mut work, mut own_errors, mut answers) = (service.work, service.failing, true);
             match fault(index) {
                 Some((_, Kind::Slow, size)) => work *= 5.0 + 25.0 * size,
+                Some((_, Kind::Host, size)) => work *= 4.0 + 6.0 * size,
                 Some((_, Kind::Errors, size)) => own_errors = 0.3 + 0.65 * size,
                 Some((_, Kind::Stopped | Kind::Crash, _)) => answers = false,
                 None => {}
@@ -224,6 +244,13 @@ pub(crate) fn case(seed: u64, count: usize, kinds: &[Kind]) -> Case {
         let mut faults: Vec<(usize, Kind, f64)> = Vec::new();
         for &kind in kinds {
             let index = suspects[draw.below(suspects.len())];
+            if kind == Kind::Host {
+                let (hosted, size) = (estate.hosted(estate.hosts[index]), draw.unit());
+                if hosted.len() >= 2 {
+                    faults.extend(hosted.into_iter().map(|index| (index, kind, size)));
+                }
+                continue;
+            }
             // A peer has no process of its own that could go on reporting or stop to.
             let peer = estate.services[index].telemetry == Telemetry::Peer;
             if faults.iter().all(|fault| fault.0 != index) && !(peer && kind == Kind::Crash) {
@@ -315,10 +342,11 @@ fn freeze(
         }
         seen[to]
     };
-    if !faults
-        .iter()
-        .all(|fault| targets.iter().any(|&target| target as usize != fault.0 && reaches(target as usize, fault.0)))
-    {
+    let hurts = |fault: &(usize, Kind, f64)| {
+        targets.iter().any(|&target| target as usize != fault.0 && reaches(target as usize, fault.0))
+    };
+    let (shared, own): (Vec<_>, Vec<_>) = faults.iter().partition(|fault| fault.1 == Kind::Host);
+    if !own.into_iter().all(hurts) || !(shared.is_empty() || shared.into_iter().any(hurts)) {
         return None;
     }
     let mut edges = Vec::new();
@@ -376,8 +404,25 @@ fn freeze(
         learnt: None,
         model: 4,
         reliability: Vec::new(),
+        hosts: hosts(estate),
     };
-    Some(Case { evidence, culprits: faults.iter().map(|fault| name(fault.0)).collect() })
+    let culprit = |fault: &(usize, Kind, f64)| match fault.1 {
+        Kind::Host => format!("h{:03}", estate.hosts[fault.0]),
+        _ => name(fault.0),
+    };
+    let mut culprits: Vec<String> = faults.iter().map(culprit).collect();
+    culprits.dedup();
+    Some(Case { evidence, culprits })
+}
+
+/// What is known of the hosts: who reports tells where it runs.
+fn hosts(estate: &Estate) -> Vec<HostEvidence> {
+    let last = estate.hosts.iter().max().map_or(0, |last| last + 1);
+    let hosts = (0..last).map(|host| {
+        let services = estate.hosted(host).into_iter().map(|index| Placed { node: index as u32, of: 1 });
+        HostEvidence { name: format!("h{host:03}"), services: services.collect() }
+    });
+    hosts.filter(|host| host.services.len() >= 2).collect()
 }
 
 /// A rate with Poisson noise and its robust score.

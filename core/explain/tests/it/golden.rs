@@ -148,6 +148,7 @@ fn scene(lines: &[&str]) -> Evidence {
         learnt: None,
         model: 4,
         reliability: Vec::new(),
+        hosts: Vec::new(),
     }
 }
 

@@ -4,10 +4,10 @@ use faultline_explain::explain;
 use faultline_model::facts::{Evidence, NodeEvidence, Shift, Verdict};
 use faultline_model::{Canonical, Millis, float};
 
-const KINDS: [Kind; 4] = [Kind::Slow, Kind::Errors, Kind::Stopped, Kind::Crash];
+const KINDS: [Kind; 5] = [Kind::Slow, Kind::Errors, Kind::Stopped, Kind::Crash, Kind::Host];
 
 fn cases() -> impl Iterator<Item = Case> {
-    (500..540).map(|seed| case(seed, 10 + Draw(seed).below(40), &[KINDS[seed as usize % 4]]))
+    (500..540).map(|seed| case(seed, 10 + Draw(seed).below(40), &[KINDS[seed as usize % 5]]))
 }
 
 fn logit(p: f64) -> f64 {
@@ -30,15 +30,19 @@ fn a_verdict_is_whole() {
         for cause in &verdict.causes {
             assert!((0.0..=1.0).contains(&cause.posterior) && (0.0..=1.0).contains(&cause.share), "{cause:?}");
             assert!((0.0..=cause.posterior).contains(&cause.responsibility), "{cause:?}");
-            // The contributions and the rate of faults (2 %) are the posterior's log-odds, nothing left over.
+            // The contributions and the rate of faults are the posterior's log-odds, nothing left over.
             let sum: f64 = cause.evidence.iter().map(|it| it.nats).sum();
-            assert!((sum + logit(0.02) - logit(cause.posterior)).abs() < 1e-6, "{cause:?}");
+            let rate = if cause.kind == "host" { 0.002 } else { 0.02 };
+            assert!((sum + logit(rate) - logit(cause.posterior)).abs() < 1e-6, "{cause:?}");
             assert!(cause.evidence.windows(2).all(|pair| pair[0].nats >= pair[1].nats));
             // A path leads from a violated service to the cause along calls that exist.
             if let (Some(first), Some(last)) = (cause.path.first(), cause.path.last()) {
                 let violated = |entity: &String| case.evidence.targets.iter().any(|&target| name(target) == entity);
                 assert!(violated(&first.client) || violated(&first.server), "{cause:?}");
-                assert!(last.client == cause.entity || last.server == cause.entity, "{cause:?}");
+                let hosts = case.evidence.hosts.iter().filter(|host| host.name == cause.entity);
+                let mut ends: Vec<&String> = hosts.flat_map(|host| &host.services).map(|it| name(it.node)).collect();
+                ends.push(&cause.entity);
+                assert!(ends.contains(&&last.client) || ends.contains(&&last.server), "{cause:?}");
             }
             for step in &cause.path {
                 let exists = |edge: &faultline_model::facts::EdgeEvidence| {
@@ -69,6 +73,9 @@ fn renamed(evidence: &Evidence, draw: &mut Draw) -> (Evidence, Vec<(String, Stri
     other.edges.sort_by_key(|edge| (edge.client, edge.server));
     other.targets = evidence.targets.iter().map(|&target| place(target)).collect();
     other.targets.sort();
+    for placed in other.hosts.iter_mut().flat_map(|host| &mut host.services) {
+        placed.node = place(placed.node);
+    }
     other.changes.iter_mut().for_each(|change| change.node = place(change.node));
     names.sort();
     (other, names)
@@ -81,9 +88,10 @@ fn names_do_not_matter() {
         let verdict = explain(&case.evidence);
         let (other, names) = renamed(&case.evidence, &mut draw);
         let again = explain(&other);
-        let old = |name: &String| &names.iter().find(|(new, _)| new == name).expect("a known name").1;
+        let old =
+            |name: &String| names.iter().find(|(new, _)| new == name).map_or(name.clone(), |(_, old)| old.clone());
         assert_eq!(
-            verdict.causes.iter().map(|cause| (&cause.entity, &cause.kind)).collect::<Vec<_>>(),
+            verdict.causes.iter().map(|cause| (cause.entity.clone(), &cause.kind)).collect::<Vec<_>>(),
             again.causes.iter().map(|cause| (old(&cause.entity), &cause.kind)).collect::<Vec<_>>()
         );
         assert_eq!(verdict.unknown, again.unknown);
@@ -139,7 +147,7 @@ fn two_faults_are_both_named() {
         one += usize::from(leading(1) == 1);
     }
     println!("two faults: both in the first two {both}, one of them first {one}, of {count}");
-    // Measured: 85 and 98.
+    // Measured: 82 and 98; 84 and 98 where nobody knows what runs where.
     assert!(both * 100 >= count * 78 && one * 100 >= count * 95);
 }
 

@@ -107,6 +107,7 @@ fn incident(events: [&[(&str, u32)]; 2], learnt: Option<Learnt>) -> Evidence {
         coverage: Coverage::default(),
         learnt,
         model: 4,
+        hosts: Vec::new(),
         reliability: Vec::new(),
     }
 }

@@ -25,6 +25,7 @@ fn score(kind: Kind, seeds: std::ops::Range<u64>) -> Score {
             Kind::Slow => "slow",
             Kind::Errors => "errors",
             Kind::Stopped | Kind::Crash => "stopped",
+            Kind::Host => "host",
         };
         score.kind += usize::from(place == Some(0) && verdict.causes[0].kind == word);
         score.unknown += usize::from(verdict.unknown);
@@ -43,8 +44,9 @@ fn score(kind: Kind, seeds: std::ops::Range<u64>) -> Score {
 
 #[test]
 fn the_culprit_comes_first() {
-    // Measured: 198, 197, 197, 191 first, of 200; 200 each among the first three; one wrong name told as if it were sure.
-    for (kind, first) in [(Kind::Slow, 190), (Kind::Errors, 190), (Kind::Stopped, 190), (Kind::Crash, 183)] {
+    // Measured: 199, 197, 198, 185 and 200 first, of 200; 199 and more among the first three; two wrong names told as if they were sure.
+    let least = [(Kind::Slow, 190), (Kind::Errors, 190), (Kind::Stopped, 190), (Kind::Crash, 180), (Kind::Host, 193)];
+    for (kind, first) in least {
         let score = score(kind, 0..200);
         assert!(score.first >= first && score.top3 >= 196 && score.wrong <= 4, "{kind:?}");
     }

@@ -24,6 +24,8 @@ pub(crate) struct Origin<'a> {
     namespace: Option<Any<'a>>,
     instance: Option<Any<'a>>,
     version: Option<Any<'a>>,
+    host: Option<Any<'a>>,
+    node: Option<Any<'a>>,
     /// Attributes beyond the three that become `job` and `instance`.
     others: usize,
     /// An attribute that is itself called `job` or `instance`.
@@ -33,7 +35,17 @@ pub(crate) struct Origin<'a> {
 impl Default for Origin<'_> {
     fn default() -> Self {
         let attributes = Attributes::new(&[], 1);
-        Origin { attributes, service: None, namespace: None, instance: None, version: None, others: 0, named: false }
+        Origin {
+            attributes,
+            service: None,
+            namespace: None,
+            instance: None,
+            version: None,
+            host: None,
+            node: None,
+            others: 0,
+            named: false,
+        }
     }
 }
 
@@ -68,11 +80,9 @@ impl<'a> Origin<'a> {
             b"service.name" => &mut self.service,
             b"service.namespace" => &mut self.namespace,
             b"service.instance.id" => &mut self.instance,
-            b"service.version" => {
-                self.others += 1;
-                self.version.get_or_insert(pair.value);
-                return;
-            }
+            b"service.version" => return self.note_beside(pair, |origin| &mut origin.version),
+            b"host.name" => return self.note_beside(pair, |origin| &mut origin.host),
+            b"k8s.node.name" => return self.note_beside(pair, |origin| &mut origin.node),
             key => {
                 self.others += 1;
                 self.named |= matches!(key, b"job" | b"instance") && !text(pair.value).is_empty();
@@ -84,15 +94,25 @@ impl<'a> Origin<'a> {
         slot.get_or_insert(pair.value);
     }
 
+    /// An attribute that is picked out and is an ordinary one, too.
+    fn note_beside(&mut self, pair: Pair<'a>, slot: impl Fn(&mut Self) -> &mut Option<Any<'a>>) {
+        self.others += 1;
+        slot(self).get_or_insert(pair.value);
+    }
+
     /// The resource for [`crate::Events`].
     pub fn resource(&self, plain: &[u8], keys: &Keys) -> Resource {
         let text = |any: Option<Any<'a>>| text_in(plain, any.and_then(Any::text).unwrap_or_default());
+        // Who the sender is hangs on the others, which are checked; a host that is no text is none.
+        let is_name = |any: &Any<'a>| any.size() <= limits::VALUE_SIZE && any.check(0).is_ok();
         Resource {
             key: self.attributes.hash(keys) as u64,
             service: text(self.service),
             instance: text(self.instance),
             namespace: text(self.namespace),
             version: text(self.version),
+            // In a container the host's name is the container's: what the cluster calls the node comes first.
+            host: text(self.node.or(self.host).filter(is_name)),
         }
     }
 

@@ -36,8 +36,45 @@ pub struct Evidence {
     pub model: u32,
     /// What came of first causes of incidents that were closed here, by posterior; empty where none was.
     pub reliability: Vec<Tally>,
+    /// Hosts on which two or more of the services run, in name order.
+    pub hosts: Vec<HostEvidence>,
 }
-canonical_struct!(Evidence { incident, revision, at, onset, window, nodes, edges, targets, changes, coverage; learnt, model, reliability });
+canonical_struct!(Evidence {
+    incident,
+    revision,
+    at,
+    onset,
+    window,
+    nodes,
+    edges,
+    targets,
+    changes,
+    coverage;
+    learnt,
+    model,
+    reliability,
+    hosts
+});
+
+/// A host, and what runs on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostEvidence {
+    /// Its name, as its services' resources tell it.
+    pub name: String,
+    /// Services that run on it, in node order.
+    pub services: Vec<Placed>,
+}
+canonical_struct!(HostEvidence { name, services });
+
+/// A service on a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Placed {
+    /// Index in `nodes`.
+    pub node: u32,
+    /// On how many hosts it runs, this one included.
+    pub of: u32,
+}
+canonical_struct!(Placed { node, of });
 
 /// A quantity before and now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

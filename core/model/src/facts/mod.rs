@@ -10,7 +10,8 @@ pub mod verdict;
 pub use alert::{AlertState, Transition};
 pub use anomaly::{Anomaly, Signal};
 pub use evidence::{
-    ChangeEvidence, Coverage, EdgeEvidence, Evidence, NodeEvidence, Resource, ResourceEvidence, Shift, Telemetry,
+    ChangeEvidence, Coverage, EdgeEvidence, Evidence, HostEvidence, NodeEvidence, Placed, Resource, ResourceEvidence,
+    Shift, Telemetry,
 };
 pub use incident::{IncidentPhase, IncidentUpdate};
 pub use lessons::{Candidate, EventCount, EventWeight, Learned, Learnt, Lesson, Lessons, Weights};

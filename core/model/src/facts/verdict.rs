@@ -83,9 +83,9 @@ canonical_struct!(Reliability { elsewhere, here, cases_elsewhere, cases_here, lo
 /// One candidate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cause {
-    /// The service.
+    /// The service, the way `client -> server`, or the host.
     pub entity: String,
-    /// `slow`, `errors`, `stopped`, `resources` or `unspecified`.
+    /// `slow`, `errors`, `stopped`, `resources` or `unspecified`; `host` where it is what several services run on.
     pub kind: String,
     /// P(own fault | evidence), 0 to 1.
     pub posterior: f64,

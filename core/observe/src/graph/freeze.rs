@@ -67,7 +67,7 @@ impl Graph {
         let to = self.next.map_or(question.at.0.div_euclid(1000), Turn::second);
         let cap = (question.window_ms / 1000).clamp(SEEN_LEAST, SECONDS);
         let from = question.onset.0.div_euclid(1000).clamp(to - cap, to - SEEN_LEAST);
-        let (near, left_out) = self.near(question.targets, from, to);
+        let (near, left_out) = self.near(question, from, to);
         let mut nodes: Vec<NodeEvidence> = near.iter().map(|&id| self.node_evidence(id, from, to, question)).collect();
         let since = Millis(from.saturating_mul(1000)).min(question.onset).plus(-NOVELTY_BEFORE);
         let novelty = self.kinds.novelty(since, question.at.plus(1));
@@ -94,6 +94,7 @@ impl Graph {
         let left_out = left_out + unknown.count() as u64;
         nodes.sort_by(|a, b| a.entity.cmp(&b.entity));
         nodes.dedup_by(|a, b| a.entity == b.entity);
+        let hosts = self.host_evidence(&nodes, question.onset);
         let index_of =
             |name: &str| nodes.binary_search_by(|node| node.entity.as_str().cmp(name)).ok().map(|i| i as u32);
         let names = |telemetry: Telemetry| {
@@ -131,6 +132,7 @@ impl Graph {
             learnt: None,
             model: 0,
             reliability: Vec::new(),
+            hosts,
         }
     }
 
@@ -171,9 +173,9 @@ impl Graph {
     }
 
     /// Services of the incident's part of the graph, and how many more there are.
-    fn near(&self, targets: &[&str], from: i64, to: i64) -> (Vec<u32>, u64) {
+    fn near(&self, question: &Question<'_>, from: i64, to: i64) -> (Vec<u32>, u64) {
         let mut distance: BTreeMap<u32, u32> = BTreeMap::new();
-        let mut queue: Vec<u32> = targets.iter().filter_map(|name| self.services.find(name)).collect();
+        let mut queue: Vec<u32> = question.targets.iter().filter_map(|name| self.services.find(name)).collect();
         queue.iter().for_each(|&id| {
             distance.insert(id, 0);
         });
@@ -211,6 +213,12 @@ impl Graph {
         }
         if blind {
             for id in self.suspects(&distance, from, to) {
+                distance.insert(id, SUSPECT_HOPS);
+            }
+        } else {
+            let near = distance.keys().copied().collect();
+            let off = |id: u32| self.strength(self.services.get(id), from, to);
+            for id in self.hosted_beside(&near, question.onset, off) {
                 distance.insert(id, SUSPECT_HOPS);
             }
         }

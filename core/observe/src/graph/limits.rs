@@ -47,6 +47,12 @@ pub const EVENTS: usize = 100_000;
 pub const EVENT_NAME_SIZE: usize = 128;
 /// Names of events of one service in evidence: the most frequent.
 pub const EVENTS_TOLD: usize = 64;
+/// Services on hosts: one for each host that a service runs on.
+pub const PLACEMENTS: usize = 50_000;
+/// A service that runs on more hosts is on none: each is too small a part of it.
+pub const HOSTS_OF_SERVICE: u32 = 16;
+/// Services of one incident's evidence that are there for the host that they share with others.
+pub const HOSTED: usize = 40;
 /// Calls that may be declared, and the size of the text that declares them.
 pub const DECLARED: usize = 10_000;
 /// See [`DECLARED`].

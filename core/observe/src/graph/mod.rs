@@ -11,6 +11,7 @@ mod declared;
 mod edges;
 mod events;
 mod freeze;
+mod hosts;
 mod index;
 mod keyed;
 mod kinds;
@@ -38,6 +39,7 @@ use events::NamedEvents;
 use faultline_formats::Decoded;
 use faultline_model::facts::Anomaly;
 use faultline_model::{ChangeEvent, HashSeed, Millis, SeriesKey, canonical_struct};
+use hosts::Hosts;
 use kinds::LogKinds;
 use limits::{RESUME, SWEEP};
 use meters::Meters;
@@ -71,6 +73,8 @@ pub struct Counts {
     pub meters_refused: u64,
     /// Events whose name is too long or for which there was no room.
     pub events_refused: u64,
+    /// Hosts whose name is too long or for which there was no room.
+    pub hosts_refused: u64,
 }
 canonical_struct!(Counts {
     nameless,
@@ -81,7 +85,8 @@ canonical_struct!(Counts {
     early,
     unanswered;
     meters_refused,
-    events_refused
+    events_refused,
+    hosts_refused
 });
 
 /// What the closing of seconds and windows gives.
@@ -133,7 +138,10 @@ pub struct Graph {
     looks_ahead: bool,
     /// Whether kinds of log records are noted.
     notes_kinds: bool,
+    /// Whether hosts are noted.
+    notes_hosts: bool,
     events: NamedEvents,
+    hosts: Hosts,
     counts: Counts,
     /// Service of each resource of the body at hand.
     body: Vec<u32>,
@@ -163,7 +171,9 @@ impl Graph {
             notes_use: true,
             looks_ahead: true,
             notes_kinds: true,
+            notes_hosts: true,
             events: NamedEvents::new(seed),
+            hosts: Hosts::new(seed),
             counts: Counts::default(),
             body: Vec::new(),
         }
@@ -185,6 +195,11 @@ impl Graph {
         self.looks_ahead = ahead;
     }
 
+    /// Whether it is noted from here on which hosts services run on: older engines did not.
+    pub fn note_hosts(&mut self, notes: bool) {
+        self.notes_hosts = notes;
+    }
+
     /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.
     ///
     /// `at` does not fall, and [`Graph::advance`] has been called for all that was due by then. Durations are the
@@ -201,7 +216,12 @@ impl Graph {
         let makes_nodes = !(events.spans.is_empty() && events.logs.is_empty());
         for resource in &events.resources {
             let (service, version) = (decoded.text(resource.service), decoded.text(resource.version));
-            body.push(self.resource(service, version, makes_nodes, at));
+            let id = self.resource(service, version, makes_nodes, at);
+            if id != NONE && resource.host.size > 0 && self.notes_hosts {
+                let taken = self.hosts.note(id, decoded.text(resource.host), at);
+                self.counts.hosts_refused += u64::from(!taken);
+            }
+            body.push(id);
         }
         for log in &events.logs {
             match body[log.resource as usize] {
@@ -293,6 +313,7 @@ impl Graph {
         self.kinds.sweep(phase, step, now);
         self.resources.sweep(phase, step, now);
         self.events.sweep(phase, step, now);
+        self.hosts.sweep(phase, step, now);
         self.operations.sweep(phase, now, &mut self.services, &mut self.blocks, &mut out.samples);
         self.edges.sweep(phase, now, &mut self.blocks, &mut out.samples);
         let gone = self.services.outlived(phase, step, now, |id| self.edges.touches(id));
@@ -304,6 +325,7 @@ impl Graph {
         self.kinds.forget(&gone);
         self.resources.forget_services(&gone);
         self.events.forget(&gone);
+        self.hosts.forget(&gone);
         self.operations.forget(&gone, now, &mut self.blocks, &mut out.samples);
         for &id in &gone {
             self.services.remove(id, now, &mut self.blocks, &mut out.samples);

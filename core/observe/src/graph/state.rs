@@ -2,6 +2,7 @@
 use super::Graph;
 use super::edges::{self, Edges};
 use super::events::NamedEvents;
+use super::hosts::Hosts;
 use super::kinds::LogKinds;
 use super::meters::{self, Meters};
 use super::operations::{self, Operations};
@@ -14,9 +15,12 @@ use alloc::vec::Vec;
 use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{Canonical, CodecError, Reader, Writer};
 
+/// How many fields there are, by how many of the later parts.
+const FIELDS: [usize; 4] = [13, 15, 17, 18];
+
 impl Graph {
     /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 10] {
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 11] {
         let [uses, users] = self.resources.tables();
         [
             (services::TABLE, self.services.table()),
@@ -29,15 +33,14 @@ impl Graph {
             (resources::TABLES[0], uses),
             (resources::TABLES[1], users),
             (NamedEvents::TABLE, self.events.table()),
+            (Hosts::TABLE, self.hosts.table()),
         ]
     }
 
     /// Writes what is beside the rows.
     pub fn write_rest(&self, w: &mut Writer) {
-        // States of before engine version 8 have neither meters nor kinds of log records, those of before 9 neither resources nor events.
-        let uses = !(self.resources.is_empty() && self.events.is_empty());
-        let measures = uses || !(self.meters.is_empty() && self.kinds.is_empty());
-        w.array(13 + if measures { 2 } else { 0 } + if uses { 2 } else { 0 });
+        let parts = self.parts();
+        w.array(FIELDS[parts]);
         self.seed.write(w);
         self.next.map(|turn| turn.0).write(w);
         self.judged_from.write(w);
@@ -51,23 +54,33 @@ impl Graph {
         self.called.write(w);
         self.sampled_at.write(w);
         self.counts.write(w);
-        if measures {
+        if parts >= 1 {
             self.meters.write(w);
             self.kinds.write(w);
         }
-        if uses {
+        if parts >= 2 {
             self.resources.write(w);
             self.events.write(w);
         }
+        if parts >= 3 {
+            self.hosts.write(w);
+        }
+    }
+
+    /// How many of the parts that came with later engine versions are there, up to the last that is not empty: meters and kinds of log
+    /// records (version 8), resources and events (9), hosts (12).
+    fn parts(&self) -> usize {
+        let measures = !(self.meters.is_empty() && self.kinds.is_empty());
+        let uses = !(self.resources.is_empty() && self.events.is_empty());
+        let there = [measures, uses, !self.hosts.is_empty()];
+        there.iter().rposition(|there| *there).map_or(0, |last| last + 1)
     }
 
     /// Reads what is beside the rows from `r` and the rows from `pages`.
     pub fn read(r: &mut Reader<'_>, pages: &mut PageBytes) -> Result<Graph, CodecError> {
         let refused = r.invalid("graph");
         let fields = r.array()?;
-        if ![13, 15, 17].contains(&fields) {
-            return Err(refused);
-        }
+        let Some(parts) = FIELDS.iter().position(|known| *known == fields) else { return Err(refused) };
         let seed = u64::read(r)?;
         let mut graph = Graph {
             seed,
@@ -89,23 +102,23 @@ impl Graph {
             notes_use: true,
             looks_ahead: true,
             notes_kinds: true,
+            notes_hosts: true,
             events: NamedEvents::new(seed),
+            hosts: Hosts::new(seed),
             body: Vec::new(),
         };
-        if fields >= 15 {
+        if parts >= 1 {
             graph.meters = Meters::read(r, pages)?;
             graph.kinds = LogKinds::read(r, pages, seed)?;
         }
-        if fields == 17 {
+        if parts >= 2 {
             graph.resources = Resources::read(r, pages, seed)?;
             graph.events = NamedEvents::read(r, pages, seed)?;
         }
-        // One value has one form.
-        let uses = !(graph.resources.is_empty() && graph.events.is_empty());
-        let measures = uses || !(graph.meters.is_empty() && graph.kinds.is_empty());
-        if [fields >= 15, fields == 17] != [measures, uses] {
-            return Err(refused);
+        if parts >= 3 {
+            graph.hosts = Hosts::read(r, pages, seed)?;
         }
-        Ok(graph)
+        // One value has one form.
+        if parts == graph.parts() { Ok(graph) } else { Err(refused) }
     }
 }
