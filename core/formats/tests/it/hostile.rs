@@ -62,7 +62,7 @@ fn check_bounds(decoded: &Decoded) {
         assert!(!labels.name().is_empty() && labels.len() <= limits::LABELS);
     }
     for resource in &events.resources {
-        for text in [resource.service, resource.instance, resource.namespace, resource.version] {
+        for text in [resource.service, resource.instance, resource.namespace, resource.version, resource.host] {
             assert_eq!(decoded.text(text).len(), text.size as usize);
         }
     }

@@ -319,6 +319,34 @@ fn logs_and_spans_decode_to_what_was_encoded() {
     }
 }
 
+/// The cluster's name of a node before the host's own, which is the container's there; what is no text, or too long, is none.
+#[test]
+fn a_resource_tells_where_it_runs() {
+    let long = "x".repeat(1 << 17);
+    for (told, expected) in [
+        (&[("host.name", "box-7")][..], "box-7"),
+        (&[("host.name", "cart-5d9f"), ("k8s.node.name", "node-3")], "node-3"),
+        (&[("k8s.node.name", "node-3"), ("k8s.node.name", "node-4")], "node-3"),
+        (&[("host.id", "1")], ""),
+        (&[("host.name", &long)], ""),
+        (&[], ""),
+    ] {
+        let told: Vec<(&str, &str)> = [("service.name", "cart")].into_iter().chain(told.iter().copied()).collect();
+        let log = Log {
+            time: EventTime(T),
+            observed: EventTime(T),
+            severity: 9,
+            body: "text".into(),
+            attributes: Vec::new(),
+            event: String::new(),
+        };
+        let body = encode::logs(&[ResourceLogs { resource: attributes(&told), logs: vec![log] }]);
+        let found = decoded(Format::OtlpLogs, Encoding::Identity, body);
+        let resource = found.events.resources[0];
+        assert_eq!((found.text(resource.service), found.text(resource.host)), ("cart", expected));
+    }
+}
+
 #[test]
 fn remote_write_decodes_to_what_was_encoded() {
     let series: Vec<(Labels, Vec<Sample>)> = (0..50)

@@ -173,6 +173,34 @@ fn a_killed_callee_keeps_its_edge() {
     assert_eq!(evidence.coverage.silent, ["shop"]);
 }
 
+/// Who shares a host with somebody, how many each runs on, and not for ever; an alert that is named like a host is of it.
+#[test]
+fn evidence_tells_which_services_share_a_host() {
+    let mut lines = String::new();
+    for (i, host) in ["a", "b"].into_iter().enumerate() {
+        writeln!(lines, "@0.1 web client {i}:2<1 0+10 host={host}\n@0.1 shop server {i}:3<2 0+8 host=a").expect("text");
+        writeln!(lines, "@0.1 shop client {i}:4<3 0+5 host=a\n@0.1 db server {i}:5<4 0+4 host=b").expect("text");
+    }
+    lines.push_str("@0.3 lone server 9:6<1 0+1 host=b\n@0.3 elsewhere server 9:7<1 0+1 host=c");
+    let hosts = |evidence: &Evidence| -> Vec<String> {
+        let name = |node: u32| &evidence.nodes[node as usize].entity;
+        let placed = |it: &faultline_model::facts::Placed| format!("{} {}", name(it.node), it.of);
+        let line = |services: Vec<String>, host: &str| format!("{host}: {}", services.join(", "));
+        let hosts = evidence.hosts.iter();
+        hosts.map(|host| line(host.services.iter().map(placed).collect(), &host.name)).collect()
+    };
+    let world = World::run(&lines, 3_000);
+    assert_eq!(hosts(&freeze(&world, 3_000, 0, &["web"])), ["a: shop 1, web 2", "b: db 1, web 2"]);
+    assert_eq!(hosts(&freeze(&world, 3_000, 0, &["b", "web"])), ["a: shop 1, web 2", "b: b 1, db 1, web 2"]);
+    assert!(hosts(&freeze(&world, 3_000, 901_000, &["web"])).is_empty(), "told of too long ago");
+    for (notes, expected) in [(true, 1), (false, 0)] {
+        let mut world = World::new();
+        world.graph.note_hosts(notes);
+        world.observe(&body(&["web client 1:2<1 0+10 host=a", "shop server 1:3<2 0+8 host=a"]), Millis(100));
+        assert_eq!(freeze(&world, 3_000, 0, &["web"]).hosts.len(), expected, "an older engine notes none");
+    }
+}
+
 /// A wrong guess is taken back: the same peer name leads to two services.
 #[test]
 fn a_guess_that_turns_out_wrong_is_taken_back() {

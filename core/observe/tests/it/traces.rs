@@ -1,6 +1,6 @@
 //! A line of text for a span or a log record, and a world that takes them in.
 //!
-//! `@1.5 web client 7:3<2 10+80 ! peer=db name=GET version=2 sampled` is: rule time 1.5 s, service, kind, trace 7, span 3,
+//! `@1.5 web client 7:3<2 10+80 ! peer=db name=GET version=2 host=a sampled` is: rule time 1.5 s, service, kind, trace 7, span 3,
 //! parent 2, start 10 ms and duration 80 ms on the sender's clock; `!` failed. `@1.5 web log 17` is a log record.
 use bytes::Bytes;
 use faultline_formats::{Decoded, Events, LogEvent, Resource, Sampling, SpanEvent, SpanKind, SpanStatus, Text};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub struct Body {
     plain: Vec<u8>,
     events: Events,
-    services: Vec<(String, String)>,
+    services: Vec<[String; 3]>,
 }
 
 impl Body {
@@ -27,14 +27,14 @@ impl Body {
         Text { start, size: text.len() as u32 }
     }
 
-    fn resource(&mut self, service: &str, version: &str) -> u32 {
-        let key = (service.to_string(), version.to_string());
+    fn resource(&mut self, service: &str, version: &str, host: &str) -> u32 {
+        let key = [service, version, host].map(str::to_string);
         if let Some(known) = self.services.iter().position(|known| *known == key) {
             return known as u32;
         }
         self.services.push(key);
-        let (service, version) = (self.text(service), self.text(version));
-        self.events.resources.push(Resource { service, version, ..Resource::default() });
+        let [service, version, host] = [service, version, host].map(|text| self.text(text));
+        self.events.resources.push(Resource { service, version, host, ..Resource::default() });
         self.services.len() as u32 - 1
     }
 
@@ -42,7 +42,7 @@ impl Body {
     pub fn add(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let option = |name: &str| words.iter().find_map(|w| w.strip_prefix(name)).unwrap_or("");
-        let resource = self.resource(if words[0] == "-" { "" } else { words[0] }, option("version="));
+        let resource = self.resource(if words[0] == "-" { "" } else { words[0] }, option("version="), option("host="));
         if words[1] == "log" {
             let severity = words[2].parse().expect("a severity");
             self.events.logs.push(LogEvent { resource, time: EventTime(0), severity, kind: 0, event: Text::default() });
