@@ -73,8 +73,15 @@ fn seeds() -> Vec<Vec<u8>> {
             let weight = EventWeight { name: "event:pool.empty".into(), own, callers, callees };
             Learnt { weights: Weights { lessons: 3, events: vec![weight] }, causes: vec![(2, 1.5)] }
         }),
-        model: u32::from(z > 0.0),
+        model: if z > 4.0 { 4 } else { u32::from(z > 0.0) },
         reliability: if z > 4.0 { vec![Tally { cases: 3, right: 2 }; 5] } else { Vec::new() },
+        hosts: (z > 4.0)
+            .then(|| HostEvidence {
+                name: "node-1".into(),
+                services: vec![Placed { node: 1, of: 1 }, Placed { node: 2, of: 3 }],
+            })
+            .into_iter()
+            .collect(),
     };
     let kinds = [Telemetry::Reporting, Telemetry::Silent, Telemetry::Peer];
     let some = kinds.into_iter().flat_map(|kind| [0.0, 4.0, 40.0].map(|z| evidence(kind, z).to_bytes()));
