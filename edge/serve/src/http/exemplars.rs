@@ -4,6 +4,7 @@ use super::answer::{PromError, Told, covers, query_answer};
 use super::number::plain;
 use super::params::Params;
 use super::shapes::labels;
+use super::work::Share;
 use crate::store::Store;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -30,7 +31,7 @@ pub async fn query(State(api): State<Arc<Api>>, request: Request) -> Response {
             // Nothing to look for: Prometheus answers without a body.
             return Ok(covers(StatusCode::NO_CONTENT.into_response(), view.covers));
         }
-        let found = api.work(move |store, _| Some(found(store, &sets, span))).await?;
+        let found = api.work(move |store, share| (share == Share::All).then(|| found(store, &sets, span))).await?;
         Ok(query_answer(found, Told::default(), view.covers))
     };
     answer.await.unwrap_or_else(PromError::into_response)

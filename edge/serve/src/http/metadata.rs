@@ -4,6 +4,7 @@ use super::about::answer;
 use super::answer::PromError;
 use super::params::Params;
 use super::series::any_selector;
+use super::work::Share;
 use crate::store::Store;
 use crate::store::metadata::About;
 use axum::extract::{Request, State};
@@ -49,7 +50,8 @@ pub async fn metadata(State(api): State<Arc<Api>>, request: Request) -> Response
         let each = usize::try_from(each).ok().filter(|each| *each > 0).unwrap_or(usize::MAX);
         let metric = params.get("metric").unwrap_or("").to_owned();
         api.covered_prometheus(&params).await?;
-        let families = api.work(move |store, _| Some(families(store, &metric, limit))).await?;
+        let families =
+            api.work(move |store, share| (share == Share::All).then(|| families(store, &metric, limit))).await?;
         let shapes = |list: Vec<About>| list.into_iter().take(each).map(Shape::from).collect::<Vec<_>>();
         Ok(families.into_iter().map(|(family, list)| (family, shapes(list))).collect::<BTreeMap<_, _>>())
     };
@@ -96,7 +98,7 @@ pub async fn of_targets(State(api): State<Arc<Api>>, request: Request) -> Respon
         };
         let metric = params.get("metric").unwrap_or("").to_owned();
         api.covered_prometheus(&params).await?;
-        api.work(move |store, _| Some(by_target(store, &metric, &matchers, limit))).await
+        api.work(move |store, share| (share == Share::All).then(|| by_target(store, &metric, &matchers, limit))).await
     };
     match found.await {
         Ok(found) => answer(&api, found),

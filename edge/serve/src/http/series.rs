@@ -4,6 +4,7 @@ use super::answer::{PromError, Told, json_answer, written_body};
 use super::params::Params;
 use super::source::refusal;
 use super::values::{put_list, put_pairs, put_text};
+use super::work::Share;
 use crate::recent::{Recent, SelectError};
 use crate::store::Store;
 use axum::extract::{Path, Request, State};
@@ -137,7 +138,11 @@ async fn found(
     look: impl Fn(&Recent, &Asked) -> Result<Vec<u8>, SelectError> + Send + Sync + 'static,
 ) -> Result<Response, PromError> {
     let view = api.covered_prometheus(params).await?;
-    let look = move |store: &Store, _| Some(look(store.recent(), &asked).map_err(|error| refusal(&error)));
+    let look = move |store: &Store, share| {
+        // Without a selector it is told from the index of names and values alone.
+        let here = share == Share::All || asked.sets.is_empty();
+        here.then(|| look(store.recent(), &asked).map_err(|error| refusal(&error)))
+    };
     let done = api.work(look).await?;
     Ok(json_answer(done?, view.covers))
 }

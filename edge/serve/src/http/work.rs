@@ -44,17 +44,20 @@ impl Default for Queries {
 }
 
 impl Queries {
-    /// Does it here where that takes little and little was spent here of late, else on a thread that runs when no other does. Most of
-    /// what is asked takes less long than to be handed to a thread and back; but who asks on and on must not hold up detection.
-    fn run<T: Send + 'static>(&self, work: impl Fn(Share) -> Option<T> + Send + Sync + 'static) -> Option<T> {
-        if self.spent(Duration::ZERO) {
-            let begun = thread_time();
-            let done = work(Share::Little);
-            self.spent(thread_time().saturating_sub(begun));
-            if done.is_some() {
-                return done;
-            }
+    /// Does it here where little was spent here of late; none where that was not so, or it takes more than little. Most of what is asked
+    /// takes less long than to be handed to a thread and back; but who asks on and on must not hold up detection.
+    fn here<T>(&self, work: impl FnOnce(Share) -> Option<T>) -> Option<T> {
+        if !self.spent(Duration::ZERO) {
+            return None;
         }
+        let begun = thread_time();
+        let done = work(Share::Little);
+        self.spent(thread_time().saturating_sub(begun));
+        done
+    }
+
+    /// Does it on a thread that runs when no other does, and waits for it.
+    fn elsewhere<T: Send + 'static>(&self, work: impl Fn(Share) -> Option<T> + Send + Sync + 'static) -> Option<T> {
         match self.threads.get_or_init(|| WhenIdle::start(AT_ONCE).ok()) {
             Some(threads) => threads.run(move || work(Share::All)),
             // The system has no more.
@@ -91,6 +94,14 @@ impl Api {
         self: &Arc<Self>,
         work: impl Fn(&Store, Share) -> Option<T> + Send + Sync + 'static,
     ) -> Result<T, PromError> {
+        let store = self.store.clone();
+        let work = move |share| work(&store, share);
+        // Little is little enough for a thread that has other connections: no other is woken for it.
+        let broke = || PromError::internal("what was asked broke the server's work on it; this is our fault".into());
+        let here = catch_unwind(AssertUnwindSafe(|| self.queries.here(&work))).map_err(|_| broke())?;
+        if let Some(done) = here {
+            return Ok(done);
+        }
         let permit = tokio::time::timeout(WAIT, Arc::clone(&self.queries.permits).acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
             return Err(PromError::unavailable("too many queries at once; ask again".into()));
@@ -98,18 +109,14 @@ impl Api {
         let api = self.clone();
         let work = move || {
             let _held = permit;
-            let store = api.store.clone();
-            let work = move |share| work(&store, share);
-            catch_unwind(AssertUnwindSafe(|| api.queries.run(work))).ok().flatten()
+            catch_unwind(AssertUnwindSafe(|| api.queries.elsewhere(work))).ok().flatten()
         };
         let done = match Handle::current().runtime_flavor() {
             // There is no other thread to leave this one's other tasks to.
             RuntimeFlavor::CurrentThread => spawn_blocking(work).await.ok().flatten(),
             _ => block_in_place(work),
         };
-        done.ok_or_else(|| {
-            PromError::internal("what was asked broke the server's work on it; this is our fault".into())
-        })
+        done.ok_or_else(broke)
     }
 }
 
@@ -131,7 +138,10 @@ mod tests {
     fn work_is_done_here_where_it_is_little_until_that_was_much() {
         let queries = Queries::default();
         let here = std::thread::current().id();
-        let on = |least| queries.run(move |share| (share >= least).then(|| std::thread::current().id()));
+        let on = |least| {
+            let work = move |share| (share >= least).then(|| std::thread::current().id());
+            queries.here(work).or_else(|| queries.elsewhere(work))
+        };
         assert_eq!(on(Share::Little), Some(here));
         assert_ne!(on(Share::All), Some(here), "it reads more");
         queries.spent(Duration::from_secs(60));
