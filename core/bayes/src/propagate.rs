@@ -12,6 +12,8 @@
 //! separator's posterior is the same to the bit is passed over with all below it. So the answer has the bits that a first
 //! question would have got.
 //! Source: Shafer and Shenoy, "Probability propagation", Annals of Mathematics and Artificial Intelligence 2, 1990.
+mod joints;
+
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -95,6 +97,16 @@ impl<'t> Session<'t> {
     }
 
     fn answer(&mut self, evidence: &Evidence, asked: Vec<bool>) -> Result<Posteriors, InferenceError> {
+        self.answer_with(evidence, asked, &[]).map(|(posteriors, _)| posteriors)
+    }
+
+    /// - `families`: sets of variables whose joint posteriors are wanted, too; then everything must be asked for.
+    fn answer_with(
+        &mut self,
+        evidence: &Evidence,
+        asked: Vec<bool>,
+        families: &[Vec<VarId>],
+    ) -> Result<(Posteriors, Vec<Option<Vec<f64>>>), InferenceError> {
         let tree = self.tree;
         let question = Question::new(tree, evidence, asked)?;
         let slices = question.slices();
@@ -102,11 +114,12 @@ impl<'t> Session<'t> {
         let narrow = if tree.wide.is_empty() { self.state.solve(&question, &slices) } else { Err(Spread) };
         let narrow_failed = narrow.is_err();
         let answer = match narrow {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map(|posteriors| (posteriors, self.state.joints(&question, &slices, families))),
             Err(Spread) => {
                 let mut wide = State::<Wide>::new(tree);
                 wide.forget(&question, &slices, &Evidence::new(), evidence);
-                wide.solve(&question, &slices).expect("wide numbers do not spread too far")
+                let answer = wide.solve(&question, &slices).expect("wide numbers do not spread too far");
+                answer.map(|posteriors| (posteriors, wide.joints(&question, &slices, families)))
             }
         };
         self.visits = self.state.visits;
