@@ -247,6 +247,7 @@ mod tests {
                         what_ifs: Vec::new(),
                         checks: Vec::new(),
                         reliability: None,
+                        passed: Vec::new(),
                     })
                 }
             };

@@ -201,7 +201,7 @@ impl Draft<'_> {
             if explained < SHARE_MIN {
                 continue;
             }
-            let strength = PASSES * explained * self.lag(node, call.server);
+            let strength = scene.habits.strength(node, call.server, share) * self.lag(node, call.server);
             let link = self.channels.links[edge].is_some();
             arcs.push(self.arc(Role::Degraded(call.server), strength, share, Some(edge), !link));
             if link {

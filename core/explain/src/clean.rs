@@ -2,6 +2,7 @@
 use crate::config::COUNT_MIN;
 use crate::events::Taught;
 use crate::likelihood::clamp;
+use crate::strengths::Habits;
 use alloc::vec;
 use alloc::vec::Vec;
 use faultline_model::facts::{ChangeEvidence, Evidence, NodeEvidence, ResourceEvidence, Shift, Telemetry};
@@ -116,6 +117,8 @@ pub(crate) struct Scene<'a> {
     pub knows_hosts: bool,
     /// What closed incidents teach.
     pub taught: Taught,
+    /// How strongly calls pass trouble on, as far as that was learned.
+    pub habits: Habits,
 }
 
 impl<'a> Scene<'a> {
@@ -176,6 +179,7 @@ impl<'a> Scene<'a> {
             looks_ahead: evidence.model >= 2,
             knows_hosts: evidence.model >= 4,
             taught: Taught::new(evidence),
+            habits: Habits::new(evidence),
         }
     }
 

@@ -42,6 +42,13 @@ pub const LEAK_LOAD: f64 = 0.05;
 pub const PASSES: f64 = 0.95;
 /// P(degraded | the way to it is at fault) (A).
 pub const LINK_PASSES: f64 = 0.9;
+/// What is believed of a call before anything was learned, as if it had been seen in so many degradations (A: Beta(8, 2)), and the bounds
+/// of what is ever believed (D: nothing is certain).
+pub const HABIT_WEIGHT: f64 = 8.0;
+/// See [`HABIT_WEIGHT`].
+pub const HABIT_MIN: f64 = 0.02;
+/// See [`HABIT_WEIGHT`].
+pub const HABIT_MAX: f64 = 0.98;
 /// Share explained that is taken where it cannot be measured (A).
 pub const SHARE_UNKNOWN: f64 = 0.5;
 /// Shares below this explain nothing; the call drops out of the network (A: floor 0.02; S).

@@ -31,6 +31,8 @@ pub(crate) struct Compiled {
 pub(crate) struct Built {
     pub network: Network,
     pub ids: Vec<VarId>,
+    /// The variables between each one and its causes, in the order of the chain.
+    pub between: Vec<Vec<VarId>>,
 }
 
 /// What a network says, and whom to ask what it would say.
@@ -65,6 +67,13 @@ impl Answer<'_> {
     /// Table entries that a pass goes through; of hypotheses about as much work.
     pub fn entries(&self) -> u64 {
         self.asked.as_ref().map_or(ENTRIES_MAX, |asked| asked.tree.entries())
+    }
+
+    /// `P(family | evidence)` of each family, row-major, its last variable fastest; none without a tree.
+    pub fn joints(&self, families: &[Vec<VarId>]) -> Option<Vec<Option<Vec<f64>>>> {
+        let asked = self.asked.as_ref()?;
+        let nats: Vec<f64> = self.model.vars.iter().map(|var| var.nats).collect();
+        asked.session.borrow_mut().joints(&evidence(self.model, asked.ids, &nats), families).ok()
     }
 
     /// The posteriors if the evidence on some variables were other than it is: `(variable, nats)` each.
@@ -146,16 +155,18 @@ impl Built {
         let mut builder = Network::builder();
         let ids: Vec<VarId> =
             (0..model.vars.len()).map(|at| builder.variable(&format!("{at}"), 2)).collect::<Result<_, _>>()?;
+        let mut between = Vec::with_capacity(ids.len());
         for (var, &id) in model.vars.iter().zip(&ids) {
             if var.causes.is_empty() {
                 builder.cpt(id, &[], &[1.0 - var.base, var.base])?;
+                between.push(Vec::new());
             } else {
                 let causes: Vec<Cause> =
                     var.causes.iter().map(|arc| Cause::binary(ids[arc.cause], arc.strength)).collect();
-                builder.noisy_or(id, var.base, &causes)?;
+                between.push(builder.noisy_or(id, var.base, &causes)?);
             }
         }
-        Ok(Built { network: builder.build()?, ids })
+        Ok(Built { network: builder.build()?, ids, between })
     }
 }
 

@@ -33,12 +33,14 @@ mod model;
 mod rank;
 pub mod reliability;
 mod resources;
+mod strengths;
 mod subtract;
 mod verdict;
 mod what_if;
 mod words;
 
 pub use learn::{TYPES_MAX, learn, lesson};
+pub use strengths::strength;
 
 use faultline_model::facts::{Evidence, Verdict};
 

@@ -88,6 +88,7 @@ mod tests {
             model: 1,
             reliability: Vec::new(),
             hosts: Vec::new(),
+            strengths: None,
         }
     }
 

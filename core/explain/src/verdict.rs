@@ -10,6 +10,7 @@ use crate::likelihood::logit;
 use crate::model::Role;
 use crate::rank::Candidate;
 use crate::reliability;
+use crate::strengths;
 use crate::what_if::what_ifs;
 use crate::words;
 use alloc::boxed::Box;
@@ -33,6 +34,9 @@ pub(crate) fn verdict(
     answer: &Answer,
     ranking: &[Candidate],
 ) -> Verdict {
+    // Before anything else is asked: the tree still stands as the evidence left it.
+    let learns = evidence.model >= strengths::MODEL;
+    let passed = if learns { strengths::seen(scene, channels, flows, answer) } else { Vec::new() };
     let court = Court { scene, channels, flows, answer };
     let heard: Vec<Heard> = ranking
         .iter()
@@ -42,6 +46,7 @@ pub(crate) fn verdict(
         .map(|(_, candidate)| court.hear(candidate))
         .collect();
     let doubt = doubt(scene, &heard);
+    let unknown = doubt.is_some();
     let ahead = scene.looks_ahead && !ranking.is_empty();
     let first = heard.first().filter(|_| evidence.model >= reliability::MODEL && doubt.is_none());
     let reliability =
@@ -55,7 +60,7 @@ pub(crate) fn verdict(
         incident: evidence.incident,
         revision: evidence.revision,
         at: evidence.at,
-        unknown: doubt.is_some(),
+        unknown,
         calibrated: reliability.as_deref().is_some_and(reliability::is_enough),
         summary: doubt.unwrap_or_else(|| court.summary(&heard[0], reliability.as_deref())),
         why_not_second: if heard.len() > 1 { court.why_not(&heard[0], &heard[1]) } else { String::new() },
@@ -65,6 +70,8 @@ pub(crate) fn verdict(
         checks: if ahead { checks(scene, answer, ranking) } else { Vec::new() },
         causes: heard.into_iter().map(|heard| heard.cause).collect(),
         reliability,
+        // What a doubtful verdict believes of calls, nobody will confirm.
+        passed: if unknown { Vec::new() } else { passed },
     }
 }
 
@@ -408,6 +415,7 @@ impl Court<'_, '_> {
         if model.left_out > 0 {
             method.push_str(&format!("; {} services left out", model.left_out));
         }
+        method.push_str(&self.scene.habits.words());
         if !model.dropped.is_empty() {
             let calls: Vec<String> = model.dropped.iter().map(|&edge| words::way(self.scene, edge)).collect();
             method.push_str(&format!("; cycles opened at {}", words::names(calls.iter().map(|call| &**call))));

@@ -17,7 +17,7 @@ use faultline_model::float;
 
 /// One for each of the first causes that are services or hosts; none where the network of both worlds would be too large.
 pub(crate) fn what_ifs(scene: &Scene, answer: &Answer, ranking: &[Candidate]) -> Option<Vec<WhatIf>> {
-    let Built { network, ids } = answer.built?;
+    let Built { network, ids, .. } = answer.built?;
     let nats: Vec<f64> = answer.model.vars.iter().map(|var| var.nats).collect();
     let evidence = evidence(answer.model, ids, &nats);
     let faults = ranking.iter().filter_map(|candidate| match answer.model.vars[candidate.var].role {

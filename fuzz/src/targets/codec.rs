@@ -101,6 +101,7 @@ fn seeds() -> Vec<Vec<u8>> {
         unseen: vec!["db".into()],
         what_ifs: Vec::new(),
         checks: Vec::new(),
+        passed: vec![Passed { client: "a".into(), server: "b".into(), degraded: 0.75, passed: 0.5 }],
         reliability: Some(Box::new(Reliability {
             elsewhere: Tally { cases: 9, right: 7 },
             here: Tally { cases: 2, right: 1 },

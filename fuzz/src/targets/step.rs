@@ -324,6 +324,7 @@ fn verdict(at: Millis, incident: IncidentId) -> Verdict {
         what_ifs: Vec::new(),
         checks: Vec::new(),
         reliability: None,
+        passed: Vec::new(),
     }
 }
 

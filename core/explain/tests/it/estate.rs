@@ -70,6 +70,8 @@ struct Call {
     asynchronous: bool,
     /// Whether the caller carries on without an answer.
     tolerated: bool,
+    /// Whether the caller neither waits for it nor fails with it: hidden behind longer work, answered from a cache.
+    loose: bool,
     retries: bool,
 }
 
@@ -79,6 +81,8 @@ struct Service {
     failing: f64,
     calls: Vec<Call>,
     telemetry: Telemetry,
+    /// Nobody instruments it; what it calls is declared.
+    dark: bool,
 }
 
 pub(crate) struct Estate {
@@ -110,6 +114,7 @@ impl Estate {
                 failing: draw.between(0.0, 0.003),
                 calls: Vec::new(),
                 telemetry: Telemetry::Reporting,
+                dark: false,
             })
             .collect();
         let fronts = 1 + count / 15;
@@ -124,6 +129,7 @@ impl Estate {
                         share: draw.between(0.2, 1.0),
                         asynchronous: draw.below(12) == 0,
                         tolerated: draw.below(8) == 0,
+                        loose: false,
                         retries: draw.below(3) > 0,
                     };
                     services[from].calls.push(call);
@@ -147,6 +153,26 @@ impl Estate {
         let reports =
             |&index: &usize| self.hosts[index] == host && self.services[index].telemetry == Telemetry::Reporting;
         (0..self.services.len()).filter(reports).collect()
+    }
+
+    /// Makes as many calls loose as said, and as many of the services between others are dark.
+    #[allow(dead_code, reason = "not every binary draws such estates")]
+    pub(crate) fn vary(&mut self, draw: &mut Draw, loose: f64, dark: f64) {
+        let fronts = self.entries.len();
+        for (index, service) in self.services.iter_mut().enumerate() {
+            service.calls.iter_mut().for_each(|call| call.loose = draw.unit() < loose);
+            if index >= fronts && !service.calls.is_empty() && draw.unit() < dark {
+                (service.dark, service.telemetry) = (true, Telemetry::Peer);
+            }
+        }
+    }
+
+    /// Every call by its ends, and whether it passes trouble on.
+    #[allow(dead_code, reason = "not every binary asks")]
+    pub(crate) fn passes(&self) -> Vec<(String, String, bool)> {
+        let name = |index: usize| format!("s{index:03}");
+        let all = self.services.iter().enumerate();
+        all.flat_map(|(at, it)| it.calls.iter().map(move |call| (name(at), name(call.to), !call.loose))).collect()
     }
 
     /// The steady state with some services at fault.
@@ -189,6 +215,9 @@ impl Estate {
                     continue;
                 }
                 made[index].push((calls * attempts, one, failed));
+                if call.loose {
+                    continue;
+                }
                 waited += calls * attempts * one;
                 if !call.tolerated {
                     alive *= 1.0 - call.share * still;
@@ -236,34 +265,41 @@ pub(crate) fn case(seed: u64, count: usize, kinds: &[Kind]) -> Case {
     let mut draw = Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     loop {
         let estate = Estate::draw(&mut draw, count);
-        let before = estate.flows(&[]);
-        let suspects: Vec<usize> = (estate.entries.len()..count).filter(|&index| before[index].served > 1.0).collect();
+        if let Some(case) = estate.broken(&mut draw, kinds) {
+            return case;
+        }
+    }
+}
+
+impl Estate {
+    /// One fault of each of `kinds`; none where nothing is violated by it.
+    pub(crate) fn broken(&self, draw: &mut Draw, kinds: &[Kind]) -> Option<Case> {
+        let before = self.flows(&[]);
+        let suspects: Vec<usize> =
+            (self.entries.len()..self.services.len()).filter(|&index| before[index].served > 1.0).collect();
         if suspects.len() < 2 * kinds.len() {
-            continue;
+            return None;
         }
         let mut faults: Vec<(usize, Kind, f64)> = Vec::new();
         for &kind in kinds {
             let index = suspects[draw.below(suspects.len())];
             if kind == Kind::Host {
-                let (hosted, size) = (estate.hosted(estate.hosts[index]), draw.unit());
+                let (hosted, size) = (self.hosted(self.hosts[index]), draw.unit());
                 if hosted.len() >= 2 {
                     faults.extend(hosted.into_iter().map(|index| (index, kind, size)));
                 }
                 continue;
             }
             // A peer has no process of its own that could go on reporting or stop to.
-            let peer = estate.services[index].telemetry == Telemetry::Peer;
+            let peer = self.services[index].telemetry == Telemetry::Peer;
             if faults.iter().all(|fault| fault.0 != index) && !(peer && kind == Kind::Crash) {
                 faults.push((index, kind, draw.unit()));
             }
         }
         if faults.len() < kinds.len() {
-            continue;
+            return None;
         }
-        let after = estate.flows(&faults);
-        if let Some(case) = freeze(&estate, &before, &after, &faults, &mut draw) {
-            return case;
-        }
+        freeze(self, &before, &self.flows(&faults), &faults, draw)
     }
 }
 
@@ -337,7 +373,9 @@ fn freeze(
         while let Some(at) = stack.pop() {
             if !std::mem::replace(&mut seen[at], true) {
                 let calls = estate.services[at].calls.iter();
-                stack.extend(calls.filter(|call| !call.asynchronous && !call.tolerated).map(|call| call.to));
+                stack.extend(
+                    calls.filter(|call| !call.asynchronous && !call.tolerated && !call.loose).map(|call| call.to),
+                );
             }
         }
         seen[to]
@@ -351,6 +389,16 @@ fn freeze(
     }
     let mut edges = Vec::new();
     for index in 0..count {
+        if estate.services[index].dark {
+            let calls = estate.services[index].calls.iter().map(|call| EdgeEvidence {
+                client: index as u32,
+                server: call.to as u32,
+                asynchronous: call.asynchronous,
+                unmeasured: true,
+                ..EdgeEvidence::default()
+            });
+            edges.extend(calls);
+        }
         if nodes[index].telemetry == Telemetry::Peer {
             continue;
         }
@@ -405,6 +453,7 @@ fn freeze(
         model: 4,
         reliability: Vec::new(),
         hosts: hosts(estate),
+        strengths: None,
     };
     let culprit = |fault: &(usize, Kind, f64)| match fault.1 {
         Kind::Host => format!("h{:03}", estate.hosts[fault.0]),

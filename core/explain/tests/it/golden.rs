@@ -149,6 +149,7 @@ fn scene(lines: &[&str]) -> Evidence {
         model: 4,
         reliability: Vec::new(),
         hosts: Vec::new(),
+        strengths: None,
     }
 }
 

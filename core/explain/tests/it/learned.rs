@@ -109,6 +109,7 @@ fn incident(events: [&[(&str, u32)]; 2], learnt: Option<Learnt>) -> Evidence {
         model: 4,
         hosts: Vec::new(),
         reliability: Vec::new(),
+        strengths: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What `step` freezes for an explanation: all that a verdict may rest on, so that anyone can recompute it.
 use super::lessons::{EventCount, Learnt};
+use super::strengths::Strengths;
 use super::verdict::Tally;
 use crate::ids::IncidentId;
 use crate::time::Millis;
@@ -38,6 +39,8 @@ pub struct Evidence {
     pub reliability: Vec<Tally>,
     /// Hosts on which two or more of the services run, in name order.
     pub hosts: Vec<HostEvidence>,
+    /// How strongly the calls here pass trouble on, as far as that was learned; none before any was, and of models before 4.
+    pub strengths: Option<Strengths>,
 }
 canonical_struct!(Evidence {
     incident,
@@ -53,7 +56,8 @@ canonical_struct!(Evidence {
     learnt,
     model,
     reliability,
-    hosts
+    hosts,
+    strengths
 });
 
 /// A host, and what runs on it.

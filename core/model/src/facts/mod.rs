@@ -5,6 +5,7 @@ pub mod evidence;
 pub mod incident;
 pub mod lessons;
 pub mod revision;
+pub mod strengths;
 pub mod verdict;
 
 pub use alert::{AlertState, Transition};
@@ -16,6 +17,7 @@ pub use evidence::{
 pub use incident::{IncidentPhase, IncidentUpdate};
 pub use lessons::{Candidate, EventCount, EventWeight, Learned, Learnt, Lesson, Lessons, Weights};
 pub use revision::{Late, LateSeries, Outcome, Revision, Stretch, Unrevised};
+pub use strengths::{Passed, Strength, Strengths};
 pub use verdict::{Cause, Check, Contribution, Leader, PathStep, Reliability, Still, Tally, Verdict, WhatIf};
 
 use crate::control::{ChangeEvent, Feedback, Setting};

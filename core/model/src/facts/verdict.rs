@@ -1,4 +1,5 @@
 //! The explanation of an incident: causes with posteriors, and what each rests on.
+use super::strengths::Passed;
 use crate::canonical_struct;
 use crate::ids::IncidentId;
 use crate::time::Millis;
@@ -35,6 +36,8 @@ pub struct Verdict {
     pub checks: Vec<Check>,
     /// What came of first causes of about this posterior; none where no cause deserves belief, and of models before 3.
     pub reliability: Option<Box<Reliability>>,
+    /// What it saw of how calls pass trouble on, for learning, in the order of caller and callee; evidence of models before 4 has none.
+    pub passed: Vec<Passed>,
 }
 canonical_struct!(Verdict {
     incident,
@@ -50,6 +53,7 @@ canonical_struct!(Verdict {
     what_ifs,
     checks,
     reliability,
+    passed,
 });
 
 /// Verdicts, and how many of them named the right cause first.

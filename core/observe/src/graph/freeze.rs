@@ -133,6 +133,7 @@ impl Graph {
             model: 0,
             reliability: Vec::new(),
             hosts,
+            strengths: None,
         }
     }
 

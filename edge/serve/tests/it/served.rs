@@ -145,6 +145,7 @@ pub fn verdict(incident: IncidentId, revision: u64, entity: &str, ms: i64) -> Ve
         unseen: vec!["ledger-db is seen by its callers only".into()],
         what_ifs: Vec::new(),
         checks: Vec::new(),
+        passed: Vec::new(),
         reliability: Some(Box::new(Reliability {
             elsewhere: Tally { cases: 4, right: 2 },
             here: Tally { cases: 1, right: 1 },

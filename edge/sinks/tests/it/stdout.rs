@@ -65,6 +65,7 @@ fn verdict(incident: EffectId) -> Decision {
         what_ifs: Vec::new(),
         checks: Vec::new(),
         reliability: None,
+        passed: Vec::new(),
     })
 }
 
