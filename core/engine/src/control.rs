@@ -22,6 +22,8 @@ const LOOKS_AHEAD: u32 = 10;
 const RELIES: u32 = 11;
 /// The first that knows which hosts services run on.
 const KNOWS_HOSTS: u32 = 12;
+/// The first that learns how strongly calls pass trouble on.
+const WEIGHS_CALLS: u32 = 12;
 
 impl Engine {
     /// Takes a control record stamped `stamp`. A body that does not read is a counted reject: the edge that wrote it is
@@ -85,6 +87,7 @@ impl Engine {
         self.graph.note_hosts(version >= KNOWS_HOSTS);
         self.learning.on = version >= LEARNS;
         self.learning.notes_verdicts = version >= RELIES;
+        self.learning.weighs_calls = version >= WEIGHS_CALLS;
     }
 
     /// The model by which evidence that is frozen now is to be explained.

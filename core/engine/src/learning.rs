@@ -7,6 +7,7 @@
 //! Bounds: [`UNCLOSED_MAX`] incidents whose cause nobody has said, [`LESSONS_MAX`] lessons, the oldest go first.
 use crate::effect::{Ask, Emitter};
 use crate::engine::Engine;
+use crate::strengths::{Habits, sound};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -14,7 +15,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use faultline_explain::{TYPES_MAX, lesson, reliability};
 use faultline_formats::Reason;
-use faultline_model::facts::{Asked, Decision, Evidence, Learned, Learnt, Lesson, Lessons, Tally, Verdict, Weights};
+use faultline_model::facts::{
+    Asked, Decision, Evidence, Learned, Learnt, Lesson, Lessons, Passed, Tally, Verdict, Weights,
+};
 use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{
     Canonical, CodecError, Digest, EffectId, Feedback, IncidentId, Millis, Reader, Table, Writer, canonical_struct,
@@ -28,11 +31,13 @@ const LESSONS_MAX: usize = 1_000;
 /// Incidents that may be closed while weights are being learned.
 const WAITING_MAX: usize = 64;
 /// Time in which having been the cause comes to count half, in ms: 30 days (algorithms.md 1.6).
-const HALF_LIFE: f64 = 30.0 * 86_400_000.0;
+pub(crate) const HALF_LIFE: f64 = 30.0 * 86_400_000.0;
 /// Names of the tables. A lesson takes some kB: few make a page.
 const LESSONS: &str = "lessons";
 /// See [`LESSONS`].
 const WEIGHTS: &str = "event-weights";
+/// See [`LESSONS`].
+const STRENGTHS: &str = "call-strengths";
 
 /// An incident's lesson.
 #[derive(Clone, Debug)]
@@ -44,8 +49,10 @@ struct Episode {
     closed: Option<Closed>,
     /// The first cause that its newest verdict named.
     named: Option<Named>,
+    /// What that verdict saw of calls; only until it is closed.
+    seen: Vec<Passed>,
 }
-canonical_struct!(Episode { incident, names, lesson, closed; named });
+canonical_struct!(Episode { incident, names, lesson, closed; named, seen });
 freeze_by_copy!(Episode);
 
 /// A cause that deserved belief.
@@ -83,8 +90,11 @@ pub(crate) struct Learning {
     pub on: bool,
     /// Whether it is held against what was named who was the cause: older engines did not.
     pub notes_verdicts: bool,
+    /// Whether it is learned how strongly calls pass trouble on: older engines did not.
+    pub weighs_calls: bool,
     episodes: Table<Episode, 4>,
     in_force: Table<InForce, 1>,
+    habits: Habits,
     /// How many incidents were closed.
     closed: u64,
     /// What weights were asked for, and of lessons below which number; none while nothing is asked.
@@ -103,16 +113,21 @@ pub(crate) struct Kept {
     /// What is beside the pages of each table; empty where there are none.
     episodes: Box<[u8]>,
     in_force: Box<[u8]>,
+    /// How many closed incidents taught strengths of calls.
+    taught_calls: u64,
+    calls: Box<[u8]>,
 }
-canonical_struct!(Kept { closed, asked, episodes, in_force });
+canonical_struct!(Kept { closed, asked, episodes, in_force; taught_calls, calls });
 
 impl Default for Learning {
     fn default() -> Self {
         Learning {
             on: true,
             notes_verdicts: true,
+            weighs_calls: true,
             episodes: Table::default(),
             in_force: Table::default(),
+            habits: Habits::default(),
             closed: 0,
             asked: None,
             unclosed: BTreeMap::new(),
@@ -125,15 +140,19 @@ impl Default for Learning {
 impl Learning {
     /// What is written beside the tables.
     pub fn write_kept(&self) -> Kept {
-        let (mut episodes, mut in_force) = (Writer::default(), Writer::default());
+        let (mut episodes, mut in_force, mut calls) = (Writer::default(), Writer::default(), Writer::default());
         if self.episodes.end() > 0 {
             self.episodes.write_rest(&mut episodes);
         }
         if self.in_force.end() > 0 {
             self.in_force.write_rest(&mut in_force);
         }
-        let (episodes, in_force) = (episodes.into_bytes().into(), in_force.into_bytes().into());
-        Kept { closed: self.closed, asked: self.asked, episodes, in_force }
+        if self.habits.calls.end() > 0 {
+            self.habits.calls.write_rest(&mut calls);
+        }
+        let [episodes, in_force, calls] = [episodes, in_force, calls].map(|it| it.into_bytes().into());
+        let taught_calls = self.habits.version;
+        Kept { closed: self.closed, asked: self.asked, episodes, in_force, taught_calls, calls }
     }
 
     /// Reads the tables beside what was written.
@@ -147,7 +166,10 @@ impl Learning {
         if !kept.in_force.is_empty() {
             learning.in_force = Table::read(&mut other, WEIGHTS, pages)?;
         }
-        let left = r.left() + other.left();
+        let mut third = Reader::new(&kept.calls);
+        let calls = if kept.calls.is_empty() { Table::default() } else { Table::read(&mut third, STRENGTHS, pages)? };
+        learning.habits = Habits::of(calls, kept.taught_calls);
+        let left = r.left() + other.left() + third.left();
         if left > 0 {
             return Err(CodecError::Trailing { count: left });
         }
@@ -164,8 +186,8 @@ impl Learning {
     }
 
     /// The tables, by their names.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 2] {
-        [(LESSONS, &mut self.episodes), (WEIGHTS, &mut self.in_force)]
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 3] {
+        [(LESSONS, &mut self.episodes), (WEIGHTS, &mut self.in_force), (STRENGTHS, &mut self.habits.calls)]
     }
 
     /// The ask that is not answered.
@@ -215,8 +237,9 @@ impl Learning {
         }
         let names = evidence.nodes.iter().map(|node| node.entity.clone()).collect();
         let known = self.unclosed.get(&incident).copied();
-        let named = known.and_then(|row| self.episodes.get(row)?.named.clone());
-        let episode = Episode { incident, names, lesson: Arc::new(lesson), closed: None, named };
+        let before = known.and_then(|row| self.episodes.get(row));
+        let (named, seen) = before.map_or((None, Vec::new()), |it| (it.named.clone(), it.seen.clone()));
+        let episode = Episode { incident, names, lesson: Arc::new(lesson), closed: None, named, seen };
         if let Some(row) = known {
             *self.episodes.row_mut(row) = episode;
             return;
@@ -235,8 +258,12 @@ impl Learning {
         let Some(&row) = self.unclosed.get(&verdict.incident).filter(|_| self.notes_verdicts) else { return };
         let first = verdict.causes.first().filter(|_| !verdict.unknown);
         let named = first.map(|it| Named { entity: it.entity.clone(), posterior: it.posterior });
-        if self.episodes.get(row).is_some_and(|episode| episode.named != named) {
-            self.episodes.row_mut(row).named = named;
+        let Some(episode) = self.episodes.get(row) else { return };
+        let learns = self.weighs_calls && named.is_some();
+        let seen = if learns { sound(&verdict.passed, &episode.names) } else { Vec::new() };
+        if episode.named != named || episode.seen != seen {
+            let episode = self.episodes.row_mut(row);
+            (episode.named, episode.seen) = (named, seen);
         }
     }
 
@@ -278,8 +305,12 @@ impl Learning {
         let digest = Digest::of(&lesson.to_bytes());
         let closed = Closed { number: self.closed, cause: cause.clone(), at, digest };
         let (incident, lesson) = (*incident, Arc::new(lesson));
-        let named = episode.named.clone();
-        *self.episodes.row_mut(row) = Episode { incident, names: Vec::new(), lesson, closed: Some(closed), named };
+        let (named, seen) = (episode.named.clone(), episode.seen.clone());
+        if named.as_ref().is_some_and(|named| named.entity == *cause) {
+            self.habits.learn(&seen, at);
+        }
+        let (names, seen, closed) = (Vec::new(), Vec::new(), Some(closed));
+        *self.episodes.row_mut(row) = Episode { incident, names, lesson, closed, named, seen };
         self.unclosed.remove(&incident);
         self.lessons.insert(self.closed, row);
         self.done.insert(incident, row);
@@ -393,6 +424,9 @@ impl Engine {
         evidence.learnt = self.learning.bears_on(evidence, &lesson, at);
         if self.learning.notes_verdicts {
             evidence.reliability = self.learning.reliability();
+        }
+        if self.learning.weighs_calls {
+            evidence.strengths = self.learning.habits.bear_on(evidence, at);
         }
         self.learning.note(evidence, lesson);
     }

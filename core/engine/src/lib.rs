@@ -20,6 +20,7 @@ mod recall;
 mod retries;
 mod revise;
 mod silent;
+mod strengths;
 mod views;
 
 pub use checkpoint::{Checkpoint, FORMAT, Layout, Page, RestoreError, core_field, state_digest};

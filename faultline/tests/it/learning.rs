@@ -7,20 +7,20 @@ use faultline_engine::{Ask, Checkpoint};
 use faultline_formats::encode::{self, Log, ResourceLogs, Value};
 use faultline_formats::{Decoded, decode};
 use faultline_host::Random;
-use faultline_model::facts::{Cause, Decision, IncidentPhase, Lessons, Verdict};
+use faultline_model::facts::{Cause, Decision, IncidentPhase, Lessons, Passed, Verdict};
 use faultline_model::{
     Canonical, Clock, Control, EffectId, Encoding, Evaluation, EventTime, Feedback, Format, IncidentId, Kind, Labels,
     Millis, Payload, Position, RuleFile, RuleFiles, Sample, Setting, SourceId, TenantId,
 };
 
-type Run = beside::Run<Lessons>;
+pub(crate) type Run = beside::Run<Lessons>;
 
-const START: Millis = Millis(1_795_219_200_000);
+pub(crate) const START: Millis = Millis(1_795_219_200_000);
 /// From one incident to the next, in ms: it is over, and its events are old.
-const APART: i64 = 240_000;
+pub(crate) const APART: i64 = 240_000;
 
 /// A server of some engine version with a rule that pages for `web`, which calls `a` and `b`.
-fn server(version: u32) -> Run {
+pub(crate) fn server(version: u32) -> Run {
     let mut run = Run::new(|ask| if let Ask::Learn(it) = ask { Some(*it) } else { None });
     run.push(START, control(Control::EngineVersion, version.to_bytes(), SEED));
     run.push(START, control(Control::Started, Vec::new(), SEED));
@@ -59,7 +59,7 @@ fn logs(at: Millis, events: &[(&str, &str)]) -> Decoded {
 }
 
 /// An incident in which these events came; it is over when this returns.
-fn incident(run: &mut Run, at: Millis, events: &[(&str, &str)]) -> IncidentId {
+pub(crate) fn incident(run: &mut Run, at: Millis, events: &[(&str, &str)]) -> IncidentId {
     run.push(at, logs(at, events));
     for (after, value) in [(1_000, 1.0), (2_000, 0.0)] {
         let at = at.plus(after);
@@ -80,12 +80,12 @@ fn incident(run: &mut Run, at: Millis, events: &[(&str, &str)]) -> IncidentId {
 }
 
 /// Closes an incident; says how often that was refused.
-fn close(run: &mut Run, at: Millis, incident: IncidentId, cause: &str) -> u64 {
+pub(crate) fn close(run: &mut Run, at: Millis, incident: IncidentId, cause: &str) -> u64 {
     let feedback = Feedback { incident, cause: cause.into(), note: "a note".into(), at, by: String::new() };
     run.push(at, control(Control::Feedback, feedback.to_bytes(), SEED))
 }
 
-fn parts(checkpoint: &Checkpoint) -> Vec<&str> {
+pub(crate) fn parts(checkpoint: &Checkpoint) -> Vec<&str> {
     checkpoint.pages.iter().map(|page| page.name.as_str()).filter(|name| name.contains('/')).collect()
 }
 
@@ -180,7 +180,7 @@ fn several_are_closed_while_weights_are_learned() {
 }
 
 /// Answers the newest question about an incident by a verdict that names this cause, or by one that names none.
-fn explained(run: &mut Run, at: Millis, named: Option<(&str, f64)>) {
+pub(crate) fn explained(run: &mut Run, at: Millis, named: Option<(&str, f64)>, passed: Vec<Passed>) {
     let asked = run.engine.unanswered().filter_map(|(id, ask)| match ask {
         Ask::Explain(evidence) => Some((id, evidence)),
         _ => None,
@@ -188,6 +188,7 @@ fn explained(run: &mut Run, at: Millis, named: Option<(&str, f64)>) {
     let (id, evidence) = asked.last().expect("it asks");
     let mut verdict = faultline_explain::explain(&evidence);
     verdict.unknown = named.is_none();
+    verdict.passed = passed;
     if let Some((entity, posterior)) = named {
         verdict.causes[0] = Cause { entity: entity.into(), posterior, ..verdict.causes[0].clone() };
     }
@@ -204,7 +205,7 @@ fn closed_incidents_tell_how_far_to_trust() {
         for (named, cause) in story {
             at = at.plus(APART);
             let id = incident(&mut run, at, &[("a", "x")]);
-            explained(&mut run, at.plus(106_000), named);
+            explained(&mut run, at.plus(106_000), named, Vec::new());
             run.restore();
             assert_eq!(close(&mut run, at.plus(110_000), id, cause), 0);
         }

@@ -39,5 +39,6 @@ mod sender;
 mod silent;
 mod starting;
 mod strace;
+mod strengths;
 mod unit_tests;
 mod versions;
