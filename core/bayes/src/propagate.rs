@@ -57,6 +57,9 @@ pub struct Session<'t> {
     visits: Visits,
 }
 
+/// The joint posterior of a family; none where no clique holds it.
+type Joint = Option<Vec<f64>>;
+
 /// How many cliques the last question worked on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Visits {
@@ -106,7 +109,7 @@ impl<'t> Session<'t> {
         evidence: &Evidence,
         asked: Vec<bool>,
         families: &[Vec<VarId>],
-    ) -> Result<(Posteriors, Vec<Option<Vec<f64>>>), InferenceError> {
+    ) -> Result<(Posteriors, Vec<Joint>), InferenceError> {
         let tree = self.tree;
         let question = Question::new(tree, evidence, asked)?;
         let slices = question.slices();

@@ -13,7 +13,7 @@ use crate::error::InferenceError;
 use crate::evidence::Evidence;
 use crate::factor::FREE;
 use crate::network::VarId;
-use crate::propagate::{Session, State};
+use crate::propagate::{Joint, Session, State};
 use crate::question::{Question, Slice};
 use crate::weight::Weight;
 
@@ -38,12 +38,7 @@ impl Session<'_> {
 
 impl<W: Weight> State<W> {
     /// See [`Session::joints`]; everything was asked for and nothing is stale.
-    pub(super) fn joints(
-        &self,
-        question: &Question,
-        slices: &[Slice],
-        families: &[Vec<VarId>],
-    ) -> Vec<Option<Vec<f64>>> {
+    pub(super) fn joints(&self, question: &Question, slices: &[Slice], families: &[Vec<VarId>]) -> Vec<Joint> {
         // Families that follow one another often share a clique.
         let (mut at, mut table) = (ROOT, Vec::new());
         let mut joint = |family: &Vec<VarId>| {

@@ -5,3 +5,4 @@ mod hostile;
 mod laws;
 mod learned;
 mod shares;
+mod strengths;
