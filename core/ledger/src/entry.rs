@@ -22,6 +22,7 @@ pub struct LedgerEntry {
 canonical_struct!(LedgerEntry { format, engine, fact });
 
 /// What a leaf states.
+#[allow(clippy::large_enum_variant, reason = "nearly all facts are decisions, and each is written and gone")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
     /// A decision of the engine.
