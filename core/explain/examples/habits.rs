@@ -45,7 +45,8 @@ fn judge(case: &Case, score: &mut Score) {
     score.first += f64::from(u8::from(right));
     score.known += f64::from(u8::from(!verdict.unknown));
     score.wrong += f64::from(u8::from(!verdict.unknown && !right));
-    score.brier += (first.posterior - f64::from(u8::from(right))).powi(2);
+    let off = first.posterior - f64::from(u8::from(right));
+    score.brier += off * off;
 }
 
 fn main() {
