@@ -82,6 +82,10 @@ fn seeds() -> Vec<Vec<u8>> {
             })
             .into_iter()
             .collect(),
+        strengths: (z > 4.0).then(|| {
+            let call = |(client, server, passes)| Strength { client, server, passes };
+            Strengths { version: 2, calls: [(0, 1, 0.2), (1, 2, 0.8)].map(call).into() }
+        }),
     };
     let kinds = [Telemetry::Reporting, Telemetry::Silent, Telemetry::Peer];
     let some = kinds.into_iter().flat_map(|kind| [0.0, 4.0, 40.0].map(|z| evidence(kind, z).to_bytes()));
