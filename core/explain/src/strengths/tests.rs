@@ -132,11 +132,11 @@ fn incident(draw: &mut Draw, truth: &[f64; 4], believed: &[f64; 4]) -> Option<Mo
         on.push(is);
     }
     let mut model = network(believed);
-    for at in 4..8 {
+    for (at, degraded) in on.into_iter().enumerate().skip(4) {
         let (watched, told) = (draw.unit() < 0.5, draw.unit() < 0.5);
-        let sign = if draw.unit() < 0.9 { on[at] } else { !on[at] };
+        let sign = if draw.unit() < 0.9 { degraded } else { !degraded };
         let var = &mut model.vars[at];
-        match (watched, on[at]) {
+        match (watched, degraded) {
             (true, true) => {
                 var.on = true;
                 model.targets.push(at);
