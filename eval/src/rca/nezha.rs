@@ -323,7 +323,7 @@ fn told(case: String, rules: Vec<RuleFile>, live: Millis, sent: Vec<(Millis, Bod
 }
 
 /// An instant as the list of faults has it, `2022-08-22 03:53:54`, UTC.
-fn instant(at: &str) -> Option<Millis> {
+pub(super) fn instant(at: &str) -> Option<Millis> {
     let (date, time) = at.split_once(' ')?;
     Millis::parse(&format!("{date}T{time}Z"))
 }

@@ -27,6 +27,8 @@ pub struct Day {
     /// By minute the time of whole requests, in s.
     whole: BTreeMap<i64, f64>,
     minutes: BTreeSet<i64>,
+    /// How far into their minutes the rows are, in ms.
+    into: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,9 @@ impl Day {
         for path in paths {
             let (name, rows) = (name(&path), || table::rows(&packed::text(&path)?));
             if let Some((pod, _)) = name.split_once("_metric.csv") {
-                let figures = figures(&rows()?, &["CpuUsageRate(%)", "MemoryUsageRate(%)", "PodWorkload(Ops)"])?;
+                let rows = rows()?;
+                day.into = day.into.or_else(|| rows.iter().find_map(|row| Some(written(row)?.0.rem_euclid(STEP))));
+                let figures = figures(&rows, &["CpuUsageRate(%)", "MemoryUsageRate(%)", "PodWorkload(Ops)"])?;
                 let of = |row: [Option<f64>; 3]| row.map(|value| value.unwrap_or(f64::NAN));
                 let rows: BTreeMap<i64, [f64; 3]> = figures.into_iter().map(|(at, row)| (at, of(row))).collect();
                 day.minutes.extend(rows.keys());
@@ -102,8 +106,7 @@ impl Day {
         let mut sums: BTreeMap<Labels, f64> = BTreeMap::new();
         let mut sent = Vec::new();
         for (of, at) in laid.chain(own) {
-            // Rows are some seconds into their minutes.
-            let at = Millis(at * STEP + STEP / 2);
+            let at = Millis(at * STEP + self.into.unwrap_or(STEP / 2));
             if at > last {
                 continue;
             }
@@ -176,7 +179,12 @@ fn counters(side: &str, caller: &str, callee: &str, calls: f64, median: f64, out
 /// Some columns, by minute.
 type Minutes<const N: usize> = BTreeMap<i64, [Option<f64>; N]>;
 
-/// Columns of a table by minute since 1970: the second column holds the instants, in s. What does not read is none.
+/// When a row was written, in its first column's words: the second holds seconds since 1970, which one pod's table has wrong by years.
+fn written(row: &[String]) -> Option<Millis> {
+    super::nezha::instant(row.first()?.get(..19)?)
+}
+
+/// Columns of a table by minute since 1970. What does not read is none.
 fn figures<const N: usize>(rows: &[Vec<String>], columns: &[&str; N]) -> Result<Minutes<N>, Box<dyn Error>> {
     let (head, rows) = rows.split_first().ok_or("a table without its heading")?;
     let mut places = [0; N];
@@ -184,9 +192,9 @@ fn figures<const N: usize>(rows: &[Vec<String>], columns: &[&str; N]) -> Result<
         *place = head.iter().position(|it| it == column).ok_or_else(|| format!("no column {column}"))?;
     }
     let read = |row: &Vec<String>| {
-        let at: i64 = row.get(1)?.parse().ok()?;
+        let at = written(row)?;
         let cell = |place: usize| row.get(place)?.parse().ok().filter(|value: &f64| value.is_finite());
-        Some((at.div_euclid(STEP / 1000), places.map(cell)))
+        Some((at.0.div_euclid(STEP), places.map(cell)))
     };
     Ok(rows.iter().filter_map(read).collect())
 }
