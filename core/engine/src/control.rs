@@ -20,7 +20,7 @@ const LEARNS: u32 = 9;
 const LOOKS_AHEAD: u32 = 10;
 /// The first that looks at past instants of `stream` groups again, and whose verdicts say how far their posterior can be trusted.
 const RELIES: u32 = 11;
-/// The first that knows which hosts services run on.
+/// The first that knows which hosts services run on, and which lines of their logs stay away.
 const KNOWS_HOSTS: u32 = 12;
 /// The first that learns how strongly calls pass trouble on.
 const WEIGHS_CALLS: u32 = 12;
@@ -85,6 +85,7 @@ impl Engine {
         self.graph.note_use(version >= LEARNS);
         self.graph.look_ahead(version >= LOOKS_AHEAD);
         self.graph.note_hosts(version >= KNOWS_HOSTS);
+        self.graph.note_lines(version >= KNOWS_HOSTS);
         self.learning.on = version >= LEARNS;
         self.learning.notes_verdicts = version >= RELIES;
         self.learning.weighs_calls = version >= WEIGHS_CALLS;

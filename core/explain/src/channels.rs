@@ -5,9 +5,9 @@
 //! does more for the ranking than the choice of any statistic.
 use crate::clean::{Edge, Quantity, Scene};
 use crate::config::{
-    CALLER_WIDE, CALLER_WIDE_0, COUNT_MIN, DROP_BLIND, DROP_MIN, HEARSAY, IMMATERIAL, NATS_MAX, NEW_LOGS, NEW_LOGS_0,
-    NEW_LOGS_EACH, NEW_LOGS_LEAST_0, RISE_ERRORS, RISE_MS, SELF_SHARE, SILENT_FAILING, SILENT_UNSEEN, SILENT_WORKING,
-    Z_GATE,
+    CALLER_WIDE, CALLER_WIDE_0, COUNT_MIN, DROP_BLIND, DROP_MIN, GAP_SHAPE, HEARSAY, IMMATERIAL, NATS_MAX, NEW_LOGS,
+    NEW_LOGS_0, NEW_LOGS_EACH, NEW_LOGS_LEAST_0, RISE_ERRORS, RISE_MS, SELF_SHARE, SILENT_FAILING, SILENT_UNSEEN,
+    SILENT_WORKING, Z_GATE,
 };
 use crate::likelihood::{clamp, mixture, nats};
 use crate::resources;
@@ -119,7 +119,9 @@ pub(crate) fn read(scene: &Scene) -> Channels {
             signs.own[OWN_ERRORS] = errors(&node.own_errors);
             let logs = node.error_logs;
             let more = (logs.known && logs.based && logs.rise() > 0.0).then(|| float::max(nats(logs.z), 0.0));
-            let fresh = novelty(&node.new_logs, scene.first);
+            // What is new and what is missing are not each other's reason, other than a fault.
+            let fresh = [novelty(&node.new_logs, scene.first), missing(&node.missing_logs)];
+            let fresh = fresh.into_iter().flatten().reduce(|a, b| float::min(a + b, NATS_MAX));
             signs.own[RESOURCE] = resources::sign(node).filter(|_| !scene.first);
             signs.own[LOGS] = more.into_iter().chain(fresh).reduce(float::max);
             signs
@@ -172,6 +174,14 @@ fn novelty(fresh: &Quantity, first: bool) -> Option<f64> {
     let more = fresh.seen - float::max(fresh.expected, 0.0);
     let ratio = NEW_LOGS + NEW_LOGS_EACH * more;
     (fresh.known && fresh.seen > 0.0).then(|| clamp(ratio, 0.0, NATS_MAX))
+}
+
+/// How much a line of its log that stays away speaks for a fault of a service, in nats: by how little chance such a gap has, where
+/// any of its lines could be the one; none where none is overdue.
+fn missing(overdue: &Quantity) -> Option<f64> {
+    let gap = GAP_SHAPE * float::ln(1.0 + overdue.expected / GAP_SHAPE);
+    let lines = float::ln(float::max(overdue.count, 1.0));
+    (overdue.known && overdue.expected > 0.0).then(|| clamp(gap - lines, 0.0, NATS_MAX))
 }
 
 fn latency(quantity: &Quantity) -> Option<f64> {

@@ -63,6 +63,8 @@ pub(crate) struct Node<'a> {
     pub error_logs: Quantity,
     /// Kinds of log records never met before, weighed by severity.
     pub new_logs: Quantity,
+    /// The most overdue line of its log, and of how many.
+    pub missing_logs: Quantity,
     pub resources: &'a [ResourceEvidence],
     pub onset: Option<Millis>,
     /// Time between two of its figures, in ms; 0 where they come all the time.
@@ -225,6 +227,7 @@ impl<'a> Node<'a> {
             own_errors: Quantity::new(&node.own_errors),
             error_logs: Quantity::new(&node.error_logs),
             new_logs: Quantity::new(&node.new_logs),
+            missing_logs: Quantity::new(&node.missing_logs),
             resources: &node.resources,
             onset: node.onset,
             step: clamp(node.step as f64, 0.0, 86_400_000.0),

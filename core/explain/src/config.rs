@@ -90,6 +90,9 @@ pub const NATS_MAX: f64 = 8.0;
 pub const NEW_LOGS: f64 = 0.5;
 /// See [`NEW_LOGS`].
 pub const NEW_LOGS_EACH: f64 = 1.0;
+/// How heavy the tail of a gap between two records of a line is: as of an exponential one whose rate is drawn from a gamma distribution
+/// of this shape (Lomax; D: rates of half their mean or twice are common).
+pub const GAP_SHAPE: f64 = 4.0;
 /// P(it shows in log records | a service is at fault) (N: 6 of 22).
 pub const LOGGED: f64 = 0.4;
 /// Least rise of processor time that matters, as a share of the limit (A: 15 points), and the cores that stand for a limit

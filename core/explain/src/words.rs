@@ -72,6 +72,11 @@ pub(crate) fn own(scene: &Scene, node: usize, kind: usize) -> String {
                 None => "it passes no work on".to_string(),
             }
         }
+        LOGS if it.missing_logs.expected > 0.0 && it.error_logs.rise() <= 0.0 => {
+            let new = format!("{} kinds of log records that are new, ", figure(it.new_logs.count));
+            let new = if it.new_logs.count > 0.0 { &*new } else { "" };
+            format!("{new}a line of its log of which {} records stay away", figure(it.missing_logs.expected))
+        }
         LOGS if it.error_logs.rise() > 0.0 || it.new_logs.count <= 0.0 => {
             format!("error logs {} (z {})", rates(&it.error_logs), figure(it.error_logs.z))
         }

@@ -176,6 +176,8 @@ pub struct LogEvent {
     pub severity: u8,
     /// Which kind of record it is: keyed hash of its text without what changes; 0 where it has no text.
     pub kind: u64,
+    /// The same together with the place in the code that its text names, where it names one; 0 where it has no text.
+    pub line: u64,
     /// The name of the event that it tells of; empty where it is an ordinary record.
     pub event: Text,
 }

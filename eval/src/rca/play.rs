@@ -109,7 +109,7 @@ impl Outcome {
                 let target = evidence.targets.contains(&(index as u32));
                 let _ = writeln!(
                     told,
-                    "  {index:3} {}{} {:?} step {} onset {:?}\n      traffic {:?}\n      latency {:?}\n      self {:?}\n      errors {:?}\n      own {:?}\n      new logs {:?}",
+                    "  {index:3} {}{} {:?} step {} onset {:?}\n      traffic {:?}\n      latency {:?}\n      self {:?}\n      errors {:?}\n      own {:?}\n      new logs {:?} missing {:?}",
                     if target { "*" } else { "" },
                     node.entity,
                     node.telemetry,
@@ -120,7 +120,8 @@ impl Outcome {
                     node.self_time,
                     node.errors,
                     node.own_errors,
-                    node.new_logs
+                    node.new_logs,
+                    node.missing_logs
                 );
                 for used in &node.resources {
                     let _ = writeln!(

@@ -4,5 +4,6 @@ mod golden;
 mod hostile;
 mod laws;
 mod learned;
+mod missing;
 mod shares;
 mod strengths;

@@ -21,7 +21,7 @@ const EVENT_NAME: &[u8] = b"\x0a\x0aevent.name";
 /// Walks an `ExportLogsServiceRequest`.
 pub(crate) fn walk(plain: &[u8], keys: &Keys, events: &mut Events, rejects: &mut Rejects) -> Result<(), Malformed> {
     items(plain, keys, events, rejects, |message, resource, events, rejects| {
-        let (mut time, mut observed, mut severity, mut kind, mut event) = (0, 0, 0, 0, &[][..]);
+        let (mut time, mut observed, mut severity, mut kind, mut event) = (0, 0, 0, None, &[][..]);
         let mut fields = Fields::new(message);
         while let Some((number, value)) = fields.next()? {
             match number {
@@ -29,7 +29,7 @@ pub(crate) fn walk(plain: &[u8], keys: &Keys, events: &mut Events, rejects: &mut
                 2 => severity = value.varint()?,
                 5 => {
                     let body = value.bytes().and_then(Any::read);
-                    kind = body.ok().and_then(Any::text).map_or(0, |text| kinds::of(text, keys));
+                    kind = body.ok().and_then(Any::text).map(|text| kinds::of(text, keys));
                 }
                 6 => {
                     let pair = value.bytes()?;
@@ -54,7 +54,8 @@ pub(crate) fn walk(plain: &[u8], keys: &Keys, events: &mut Events, rejects: &mut
         let named = !event.is_empty() && event.len() <= limits::NAME_SIZE && utf8(event).is_ok();
         let event = if named { text_in(plain, event) } else { Text::default() };
         let severity = if severity <= 24 { severity as u8 } else { 0 };
-        events.logs.push(LogEvent { resource, time: EventTime(time), severity, kind, event });
+        let (kind, line) = kind.map_or((0, 0), |it| (it.kind, it.line));
+        events.logs.push(LogEvent { resource, time: EventTime(time), severity, kind, line, event });
         Ok(())
     })
 }

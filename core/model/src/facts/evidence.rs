@@ -145,8 +145,11 @@ pub struct NodeEvidence {
     pub resources: Vec<ResourceEvidence>,
     /// Events that it told of since shortly before the onset, in name order.
     pub events: Vec<EventCount>,
+    /// The most overdue line of its log: how many records of it the requests since its last one should have brought, and of how many lines
+    /// it is the most overdue (`count`); 0 where none is.
+    pub missing_logs: Shift,
 }
-// Evidence from before engine version 8 has none of the last four, from before version 9 not the last two.
+// Evidence from before engine version 8 has none of the last five, from before version 9 not the last three, from before version 12 not the last.
 canonical_struct!(NodeEvidence {
     entity,
     telemetry,
@@ -161,7 +164,8 @@ canonical_struct!(NodeEvidence {
     step,
     new_logs,
     resources,
-    events
+    events,
+    missing_logs
 });
 
 /// What an instance of a service uses of its own.

@@ -3,6 +3,7 @@ use super::Graph;
 use super::edges::Edge;
 use super::kinds::Novelty;
 use super::limits::{EVIDENCE_NODES, SECONDS, SUSPECTS, WINDOW};
+use super::lines::{Asked, Missing};
 use super::meters::{EdgeMeasured, ServiceMeasured};
 use super::seconds::{Amounts, Served};
 use super::services::{self, Service};
@@ -72,10 +73,14 @@ impl Graph {
         let since = Millis(from.saturating_mul(1000)).min(question.onset).plus(-NOVELTY_BEFORE);
         let novelty = self.kinds.novelty(since, question.at.plus(1));
         let mut told = self.events.since(since);
+        let missing = self.missing(&near, question);
         for (node, id) in nodes.iter_mut().zip(&near) {
             if let Some(&Novelty { expected, seen, count }) = novelty.get(id) {
                 let z = (seen - expected) / float::sqrt(expected + 1.0);
                 node.new_logs = Shift { expected, seen, z, count };
+            }
+            if let Some(&Missing { expected, lines }) = missing.get(id) {
+                node.missing_logs = Shift { expected, seen: 0.0, z: -float::sqrt(expected), count: lines };
             }
             node.resources = self.resources.evidence(*id, since);
             node.events = told.remove(id).unwrap_or_default();
@@ -135,6 +140,22 @@ impl Graph {
             hosts,
             strengths: None,
         }
+    }
+
+    /// Lines of log records that stay away, of the services `near`. Where spans are sampled, more of them need not be more requests.
+    fn missing(&self, near: &[u32], question: &Question<'_>) -> BTreeMap<u32, Missing> {
+        if !self.notes_lines || self.rates_unknown(question.at) {
+            return BTreeMap::new();
+        }
+        let mut is_near = alloc::vec![false; self.services.end() as usize];
+        near.iter().for_each(|&id| is_near[id as usize] = true);
+        let asked = Asked {
+            near: &|id| is_near[id as usize],
+            onset: question.onset,
+            written: &|id| self.services.get(id).written,
+            pace: &|id| self.services.get(id).pace,
+        };
+        self.lines.missing(&asked, |services| self.operations.asked(services))
     }
 
     /// What a verdict on the whole graph would lack at `now`.

@@ -41,6 +41,8 @@ pub const RESOURCES: usize = 50_000;
 pub const SUSPECTS: usize = 20;
 /// Kinds of log records, of all services together.
 pub const LOG_KINDS: usize = 100_000;
+/// Lines of log records, of all services together.
+pub const LOG_LINES: usize = 100_000;
 /// Names of events, of all services together.
 pub const EVENTS: usize = 100_000;
 /// Size of an event's name.

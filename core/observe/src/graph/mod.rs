@@ -16,6 +16,7 @@ mod index;
 mod keyed;
 mod kinds;
 pub mod limits;
+mod lines;
 mod measured;
 mod meters;
 mod operations;
@@ -36,12 +37,13 @@ pub use tally::Derived;
 use alloc::vec::Vec;
 use edges::Edges;
 use events::NamedEvents;
-use faultline_formats::Decoded;
+use faultline_formats::{Decoded, LogEvent};
 use faultline_model::facts::Anomaly;
 use faultline_model::{ChangeEvent, HashSeed, Millis, SeriesKey, canonical_struct};
 use hosts::Hosts;
 use kinds::LogKinds;
 use limits::{RESUME, SWEEP};
+use lines::{Lines, Written};
 use meters::Meters;
 use operations::Operations;
 use pairing::Span;
@@ -131,6 +133,7 @@ pub struct Graph {
     sampled_at: Option<Millis>,
     meters: Meters,
     kinds: LogKinds,
+    lines: Lines,
     resources: Resources,
     /// Whether resources and events are read, and how often a kind of log record came.
     notes_use: bool,
@@ -140,6 +143,8 @@ pub struct Graph {
     notes_kinds: bool,
     /// Whether hosts are noted.
     notes_hosts: bool,
+    /// Whether lines of log records are noted, and the requests between them.
+    notes_lines: bool,
     events: NamedEvents,
     hosts: Hosts,
     counts: Counts,
@@ -167,11 +172,13 @@ impl Graph {
             sampled_at: None,
             meters: Meters::default(),
             kinds: LogKinds::new(seed),
+            lines: Lines::new(seed),
             resources: Resources::new(seed),
             notes_use: true,
             looks_ahead: true,
             notes_kinds: true,
             notes_hosts: true,
+            notes_lines: true,
             events: NamedEvents::new(seed),
             hosts: Hosts::new(seed),
             counts: Counts::default(),
@@ -198,6 +205,12 @@ impl Graph {
     /// Whether it is noted from here on which hosts services run on: older engines did not.
     pub fn note_hosts(&mut self, notes: bool) {
         self.notes_hosts = notes;
+    }
+
+    /// Whether it is noted from here on which lines of log records come with requests, and evidence says which stay away: older engines
+    /// did neither.
+    pub fn note_lines(&mut self, notes: bool) {
+        self.notes_lines = notes;
     }
 
     /// Takes a body's spans and log records in, at rule time `at`: the stamp live, event time on import.
@@ -231,6 +244,9 @@ impl Graph {
                     if self.notes_kinds {
                         self.kinds.note(service, log.kind, log.severity, self.notes_use, at);
                     }
+                    if self.notes_lines {
+                        self.note_line(service, log, at);
+                    }
                     if log.event.size > 0 && self.notes_use {
                         let name = decoded.text(log.event);
                         let taken = self.events.note(service, name, events::key(name, self.seed), at);
@@ -253,6 +269,16 @@ impl Graph {
         }
         body.clear();
         self.body = body;
+    }
+
+    /// Notes which line a log record is of, where the service was asked anything before: the requests are its clock.
+    fn note_line(&mut self, service: u32, log: &LogEvent, at: Millis) {
+        let asked = self.services.get(service).work.until(at);
+        if asked == 0 {
+            return;
+        }
+        self.services.get_mut(service).written = asked;
+        self.lines.note(Written { service, kind: log.kind, line: log.line, asked }, at);
     }
 
     /// Something arrived at `at`.
@@ -311,6 +337,7 @@ impl Graph {
         let (phase, step) = (second.rem_euclid(SWEEP) as u32, SWEEP as usize);
         self.predictions.sweep(phase, step, now);
         self.kinds.sweep(phase, step, now);
+        self.lines.sweep(phase, step, now);
         self.resources.sweep(phase, step, now);
         self.events.sweep(phase, step, now);
         self.hosts.sweep(phase, step, now);
@@ -323,6 +350,7 @@ impl Graph {
         self.predictions.forget_all(&gone);
         self.meters.forget_services(&gone);
         self.kinds.forget(&gone);
+        self.lines.forget(&gone);
         self.resources.forget_services(&gone);
         self.events.forget(&gone);
         self.hosts.forget(&gone);

@@ -4,6 +4,7 @@ use super::limits::{NAME_SIZE, OPERATION_ROWS, OPERATIONS, OPERATIONS_OF_SERVICE
 use super::services::Services;
 use super::tally::{Blocks, Derived, Naming, Tally};
 use super::turns::{Changed, Turn};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use faultline_formats::{SpanKind, SpanStatus};
@@ -55,6 +56,9 @@ const KINDS: [&str; 6] = [
     "SPAN_KIND_PRODUCER",
     "SPAN_KIND_CONSUMER",
 ];
+/// Places of [`KINDS`].
+const SERVER: usize = 2;
+const CONSUMER: usize = 5;
 const STATUSES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
 
 /// What span metrics want to know of a span.
@@ -208,6 +212,18 @@ impl Operations {
         tally.end(now, out);
         blocks.give(tally.block());
         self.rows.remove(row);
+    }
+
+    /// When each operation that these services serve was asked last.
+    pub fn asked(&self, services: &BTreeSet<u32>) -> BTreeMap<u32, Vec<Millis>> {
+        let serves = |it: &Operation| matches!(usize::from(it.kind_status / 16), SERVER | CONSUMER);
+        let mut last: BTreeMap<u32, BTreeMap<u64, Millis>> = BTreeMap::new();
+        for (_, it) in self.rows.iter().filter(|(_, it)| serves(it) && services.contains(&it.service)) {
+            // An operation that now fails is asked all the same.
+            let of_name = last.entry(it.service).or_default().entry(it.name_key).or_insert(it.used);
+            *of_name = it.used.max(*of_name);
+        }
+        last.into_iter().map(|(service, names)| (service, names.into_values().collect())).collect()
     }
 
     /// How many there are.

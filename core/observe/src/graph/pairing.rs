@@ -94,9 +94,11 @@ impl Graph {
             error_logs: 0,
         };
         let waiting = Waiting { service, duration, failed, asynchronous: node.asynchronous };
-        self.second(service, at).add(&served);
-        if serves {
-            self.services.get_mut(service).serves = true;
+        let it = self.services.get_mut(service);
+        it.seconds.at(at.0.div_euclid(1000)).add(&served);
+        it.serves |= serves;
+        if self.notes_lines {
+            it.work.count(at);
         }
         // Its children have most likely come before it or come with it.
         self.pending.settle(row, at);

@@ -3,6 +3,7 @@
 //! A service is its `service.name`, whatever its namespace: the name is what the span metrics' `service_name`, Prometheus'
 //! `job` behind the slash and the correlator have in common. A *peer* is known from its callers only.
 use super::limits::{NAME_SIZE, SERVICES, VERSION_PACE, VERSIONS, outlived};
+use super::lines::Work;
 use super::meters::ServiceMeasured;
 use super::seconds::{Seconds, Served};
 use super::tally::{BLOCK, Blocks, Derived};
@@ -90,6 +91,10 @@ pub struct Service {
     pub watches: Watches,
     /// What metrics say of it.
     pub measured: Option<Box<ServiceMeasured>>,
+    /// Requests that it was asked, where lines of log records are noted.
+    pub work: Work,
+    /// How many these were when it last wrote a log record.
+    pub written: u64,
 }
 canonical_struct!(Service {
     entity,
@@ -105,7 +110,9 @@ canonical_struct!(Service {
     seconds,
     expected,
     watches;
-    measured
+    measured,
+    work,
+    written
 });
 freeze_by_copy!(Service);
 

@@ -4,6 +4,7 @@ use super::edges::{self, Edges};
 use super::events::NamedEvents;
 use super::hosts::Hosts;
 use super::kinds::LogKinds;
+use super::lines::Lines;
 use super::meters::{self, Meters};
 use super::operations::{self, Operations};
 use super::pending::{self, Pending};
@@ -16,11 +17,11 @@ use faultline_model::table::{PageBytes, Paged};
 use faultline_model::{Canonical, CodecError, Reader, Writer};
 
 /// How many fields there are, by how many of the later parts.
-const FIELDS: [usize; 4] = [13, 15, 17, 18];
+const FIELDS: [usize; 5] = [13, 15, 17, 18, 19];
 
 impl Graph {
     /// The rows, by the names of their tables: with [`Graph::write_rest`], all of the state.
-    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 11] {
+    pub fn tables(&mut self) -> [(&'static str, &mut dyn Paged); 12] {
         let [uses, users] = self.resources.tables();
         [
             (services::TABLE, self.services.table()),
@@ -34,6 +35,7 @@ impl Graph {
             (resources::TABLES[1], users),
             (NamedEvents::TABLE, self.events.table()),
             (Hosts::TABLE, self.hosts.table()),
+            (Lines::TABLE, self.lines.table()),
         ]
     }
 
@@ -65,14 +67,17 @@ impl Graph {
         if parts >= 3 {
             self.hosts.write(w);
         }
+        if parts >= 4 {
+            self.lines.write(w);
+        }
     }
 
     /// How many of the parts that came with later engine versions are there, up to the last that is not empty: meters and kinds of log
-    /// records (version 8), resources and events (9), hosts (12).
+    /// records (version 8), resources and events (9), hosts, lines of log records (12).
     fn parts(&self) -> usize {
         let measures = !(self.meters.is_empty() && self.kinds.is_empty());
         let uses = !(self.resources.is_empty() && self.events.is_empty());
-        let there = [measures, uses, !self.hosts.is_empty()];
+        let there = [measures, uses, !self.hosts.is_empty(), !self.lines.is_empty()];
         there.iter().rposition(|there| *there).map_or(0, |last| last + 1)
     }
 
@@ -98,11 +103,13 @@ impl Graph {
             counts: Canonical::read(r)?,
             meters: Meters::default(),
             kinds: LogKinds::new(seed),
+            lines: Lines::new(seed),
             resources: Resources::new(seed),
             notes_use: true,
             looks_ahead: true,
             notes_kinds: true,
             notes_hosts: true,
+            notes_lines: true,
             events: NamedEvents::new(seed),
             hosts: Hosts::new(seed),
             body: Vec::new(),
@@ -117,6 +124,9 @@ impl Graph {
         }
         if parts >= 3 {
             graph.hosts = Hosts::read(r, pages, seed)?;
+        }
+        if parts >= 4 {
+            graph.lines = Lines::read(r, pages, seed)?;
         }
         // One value has one form.
         if parts == graph.parts() { Ok(graph) } else { Err(refused) }

@@ -360,3 +360,34 @@ fn calm_noise_is_no_anomaly() {
     // 6 services, 4 signals, 720 windows each.
     assert!(world.closed.anomalies.len() <= 3, "{:#?}", world.closed.anomalies);
 }
+
+#[test]
+fn a_line_of_the_log_that_stays_away_is_told_where_requests_can_be_counted() {
+    // A request a second, at each of which shop writes two lines; in the last half minute only the first.
+    let lines = |sampled: &str, last: i64| {
+        let mut lines = String::new();
+        for s in 1..=180 {
+            writeln!(lines, "@{s} shop log 9 line=1").expect("text");
+            if s <= 150 {
+                writeln!(lines, "@{s} shop log 9 line=2").expect("text");
+            }
+            let name = if s <= last { "buy" } else { "look" };
+            writeln!(lines, "@{s} shop server {s}:1<0 0+10 name={name} {sampled}").expect("text");
+        }
+        World::run(&lines, 181_000)
+    };
+    for (sampled, last, expected) in [("", 180, 30.0), ("sampled", 180, 0.0), ("", 150, 0.0)] {
+        let evidence = freeze(&lines(sampled, last), 181_000, 152_000, &["shop"]);
+        let found = evidence.nodes[0].missing_logs;
+        assert_eq!(
+            (found.expected, found.count),
+            (expected, if expected > 0.0 { 2.0 } else { 0.0 }),
+            "{sampled} {last}"
+        );
+    }
+    let mut world = World::new();
+    world.graph.note_lines(false);
+    (1..40).for_each(|s| world.observe(&body(&["shop server 1:1<0 0+10", "shop log 9 line=1"]), Millis(s * 1_000)));
+    (40..80).for_each(|s| world.observe(&body(&["shop server 1:1<0 0+10", "shop log 9 line=2"]), Millis(s * 1_000)));
+    assert_eq!(freeze(&world, 80_000, 41_000, &["shop"]).nodes[0].missing_logs.count, 0.0, "an older engine");
+}

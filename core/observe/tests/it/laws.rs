@@ -42,7 +42,7 @@ fn estate(seed: u64) -> Vec<(Millis, Vec<String>)> {
                 format!("{b} {} {trace}:4<3 900+{ms}{fail}", kind.1),
             ];
             // Log records come in bodies of their own.
-            logs.push(format!("{b} log {}", g.below(25)));
+            logs.push(format!("{b} log {} line={}", g.below(25), g.below(6)));
             (0..spans.len()).for_each(|i| spans.swap(i, g.0 as usize % (i + 1)));
             for span in spans {
                 match g.below(8) {

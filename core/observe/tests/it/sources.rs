@@ -21,6 +21,7 @@ fn body(source: u8, times: &[i64]) -> Decoded {
         time: EventTime(ms * 1_000_000),
         severity: 9,
         kind: 0,
+        line: 0,
         event: Text::default(),
     };
     let events = Events { logs: times.iter().map(log).collect(), ..Events::default() };

@@ -1,7 +1,7 @@
 //! A line of text for a span or a log record, and a world that takes them in.
 //!
 //! `@1.5 web client 7:3<2 10+80 ! peer=db name=GET version=2 host=a sampled` is: rule time 1.5 s, service, kind, trace 7, span 3,
-//! parent 2, start 10 ms and duration 80 ms on the sender's clock; `!` failed. `@1.5 web log 17` is a log record.
+//! parent 2, start 10 ms and duration 80 ms on the sender's clock; `!` failed. `@1.5 web log 17 line=5` is a log record, of line 5.
 use bytes::Bytes;
 use faultline_formats::{Decoded, Events, LogEvent, Resource, Sampling, SpanEvent, SpanKind, SpanStatus, Text};
 use faultline_model::{
@@ -45,7 +45,9 @@ impl Body {
         let resource = self.resource(if words[0] == "-" { "" } else { words[0] }, option("version="), option("host="));
         if words[1] == "log" {
             let severity = words[2].parse().expect("a severity");
-            self.events.logs.push(LogEvent { resource, time: EventTime(0), severity, kind: 0, event: Text::default() });
+            let line = option("line=").parse().unwrap_or(0);
+            let (time, event) = (EventTime(0), Text::default());
+            self.events.logs.push(LogEvent { resource, time, severity, kind: line, line, event });
             return;
         }
         let (trace, rest) = words[2].split_once(':').expect("trace:id<parent");
