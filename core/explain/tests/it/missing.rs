@@ -1,7 +1,7 @@
 //! Lines of a service's log that stay away: how far they speak for a fault of its own, and for whose.
 use faultline_explain::explain;
 use faultline_model::facts::{Coverage, EdgeEvidence, Evidence, NodeEvidence, Shift};
-use faultline_model::{IncidentId, Millis};
+use faultline_model::{IncidentId, Millis, float};
 
 /// A web front that is violated in a way that is not to be seen, which calls a shop and a bank; the shop calls a store.
 fn evidence(missing: [(f64, f64); 4]) -> Evidence {
@@ -13,7 +13,7 @@ fn evidence(missing: [(f64, f64); 4]) -> Evidence {
         self_time: as_ever(20.0),
         errors: as_ever(0.0),
         own_errors: as_ever(0.0),
-        missing_logs: Shift { expected, seen: 0.0, z: -expected.sqrt(), count: lines },
+        missing_logs: Shift { expected, seen: 0.0, z: -float::sqrt(expected), count: lines },
         ..NodeEvidence::default()
     };
     let edge = |client, server| EdgeEvidence {
@@ -40,6 +40,7 @@ fn evidence(missing: [(f64, f64); 4]) -> Evidence {
         model: 4,
         reliability: Vec::new(),
         hosts: Vec::new(),
+        strengths: None,
     }
 }
 
