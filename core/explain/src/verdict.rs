@@ -49,8 +49,8 @@ pub(crate) fn verdict(
     let unknown = doubt.is_some();
     let ahead = scene.looks_ahead && !ranking.is_empty();
     let first = heard.first().filter(|_| evidence.model >= reliability::MODEL && doubt.is_none());
-    let reliability =
-        first.map(|first| Box::new(reliability::reliability(first.cause.posterior, &evidence.reliability)));
+    let reliability = first
+        .map(|first| Box::new(reliability::reliability(first.cause.posterior, &evidence.reliability, evidence.model)));
     let what_ifs = if ahead { what_ifs(scene, answer, ranking) } else { Some(Vec::new()) };
     let mut method = court.method();
     if what_ifs.is_none() {
