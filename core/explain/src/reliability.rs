@@ -11,7 +11,7 @@ pub const BINS: usize = BEGINS.len() + 1;
 
 /// By bin: 72 recorded incidents of PetShop, Online Boutique and Train Ticket (`docs/accuracy.md`), on which the constants were chosen, so
 /// that others are to be expected somewhat worse.
-const ELSEWHERE: [Tally; BINS] = tallies([(9, 6), (2, 2), (7, 6), (10, 8), (44, 44)]);
+const ELSEWHERE: [Tally; BINS] = tallies([(9, 6), (2, 2), (7, 6), (10, 7), (44, 44)]);
 /// The same of [`MODEL`], which did not miss lines of logs.
 const ELSEWHERE_3: [Tally; BINS] = tallies([(13, 5), (2, 1), (9, 7), (4, 2), (44, 44)]);
 
